@@ -1,0 +1,1 @@
+"""Benchmarks: every claim of speed is a ratio printed here, against a named baseline of the same run."""

@@ -1,0 +1,104 @@
+"""The races on Redis Hash storage: produce by number of callers, and consume."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from benchmarks.by_hand import ByHand
+from benchmarks.measure import Track, by_callers, race, ratio, report
+from benchmarks.with_faststream import WithFastStream
+from benchmarks.workload import TEXT, TIME, Parcels
+from event_backbone import Backbone, Consumer, Context
+
+CALLERS = (1, 16, 64, 256)
+FASTSTREAM_CALLERS = 64
+"""More concurrent publishes than this fail with the default connection pool of FastStream 0.7."""
+URI = "parcels"
+
+
+async def produce(url: str, total: int, rounds: int) -> str:
+    """Race the producers; the loops by hand do not depend on the number of callers."""
+    by_hand, peer = await ByHand.connect(url), WithFastStream(url)
+    await peer.start()
+    async with Backbone(url, environment="benchmark") as backbone:
+        parcels = backbone.producer(Parcels, uri=URI)
+
+        async def send(number: int) -> None:
+            await parcels.packing(TEXT, number, TIME)
+
+        def callers(count: int, call: Callable[[int], Awaitable[object]], events: int) -> Callable[[], Awaitable[None]]:
+            return lambda: by_callers(count, events, call)
+
+        few = max(total // 5, 200)
+        ours = {
+            count: Track(
+                f"event_backbone, {count} callers", callers(count, send, _events(count, total)), _events(count, total)
+            )
+            for count in CALLERS
+        }
+        script = Track("EVALSHA of 100, by hand", lambda: by_hand.produce_by_script(total), total, by_hand.clear)
+        pipeline = Track("pipeline HSET + XADD of 100, by hand", lambda: by_hand.produce_by_pipeline(total), total)
+        faststream = {
+            count: Track(f"FastStream, {count} callers", callers(count, peer.publish, few), few)
+            for count in CALLERS
+            if count <= FASTSTREAM_CALLERS
+        }
+        tracks = [*ours.values(), script, pipeline, *faststream.values()]
+        await race(tracks, rounds)
+    await peer.stop()
+    await by_hand.close()
+    ratios = [
+        ratio(ours[64], faststream[64], 4.0),
+        ratio(ours[16], faststream[16]),
+        ratio(ours[1], faststream[1]),
+        ratio(ours[256], script, 0.5),
+        ratio(ours[64], script),
+        ratio(ours[256], pipeline),
+    ]
+    return report("Produce, Redis Hash storage, 512-byte payload", tracks, ratios)
+
+
+def _events(callers: int, total: int) -> int:
+    return total if callers >= FASTSTREAM_CALLERS else max(total // 5, 200)
+
+
+async def consume(url: str, total: int, rounds: int) -> str:
+    """Race the consumers over the same number of events, each on its own stream, a fresh group each round."""
+    by_hand, peer, numbers = await ByHand.connect(url), WithFastStream(url), itertools.count()
+    few = max(total // 10, 200)
+    await by_hand.clear()
+    await by_hand.produce_by_script(total)
+    await peer.start()
+    await by_callers(FASTSTREAM_CALLERS, total, peer.publish)
+    async with Backbone(url, environment="benchmark") as backbone:
+        parcels = backbone.producer(Parcels, uri=URI)
+        await by_callers(256, total, lambda number: parcels.packing(TEXT, number, TIME))
+        ours = Track("event_backbone, typed handler", lambda: _handle_all(backbone, total, next(numbers)), total)
+        tracks = [
+            ours,
+            Track("by hand, payload as bytes", lambda: by_hand.consume(total, typed=False), total, by_hand.fresh_group),
+            Track("by hand, typed", lambda: by_hand.consume(total, typed=True), total, by_hand.fresh_group),
+            Track("FastStream, one by one", lambda: peer.consume_one_by_one(few, f"group-{next(numbers)}"), few),
+            Track("FastStream, batches of 100", lambda: peer.consume_batches(total, f"group-{next(numbers)}"), total),
+        ]
+        await race(tracks, rounds)
+    await peer.stop()
+    await by_hand.close()
+    wanted = {"by hand, typed": 0.5, "FastStream, one by one": 10.0}
+    ratios = [ratio(ours, track, wanted.get(track.name)) for track in tracks[1:]]
+    return report("Consume, Redis Hash storage, 512-byte payload", tracks, ratios)
+
+
+async def _handle_all(backbone: Backbone, total: int, number: int) -> None:
+    consumer = Consumer(Parcels)
+
+    @consumer.on(Parcels.packing)
+    async def handle(ctx: Context, email: str, product_id: int, time: object) -> None:
+        """Do nothing, as every handler here."""
+
+    async with backbone.subscribe(
+        consumer, uri=URI, group=f"group-{number}", max_events=total, drain=timedelta(seconds=5)
+    ) as subscription:
+        await subscription.wait()

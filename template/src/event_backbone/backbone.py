@@ -1,0 +1,290 @@
+"""``Backbone``: the one object that an application opens, and from which it gets everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self, TypeVar
+
+from event_backbone.connection import RedisConnection
+from event_backbone.consumer import Consumer
+from event_backbone.contract import Contract, bind, check
+from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.dead_letters import DeadLetters
+from event_backbone.errors import BackboneClosed, ConfigurationError, EventNotFound
+from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
+from event_backbone.metadata import EventKey, StreamName, decode_metadata, environment_name, new_event_id
+from event_backbone.policy import AckPolicy, RetryPolicy
+from event_backbone.producer import Flusher, Producer
+from event_backbone.reader import Reader
+from event_backbone.settings import RedisSettings, environment_from
+from event_backbone.storage import RedisHashStorage, Storage, StorageScope
+from event_backbone.stream.base import GroupState, PendingEntry, Reservation, Start, Streams
+from event_backbone.stream.redis import RedisStreams
+from event_backbone.subscription import Subscription, SubscriptionOptions
+
+ContractType = TypeVar("ContractType", bound=Contract)
+
+_DEFAULTS = SubscriptionOptions()
+_CHECK_URI = "event-backbone-check"
+
+
+class Backbone:
+    """Connects contracts, consumers and readers with the streams of one Redis and the payloads of its storages.
+
+    It is used as ``async with Backbone(...) as backbone``, which connects on first use: an unreachable server shows in
+    the first call, or in ``check``. Leaving sends what is still queued, and closes every connection. It may be opened
+    again after that; what was got from it before stays closed.
+
+    Args:
+        redis: ``host:port``, ``redis://``, ``rediss://`` or ``unix://``; None reads REDIS_EVENT_SOURCE_ENDPOINT and
+            REDIS_EVENT_SOURCE_PASS.
+        storage: where payloads are written; None is a Redis Hash beside the stream.
+        also_read: storages of older events. The Redis Hash beside the stream is always among them.
+        environment: part of every name; None reads EVENT_SOURCE_ENVIRONMENT, and empty leaves it out.
+        produce_interceptors: stand around every produce call, the first one outermost.
+        handle_interceptors: stand around every attempt to handle an event, the first one outermost.
+        produce_timeout: after how long a produce call ends in NotSent or OutcomeUnknown.
+        drain: how long leaving goes on sending what is queued.
+        deduplicate_for: for how long two calls with one event id are recognised as one event.
+
+    Raises:
+        ConfigurationError: a setting is missing or cannot be right.
+    """
+
+    def __init__(
+        self,
+        redis: str | RedisSettings | None = None,
+        *,
+        storage: Storage | None = None,
+        also_read: Iterable[Storage] = (),
+        environment: str | None = None,
+        produce_interceptors: Iterable[ProduceInterceptor] = (),
+        handle_interceptors: Iterable[HandleInterceptor] = (),
+        produce_timeout: timedelta = timedelta(seconds=10),
+        drain: timedelta = timedelta(seconds=10),
+        deduplicate_for: timedelta = timedelta(minutes=10),
+        _streams: Streams | None = None,
+    ) -> None:
+        """Check the settings, as described above; nothing is connected yet."""
+        if not timedelta(0) < produce_timeout < deduplicate_for:
+            raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
+        self._settings = None if _streams else redis if isinstance(redis, RedisSettings) else _settings_of(redis)
+        self._environment = environment_name(environment_from() if environment is None else environment)
+        self._storage: Storage = RedisHashStorage() if storage is None else storage
+        self._storages = _by_name([self._storage, *also_read], beside_stream=_streams is None)
+        self._produce_interceptors = tuple(produce_interceptors)
+        self._handle_interceptors = tuple(handle_interceptors)
+        self._produce_timeout = produce_timeout
+        self._drain = drain
+        self._deduplicate_for = deduplicate_for
+        self._given_streams = _streams
+        self._streams: Streams | None = None
+        self._redis: RedisConnection | None = None
+        self._flushers: dict[StreamName, Flusher] = {}
+        self._was_open = False
+
+    async def __aenter__(self) -> Self:
+        if self._streams is not None:
+            raise ConfigurationError("This backbone is open already; open it once and share it.")
+        if self._settings is None:
+            self._streams = self._given_streams
+        else:
+            self._redis = RedisConnection(self._settings)
+            self._streams = RedisStreams(self._redis, deduplicate_for=self._deduplicate_for)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        streams, redis, flushers = self._streams, self._redis, tuple(self._flushers.values())
+        self._streams, self._redis, self._was_open = None, None, True
+        self._flushers.clear()
+        try:
+            await asyncio.gather(*(flusher.close(self._drain) for flusher in flushers))
+        finally:
+            for storage in {id(each): each for each in self._storages.values()}.values():
+                await storage.close()
+            if streams is not None:
+                await streams.close()
+            if redis is not None:
+                await redis.close()
+
+    @property
+    def environment(self) -> str:
+        """The environment as it stands in names; empty when there is none."""
+        return self._environment
+
+    @property
+    def redis(self) -> RedisConnection | None:
+        """The connection to the streams' Redis, for administration; None in memory, and while it is not open."""
+        return self._redis
+
+    def producer(self, contract: type[ContractType], *, uri: str) -> ContractType:
+        """Return an instance of the contract that produces its events to the stream of this URI.
+
+        It may be kept and shared by tasks until the backbone is closed.
+
+        Raises:
+            ContractError: an annotation, a default or a chain of upcasters cannot work.
+            ConfigurationError: the URI is not one, or the backbone is not open.
+        """
+        check(contract)
+        scope = self._scope(uri)
+        flusher = self._flushers.get(scope.stream)
+        if flusher is None:
+            flusher = self._flushers[scope.stream] = Flusher(self._open().stream(scope.stream))
+        producer = Producer(
+            flusher,
+            self._storage,
+            scope,
+            interceptors=self._produce_interceptors,
+            timeout=self._produce_timeout,
+        )
+        return bind(contract, producer)
+
+    def subscribe(
+        self,
+        consumer: Consumer[ContractType],
+        *,
+        uri: str,
+        group: str,
+        concurrency: int = _DEFAULTS.concurrency,
+        lease: timedelta = _DEFAULTS.lease,
+        retry: RetryPolicy = _DEFAULTS.retry,
+        ack: AckPolicy = _DEFAULTS.ack,
+        max_events: int | None = _DEFAULTS.max_events,
+        drain: timedelta = _DEFAULTS.drain,
+        start: Start = _DEFAULTS.start,
+    ) -> Subscription:
+        """Return a subscription of ``consumer`` in a group; it runs inside its own ``async with``.
+
+        ``SubscriptionOptions`` says what each option means. Raises ContractError when the contract cannot work,
+        ConfigurationError when an option, the URI or the group is not one, or the backbone is not open.
+        """
+        check(consumer.contract)
+        options = SubscriptionOptions(
+            concurrency=concurrency,
+            lease=lease,
+            retry=retry,
+            ack=ack,
+            max_events=max_events,
+            drain=drain,
+            start=start,
+        )
+        return Subscription(
+            self._open(),
+            scope=self._scope(uri),
+            group=group,
+            consumer=consumer,
+            storages=self._storages,
+            options=options,
+            interceptors=self._handle_interceptors,
+        )
+
+    def reader(self, uri: str) -> Reader:
+        """Return a reader of the stream of this URI."""
+        scope = self._scope(uri)
+        return Reader(self._open().stream(scope.stream), self._storages, scope)
+
+    def dead_letters(self, uri: str, group: str) -> DeadLetters:
+        """Return the dead letters of a consumer group."""
+        return DeadLetters(self._open(), self._scope(uri).stream, group)
+
+    async def pending(
+        self, uri: str, group: str, *, after: EventKey | None = None, count: int = 100
+    ) -> Sequence[PendingEntry]:
+        """Return up to ``count`` events that are delivered and neither acked nor given up, oldest first."""
+        return await self._open().group_admin(self._scope(uri).stream, group).pending(after, count)
+
+    async def groups(self, uri: str) -> Sequence[GroupState]:
+        """Return the state of every consumer group of a stream."""
+        return await self._open().stream(self._scope(uri).stream).groups()
+
+    async def erase(self, uri: str, key: EventKey) -> None:
+        """Erase an event's payload in every storage that holds a part of it; its entry and metadata stay.
+
+        Whoever reads the event later finds its payload ``erased``. May be called twice.
+
+        Raises:
+            EventNotFound: there is no such event.
+            ConfigurationError: a part lies in a storage that this backbone does not have; nothing was erased.
+            StreamUnavailable, StorageUnavailable: the payload may be erased in part; call again.
+        """
+        scope = self._scope(uri)
+        entry = await self._open().stream(scope.stream).get(key)
+        if entry is None:
+            raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
+        _, references = decode_metadata(entry.fields, scope.stream, key)
+        storages = [(self._storage_named(reference.storage), reference) for reference in references]
+        for storage, reference in storages:
+            await storage.erase(scope, [reference])
+
+    def location(self, event: StoredEvent) -> list[str]:
+        """Return where each part of an event's payload lies, for people: Redis keys and S3 object keys."""
+        scope = self._scope(event.metadata.uri)
+        return [self._storage_named(reference.storage).location(scope, reference) for reference in event.references]
+
+    async def check(self) -> None:
+        """Ask Redis and the storages for a sign of life.
+
+        Raises:
+            StreamUnavailable, StorageUnavailable: one does not answer; waiting may help.
+            ConfigurationError: one refuses, for a reason that the text names.
+        """
+        await self._open().check()
+        scope = self._scope(_CHECK_URI)
+        for storage in {id(each): each for each in self._storages.values()}.values():
+            await storage.check(scope)
+
+    async def reserve_event_id(self, uri: str, token: str, request: bytes) -> Reservation:
+        """Return the event id that belongs to an idempotency token, a new one if the token is new.
+
+        Producing under this id makes one event, however often a client repeats its request. The token is remembered
+        for as long as twins are recognised (``deduplicate_for``).
+
+        Args:
+            uri: of the stream that the event goes to.
+            token: the client's own; it is stored as a hash only.
+            request: what the client asked for, to tell a repeated request from another one under the same token.
+        """
+        digest = hashlib.sha256(request).hexdigest()
+        stream = self._open().stream(self._scope(uri).stream)
+        return await stream.reserve(token, digest, new_event_id(), self._deduplicate_for)
+
+    def _open(self) -> Streams:
+        if self._streams is not None:
+            return self._streams
+        if self._was_open:
+            raise BackboneClosed("The backbone is closed.")
+        raise ConfigurationError("The backbone is not open; use it inside `async with Backbone(...) as backbone`.")
+
+    def _scope(self, uri: str) -> StorageScope:
+        self._open()
+        return StorageScope(StreamName.of(uri, self._environment), self._redis)
+
+    def _storage_named(self, name: str) -> Storage:
+        storage = self._storages.get(name)
+        if storage is None:
+            raise ConfigurationError(f"No storage named {name!r} is configured; give it as storage or in also_read.")
+        return storage
+
+
+def _settings_of(redis: str | None) -> RedisSettings:
+    return RedisSettings.from_environment() if redis is None else RedisSettings.parse(redis)
+
+
+def _by_name(storages: Sequence[Storage], *, beside_stream: bool) -> Mapping[str, Storage]:
+    """Return every readable storage by the name that references give it, the hash beside a stream on Redis included."""
+    named: dict[str, Storage] = {}
+    for storage in storages:
+        for name, readable in storage.readable().items():
+            if named.setdefault(name, readable) is not readable:
+                raise ConfigurationError(f"Two storages are named {name!r}; give one of them another name=.")
+    if beside_stream:
+        own = RedisHashStorage()
+        named.setdefault(own.name, own)
+    return named

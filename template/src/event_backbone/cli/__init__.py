@@ -1,0 +1,20 @@
+"""The command line of a project: `build_cli(project)` makes it, `run(cli)` runs it.
+
+A project's own `cli.py` only wires these to its parts::
+
+    cli = build_cli(Project(name="shipment-tracking", module="shipment_tracking.cli", ...))
+
+
+    def main() -> None:
+        run(cli)
+
+
+    if __name__ == "__main__":
+        main()
+"""
+
+from event_backbone.cli.build import build_cli
+from event_backbone.cli.errors import run
+from event_backbone.cli.project import OpenBackbone, Project
+
+__all__ = ["OpenBackbone", "Project", "build_cli", "run"]

@@ -1,0 +1,73 @@
+"""Where payloads lie, found by plain clients of Redis and S3: nothing here asks the runtime or its storages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+_COUNT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a payload was found, and how many bytes lie there."""
+
+    name: str
+    size_bytes: int
+
+
+class RedisReadBack:
+    """Reads a stream and the hashes of its payloads."""
+
+    def __init__(self, url: str, stream: str) -> None:
+        """Read this stream; ``stream`` is its Redis key."""
+        self._client = cast("Any", redis.Redis).from_url(url, socket_timeout=5)
+        self._stream = stream
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def event_id(self, key: str) -> str | None:
+        """Return the id of the event with this key, or None when the stream has none."""
+        entries = self._client.xrange(self._stream, key, key)
+        return str(json.loads(entries[0][1][b"metadata"])["id"]) if entries else None
+
+    def find(self, event_id: str) -> list[Place]:
+        """Return the hashes whose key names the event."""
+        keys = cast("list[bytes]", list(self._client.scan_iter(match=f"*{event_id}*", count=_COUNT, _type="HASH")))
+        return [Place(f"Redis hash {key.decode()}", sum(map(len, self._client.hvals(key)))) for key in sorted(keys)]
+
+    def finished(self, group: str, last_key: str) -> bool:
+        """Return whether the group was given every event up to this key, and has finished all that it was given."""
+        if not self._client.exists(self._stream):
+            return False
+        for each in self._client.xinfo_groups(self._stream):
+            if each["name"].decode() == group:
+                given = tuple(map(int, each["last-delivered-id"].split(b"-")))
+                return given >= tuple(map(int, last_key.split("-"))) and each["pending"] == 0
+        return False
+
+
+class S3ReadBack:
+    """Reads the objects of a bucket."""
+
+    def __init__(self, bucket: str, endpoint: str, access_key: str, secret: str, region: str) -> None:
+        """Read this bucket."""
+        import boto3  # noqa: PLC0415 - only projects with S3 have it
+
+        self._bucket = bucket
+        session = cast("Any", boto3).Session(access_key, secret, region_name=region)
+        self._client = session.client("s3", endpoint_url=endpoint)
+
+    def find(self, event_id: str) -> list[Place]:
+        """Return the objects whose key names the event, with the size of what a download brings."""
+        listed = self._client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
+        keys = sorted(str(each["Key"]) for each in listed if event_id in each["Key"])
+        return [Place(f"s3://{self._bucket}/{key}", len(self._download(key))) for key in keys]
+
+    def _download(self, key: str) -> bytes:
+        return cast("bytes", self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())

@@ -1,0 +1,149 @@
+"""Runs the demo: servers, two processes, every event, and what was found of each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator
+from datetime import timedelta
+
+from event_backbone.cli.demo.processes import DemoProcess, Told, child_environment
+from event_backbone.cli.demo.read_back import RedisReadBack, S3ReadBack
+from event_backbone.cli.demo.report import Arrived, print_next_steps, print_report
+from event_backbone.cli.output import print_line
+from event_backbone.cli.project import Project
+from event_backbone.contract import events_of
+from event_backbone.errors import BackboneError
+from event_backbone.metadata import StreamName
+from event_backbone.testing.servers import RedisServer, S3Server
+
+_BUCKET = "demo-events"
+_ENVIRONMENT = "demo"
+_WITHIN = timedelta(seconds=30)
+_POLL_SECONDS = 0.02
+
+
+async def run_demo(project: Project) -> None:
+    """Run the demo and leave nothing behind, however it ends.
+
+    Raises:
+        BackboneError: a server is not installed, a process failed, or an event did not arrive exactly once.
+    """
+    begin = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_sigterm_cancels())
+        s3 = None if project.s3 is None else _starting(stack)
+        redis = stack.enter_context(RedisServer())
+        print_line(f"Redis-compatible server at {redis.url}" + (f", S3 server at {s3.endpoint}." if s3 else "."))
+        environment = child_environment(
+            {"EVENT_SOURCE_ENVIRONMENT": _ENVIRONMENT} | redis.environment() | (s3.environment(_BUCKET) if s3 else {})
+        )
+        worker = None
+        if project.group is not None:
+            worker = stack.enter_context(DemoProcess("The worker", project, "worker"))
+            await worker.start(environment)
+        read_s3 = None if s3 is None else await asyncio.to_thread(_bucket, s3)
+        producer = stack.enter_context(DemoProcess("The producer", project, "demo-producer"))
+        await producer.start(environment)
+        stream = StreamName.of(project.uri, _ENVIRONMENT).key
+        read_redis = stack.enter_context(contextlib.closing(RedisReadBack(redis.url, stream)))
+        sent = await _sent(project, producer)
+        handled = [] if worker is None else await _handled(project, worker, sent, read_redis)
+        arrived = await asyncio.to_thread(lambda: [_arrived(each, handled, read_redis, read_s3) for each in sent])
+        log = "" if worker is None else worker.log()
+    print_report(arrived, consumes=project.group is not None, took=timedelta(seconds=time.monotonic() - begin))
+    _check(arrived, project, log)
+    print_next_steps(project)
+
+
+@contextlib.contextmanager
+def _sigterm_cancels() -> Generator[None, None, None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that it cleans up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _starting(stack: contextlib.ExitStack) -> S3Server:
+    """Start the S3 server, which loads while the rest goes on."""
+    server = S3Server()
+    stack.callback(server.stop)
+    server.start()
+    return server
+
+
+def _bucket(server: S3Server) -> S3ReadBack:
+    """Wait for the server, make the bucket, and return what reads it."""
+    variables = server.environment(_BUCKET)
+    reader = S3ReadBack(
+        _BUCKET,
+        server.endpoint,
+        variables["S3_EVENT_SOURCE_ACCESS_KEY"],
+        variables["S3_EVENT_SOURCE_SECRET"],
+        variables["S3_EVENT_SOURCE_REGION"],
+    )
+    server.wait_ready()
+    server.create_bucket(_BUCKET)
+    return reader
+
+
+async def _sent(project: Project, producer: DemoProcess) -> list[Told]:
+    """Return what the producer sent, once it has ended."""
+    await _until(lambda: not producer.running, "The producer did not end")
+    await producer.told_all()
+    if len(producer.told) != len(events_of(project.contract)):
+        raise producer.failure()
+    return producer.told
+
+
+async def _handled(project: Project, worker: DemoProcess, sent: list[Told], redis: RedisReadBack) -> list[Told]:
+    """Wait until the group has finished every event, stop the worker, and return what it did."""
+    group = project.group or ""
+
+    def finished() -> bool:
+        if not worker.running:
+            raise worker.failure()
+        return redis.finished(group, sent[-1].key)
+
+    await _until(finished, "The worker did not finish every event")
+    worker.stop()
+    await worker.told_all()
+    return worker.told
+
+
+async def _until(condition: Callable[[], bool], problem: str) -> None:
+    try:
+        async with asyncio.timeout(_WITHIN.total_seconds()):
+            while not condition():  # noqa: ASYNC110 - processes and servers set no event of ours
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError as error:
+        raise BackboneError(f"{problem} within {_WITHIN.total_seconds():g} seconds.") from error
+
+
+def _arrived(sent: Told, handled: list[Told], redis: RedisReadBack, s3: S3ReadBack | None) -> Arrived:
+    """Look up what is left of an event in the servers, and who handled it."""
+    event_id = redis.event_id(sent.key)
+    places = [] if event_id is None else redis.find(event_id)
+    if s3 is not None and event_id is not None:
+        places = s3.find(event_id) + places
+    return Arrived(sent, tuple(places), tuple(each for each in handled if each.key == sent.key))
+
+
+def _check(arrived: list[Arrived], project: Project, worker_log: str) -> None:
+    """Raise unless every event is stored where the project wants it and, if it consumes, was handled exactly once."""
+    for each in arrived:
+        if not any(place.size_bytes for place in each.places):
+            raise BackboneError(f"The payload of {each.sent.event} was not found in the storage.")
+        if project.s3 is not None and not each.in_s3:
+            raise BackboneError(f"The payload of {each.sent.event} was not found in S3.")
+        times = sum(attempt.outcome == "handled" for attempt in each.attempts)
+        if project.group is not None and times != 1:
+            sys.stderr.write(worker_log)
+            raise BackboneError(f"{each.sent.event} was handled {times} times, not once; the worker's log is above.")

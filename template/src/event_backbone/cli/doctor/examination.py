@@ -1,0 +1,68 @@
+"""Goes through everything the doctor looks at, from the settings on."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from event_backbone.cli.doctor.finding import Finding, fail, ok
+from event_backbone.cli.doctor.group_checks import check_groups
+from event_backbone.cli.doctor.redis_checks import check_redis
+from event_backbone.cli.doctor.runtime_checks import check_runtime
+from event_backbone.cli.doctor.s3_checks import check_bucket_exists
+from event_backbone.cli.errors import sentence_of
+from event_backbone.contract import check
+from event_backbone.errors import BackboneError, ContractError
+
+if TYPE_CHECKING:
+    from event_backbone.backbone import Backbone
+    from event_backbone.cli.project import Project
+
+_WITHIN = timedelta(seconds=20)
+
+
+async def examine(project: Project) -> list[Finding]:
+    """Look at everything that can be looked at; what cannot, because of an earlier failure, is left out."""
+    findings = [_contract(project), *check_runtime()]
+    try:
+        async with project.open_backbone() as backbone:
+            environment = backbone.environment or "none"
+            findings.append(ok("Settings", f"Readable; the environment is {environment}"))
+            findings += await _servers(project, backbone)
+    except Exception as error:
+        if (sentence := sentence_of(error)) is None:
+            raise
+        findings.append(fail("Settings", sentence))
+    return findings
+
+
+def _contract(project: Project) -> Finding:
+    try:
+        check(project.contract)
+    except ContractError as error:
+        return fail("Contract", str(error))
+    return ok("Contract", f"{project.contract.__name__} on {project.uri}")
+
+
+async def _servers(project: Project, backbone: Backbone) -> list[Finding]:
+    findings: list[Finding] = []
+    if backbone.redis is not None:
+        findings += await check_redis(backbone.redis)
+    if project.s3 is not None:
+        findings += await check_bucket_exists(project, backbone.environment, project.s3())
+    findings.append(await _storage(backbone))
+    if all(each.level != "fail" or each.subject != "Redis" for each in findings):
+        findings += await check_groups(backbone, project)
+    return findings
+
+
+async def _storage(backbone: Backbone) -> Finding:
+    try:
+        async with asyncio.timeout(_WITHIN.total_seconds()):
+            await backbone.check()
+    except BackboneError as error:
+        return fail("Storage", str(error))
+    except TimeoutError:
+        return fail("Storage", f"No answer within {_WITHIN.total_seconds():g} seconds; look at the servers' own logs.")
+    return ok("Storage", "Payloads can be written and read")

@@ -1,0 +1,39 @@
+"""Do the consumer groups keep up?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from event_backbone.cli.doctor.finding import Finding, ok, warn
+from event_backbone.errors import BackboneError
+
+if TYPE_CHECKING:
+    from event_backbone.backbone import Backbone
+    from event_backbone.cli.project import Project
+    from event_backbone.stream.base import GroupState
+
+
+async def check_groups(backbone: Backbone, project: Project) -> list[Finding]:
+    """Look at every group of the stream: consumers, lag and dead letters."""
+    try:
+        states = await backbone.groups(project.uri)
+    except BackboneError as error:
+        return [warn("Groups", str(error))]
+    findings = [_group(each, project) for each in states]
+    if project.group is not None and all(each.name != project.group for each in states):
+        findings.append(warn(f"Group {project.group}", f"It does not exist yet; start it with: {project.name} worker"))
+    return findings or [ok("Groups", "The stream has no consumer group")]
+
+
+def _group(state: GroupState, project: Project) -> Finding:
+    subject = f"Group {state.name}"
+    unread = "an unknown number" if state.unread is None else str(state.unread)
+    text = f"{state.consumers} consumers, {state.pending} pending, {unread} unread, {state.dead_letters} dead letters"
+    if state.dead_letters:
+        command = (
+            f"see: {project.name} dead-letters list" if state.name == project.group else "its owner may redrive them"
+        )
+        return warn(subject, f"{text}; {command}")
+    if not state.consumers and (state.unread or state.pending):
+        return warn(subject, f"{text}; nobody consumes, start: {project.name} worker")
+    return ok(subject, text)

@@ -1,0 +1,31 @@
+"""Is the bucket there?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from event_backbone.cli.doctor.finding import Finding, fail, ok, warn
+from event_backbone.errors import BackboneError
+
+if TYPE_CHECKING:
+    from event_backbone.cli.project import Project
+    from event_backbone.storage import S3Options
+
+_SUBJECT = "S3 bucket"
+
+
+async def check_bucket_exists(project: Project, environment: str, options: S3Options) -> list[Finding]:
+    """Ask for the bucket; that it may not be asked is fine, as producing and reading do not need it."""
+    from event_backbone.storage.buckets import check_bucket  # noqa: PLC0415 - brings boto3
+
+    try:
+        bucket = options.resolved().bucket_of(environment)
+        state = await check_bucket(options, environment)
+    except BackboneError as error:
+        return [fail(_SUBJECT, str(error))]
+    if state == "missing":
+        return [fail(_SUBJECT, f"There is no bucket {bucket}; make it with: {project.name} bucket create")]
+    if state == "unknown":
+        text = f"These credentials may not ask whether {bucket} exists (s3:ListBucket), and need not."
+        return [warn(_SUBJECT, text)]
+    return [ok(_SUBJECT, f"{bucket} exists")]

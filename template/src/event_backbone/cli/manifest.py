@@ -1,0 +1,38 @@
+"""The list of the runtime's files with their digests, which tells whether one was edited by hand.
+
+The file has the form of `sha256sum`: a digest, two spaces and a path a line. Line ends do not count, as git may change
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+MANIFEST = "MANIFEST.sha256"
+_SUFFIXES = frozenset({".py", ".lua", ".typed"})
+
+
+def edited_files(folder: Path) -> list[str] | None:
+    """Return the files that were changed, added or removed since the manifest was written; None without a manifest."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return None
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    wanted = {path: digest for digest, _, path in (line.partition("  ") for line in lines if line)}
+    found = _digests(folder)
+    return sorted(path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path))
+
+
+def manifest_text(folder: Path) -> str:
+    """Return the manifest of the runtime in ``folder`` as it is now."""
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(_digests(folder).items()))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (each for each in folder.rglob("*") if each.suffix in _SUFFIXES and "__pycache__" not in each.parts)
+    return {each.relative_to(folder).as_posix(): _digest(each) for each in files}
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()

@@ -1,0 +1,48 @@
+"""How commands speak: tables for people, one JSON object a line for scripts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_WIDTH_IN_FILES = 160
+
+
+def print_line(text: str) -> None:
+    """Write one line of plain text, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Write one JSON object on one line, at once."""
+    print_line(to_json(value).decode())
+
+
+def print_rich(value: RenderableType) -> None:
+    """Write something of Rich's; brackets in strings mean themselves."""
+    from rich.console import Console  # noqa: PLC0415 - costs more to import than most commands take
+
+    # In a file or a pipe a table is as wide as its contents may need, not the 80 columns that Rich assumes.
+    width = None if sys.stdout.isatty() else _WIDTH_IN_FILES
+    Console(markup=False, highlight=False, width=width).print(value)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table; cells are texts as they are, None stays empty, and long ones are folded, never cut."""
+    from rich import box  # noqa: PLC0415 - as above
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    print_rich(table)

@@ -1,0 +1,265 @@
+"""The arguments of one event between Python values and JSON bytes, one JSON value per argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import cached_property, partial
+from inspect import cleandoc
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin
+from uuid import UUID
+
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
+from event_backbone.codec.body import build_body_model, field_names_for
+from event_backbone.codec.config import CONFIG
+from event_backbone.codec.explanation import explain, field_names
+from event_backbone.codec.signature import Parameter, read_parameters, resolve
+from event_backbone.errors import ArgumentsInvalid, ContractError, DecodeError
+
+_SCALARS = (bool, bytes, date, datetime, Decimal, float, int, NoneType, str, time, timedelta, UUID)
+
+
+@dataclass(frozen=True, slots=True)
+class _Converters:
+    """What pydantic built from the signature.
+
+    A single value stands in a tuple of one: a tuple's adapter takes CONFIG whatever it holds, while that of a dataclass
+    or a typed dict refuses it.
+    """
+
+    validate: Callable[[tuple[object, ...]], tuple[object, ...]]
+    validate_json: Callable[[bytes], tuple[object, ...]]
+    writers: tuple[tuple[str, Callable[..., bytes], bool | Literal["error"]], ...]
+    readers: Mapping[str, Callable[[bytes], tuple[object, ...]]]
+    default_bytes: Mapping[str, bytes]
+    positional_only_calls: int
+
+
+class ArgumentsCodec:
+    """Encodes and decodes the arguments of one event, as its method's annotations say.
+
+    It is built on the first use, because annotations may name what is defined after the contract. Every call is pure
+    and may be repeated. No text of an error holds a value, nor does the error keep pydantic's as its cause, whose
+    text may repeat keys and what validators say of the value.
+    """
+
+    def __init__(
+        self, function: Callable[..., object], *, event: str, local_names: Mapping[str, object] | None = None
+    ) -> None:
+        """Read the signature.
+
+        Args:
+            function: the event's method; its first parameter, ``self``, is left out.
+            event: the event's name, for error texts.
+            local_names: what annotations mean besides the names of the function's module.
+
+        Raises:
+            ContractError: the signature cannot be stored by argument name (``read_parameters`` has the rules).
+        """
+        self._function = function
+        self._event = event
+        self._local_names = local_names or {}
+        self._written = read_parameters(function, event=event)
+        self._names = tuple(each.name for each in self._written)
+        self._name_set = frozenset(self._names)
+        self._positional = sum(not each.keyword_only for each in self._written)
+        self._converters: _Converters | None = None
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The arguments in the order of the signature, with their annotations evaluated."""
+        return resolve(self._written, self._function, self._local_names, event=self._event)
+
+    def check(self) -> None:
+        """Build what encoding and decoding need; raise ContractError when the types or defaults cannot work."""
+        self._built()
+
+    def encode(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, bytes]:
+        """Validate a call and return the JSON of every argument, defaults included.
+
+        Raises:
+            ArgumentsInvalid: the call does not fit the signature, or a value cannot be written as JSON.
+        """
+        converters = self._converters or self._built()
+        payload: dict[str, bytes] = {}
+        values = self._validated(converters, args, kwargs)
+        for value, (name, write, warnings) in zip(values, converters.writers, strict=True):
+            try:
+                payload[name] = write((value,), by_alias=True, warnings=warnings)[1:-1]
+            except Exception:  # noqa: BLE001 - serializers are the users' code and may raise anything
+                raise ArgumentsInvalid(
+                    f"Argument {name!r} of event {self._event!r} holds something that its type cannot write as JSON."
+                ) from None
+        return payload
+
+    def arguments(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
+        """Validate a call and return its arguments by name, defaults included; raise ArgumentsInvalid otherwise."""
+        return dict(zip(self._names, self._validated(self._converters or self._built(), args, kwargs), strict=True))
+
+    def decode(self, payload: Mapping[str, bytes]) -> dict[str, object]:
+        """Return the arguments by name. A missing one takes its default, one that the event does not know is ignored.
+
+        Raises:
+            DecodeError: an argument is missing, or is not what its type says.
+        """
+        converters = self._converters or self._built()
+        try:
+            values = converters.validate_json(b"[" + b",".join([payload[name] for name in self._names]) + b"]")
+        except Exception:  # noqa: BLE001 - validators are the users' code and may raise anything
+            return self._decode_one_by_one(converters, payload)
+        return dict(zip(self._names, values, strict=True))
+
+    def json_schema(self) -> dict[str, JsonValue]:
+        """Return the JSON schema of the arguments as one object."""
+        return self.body_model().model_json_schema(by_alias=True)
+
+    def body_model(self) -> type[BaseModel]:
+        """Return the arguments as a pydantic model that refuses unknown ones; the same class each time."""
+        return self._body_model
+
+    def arguments_of(self, body: BaseModel) -> dict[str, object]:
+        """Return the arguments by name from an instance of ``body_model()``."""
+        return {name: getattr(body, field) for name, field in zip(self._names, self._body_fields, strict=True)}
+
+    def parse(self, text: str | bytes) -> dict[str, object]:
+        """Return the arguments by name from one JSON object, such as a command line's or a request's.
+
+        Raises:
+            ArgumentsInvalid: the text is no JSON object, has an unknown argument, lacks one, or one does not fit.
+        """
+        try:
+            return self.arguments_of(self._body_model.model_validate_json(text))
+        except ValidationError as error:
+            if not error.errors(include_url=False, include_input=False)[0]["loc"]:
+                raise ArgumentsInvalid(
+                    f"The arguments of event {self._event!r} must be one JSON object, such as {self._example()}."
+                ) from None
+            raise ArgumentsInvalid(explain(error, self._event, str, self._known_names)) from None
+
+    def _validated(
+        self, converters: _Converters, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> tuple[object, ...]:
+        if kwargs or len(args) != converters.positional_only_calls:
+            args = self._bound(args, kwargs)
+        try:
+            return converters.validate(args)
+        except ValidationError as error:
+            raise ArgumentsInvalid(explain(error, self._event, self._name_at, self._known_names)) from None
+        except Exception:  # noqa: BLE001 - validators are the users' code and may raise anything
+            raise ArgumentsInvalid(f"An argument of event {self._event!r} is refused by its type's own code.") from None
+
+    def _bound(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[object, ...]:
+        if not args and len(kwargs) == len(self._names) and self._name_set.issuperset(kwargs):
+            return tuple([kwargs[name] for name in self._names])
+        if len(args) > self._positional:
+            raise ArgumentsInvalid(
+                f"Event {self._event!r} takes {self._positional} arguments by position, not {len(args)}."
+            )
+        given: dict[str, object] = dict(zip(self._names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in self._name_set:
+                raise ArgumentsInvalid(f"Event {self._event!r} has no argument {name!r}.")
+            if name in given:
+                raise ArgumentsInvalid(f"Argument {name!r} of event {self._event!r} is given twice.")
+            given[name] = value
+        for each in self._written:
+            if each.required and each.name not in given:
+                raise ArgumentsInvalid(f"Argument {each.name!r} of event {self._event!r} is missing.")
+        return tuple(given.get(each.name, each.default) for each in self._written)
+
+    def _decode_one_by_one(self, converters: _Converters, payload: Mapping[str, bytes]) -> dict[str, object]:
+        complete = {**converters.default_bytes, **payload}
+        values: dict[str, object] = {}
+        for name, read in converters.readers.items():
+            if name not in complete:
+                raise DecodeError(f"Argument {name!r} of event {self._event!r} is missing from the payload.")
+            try:
+                (values[name],) = read(b"[" + complete[name] + b"]")
+            except ValidationError as error:
+                raise DecodeError(explain(error, self._event, partial(_always, name), self._known_names)) from None
+            except Exception:  # noqa: BLE001 - as in decode
+                raise DecodeError(
+                    f"Argument {name!r} of event {self._event!r} is refused by its type's own code."
+                ) from None
+        return values
+
+    def _built(self) -> _Converters:
+        if self._converters is None:
+            adapters = {each.name: self._adapter(each) for each in self.parameters}
+            annotations = tuple(each.annotation for each in self.parameters)
+            whole: TypeAdapter[tuple[object, ...]] = TypeAdapter(_tuple_of(annotations), config=CONFIG)
+            self._converters = _Converters(
+                validate=whole.validator.validate_python,
+                validate_json=whole.validator.validate_json,
+                writers=tuple(
+                    (each.name, adapters[each.name].serializer.to_json, True if _is_plain(each.annotation) else "error")
+                    for each in self.parameters
+                ),
+                readers={name: adapter.validator.validate_json for name, adapter in adapters.items()},
+                default_bytes={
+                    each.name: self._default_bytes(each, adapters[each.name])
+                    for each in self.parameters
+                    if not each.required
+                },
+                positional_only_calls=len(self._names) if self._positional == len(self._names) else -1,
+            )
+        return self._converters
+
+    def _adapter(self, parameter: Parameter) -> TypeAdapter[tuple[object, ...]]:
+        try:
+            return TypeAdapter(_tuple_of((parameter.annotation,)), config=CONFIG)
+        except Exception as error:
+            raise ContractError(
+                f"Argument {parameter.name!r} of event {self._event!r} has a type that pydantic cannot read and write."
+            ) from error
+
+    def _default_bytes(self, parameter: Parameter, adapter: TypeAdapter[tuple[object, ...]]) -> bytes:
+        try:
+            value = adapter.validate_python((parameter.default,))
+            return adapter.dump_json(value, by_alias=True, warnings="error")[1:-1]
+        except Exception as error:
+            raise ContractError(
+                f"The default of argument {parameter.name!r} of event {self._event!r} does not fit its type."
+            ) from error
+
+    def _name_at(self, position: int | str) -> str:
+        return self._names[position] if isinstance(position, int) and position < len(self._names) else str(position)
+
+    def _example(self) -> str:
+        return "{" + ", ".join(f'"{name}": ...' for name in self._names) + "}"
+
+    @cached_property
+    def _body_fields(self) -> tuple[str, ...]:
+        return field_names_for(self._written)
+
+    @cached_property
+    def _body_model(self) -> type[BaseModel]:
+        self._built()
+        return build_body_model(self._event, cleandoc(self._function.__doc__ or ""), self.parameters)
+
+    @cached_property
+    def _known_names(self) -> frozenset[str]:
+        try:
+            return field_names(self.json_schema())
+        except Exception:  # noqa: BLE001 - a type without a JSON schema: its fields are then not named in error texts
+            return frozenset()
+
+
+def _tuple_of(annotations: tuple[object, ...]) -> Any:
+    return cast("Any", tuple)[annotations or ()]
+
+
+def _always(name: str, _: int | str) -> str:
+    return name
+
+
+def _is_plain(annotation: object) -> bool:
+    """Whether a validated value always serializes as its type says, so that the costly check (1 µs) can be left out."""
+    if get_origin(annotation) in {Union, UnionType}:
+        return all(map(_is_plain, get_args(annotation)))
+    return isinstance(annotation, type) and (annotation in _SCALARS or issubclass(annotation, Enum))

@@ -1,0 +1,13 @@
+"""How values become JSON wherever pydantic takes a configuration (a model's own configuration rules within it)."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict
+
+CONFIG = ConfigDict(
+    ser_json_bytes="base64",
+    val_json_bytes="base64",
+    ser_json_inf_nan="strings",
+    hide_input_in_errors=True,
+    protected_namespaces=(),
+)

@@ -1,0 +1,85 @@
+"""One sentence of what pydantic found: event, argument and what is expected, never the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import get_args
+
+from pydantic import JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
+
+_KNOWN_ERRORS = frozenset(get_args(ErrorType))
+# What pydantic takes from the schema, as opposed to from the value.
+_FROM_SCHEMA = frozenset(
+    {
+        "ge",
+        "gt",
+        "le",
+        "lt",
+        "multiple_of",
+        "min_length",
+        "max_length",
+        "actual_length",
+        "field_type",
+        "pattern",
+        "expected",
+        "class",
+        "class_name",
+        "tz_expected",
+        "expected_version",
+        "expected_schemes",
+        "max_digits",
+        "decimal_places",
+        "whole_digits",
+        "discriminator",
+    }
+)
+
+
+def explain(error: ValidationError, event: str, name_of: Callable[[int | str], str], known: frozenset[str]) -> str:
+    """Return a sentence about the first error.
+
+    ``name_of`` gives the argument's name for the first step of the error's location. Of the steps within the argument
+    only positions and the ``known`` field names are repeated: any other may be a key of the caller's data.
+    """
+    first = error.errors(include_url=False, include_input=False)[0]
+    steps = first["loc"] or ("",)
+    argument, inner = name_of(steps[0]), [str(step) for step in steps[1:] if isinstance(step, int) or step in known]
+    subject = f"Argument {argument!r} of event {event!r}"
+    place = f" at {'.'.join(inner)}" if inner else ""
+    match first["type"]:
+        case "missing":
+            return f"{subject} is missing a value{place}." if inner else f"{subject} is missing."
+        case "extra_forbidden" if not inner:
+            return f"Event {event!r} has no argument {argument!r}."
+        case "json_invalid":
+            return f"{subject} is not valid JSON."
+        case _:
+            return f"{subject}{place} {_expectation(first)}."
+
+
+def field_names(schema: JsonValue) -> frozenset[str]:
+    """Return every property name within a JSON schema."""
+    names: set[str] = set()
+    parts: Iterable[JsonValue] = schema if isinstance(schema, list) else ()
+    if isinstance(schema, dict):
+        own = schema.get("properties")
+        names.update(own if isinstance(own, dict) else ())
+        parts = schema.values()
+    return frozenset(names.union(*map(field_names, parts)))
+
+
+def _expectation(error: ErrorDetails) -> str:
+    context: Mapping[str, object] = error.get("ctx", {})
+    if error["type"] not in _KNOWN_ERRORS:
+        return "is refused by a validator of its type"
+    if error["type"] in {"value_error", "assertion_error"}:
+        return "is refused by a validator of its type"
+    # Parsers explain themselves in a trailing "error", which may quote the value: "expected a digit, found `x`".
+    text = error["msg"].removesuffix(f", {context.get('error')}")
+    if not context.keys() - {"error"} <= _FROM_SCHEMA or (context.get("error") and text == error["msg"]):
+        return f"does not fit its type ({error['type']})"
+    if text.startswith("Input should "):
+        return text.removeprefix("Input ")
+    return f"does not fit: {text}"

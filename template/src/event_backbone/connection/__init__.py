@@ -1,0 +1,8 @@
+"""Connections to Redis: clients with deadlines, scripts, and Redis' errors in our words."""
+
+from event_backbone.connection.errors import redis_errors, refusal
+from event_backbone.connection.redis_connection import RedisConnection
+from event_backbone.connection.script import Script
+from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
+
+__all__ = ["LONGEST_WAIT", "RedisConnection", "Script", "WaitingConnection", "redis_errors", "refusal"]

@@ -1,0 +1,95 @@
+"""Turns the errors of redis-py into ours; this is the one table of what Redis may answer."""
+
+import os
+import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from socket import gaierror
+from ssl import SSLError
+
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from event_backbone.errors import BackboneError, ConfigurationError, GroupMissing, StreamUnavailable
+from event_backbone.settings import REDIS_ENDPOINT_VARIABLE, REDIS_PASSWORD_VARIABLE
+
+_WORD = re.compile(r"[A-Z]{3,20}\b")
+_KEY_GONE = "no longer exists"
+_DATABASE = "DB index"
+
+# What no waiting can change, by the leading word of the server's answer.
+_WRONG_SETTINGS: Mapping[str, str] = {
+    "WRONGPASS": f"refuses the user or the password; set {REDIS_PASSWORD_VARIABLE} to the right one.",
+    "NOAUTH": f"wants a password; set {REDIS_PASSWORD_VARIABLE}.",
+    "NOPERM": f"denies this user a command or a key; grant it, or name another user in {REDIS_ENDPOINT_VARIABLE}.",
+    "WRONGTYPE": "holds other data under a key of this stream; choose another URI or environment.",
+}
+_NO_PASSWORD_SET = f"wants no password; unset {REDIS_PASSWORD_VARIABLE}, or name a user in {REDIS_ENDPOINT_VARIABLE}."
+_NO_SUCH_DATABASE = f"has no database of this number; name another one in {REDIS_ENDPOINT_VARIABLE}."
+
+
+@contextmanager
+def redis_errors(
+    unavailable: type[BackboneError] = StreamUnavailable,
+    *,
+    address: str = "",
+    group_missing: str = "The consumer group does not exist.",
+) -> Generator[None]:
+    """Raise what Redis answers, or does not, as an error of this package, with the original as its cause.
+
+    Wrong credentials, rights, database numbers and keys that hold other data become ConfigurationError, a vanished
+    group or stream GroupMissing, and everything else, known or not, ``unavailable``. The server's own text is never
+    repeated, because it may quote a command; ``address`` must hold no password.
+    """
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise _translated(error, unavailable, f"Redis at {address}" if address else "Redis", group_missing) from error
+
+
+def refusal(answer: str) -> str:
+    """Return the leading word of an error that Redis answered, such as ``OOM``."""
+    match = _WORD.match(answer)
+    return match.group() if match else "ERR"
+
+
+def _translated(
+    error: RedisError | OSError, unavailable: type[BackboneError], server: str, group_missing: str
+) -> BackboneError:
+    word = None if isinstance(error, OSError) else _word(error)
+    if word is None:
+        return unavailable(f"{server} does not answer ({_reason(error)}); start it or set {REDIS_ENDPOINT_VARIABLE}.")
+    text = str(error)
+    if word == "NOGROUP" or (word == "UNBLOCKED" and _KEY_GONE in text):
+        return GroupMissing(group_missing)
+    if isinstance(error, AuthenticationError):
+        return ConfigurationError(f"{server} {_WRONG_SETTINGS.get(word, _NO_PASSWORD_SET)}")
+    wrong = _NO_SUCH_DATABASE if _DATABASE in text else _WRONG_SETTINGS.get(word)
+    return (
+        unavailable(f"{server} refuses for now ({word}).") if wrong is None else ConfigurationError(f"{server} {wrong}")
+    )
+
+
+def _word(error: RedisError) -> str | None:
+    """Return the leading word of what the server answered; None when it did not answer."""
+    if error.status_code is not None:
+        return error.status_code
+    silent = isinstance(error, RedisConnectionError | RedisTimeoutError) and not isinstance(error, AuthenticationError)
+    return None if silent else refusal(str(error))
+
+
+def _reason(error: BaseException) -> str:
+    """Say why there is no answer, from the operating system's error at the bottom of the chain."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError | RedisTimeoutError):
+            return "no answer in time"
+        if isinstance(cause, gaierror):
+            return "its name is not known"
+        if isinstance(cause, SSLError):
+            return "TLS fails"
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    return "connection lost"

@@ -1,0 +1,97 @@
+"""Pools of connections with deadlines of our own, and the one untyped corner of redis-py."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Protocol, cast
+
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio import UnixDomainSocketConnection as UnixConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.settings import REDIS_ENDPOINT_VARIABLE, RedisSettings
+
+ANSWER_WITHIN = timedelta(seconds=5)
+CONNECT_WITHIN = timedelta(seconds=3)
+_RESP = 2  # the one protocol version whose replies have the same shape on every server and in every redis-py
+
+Argument = str | bytes | int
+
+
+class Commands(Protocol):
+    """What sends one command and returns its reply."""
+
+    async def execute_command(self, *parts: Argument) -> object:
+        """Send one command and return its reply as the server gave it."""
+        ...
+
+
+def commands_of(client: Redis) -> Commands:
+    """Return the same client, which from now on leaves replies as they come, typed for what is used of it."""
+    client.response_callbacks.clear()
+    return cast("Commands", client)
+
+
+def new_pool(settings: RedisSettings, *, connections: int, repeats: int, answer_within: timedelta) -> ConnectionPool:
+    """Return a pool that connects when first used.
+
+    A caller that finds all connections taken waits for one, up to ``answer_within``, which is also the deadline of
+    every write and every answer. A command whose answer is lost is sent again up to ``repeats`` times.
+    """
+    try:
+        options = dict(cast("dict[str, object]", parse_url(settings.url)))
+    except ValueError as error:
+        raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} has an option whose value is not readable.") from error
+    kind = cast("type[AbstractConnection]", options.pop("connection_class", Connection))
+    return cast("_PoolType", BlockingConnectionPool)(
+        connection_class=_PROMPT[kind],
+        max_connections=connections,
+        timeout=answer_within.total_seconds(),
+        protocol=_RESP,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3) if repeats else NoBackoff(), repeats),
+        socket_timeout=answer_within.total_seconds(),
+        socket_connect_timeout=CONNECT_WITHIN.total_seconds(),
+        **({} if kind is UnixConnection else {"socket_keepalive": True}),
+        **options,
+    )
+
+
+class _PoolType(Protocol):
+    def __call__(self, **options: object) -> ConnectionPool: ...
+
+
+class _Prompt(AbstractConnection):
+    """Sends at once. redis-py itself makes every write a task, which waits until all ready tasks had their turn."""
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        within, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(within):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError as error:
+            raise RedisTimeoutError("Timeout writing to socket") from error
+        finally:
+            self.socket_timeout = within
+
+
+class _PromptTcp(_Prompt, Connection):
+    pass
+
+
+class _PromptTls(_Prompt, SSLConnection):
+    pass
+
+
+class _PromptUnix(_Prompt, UnixConnection):
+    pass
+
+
+_PROMPT: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _PromptTcp,
+    SSLConnection: _PromptTls,
+    UnixConnection: _PromptUnix,
+}

@@ -1,0 +1,92 @@
+"""All the clients of one Redis server."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import NoScriptError, ReadOnlyError
+
+from event_backbone.connection.errors import redis_errors
+from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_pool
+from event_backbone.connection.script import Script
+from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
+from event_backbone.errors import BackboneError, ConfigurationError, StreamUnavailable
+from event_backbone.settings import RedisSettings
+
+_REPEATS = 2
+_CONNECTIONS = 64
+_CALLS_ONCE = 256
+
+
+class RedisConnection:
+    """One server's clients; they connect when first used, and again after ``close``.
+
+    A command whose answer is lost is sent again, up to twice; what must not be repeated unseen goes through
+    ``command`` or ``run`` with ``repeat=False``. Every command has a deadline. Errors are redis-py's own: call within
+    ``errors()``.
+    """
+
+    def __init__(self, settings: RedisSettings, *, answer_within: timedelta = ANSWER_WITHIN) -> None:
+        """Prepare clients for this server; ``answer_within`` must exceed ``LONGEST_WAIT``. Nothing connects yet."""
+        if answer_within <= LONGEST_WAIT:
+            raise ConfigurationError(f"The deadline for an answer must be longer than {LONGEST_WAIT}.")
+        self.settings = settings
+        self._answer_within = answer_within
+        self._pool = self._new_pool(_CONNECTIONS, _REPEATS)
+        self._pool_once = self._new_pool(_CALLS_ONCE, 0)
+        self._client = Redis(connection_pool=self._pool)
+        self._commands = commands_of(Redis(connection_pool=self._pool))
+        self._commands_once = commands_of(Redis(connection_pool=self._pool_once))
+        self._waiting: set[WaitingConnection] = set()
+
+    @property
+    def client(self) -> Redis:
+        """A client of redis-py for commands that may run twice; texts in replies are bytes."""
+        return self._client
+
+    def errors(
+        self, unavailable: type[BackboneError] = StreamUnavailable, *, group_missing: str = "No such consumer group."
+    ) -> AbstractContextManager[None]:
+        """Translate redis-py's errors within this context, and name the server in their text."""
+        return redis_errors(unavailable, address=self.settings.described, group_missing=group_missing)
+
+    async def command(self, *parts: Argument, repeat: bool = True) -> object:
+        """Send one command and return its reply as the server gave it."""
+        commands = self._commands if repeat else self._commands_once
+        try:
+            return await commands.execute_command(*parts)
+        except ReadOnlyError:
+            await self.forget_connections()
+            raise
+
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, repeat: bool = True
+    ) -> object:
+        """Run a script atomically and return its reply; a server that does not know it yet is given it."""
+        call = (len(keys), *keys, *arguments)
+        try:
+            return await self.command("EVALSHA", script.digest, *call, repeat=repeat)
+        except NoScriptError:
+            return await self.command("EVAL", script.source, *call, repeat=repeat)
+
+    def waiting_connection(self) -> WaitingConnection:
+        """Return a connection of one's own for blocking reads; ``close`` closes it too."""
+        waiting = WaitingConnection(self._new_pool(1, 0), self._waiting.discard)
+        self._waiting.add(waiting)
+        return waiting
+
+    async def forget_connections(self) -> None:
+        """Close all idle connections: after a failover the address may lead to another server."""
+        for pool in (self._pool, self._pool_once):
+            await pool.disconnect(inuse_connections=False)
+
+    async def close(self) -> None:
+        """Close every connection. May be called twice."""
+        for waiting in tuple(self._waiting):
+            await waiting.close()
+        for pool in (self._pool, self._pool_once):
+            await pool.aclose()
+
+    def _new_pool(self, connections: int, repeats: int) -> ConnectionPool:
+        return new_pool(self.settings, connections=connections, repeats=repeats, answer_within=self._answer_within)

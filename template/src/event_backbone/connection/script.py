@@ -1,0 +1,16 @@
+"""A Lua script that runs in the server."""
+
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script's source, and the digest by which the server knows it once it has seen it."""
+
+    source: str
+    digest: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Compute the digest."""
+        object.__setattr__(self, "digest", sha1(self.source.encode(), usedforsecurity=False).hexdigest())

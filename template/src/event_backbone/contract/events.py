@@ -1,0 +1,192 @@
+"""``event``: declares an event of a contract, and what the event is on the class."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from event_backbone.codec import ArgumentsCodec, capture_local_names, signature_of
+from event_backbone.contract.definition import EventDefinition
+from event_backbone.contract.registry import Upcaster
+from event_backbone.contract.send import Send
+from event_backbone.contract.upcast import add_upcaster
+from event_backbone.errors import ContractError
+
+if TYPE_CHECKING:
+    from event_backbone.contract.contract import Contract
+
+P = ParamSpec("P")
+C = TypeVar("C")
+SelfType = TypeVar("SelfType")
+ContractType = TypeVar("ContractType", contravariant=True)  # noqa: PLC0105 - it stands in the public signatures as a word
+
+_ASYNC_OR_GENERATOR = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_WIRE_NAME = re.compile(r"[^\W_][\w.-]{0,127}")
+
+
+class EventOf(Generic[ContractType, P]):
+    """An event of a contract, as the class has it: ``Ship.packing``. ``P`` are the event's arguments.
+
+    It is contravariant in the contract: a consumer of a contract takes the events of that contract and of those that
+    it inherits from. Two are equal when they are the same event.
+    """
+
+    __slots__ = ("_contract", "_definition")
+
+    def __init__(self, definition: EventDefinition, contract: type) -> None:
+        """Stand for ``definition`` as reached through ``contract``."""
+        self._definition = definition
+        self._contract = contract
+
+    @property
+    def definition(self) -> EventDefinition:
+        """The event's name, version, signature and codec."""
+        return self._definition
+
+    @property
+    def contract(self) -> type:
+        """The contract through which the event was reached, which may inherit it."""
+        return self._contract
+
+    def upcast(self, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
+        """Register an upcaster for events of an earlier version, which leads from it to the version after it.
+
+        It gets and returns the arguments as JSON values by name. A chain of upcasters has to reach a defined version;
+        ``check`` raises ContractError when it does not.
+
+        Raises:
+            ContractError: the version is not earlier than the event's own, has an upcaster, or is itself defined.
+        """
+
+        def register(upcaster: Upcaster) -> Upcaster:
+            event = self._definition
+            add_upcaster(self._contract, event.name, from_version=from_version, below=event.version, upcaster=upcaster)
+            return upcaster
+
+        return register
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EventOf) and self._definition is other.definition
+
+    def __hash__(self) -> int:
+        return hash(self._definition)
+
+    def __repr__(self) -> str:
+        return f"<event {self._contract.__name__}.{self._definition.attribute}>"
+
+
+class EventDescriptor(Generic[P]):
+    """What ``event`` leaves in the class: ``EventOf`` on the class, ``Send`` on a producer."""
+
+    def __init__(
+        self, function: Callable[..., None], *, version: int, name: str | None, key: str | None, frame: FrameType | None
+    ) -> None:
+        """Keep what was declared; the contract class checks it once it is made."""
+        self._function = function
+        self._version = version
+        self._name = name
+        self._key = key
+        self._local_names = capture_local_names(function, frame) if inspect.isfunction(function) else {}
+        self._definition: EventDefinition | None = None
+
+    @overload
+    def __get__(self, instance: None, owner: type[C], /) -> EventOf[C, P]: ...
+    @overload
+    def __get__(self, instance: Contract, owner: type, /) -> Send[P]: ...
+    def __get__(self, instance: object | None, owner: type[C], /) -> EventOf[C, P] | Send[P]:
+        """Return the event. On a producer this is never reached: ``bind`` puts a ``Send`` before it."""
+        if self._definition is None:
+            raise ContractError(f"{owner.__name__} must be a subclass of Contract to have events.")
+        if instance is not None:
+            raise ContractError(
+                f"This {owner.__name__} is not connected; use backbone.producer({owner.__name__}, ...)."
+            )
+        return EventOf(self._definition, owner)
+
+    def define(self, attribute: str, contract: str) -> EventDefinition:
+        """Return what stands as ``attribute`` in class ``contract``; raise ContractError when it cannot be an event."""
+        name = attribute if self._name is None else self._name
+        function = self._function
+        _check_function(function, f"{contract}.{attribute}")
+        _check_identity(attribute, name, self._version)
+        codec = ArgumentsCodec(function, event=name, local_names=self._local_names)
+        signature = signature_of(function)
+        if self._key is not None and self._key not in signature.parameters:
+            raise ContractError(f"key={self._key!r} of event {name!r} must be the name of one of its arguments.")
+        self._definition = EventDefinition(
+            name=name,
+            version=self._version,
+            attribute=attribute,
+            contract=contract,
+            doc=inspect.cleandoc(function.__doc__ or ""),
+            key=self._key,
+            signature=signature,
+            codec=codec,
+        )
+        return self._definition
+
+
+@overload
+def event(function: Callable[Concatenate[SelfType, P], None], /) -> EventDescriptor[P]: ...
+@overload
+def event(
+    *, version: int = 1, name: str | None = None, key: str | None = None
+) -> Callable[[Callable[Concatenate[SelfType, P], None]], EventDescriptor[P]]: ...
+def event(
+    function: Callable[Concatenate[SelfType, P], None] | None = None,
+    /,
+    *,
+    version: int = 1,
+    name: str | None = None,
+    key: str | None = None,
+) -> EventDescriptor[P] | Callable[[Callable[Concatenate[SelfType, P], None]], EventDescriptor[P]]:
+    """Declare a method of a contract as an event. The method's arguments are the event's; its body never runs.
+
+    Args:
+        function: the method, when used as ``@event`` without parentheses.
+        version: grows when the arguments change in a way that stored events do not fit.
+        name: the event's name on the wire; the method's name when None. Two methods may share a name in two versions.
+        key: the argument whose value becomes the partition key.
+
+    Raises:
+        ContractError: when the class is made, for arguments that cannot be stored by name.
+    """
+
+    def declare(method: Callable[Concatenate[SelfType, P], None]) -> EventDescriptor[P]:
+        return EventDescriptor(method, version=version, name=name, key=key, frame=_caller(2))
+
+    if function is None:
+        return declare
+    return EventDescriptor(function, version=version, name=name, key=key, frame=_caller(2))
+
+
+def _caller(steps: int) -> FrameType | None:
+    frame = inspect.currentframe()
+    for _ in range(steps):
+        frame = frame.f_back if frame is not None else None
+    return frame
+
+
+def _check_function(function: Callable[..., object], place: str) -> None:
+    if not inspect.isfunction(function):
+        raise ContractError(f"{place} must be a method written with def to be an event.")
+    if function.__code__.co_flags & _ASYNC_OR_GENERATOR:
+        raise ContractError(f"{place} must be a plain def, without async or yield: its body never runs.")
+    if not function.__code__.co_argcount:
+        raise ContractError(f"{place} must have self as its first parameter.")
+    if signature_of(function).return_annotation not in {None, "None", inspect.Signature.empty}:
+        raise ContractError(f"{place} must return None: an event is told, not asked.")
+
+
+def _check_identity(attribute: str, name: str, version: int) -> None:
+    if attribute.startswith("_"):
+        raise ContractError(f"Event {attribute!r} must not start with an underscore.")
+    if _WIRE_NAME.fullmatch(name) is None:
+        raise ContractError(
+            f"Event name {name[:60]!r} must be letters, digits, '_', '-' and '.', starting with a letter or digit."
+        )
+    if version < 1:
+        raise ContractError(f"Event {name!r} must have a version of 1 or more, not {version}.")

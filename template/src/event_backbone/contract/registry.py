@@ -1,0 +1,50 @@
+"""What each contract class knows of its events; held by the class itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import JsonValue
+
+from event_backbone.contract.definition import EventDefinition
+from event_backbone.errors import ContractError
+
+Upcaster = Callable[[dict[str, JsonValue]], dict[str, JsonValue]]
+"""Turns the arguments of one version, as JSON values, into those of the next version."""
+
+REGISTRY: Final = "__event_backbone__"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The events of a contract by (wire name, version), inherited ones first, and the upcasters added to this class."""
+
+    events: dict[tuple[str, int], EventDefinition] = field(default_factory=dict[tuple[str, int], EventDefinition])
+    upcasters: dict[tuple[str, int], Upcaster] = field(default_factory=dict[tuple[str, int], Upcaster])
+
+    def add(self, definition: EventDefinition) -> None:
+        """Take up an event; raise ContractError when another one has its name and version, or its attribute."""
+        for other in self.events.values():
+            if other is definition:
+                return
+            if other.attribute == definition.attribute:
+                raise ContractError(
+                    f"{definition.contract}.{definition.attribute} redefines the event of {other.contract};"
+                    f" give the method another name, and name={definition.name!r} with a new version=."
+                )
+            if (other.name, other.version) == (definition.name, definition.version):
+                raise ContractError(
+                    f"{definition.contract}.{definition.attribute} and {other.contract}.{other.attribute} are both"
+                    f" event {definition.name!r} version {definition.version}; give one of them another version=."
+                )
+        self.events[definition.name, definition.version] = definition
+
+
+def registry_of(contract: type) -> Registry:
+    """Return what ``contract`` itself knows; raise ContractError when it is no contract."""
+    registry = vars(contract).get(REGISTRY)
+    if not isinstance(registry, Registry):
+        raise ContractError(f"{contract.__name__} must be a subclass of Contract.")
+    return registry

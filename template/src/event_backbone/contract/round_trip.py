@@ -1,0 +1,35 @@
+"""A check for tests: what is produced comes back equal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ParamSpec
+
+from event_backbone.contract.events import EventOf
+from event_backbone.errors import BackboneError
+
+P = ParamSpec("P")
+
+
+def assert_round_trip(event: EventOf[Any, P], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Encode a call of ``event``, decode it, and compare each argument with what was given.
+
+    Raises:
+        AssertionError: an argument cannot be encoded or decoded, or comes back different; the text names it.
+    """
+    codec = event.definition.codec
+    try:
+        expected = codec.arguments(args, kwargs)
+        returned = codec.decode(codec.encode(args, kwargs))
+    except BackboneError as error:
+        raise AssertionError(str(error)) from error
+    given = dict(zip(expected, args, strict=False)) | kwargs
+    for name, value in expected.items():
+        if not _same(given.get(name, value), returned[name]):
+            raise AssertionError(f"Argument {name!r} of {event!r} comes back different from what went in.")
+
+
+def _same(given: object, returned: object) -> bool:
+    if isinstance(given, float) and isinstance(returned, float) and math.isnan(given):
+        return math.isnan(returned)
+    return given == returned

@@ -1,0 +1,87 @@
+"""Produce one event: what an event method is on a producer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, ParamSpec, Protocol
+from uuid import UUID
+
+from event_backbone.contract.definition import EventDefinition
+from event_backbone.metadata import EventKey
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """The caller's own identity for an event; None means that the producer chooses."""
+
+    event_id: UUID | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+
+
+class Sender(Protocol):
+    """What a typed producer hands its events to."""
+
+    async def send(
+        self,
+        definition: EventDefinition,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: SendOptions,
+    ) -> EventKey:
+        """Encode, save and append one event, and return its key.
+
+        The arguments are validated before the first await that gives way to another task. One call makes one entry,
+        however many replies were lost; with an event id of the caller's own, so do many calls.
+
+        Raises:
+            ArgumentsInvalid: the arguments do not fit; nothing was sent.
+            NotSent: nothing was sent; calling again is safe.
+            OutcomeUnknown: the event may or may not be in the stream; calling again with its event id is safe.
+        """
+        ...
+
+
+_NO_OPTIONS = SendOptions()
+
+
+class Send(Generic[P]):
+    """Produces one kind of event: a coroutine function that returns the event's key. ``Sender`` has the promises."""
+
+    __slots__ = ("_definition", "_options", "_sender")
+
+    def __init__(self, sender: Sender, definition: EventDefinition, options: SendOptions = _NO_OPTIONS) -> None:
+        """Send ``definition``'s events by ``sender``."""
+        self._sender = sender
+        self._definition = definition
+        self._options = options
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> EventKey:
+        """Produce the event and return its key once it stands in the stream."""
+        return await self._sender.send(self._definition, args, kwargs, self._options)
+
+    def using(
+        self,
+        *,
+        event_id: UUID | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+    ) -> Send[P]:
+        """Return the same with an identity of the caller's own; what is None stays as it is.
+
+        Args:
+            event_id: a UUIDv7; producing twice under one id within the deduplication window makes one entry.
+            correlation_id: names the business process that the event belongs to.
+            causation_id: names what caused the event.
+        """
+        options = SendOptions(
+            event_id or self._options.event_id,
+            correlation_id or self._options.correlation_id,
+            causation_id or self._options.causation_id,
+        )
+        return Send(self._sender, self._definition, options)
+
+    def __repr__(self) -> str:
+        return f"<produce {self._definition.contract}.{self._definition.attribute}>"

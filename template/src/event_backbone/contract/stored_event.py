@@ -1,0 +1,147 @@
+"""An event as it is stored: its metadata, and its payload if that is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_jsonable_python
+
+from event_backbone.contract.contract import Contract, events_of, find
+from event_backbone.contract.decode import decode_event
+from event_backbone.contract.definition import EventDefinition
+from event_backbone.contract.events import EventOf
+from event_backbone.errors import PayloadErased, StorageError, UnknownEvent, UnknownVersion
+from event_backbone.metadata import EventKey, Metadata, Payload, PayloadReference, payload_to_json
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PayloadState = Literal["present", "gone", "erased"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedEvent:
+    """What a stored event means to a contract: which of its events it is, and its arguments by name."""
+
+    definition: EventDefinition
+    arguments: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The event's name on the wire."""
+        return self.definition.name
+
+
+@dataclass(frozen=True, slots=True)
+class TypedEvent(Generic[P]):
+    """A stored event known to be one particular event of a contract."""
+
+    event: EventOf[Any, P]
+    metadata: Metadata
+    arguments: Mapping[str, Any]
+
+    def call(self, function: Callable[P, T], /) -> T:
+        """Call a function of the event's own arguments, given by name, and return what it returns."""
+        call: Callable[..., T] = function
+        return call(**self.arguments)
+
+
+def is_event(metadata: Metadata, event: EventOf[Any, ...]) -> bool:
+    """Return whether the metadata is of such an event, in its version or one that upcasters lead from."""
+    wanted = event.definition
+    if metadata.event != wanted.name:
+        return False
+    try:
+        return find(event.contract, metadata.event, metadata.version) is wanted
+    except UnknownVersion:
+        versions = [each.version for each in events_of(event.contract) if each.name == wanted.name]
+        return wanted.version == min((each for each in versions if each > metadata.version), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event that was read from its stream, of whatever contract.
+
+    ``references`` say where the payload lies. The payload's bytes are shown by no text form of this object.
+    """
+
+    metadata: Metadata
+    content: Payload | StorageError = field(repr=False)
+    references: tuple[PayloadReference, ...] = ()
+
+    @property
+    def key(self) -> EventKey:
+        """The event's place in its stream."""
+        return self.metadata.key
+
+    @property
+    def payload(self) -> PayloadState:
+        """Whether the payload is there, was erased on purpose, or is gone: missing, expired or not to be read."""
+        if isinstance(self.content, PayloadErased):
+            return "erased"
+        return "gone" if isinstance(self.content, StorageError) else "present"
+
+    @property
+    def arguments(self) -> dict[str, JsonValue]:
+        """The arguments as JSON values, as they were written. Raises PayloadGone or PayloadErased."""
+        arguments: dict[str, JsonValue] = from_json(payload_to_json(self._present()))
+        return arguments
+
+    def decode(self, contract: type[Contract]) -> DecodedEvent:
+        """Return the event as ``contract`` knows it, by its upcasters if need be.
+
+        Raises:
+            UnknownEvent, UnknownVersion, DecodeError: it is no event of the contract, or does not fit it.
+            PayloadGone, PayloadErased: there is nothing to decode.
+        """
+        payload = self._present()
+        definition, arguments = decode_event(contract, self.metadata.event, self.metadata.version, payload)
+        return DecodedEvent(definition, arguments)
+
+    def is_(self, event: EventOf[Any, ...]) -> bool:
+        """Return whether this is such an event, in its version or one that upcasters lead from. Needs no payload."""
+        return is_event(self.metadata, event)
+
+    def as_(self, event: EventOf[Any, P]) -> TypedEvent[P]:
+        """Return the event as the one it is said to be; ``is_`` tells beforehand.
+
+        Raises:
+            UnknownEvent: it is another event.
+            UnknownVersion, DecodeError: it does not fit, and no upcaster makes it fit.
+            PayloadGone, PayloadErased: there is nothing to decode.
+        """
+        if not self.is_(event):
+            wanted = event.definition
+            raise UnknownEvent(
+                f"Event {self.key} is {self.metadata.event!r} version {self.metadata.version},"
+                f" not {wanted.name!r} version {wanted.version}."
+            )
+        return TypedEvent(event, self.metadata, self.decode(event.contract).arguments)
+
+    def json(self, *, with_arguments: bool = True) -> dict[str, JsonValue]:
+        """Return key, metadata, the payload's state and, unless it is not there, the arguments as one JSON document."""
+        found = self.metadata
+        metadata: dict[str, JsonValue] = {
+            "event_id": str(found.event_id),
+            "event": found.event,
+            "version": found.version,
+            "produced_at": to_jsonable_python(found.produced_at),
+            "uri": found.uri,
+            "environment": found.environment,
+            "correlation_id": found.correlation_id,
+            "causation_id": found.causation_id,
+            "partition_key": found.partition_key,
+            "headers": dict(found.headers),
+        }
+        document: dict[str, JsonValue] = {"key": str(self.key), "metadata": metadata, "payload": self.payload}
+        if with_arguments and self.payload == "present":
+            document["arguments"] = self.arguments
+        return document
+
+    def _present(self) -> Payload:
+        if isinstance(self.content, StorageError):
+            raise type(self.content)(*self.content.args) from self.content
+        return self.content

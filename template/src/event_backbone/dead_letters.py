@@ -1,0 +1,123 @@
+"""The dead letters of a group: what it has given up, why, and how to try again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from event_backbone.errors import EntryUnreadable, EventNotFound
+from event_backbone.metadata import EventKey, Metadata, StreamName, decode_metadata
+from event_backbone.stream.base import DeadLetter, Streams
+
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEvent:
+    """A dead letter, as people see it.
+
+    ``id`` names it within its group. ``metadata`` is None when not even that could be read. ``reason`` is one of
+    "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone",
+    "payload-erased" and "crashed"; ``detail`` and ``error`` (the name of the error's type) hold no payload.
+    """
+
+    id: str
+    key: EventKey
+    metadata: Metadata | None
+    reason: str
+    detail: str
+    error: str
+    attempts: int
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What a redrive did: how many events go to the group again, and the keys of those no longer in the stream."""
+
+    events: int
+    not_found: tuple[EventKey, ...] = ()
+
+
+class DeadLetters:
+    """Lists and redrives the dead letters of one group, while its consumers run. Reads a bounded number at once."""
+
+    def __init__(self, streams: Streams, stream: StreamName, group: str) -> None:
+        """Look after ``group`` of ``stream``."""
+        self._streams = streams
+        self._admin = streams.group_admin(stream, group)
+        self._stream = stream
+        self._group = group
+
+    async def list(self, limit: int | None = 1000, *, reason: str | None = None) -> AsyncIterator[DeadEvent]:
+        """Yield the dead letters, oldest first: up to ``limit``, all with None; only those of ``reason`` when given."""
+        yielded = 0
+        async for letter in self._all():
+            if limit is not None and yielded >= limit:
+                return
+            if reason is None or letter.reason == reason:
+                yield self._shown(letter)
+                yielded += 1
+
+    async def redrive(self, dead_letter_id: str) -> bool:
+        """Deliver one event to this group again, as if for the first time; other groups get nothing.
+
+        Returns False when there is no such dead letter (any more): redriving twice delivers once.
+
+        Raises:
+            EventNotFound: the event itself has left the stream; the dead letter stays.
+        """
+        found = await self._find(dead_letter_id)
+        return found is not None and await self._admin.redrive(found)
+
+    async def redrive_all(self, reason: str | None = None) -> Redriven:
+        """Redrive the dead letters there are now: all, or those of one reason. May be called again after an error."""
+        events = 0
+        not_found: list[EventKey] = []
+        # What fails again meanwhile is a new dead letter at the end; the count keeps it out.
+        left = await self._count()
+        async for letter in self._all():
+            if left == 0:
+                break
+            left -= 1
+            if reason is not None and letter.reason != reason:
+                continue
+            try:
+                events += await self._admin.redrive(letter)
+            except EventNotFound:
+                not_found.append(letter.entry.key)
+        return Redriven(events, tuple(not_found))
+
+    async def _all(self) -> AsyncIterator[DeadLetter]:
+        after: str | None = None
+        while letters := await self._admin.dead_letters(after, _AT_ONCE):
+            for letter in letters:
+                yield letter
+            after = letters[-1].id
+
+    async def _count(self) -> int:
+        states = await self._streams.stream(self._stream).groups()
+        return sum(state.dead_letters for state in states if state.name == self._group)
+
+    async def _find(self, dead_letter_id: str) -> DeadLetter | None:
+        async for letter in self._all():
+            if letter.id == dead_letter_id:
+                return letter
+        return None
+
+    def _shown(self, letter: DeadLetter) -> DeadEvent:
+        try:
+            metadata, _ = decode_metadata(letter.entry.fields, self._stream, letter.entry.key)
+        except EntryUnreadable:
+            metadata = None
+        return DeadEvent(
+            id=letter.id,
+            key=letter.entry.key,
+            metadata=metadata,
+            reason=letter.reason,
+            detail=letter.detail,
+            error=letter.error,
+            attempts=letter.attempts,
+            failed_at=letter.failed_at,
+        )

@@ -1,0 +1,260 @@
+"""One attempt at one event: from its loaded payload, through decoding, interceptors and handlers, to a decision."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from time import perf_counter
+from types import MappingProxyType, TracebackType
+
+from event_backbone import telemetry
+from event_backbone.consumer import Consumer, Context, Handler
+from event_backbone.contract import Contract, decode_event, find
+from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
+from event_backbone.interceptors import HandleInterceptor
+from event_backbone.metadata import Metadata, Payload, PayloadReference
+from event_backbone.metadata.current import current_event
+from event_backbone.policy import AckPolicy, DeadLetter, RetryLater, RetryPolicy
+from event_backbone.stream.base import NewDeadLetter
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """An event that reached its consumer.
+
+    ``payload`` is what was loaded, or why it could not be; None says that no handler wants this event, so that it was
+    not loaded. ``tries`` counts how often this attempt was made before, without being one of its own.
+    """
+
+    metadata: Metadata
+    payload: Payload | StorageError | None
+    references: tuple[PayloadReference, ...] = ()
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing is left to do but to ack the event."""
+
+
+Outcome = Finished | RetryLater | NewDeadLetter
+"""What is to happen to an event after an attempt."""
+
+_FINISHED = Finished()
+_UNKNOWN = "unknown"
+
+
+class Deliverer:
+    """Brings events to the handlers of one consumer, and decides what their outcome means.
+
+    Holds no state between events. What it raises is a cancellation from outside, or ends the process.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer[Contract],
+        *,
+        interceptors: Sequence[HandleInterceptor] = (),
+        retry: RetryPolicy,
+        ack: AckPolicy,
+        attributes: Mapping[str, str],
+    ) -> None:
+        """Deliver to ``consumer``; ``attributes`` stand on every metric and span."""
+        self._consumer = consumer
+        self._contract = consumer.contract
+        self._interceptors = tuple(interceptors)
+        self._retry = retry
+        self._ack = ack
+        self._base = dict(attributes)
+        self._attributes: dict[str, Mapping[str, str]] = {}
+
+    def wants(self, metadata: Metadata) -> bool:
+        """Return whether the event's payload is needed at all: it has a handler, or may have one."""
+        if self._consumer.fallback_handler is not None:
+            return True
+        try:
+            return bool(self._consumer.handlers_of(find(self._contract, metadata.event, metadata.version)))
+        except UnknownVersion:
+            return True
+        except UnknownEvent:
+            return False
+
+    def attributes_of(self, event: str) -> Mapping[str, str]:
+        """Return what stands on an event's metrics; names that the contract does not know are one, to bound them."""
+        found = self._attributes.get(event)
+        if found is None:
+            known = {each.name for each in self._consumer.events}
+            found = MappingProxyType({**self._base, "event": event if event in known else _UNKNOWN})
+            if event in known:
+                self._attributes[event] = found
+        return found
+
+    def unreadable(self, error: EntryUnreadable) -> Outcome:
+        """Return what is to happen to an entry whose metadata cannot be read."""
+        _log.warning("%s It goes to the dead letters.", error)
+        return _outcome(self._retry.decide(1, error), error)
+
+    def crashed(self, deliveries: int) -> Outcome | None:
+        """Return what is to happen to an event before its delivery number ``deliveries``, when it ran alone before.
+
+        None lets it run once more.
+        """
+        decision = self._retry.crashed(deliveries)
+        return None if decision is None else NewDeadLetter(decision.reason, decision.detail, "")
+
+    async def deliver(self, event: Arrived, ctx: Context) -> Outcome:
+        """Let the handlers work on an event, and return what is to happen to it.
+
+        ``current_event`` is set meanwhile, so that what the handlers produce is known to be caused by this event.
+        """
+        try:
+            call = self._call_for(event)
+        except (DecodeError, StorageError) as error:
+            return self._refused(event, ctx, error)
+        attributes = self.attributes_of(event.metadata.event)
+        if call is None:
+            telemetry.unhandled.add(1, attributes)
+            return _FINISHED
+        failure = await self._attempt(call, event.metadata, ctx, attributes)
+        if failure is not None:
+            return self._failed(event, ctx, failure)
+        if self._ack == "manual" and not ctx.acked:
+            return RetryLater(self._retry.delay(ctx.attempt + event.tries), counts=False)
+        telemetry.handled.add(1, attributes)
+        return _FINISHED
+
+    def _call_for(self, event: Arrived) -> Callable[[Context], Awaitable[None]] | None:
+        """Return what handles the event, ready to be called; None when nothing does."""
+        metadata, payload = event.metadata, event.payload
+        if payload is None:
+            find(self._contract, metadata.event, metadata.version)
+            return None
+        if isinstance(payload, StorageError):
+            raise payload
+        fallback = self._consumer.fallback_handler
+        try:
+            definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
+        except (UnknownEvent, UnknownVersion):
+            if fallback is None:
+                raise
+        else:
+            handlers = self._consumer.handlers_of(definition)
+            if len(handlers) == 1:
+                return functools.partial(handlers[0], **arguments)
+            if handlers:
+                return functools.partial(_call_all, handlers, arguments)
+        if fallback is None:
+            return None
+        stored = StoredEvent(metadata, payload, event.references)
+        return functools.partial(_call_fallback, fallback, stored)
+
+    async def _attempt(
+        self,
+        call: Callable[[Context], Awaitable[None]],
+        metadata: Metadata,
+        ctx: Context,
+        attributes: Mapping[str, str],
+    ) -> BaseException | None:
+        for interceptor in reversed(self._interceptors):
+            call = functools.partial(_intercept, interceptor, call)
+        token = current_event.set(metadata)
+        start = perf_counter()
+        try:
+            with telemetry.handling(metadata.event, attributes, metadata.headers):
+                await call(ctx)
+        except asyncio.CancelledError as error:
+            # A handler may await something that somebody else has cancelled; that is its own failure, not ours.
+            if _cancelled_from_outside():
+                raise
+            return error
+        except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
+            return error
+        finally:
+            current_event.reset(token)
+            telemetry.handle_duration.record(perf_counter() - start, attributes)
+        return None
+
+    def _refused(self, event: Arrived, ctx: Context, error: DecodeError | StorageError) -> Outcome:
+        decision = _outcome(self._retry.decide(ctx.attempt + event.tries, error), error)
+        _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
+        return decision
+
+    def _failed(self, event: Arrived, ctx: Context, error: BaseException) -> Outcome:
+        decision = _outcome(self._retry.decide(ctx.attempt, error, handling=True), error)
+        if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
+            decision = _FINISHED
+        _log.warning(
+            "Event %s (%s) failed on attempt %d with %s at %s. It %s.",
+            event.metadata.key,
+            event.metadata.event,
+            ctx.attempt,
+            type(error).__name__,
+            _place(error.__traceback__),
+            _words(decision),
+        )
+        return decision
+
+
+async def _call_all(handlers: Sequence[Handler], arguments: Mapping[str, object], ctx: Context) -> None:
+    calls = (handler(ctx, **arguments) for handler in handlers)
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [each for each in results if isinstance(each, BaseException)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup("several handlers of one event failed", [_as_exception(each) for each in errors])
+
+
+async def _call_fallback(
+    fallback: Callable[[Context, StoredEvent], Awaitable[None]], stored: StoredEvent, ctx: Context
+) -> None:
+    await fallback(ctx, stored)
+
+
+async def _intercept(
+    interceptor: HandleInterceptor, call_next: Callable[[Context], Awaitable[None]], ctx: Context
+) -> None:
+    await interceptor(ctx, call_next)
+
+
+def _outcome(decision: RetryLater | DeadLetter, error: BaseException) -> Outcome:
+    if isinstance(decision, RetryLater):
+        return decision
+    return NewDeadLetter(decision.reason, decision.detail, type(error).__qualname__)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _is_rejected(decision: Outcome) -> bool:
+    return isinstance(decision, NewDeadLetter) and decision.reason == "rejected"
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Return where an error arose. Its text is not told, as it may quote the payload."""
+    if traceback is None:
+        return "an unknown place"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{PurePath(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+
+
+def _words(decision: Outcome) -> str:
+    if isinstance(decision, Finished):
+        return "is acked all the same"
+    if isinstance(decision, RetryLater):
+        return f"is tried again in {decision.after.total_seconds():.3g} s"
+    return f"goes to the dead letters as {decision.reason!r}"

@@ -1,0 +1,45 @@
+"""What is known of an event besides its payload: ids, keys, names, references."""
+
+from event_backbone.metadata.event_id import event_id_time, new_event_id
+from event_backbone.metadata.event_key import EventKey
+from event_backbone.metadata.metadata import (
+    FORMAT_FIELD,
+    METADATA_FIELD,
+    WIRE_FORMAT,
+    Metadata,
+    NewMetadata,
+    decode_metadata,
+    encode_metadata,
+)
+from event_backbone.metadata.names import StreamName, environment_name
+from event_backbone.metadata.payload import (
+    HashWrite,
+    Payload,
+    PayloadReference,
+    SavedPayload,
+    payload_from_json,
+    payload_size_bytes,
+    payload_to_json,
+)
+
+__all__ = [
+    "FORMAT_FIELD",
+    "METADATA_FIELD",
+    "WIRE_FORMAT",
+    "EventKey",
+    "HashWrite",
+    "Metadata",
+    "NewMetadata",
+    "Payload",
+    "PayloadReference",
+    "SavedPayload",
+    "StreamName",
+    "decode_metadata",
+    "encode_metadata",
+    "environment_name",
+    "event_id_time",
+    "new_event_id",
+    "payload_from_json",
+    "payload_size_bytes",
+    "payload_to_json",
+]

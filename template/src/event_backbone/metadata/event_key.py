@@ -1,0 +1,76 @@
+"""The position of an event in its stream."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from pydantic_core import core_schema
+
+from event_backbone.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+_TEXT = re.compile(r"(?P<milliseconds>[0-9]{1,20})-(?P<sequence>[0-9]{1,20})(?:~(?P<partition>[0-9]{1,5}))?")
+_LARGEST = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EventKey:
+    """Where an event stands in its stream: the server's append time in milliseconds, and a sequence within it.
+
+    Keys of one stream are ordered as the events are. As text a key is ``1764041094123-0``, followed by ``~n`` for
+    partition n. It does not name the stream. Pydantic reads it from, and writes it as, that text.
+    """
+
+    milliseconds: int
+    sequence: int = 0
+    partition: int = 0
+
+    def __str__(self) -> str:
+        """Return the text form."""
+        position = f"{self.milliseconds}-{self.sequence}"
+        return position if self.partition == 0 else f"{position}~{self.partition}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form; raise ConfigurationError (a ValueError for pydantic) when it is not one."""
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise ConfigurationError(f"{text[:60]!r} is no event key; one looks like 1764041094123-0.")
+        milliseconds, sequence, partition = (int(part or 0) for part in match.groups())
+        if milliseconds > _LARGEST or sequence > _LARGEST:
+            raise ConfigurationError(f"{text[:60]!r} is no event key; both numbers must fit 64 bits.")
+        return cls(milliseconds, sequence, partition)
+
+    @property
+    def entry_id(self) -> str:
+        """The id of the entry in the Redis stream, without the partition."""
+        return f"{self.milliseconds}-{self.sequence}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Let pydantic read a key from its text, and write it as text."""
+
+        def from_text(text: str) -> EventKey:
+            try:
+                return cls.parse(text)
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from error
+
+        text_schema = core_schema.no_info_after_validator_function(from_text, core_schema.str_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=text_schema,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), text_schema]),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the text form."""
+        return {"type": "string", "pattern": "^[0-9]+-[0-9]+(~[0-9]+)?$", "examples": ["1764041094123-0"]}

@@ -1,0 +1,101 @@
+"""The payload of an event, references to it, and what a storage asks to be written with the entry."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from event_backbone.errors import DecodeError
+
+Payload = Mapping[str, bytes]
+"""Argument name -> the argument's JSON, as UTF-8 bytes."""
+
+_REFERENCE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_decoder = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadReference:
+    """Says where a payload, or a part of it, lies: the name of a storage and a key within the stream there.
+
+    It never names a bucket, a host or a path: which place a storage name stands for is decided by the reader's own
+    settings, so an entry cannot point a reader anywhere else.
+    """
+
+    storage: str
+    key: str
+
+    def __post_init__(self) -> None:
+        """Refuse keys that could leave the stream's own place."""
+        if _REFERENCE_KEY.fullmatch(self.key) is None:
+            raise DecodeError("A payload reference holds a key with characters that no storage of ours writes.")
+
+
+@dataclass(frozen=True, slots=True)
+class HashWrite:
+    """A Redis hash to be written in the same atomic step as the stream entry.
+
+    ``purpose`` completes the key (``StreamName.key_of``). ``expires_after`` None means never. Existing fields are
+    overwritten, so writing twice is the same as once.
+    """
+
+    purpose: str
+    fields: Mapping[str, bytes]
+    expires_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPayload:
+    """What a storage answers to a save: where the payload lies, and what is still to be written with the entry."""
+
+    references: tuple[PayloadReference, ...]
+    writes: tuple[HashWrite, ...] = field(default=())
+
+
+def payload_size_bytes(payload: Payload) -> int:
+    """Return the size of all arguments together, without names."""
+    return sum(len(value) for value in payload.values())
+
+
+def payload_to_json(payload: Payload) -> bytes:
+    """Join the arguments to one JSON object; every argument's bytes stay as they are."""
+    return b"{" + b",".join(json.dumps(name).encode() + b":" + value for name, value in payload.items()) + b"}"
+
+
+def payload_from_json(document: bytes) -> dict[str, bytes]:
+    """Take such an object apart again; raise DecodeError when it is no JSON object."""
+    try:
+        return _split_object(document.decode())
+    except (ValueError, IndexError) as error:
+        raise DecodeError("A stored payload is no JSON object.") from error
+
+
+def _split_object(text: str) -> dict[str, bytes]:
+    position = _skip(text, 0)
+    if text[position] != "{":
+        raise ValueError("no object")
+    payload: dict[str, bytes] = {}
+    position = _skip(text, position + 1)
+    while text[position] != "}":
+        name, position = _decoder.raw_decode(text, position)
+        position = _skip(text, position)
+        if not isinstance(name, str) or text[position] != ":":
+            raise ValueError("no member")
+        start = _skip(text, position + 1)
+        _, end = _decoder.raw_decode(text, start)
+        payload[name] = text[start:end].encode()
+        position = _skip(text, end)
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+    if _skip(text, position + 1) != len(text):
+        raise ValueError("more than one object")
+    return payload
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return position if match is None else match.end()

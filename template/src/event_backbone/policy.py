@@ -1,0 +1,149 @@
+"""What happens to an event whose handling failed: again later, or to the dead letters. Pure decisions, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, cast
+
+from event_backbone.errors import (
+    BackboneError,
+    ConfigurationError,
+    DecodeError,
+    PayloadErased,
+    PayloadGone,
+    Reject,
+    Retry,
+    UnknownEvent,
+    UnknownVersion,
+)
+
+AckPolicy = Literal["on-success", "manual", "always"]
+"""When an event is acked: after its handlers succeeded, when one calls ``ctx.ack()``, or after they ended anyhow."""
+
+# The most specific first: errors that waiting does not solve, and the reason that the dead letter carries.
+_HOPELESS: tuple[tuple[type[BackboneError], str], ...] = (
+    (UnknownEvent, "unknown-event"),
+    (UnknownVersion, "unknown-version"),
+    (DecodeError, "undecodable"),
+    (PayloadErased, "payload-erased"),
+    (PayloadGone, "payload-gone"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Deliver the event again no sooner than ``after`` from now.
+
+    ``counts`` tells whether this was an attempt of the event's own. It was not when the storage or Redis was away.
+    """
+
+    after: timedelta
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Move the event to the group's dead letters.
+
+    ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
+    "payload-gone", "payload-erased" and "crashed". ``detail`` is what may be told besides, and holds no payload: the
+    text of a Reject or of this package's own error, else only the name of the error's type.
+    """
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """A delay that grows with each attempt: ``first``, times ``factor`` each time, at most ``longest``.
+
+    Up to the share ``jitter`` of it is taken off by chance, so that events that failed together do not return together.
+    ``chance`` returns numbers from 0 up to 1.
+    """
+
+    first: timedelta = timedelta(seconds=1)
+    factor: float = 2.0
+    longest: timedelta = timedelta(minutes=5)
+    jitter: float = 0.5
+    chance: Callable[[], float] = field(default=random.random, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what gives no delay."""
+        if not timedelta() < self.first <= self.longest:
+            raise ConfigurationError("Backoff needs a first delay above zero, and a longest that is not shorter.")
+        if self.factor < 1 or not 0 <= self.jitter <= 1:
+            raise ConfigurationError("Backoff needs a factor of 1 or more, and a jitter from 0 to 1.")
+
+    def delay(self, attempt: int) -> timedelta:
+        """Return the delay after attempt number ``attempt``, which counts from 1."""
+        seconds, longest = self.first.total_seconds(), self.longest.total_seconds()
+        for _ in range(attempt - 1):
+            if seconds >= longest or self.factor == 1:
+                break
+            seconds *= self.factor
+        return timedelta(seconds=min(seconds, longest) * (1 - self.jitter * self.chance()))
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often an event is tried, and how long it waits in between: a fixed time, or a ``Backoff``."""
+
+    max_attempts: int = 5
+    backoff: timedelta | Backoff = field(default_factory=Backoff)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be counted or waited for."""
+        if self.max_attempts < 1:
+            raise ConfigurationError(f"max_attempts must be 1 or more, not {self.max_attempts}.")
+        if isinstance(self.backoff, timedelta) and self.backoff < timedelta():
+            raise ConfigurationError("backoff must not be negative.")
+
+    def decide(self, attempt: int, error: BaseException, *, handling: bool = False) -> RetryLater | DeadLetter:
+        """Decide what happens after attempt number ``attempt`` (from 1) failed with ``error``.
+
+        ``handling`` tells that a handler raised it. The package's own errors then mean nothing special, since they may
+        come from whatever the handler itself did; Retry and Reject always do, also within an ExceptionGroup.
+        """
+        error = _decisive(error)
+        if isinstance(error, Reject):
+            return DeadLetter("rejected", error.reason)
+        if isinstance(error, BackboneError) and not handling:
+            for kind, reason in _HOPELESS:
+                if isinstance(error, kind):
+                    return DeadLetter(reason, str(error))
+            if error.retryable:
+                return RetryLater(self.delay(attempt), counts=False)
+        if attempt >= self.max_attempts:
+            return DeadLetter("attempts-exhausted", _type_name(error))
+        if isinstance(error, Retry) and error.after is not None:
+            return RetryLater(error.after)
+        return RetryLater(self.delay(attempt))
+
+    def crashed(self, deliveries: int) -> DeadLetter | None:
+        """Decide before delivery number ``deliveries`` (from 1) of an event whose earlier ones left no word.
+
+        They ended with their process. Returns None while the event may be tried once more.
+        """
+        if deliveries <= self.max_attempts:
+            return None
+        return DeadLetter("crashed", f"{deliveries - 1} deliveries ended with their process")
+
+    def delay(self, attempt: int) -> timedelta:
+        """Return how long the event waits after attempt number ``attempt``, which counts from 1."""
+        return self.backoff if isinstance(self.backoff, timedelta) else self.backoff.delay(attempt)
+
+
+def _decisive(error: BaseException) -> BaseException:
+    """Return, of a group, the error that decides: a Reject, else a Retry, else the first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    errors = [_decisive(each) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions]
+    return min(errors, key=lambda each: (not isinstance(each, Reject), not isinstance(each, Retry)))
+
+
+def _type_name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"

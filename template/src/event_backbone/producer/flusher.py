@@ -1,0 +1,227 @@
+"""One stream's way out: entries that wait at the same time travel in one round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import logging
+import random
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+
+from event_backbone import telemetry
+from event_backbone.errors import BackboneClosed, BackboneError, NotSent, OutcomeUnknown, StreamError, StreamUnavailable
+from event_backbone.metadata import EventKey
+from event_backbone.producer.room import Room
+from event_backbone.stream.base import NewEntry, Stream
+
+_BATCH_EVENTS = 256
+_SMALL_BATCH_EVENTS = 16
+_BATCH_BYTES = 1024 * 1024
+_QUEUE_EVENTS = 4096
+_QUEUE_BYTES = 64 * 1024 * 1024
+_FIRST_BACKOFF_SECONDS = 0.05
+_LONGEST_BACKOFF_SECONDS = 1.0
+
+_CLOSED = "The backbone was closed before the event was sent."
+
+_log = logging.getLogger("event_backbone")
+
+
+class _Waiting:
+    """An entry on its way, and the future of the call that waits for its key.
+
+    It is ``in_doubt`` from when it was first handed to the stream without an answer.
+    """
+
+    __slots__ = ("deadline", "entry", "in_doubt", "key", "size_bytes")
+
+    def __init__(self, entry: NewEntry, key: asyncio.Future[EventKey], deadline: float, size_bytes: int) -> None:
+        self.entry = entry
+        self.key = key
+        self.deadline = deadline
+        self.size_bytes = size_bytes
+        self.in_doubt = False
+
+    def fail(self, cause: BaseException | None, reason: str) -> None:
+        """Tell the caller that there is no key: OutcomeUnknown if the server may have the entry, else NotSent."""
+        if self.key.done():
+            return
+        error = OutcomeUnknown(self.entry.event_id, reason) if self.in_doubt else NotSent(reason)
+        error.__cause__ = cause
+        self.key.set_exception(error)
+
+    def refuse(self, cause: BackboneError) -> None:
+        """Hand on the stream's answer, as an error of the caller's own: a shared one would collect tracebacks."""
+        if not self.key.done():
+            error = copy.copy(cause)
+            error.__cause__ = cause
+            self.key.set_exception(error)
+
+
+class Flusher:
+    """Appends the entries of one stream, in the order they come, one batch at a time.
+
+    There is no timer: a lone entry leaves at once, and what comes while a batch is under way makes the next one. A
+    batch holds up to 256 entries and 1 MiB. While the stream is unavailable a batch is tried again, until its callers'
+    deadlines. A caller that is cancelled while its entry is queued withdraws it; later the entry goes on without it.
+
+    Every call of ``append`` ends: with a key, or with an error.
+    """
+
+    def __init__(self, stream: Stream, *, queue_events: int = _QUEUE_EVENTS, queue_bytes: int = _QUEUE_BYTES) -> None:
+        """Append to ``stream``. ``queue_events`` and ``queue_bytes`` bound what may be on its way at once."""
+        self.room = Room(queue_events, queue_bytes)
+        self._stream = stream
+        self._attributes = {"uri": stream.name.uri}
+        self._queue: deque[_Waiting] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._unavailable = False
+
+    def append(self, entry: NewEntry, deadline: float, size_bytes: int) -> asyncio.Future[EventKey]:
+        """Queue an entry; the future holds its key, or raises NotSent, OutcomeUnknown or the stream's answer.
+
+        ``deadline`` is in the event loop's time.
+        """
+        if self._closed:
+            raise BackboneClosed(_CLOSED)
+        loop = asyncio.get_running_loop()
+        key: asyncio.Future[EventKey] = loop.create_future()
+        self._queue.append(_Waiting(entry, key, deadline, size_bytes))
+        if self._task is None:
+            # An empty context: no caller's span, cancel scope or context variable leaks into the batches of others.
+            self._task = loop.create_task(self._run(), name="event-backbone-flusher", context=contextvars.Context())
+            self._task.add_done_callback(self._ended)
+        return key
+
+    async def close(self, drain: timedelta) -> None:
+        """Take no new events, send what is on its way within ``drain``, and fail the rest."""
+        self.room.close()
+        try:
+            async with asyncio.timeout(drain.total_seconds()):
+                await self.room.emptied()
+                if self._task is not None:  # entries whose callers were cancelled may still be under way
+                    await asyncio.wait([self._task])
+        except TimeoutError:
+            _log.warning("Closed before every event for stream %s was sent.", self._stream.name.key)
+        finally:
+            self._closed = True
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        batch: list[_Waiting] = []
+        try:
+            while self._fill(batch):
+                await self._flush(batch)
+        except Exception as error:  # whatever went wrong, every caller is told
+            _log.exception("Events for stream %s could not be sent.", self._stream.name.key)
+            self._fail(batch, error, "The producer failed.")
+            raise
+        finally:
+            self._fail(batch, None, _CLOSED)
+            self._task = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before it began; nobody would send what comes now
+            self._closed = True
+            self._fail([], None, _CLOSED)
+            self._task = None
+        else:
+            task.exception()  # it is logged, and told to the callers
+
+    def _fail(self, batch: list[_Waiting], cause: BaseException | None, reason: str) -> None:
+        for waiting in (*batch, *self._queue):
+            waiting.fail(cause, reason)
+        batch.clear()
+        self._queue.clear()
+
+    def _fill(self, batch: list[_Waiting]) -> bool:
+        """Move entries from the queue to the batch, in order, except those that were withdrawn or are too late."""
+        # With half of what is on its way in each batch, the server works on one while callers prepare the next.
+        most = min(max(self.room.events // 2, _SMALL_BATCH_EVENTS), _BATCH_EVENTS)
+        size_bytes = sum(waiting.size_bytes for waiting in batch)
+        now = asyncio.get_running_loop().time()
+        while self._queue and len(batch) < most:
+            waiting = self._queue[0]
+            if batch and size_bytes + waiting.size_bytes > _BATCH_BYTES:
+                break
+            self._queue.popleft()
+            if waiting.deadline <= now:
+                waiting.fail(None, "The stream did not take the event in time.")
+            elif not waiting.key.done():
+                batch.append(waiting)
+                size_bytes += waiting.size_bytes
+        return bool(batch)
+
+    async def _flush(self, batch: list[_Waiting]) -> None:
+        """Send a batch until each of its entries has an answer or is too late. Leaves the batch empty."""
+        backoff_seconds = _FIRST_BACKOFF_SECONDS
+        while batch:
+            failure = await self._send(batch)
+            if failure is None:
+                return
+            self._note_outage(failure)
+            pause_seconds = backoff_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, no secret
+            left_seconds = min(waiting.deadline for waiting in batch) - asyncio.get_running_loop().time()
+            await asyncio.sleep(min(pause_seconds, max(0.0, left_seconds)))
+            backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
+            self._expire(batch, failure)
+            self._fill(batch)
+
+    async def _send(self, batch: list[_Waiting]) -> BackboneError | None:
+        """Try once. Keep in the batch what may be tried again, and return why."""
+        try:
+            async with asyncio.timeout_at(min(waiting.deadline for waiting in batch)):
+                answers = await self._append(batch)
+        except TimeoutError:
+            return StreamUnavailable("The stream did not answer in time.")
+        except StreamUnavailable as error:
+            return error
+        except BackboneError as error:
+            for waiting in batch:
+                waiting.refuse(error)
+            batch.clear()
+            return None
+        telemetry.produce_batch.record(len(batch), self._attributes)
+        failure: BackboneError | None = None
+        again: list[_Waiting] = []
+        for waiting, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, EventKey):
+                if not waiting.key.done():
+                    waiting.key.set_result(answer)
+            elif answer.retryable:
+                again.append(waiting)
+                failure = answer
+            else:
+                waiting.refuse(answer)
+        batch[:] = again
+        if failure is None:
+            self._unavailable = False
+        return failure
+
+    async def _append(self, batch: list[_Waiting]) -> Sequence[EventKey | StreamError]:
+        doubts = [waiting.in_doubt for waiting in batch]
+        for waiting in batch:
+            waiting.in_doubt = True
+        answers = await self._stream.append([waiting.entry for waiting in batch])
+        for waiting, in_doubt in zip(batch, doubts, strict=True):
+            waiting.in_doubt = in_doubt  # whatever the answer is, this call left no doubt
+        return answers
+
+    def _note_outage(self, failure: BackboneError) -> None:
+        if not self._unavailable:
+            self._unavailable = True
+            telemetry.outages.add(1, {**self._attributes, "side": "producer"})
+            _log.warning("Stream %s is unavailable: %s", self._stream.name.key, failure)
+
+    def _expire(self, batch: list[_Waiting], cause: BackboneError) -> None:
+        now = asyncio.get_running_loop().time()
+        for waiting in batch:
+            if waiting.deadline <= now:
+                waiting.fail(cause, str(cause))
+        batch[:] = [waiting for waiting in batch if waiting.deadline > now]

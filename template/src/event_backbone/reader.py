@@ -1,0 +1,167 @@
+"""Read events without a consumer group: one by its key, or all of a range, and those to come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from event_backbone import telemetry
+from event_backbone.contract import EventOf
+from event_backbone.contract.stored_event import StoredEvent, is_event
+from event_backbone.errors import (
+    ConfigurationError,
+    EntryUnreadable,
+    EventNotFound,
+    StorageUnavailable,
+    StreamUnavailable,
+)
+from event_backbone.metadata import EventKey, Metadata, PayloadReference, decode_metadata
+from event_backbone.storage import Storage, StorageScope
+from event_backbone.storage.loading import load_payloads
+from event_backbone.stream.base import Entry, Stream
+
+Bound = EventKey | datetime
+"""A place in a stream: an event's key, or an aware time, which is compared with the server's append time."""
+
+_PAGE = 100
+_WAIT = timedelta(seconds=1)
+_LARGEST = 2**64 - 1
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_LONGEST_BACKOFF_SECONDS = 1.0
+
+_log = logging.getLogger("event_backbone")
+
+
+class Reader:
+    """Reads the events of one stream; nothing is acked, counted or claimed, and several readers do not disturb."""
+
+    def __init__(self, stream: Stream, storages: Mapping[str, Storage], scope: StorageScope) -> None:
+        """Read ``stream``, with payloads from the storages of these names."""
+        self._stream = stream
+        self._storages = storages
+        self._scope = scope
+
+    async def get(self, key: EventKey) -> StoredEvent:
+        """Return the event with this key. Its payload may be gone or erased; the event says so.
+
+        Raises:
+            EventNotFound: there is no such event, or it was trimmed.
+            EntryUnreadable: the entry was not written by this package, or by a later version of it.
+            StreamUnavailable, StorageUnavailable: waiting may help.
+        """
+        entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
+        if entry is None:
+            raise EventNotFound(f"Stream {self._stream.name.key} has no event {key}.")
+        (event,) = await self._load([decode_metadata(entry.fields, self._stream.name, entry.key)])
+        return event
+
+    async def scan(
+        self,
+        start: Bound | Literal["now"] | None = None,
+        end: Bound | None = None,
+        *,
+        follow: bool = False,
+        events: Collection[EventOf[Any, ...]] | None = None,
+    ) -> AsyncGenerator[StoredEvent, None]:
+        """Yield the events from ``start`` (inclusive) to ``end`` (exclusive), in order, each once.
+
+        A gone or erased payload is yielded, not raised. Entries that this package did not write are left out, with a
+        warning in the log.
+
+        Args:
+            start: None is the beginning; ``"now"`` is after the newest event there is.
+            end: None is the newest event there is.
+            follow: then wait for new events, until the iterator is closed; outages are waited out, without a gap.
+            events: only these events of a contract; the payloads of others are not loaded.
+
+        Raises:
+            ConfigurationError: a time without time zone, or both ``follow`` and ``end``.
+            StreamUnavailable, StorageUnavailable: when it does not follow, or on the first read.
+        """
+        if follow and end is not None:
+            raise ConfigurationError("Give either follow=True or an end: what follows does not end.")
+        last = await self._before(start)
+        stop = None if end is None else _key_at(end)
+        while True:
+            entries = await self._stream.range(_next(last), stop, _PAGE)
+            for event in await self._read(entries, events):
+                yield event
+            if entries:
+                last = entries[-1].key
+            if len(entries) < _PAGE:
+                break
+        while follow:
+            entries, found = await self._follow(last, events)
+            for event in found:
+                yield event
+            if entries:
+                last = entries[-1].key
+
+    async def _before(self, start: Bound | Literal["now"] | None) -> EventKey:
+        """Return a key before the first wanted event, and not before any earlier one."""
+        if start is None:
+            return EventKey(0)
+        if start == "now":
+            return await self._stream.last_key()
+        return _previous(_key_at(start))
+
+    async def _follow(
+        self, last: EventKey, events: Collection[EventOf[Any, ...]] | None
+    ) -> tuple[Sequence[Entry], list[StoredEvent]]:
+        """Wait for what comes after ``last``, through outages; nothing is lost, as the place is the reader's own."""
+        backoff_seconds = 0.05
+        while True:
+            try:
+                entries = await self._stream.after(last, _PAGE, _WAIT)
+                return entries, await self._read(entries, events)
+            except (StreamUnavailable, StorageUnavailable) as error:
+                telemetry.outages.add(1, {"uri": self._stream.name.uri, "side": "reader"})
+                _log.warning("Reading stream %s waits: %s", self._stream.name.key, error)
+                await asyncio.sleep(backoff_seconds)
+                backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
+
+    async def _read(self, entries: Sequence[Entry], events: Collection[EventOf[Any, ...]] | None) -> list[StoredEvent]:
+        wanted: list[tuple[Metadata, tuple[PayloadReference, ...]]] = []
+        for entry in entries:
+            try:
+                found = decode_metadata(entry.fields, self._stream.name, entry.key)
+            except EntryUnreadable as error:
+                _log.warning("%s", error)
+                continue
+            if events is None or any(is_event(found[0], event) for event in events):
+                wanted.append(found)
+        return await self._load(wanted) if wanted else []
+
+    async def _load(self, found: Sequence[tuple[Metadata, tuple[PayloadReference, ...]]]) -> list[StoredEvent]:
+        contents = await load_payloads(self._scope, self._storages, [references for _, references in found])
+        for content in contents:
+            if isinstance(content, StorageUnavailable):
+                raise content
+        return [
+            StoredEvent(metadata, content, references)
+            for (metadata, references), content in zip(found, contents, strict=True)
+        ]
+
+
+def _key_at(bound: Bound) -> EventKey:
+    """Return the first key at or after a bound."""
+    if isinstance(bound, EventKey):
+        return bound
+    if bound.tzinfo is None:
+        raise ConfigurationError("A time in a stream needs a time zone; write datetime.now(UTC), for example.")
+    return EventKey(max(0, -((_EPOCH - bound) // timedelta(milliseconds=1))))
+
+
+def _previous(key: EventKey) -> EventKey:
+    if key.sequence:
+        return EventKey(key.milliseconds, key.sequence - 1)
+    return EventKey(key.milliseconds - 1, _LARGEST) if key.milliseconds else EventKey(0)
+
+
+def _next(key: EventKey) -> EventKey:
+    if key.sequence < _LARGEST:
+        return EventKey(key.milliseconds, key.sequence + 1)
+    return EventKey(key.milliseconds + 1)

@@ -1,0 +1,96 @@
+"""Settings of Redis and of the environment, read from environment variables."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from event_backbone.errors import ConfigurationError
+
+REDIS_ENDPOINT_VARIABLE = "REDIS_EVENT_SOURCE_ENDPOINT"
+REDIS_PASSWORD_VARIABLE = "REDIS_EVENT_SOURCE_PASS"  # noqa: S105 - the name of the variable
+ENVIRONMENT_VARIABLE = "EVENT_SOURCE_ENVIRONMENT"
+
+_FORMS = "host:port, redis://host:port/0, rediss://host:port or unix:///path/of/socket"
+_DEFAULT_PORT = 6379
+_UNIX = "unix"
+_OPTIONS = frozenset(
+    {
+        "db",
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_certfile",
+        "ssl_cert_reqs",
+        "ssl_check_hostname",
+        "ssl_keyfile",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where Redis is. ``url`` may hold a password; ``described`` and the repr never do."""
+
+    url: str = field(repr=False)
+    described: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read REDIS_EVENT_SOURCE_ENDPOINT and REDIS_EVENT_SOURCE_PASS; there is no default for the first."""
+        endpoint = environ.get(REDIS_ENDPOINT_VARIABLE, "")
+        if not endpoint.strip():
+            raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} is not set; write {_FORMS}.")
+        return cls.parse(endpoint, environ.get(REDIS_PASSWORD_VARIABLE) or None)
+
+    @classmethod
+    def parse(cls, endpoint: str, password: str | None = None) -> Self:
+        """Read ``host:port``, ``redis://``, ``rediss://`` or ``unix://``.
+
+        User, password and database may stand in the URL; ``password`` counts when the URL has none. Raises
+        ConfigurationError, whose text never repeats the endpoint, because it may hold a password.
+        """
+        endpoint = endpoint.strip()
+        try:
+            parts = urlsplit(endpoint if "://" in endpoint else f"redis://{endpoint}")
+            port = parts.port or _DEFAULT_PORT
+        except ValueError as error:
+            raise ConfigurationError(f"The Redis endpoint has no readable host and port; write {_FORMS}.") from error
+        _check(parts)
+        database = _database(parts)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        place = parts.path if parts.scheme == _UNIX else f"{host}:{port}"
+        address = place if parts.scheme == _UNIX else f"{place}/{database}"
+        query = f"?{parts.query}" if parts.query else ""
+        url = f"{parts.scheme}://{_credentials(parts, password)}{address}{query}"
+        return cls(url, place if database == 0 else f"{place} (database {database})")
+
+
+def environment_from(environ: Mapping[str, str] = os.environ) -> str:
+    """Read EVENT_SOURCE_ENVIRONMENT; unset means no environment in any name."""
+    return environ.get(ENVIRONMENT_VARIABLE, "")
+
+
+def _check(parts: SplitResult) -> None:
+    if parts.scheme not in {"redis", "rediss", _UNIX}:
+        raise ConfigurationError(f"The Redis endpoint has a scheme that is not known; write {_FORMS}.")
+    if parts.fragment or not (parts.path if parts.scheme == _UNIX else parts.hostname):
+        raise ConfigurationError(f"The Redis endpoint names no server; write {_FORMS}.")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in _OPTIONS:
+            raise ConfigurationError(f"The Redis endpoint takes only these options: {', '.join(sorted(_OPTIONS))}.")
+
+
+def _database(parts: SplitResult) -> int:
+    text = dict(parse_qsl(parts.query)).get("db") or ("" if parts.scheme == _UNIX else parts.path.strip("/"))
+    if text and not (text.isascii() and text.isdigit()):
+        raise ConfigurationError("The Redis endpoint ends in a database that is no number; write /0 or leave it out.")
+    return int(text or 0)
+
+
+def _credentials(parts: SplitResult, password: str | None) -> str:
+    secret = unquote(parts.password) if parts.password else password
+    user = unquote(parts.username) if parts.username else ""
+    if not secret and not user:
+        return ""
+    return f"{quote(user, safe='')}:{quote(secret or '', safe='')}@"

@@ -1,0 +1,40 @@
+"""Creates and examines the bucket, for people at a command line: the runtime itself never does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from event_backbone.storage.s3.libraries import require_libraries
+from event_backbone.storage.s3.options import S3Options
+
+if TYPE_CHECKING:
+    import boto3
+
+    from event_backbone.storage.s3.administration import BucketState
+
+
+async def create_bucket(options: S3Options, environment: str = "", *, session: boto3.Session | None = None) -> bool:
+    """Create the bucket; return False when it is there and one's own. ``environment`` counts if its name does.
+
+    Raises:
+        ConfigurationError: the name belongs to somebody else, or settings or credentials do not allow it.
+        StorageUnavailable: S3 does not answer.
+    """
+    require_libraries()
+    from event_backbone.storage.s3 import administration  # noqa: PLC0415 - brings boto3
+
+    return await asyncio.to_thread(administration.create, options.resolved(), environment, session)
+
+
+async def check_bucket(
+    options: S3Options, environment: str = "", *, session: boto3.Session | None = None
+) -> BucketState:
+    """Tell whether the bucket "exists", is "missing", or "unknown" since these credentials may not ask.
+
+    Asking takes s3:ListBucket, which producing and reading do not need. Raises as ``create_bucket`` does.
+    """
+    require_libraries()
+    from event_backbone.storage.s3 import administration  # noqa: PLC0415 - brings boto3
+
+    return await asyncio.to_thread(administration.state, options.resolved(), environment, session)

@@ -1,0 +1,174 @@
+"""A storage behind a cache: faster to read, and no less durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from event_backbone import telemetry
+from event_backbone.errors import (
+    ConfigurationError,
+    PayloadConflict,
+    PayloadGone,
+    StorageError,
+    StorageUnavailable,
+)
+from event_backbone.metadata import Payload, PayloadReference, SavedPayload
+from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.hash_scripts import store_hashes
+from event_backbone.storage.short_circuit import ShortCircuit
+
+_Answer = Payload | StorageError
+
+
+class CachedStorage:
+    """Saves to ``origin`` and to ``cache``; reads from the cache, and from the origin what is not there.
+
+    What the origin had to be asked for is put into the cache. References name the origin, which alone is trusted: the
+    cache may lose everything at any time, and while it does not answer calls go past it. A cache of RedisHashStorage on
+    the stream's own Redis is written in the same step as the stream entry.
+    """
+
+    def __init__(
+        self,
+        origin: Storage,
+        cache: Storage,
+        *,
+        cache_timeout: timedelta = timedelta(seconds=1),
+        retry_cache_after: timedelta = timedelta(seconds=5),
+    ) -> None:
+        """Put ``cache`` before ``origin``.
+
+        Args:
+            origin: where payloads are kept; not a SplitStorage, whose parts take a cache each.
+            cache: where copies lie; give its RedisHashStorage an ``expires_after``, or it keeps everything.
+            cache_timeout: how long an answer of the cache is waited for.
+            retry_cache_after: how long a cache that did not answer is left alone.
+
+        Raises:
+            ConfigurationError: the two do not fit together.
+        """
+        if set(origin.readable()) != {origin.name}:
+            raise ConfigurationError("Put the cache around each part: SplitStorage(default=CachedStorage(...)).")
+        if set(cache.readable()) != {cache.name} or cache.name == origin.name:
+            raise ConfigurationError(f"The cache must be one storage with another name than {origin.name!r}.")
+        self._origin = origin
+        self._cache = cache
+        self._cache_circuit = ShortCircuit(cache_timeout, retry_cache_after)
+
+    @property
+    def name(self) -> str:
+        """The origin's name: references lead to the durable copy."""
+        return self._origin.name
+
+    @property
+    def origin(self) -> Storage:
+        """Where payloads are kept."""
+        return self._origin
+
+    @property
+    def cache(self) -> Storage:
+        """Where copies lie."""
+        return self._cache
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+        """Save to the origin, then to the cache, whose failure changes nothing. Raises what the origin raises.
+
+        In this order, because a cache must never hold what the origin refused.
+        """
+        saved = await self._origin.save(scope, event_id, payload)
+        copied = await self._cache_circuit.ask(lambda: self._cache.save(scope, event_id, payload))
+        return saved if copied is None else SavedPayload(saved.references, (*saved.writes, *copied.writes))
+
+    async def load(
+        self, scope: StorageScope, references: Sequence[PayloadReference]
+    ) -> Sequence[Payload | StorageError]:
+        """Take from the cache what is there, tombstones among it, and from the origin the rest."""
+        answers: dict[PayloadReference, _Answer] = await self._load_cached(scope, references)
+        missing = [reference for reference in references if reference not in answers]
+        if missing:
+            loaded = dict(zip(missing, await self._origin.load(scope, missing), strict=True))
+            answers.update(loaded)
+            await self._cache_circuit.ask(lambda: self.put_into_cache(scope, loaded))
+        return [answers[reference] for reference in references]
+
+    async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Erase in both. Raises also when only the cache does not answer: erase again, or wait till it has expired."""
+        await self._origin.erase(scope, references)
+        await self._cache.erase(scope, self._copies(references))
+
+    def location(self, scope: StorageScope, reference: PayloadReference) -> str:
+        """Return where the durable copy lies."""
+        return self._origin.location(scope, reference)
+
+    def readable(self) -> Mapping[str, Storage]:
+        """Return itself under the origin's name."""
+        return {self.name: self}
+
+    async def check(self, scope: StorageScope) -> None:
+        """Check the origin, and the cache for wrong settings: it may be down."""
+        await self._origin.check(scope)
+        try:
+            await self._cache.check(scope)
+        except StorageUnavailable:
+            self._cache_circuit.avoid()
+
+    async def close(self) -> None:
+        """Close both."""
+        await self._origin.close()
+        await self._cache.close()
+
+    async def put_into_cache(self, scope: StorageScope, loaded: Mapping[PayloadReference, _Answer]) -> None:
+        """Copy payloads of the origin, but never over what the cache has: that may be a tombstone by now.
+
+        Raises what the cache raises; a second copy of the same is no error.
+        """
+        saves = [
+            self._cache.save(scope, event_id, answer)
+            for reference, answer in loaded.items()
+            if not isinstance(answer, StorageError) and (event_id := _event_id(reference)) is not None
+        ]
+        copied = await asyncio.gather(*saves, return_exceptions=True)
+        for copy in copied:
+            if isinstance(copy, BaseException) and not isinstance(copy, PayloadConflict):
+                raise copy
+        writes = [write for copy in copied if isinstance(copy, SavedPayload) for write in copy.writes]
+        if writes and scope.redis is not None:
+            with scope.redis.errors(StorageUnavailable):
+                await store_hashes(scope.redis, scope.stream, writes)
+
+    async def _load_cached(
+        self, scope: StorageScope, references: Sequence[PayloadReference]
+    ) -> dict[PayloadReference, _Answer]:
+        found = await self._cache_circuit.ask(lambda: self._copied(scope, references))
+        if found is None:
+            self._count("down", len(references))
+            return {}
+        pairs = zip(references, found, strict=True)
+        hits = {reference: answer for reference, answer in pairs if not isinstance(answer, PayloadGone)}
+        self._count("hit", len(hits))
+        self._count("miss", len(references) - len(hits))
+        return hits
+
+    async def _copied(self, scope: StorageScope, references: Sequence[PayloadReference]) -> Sequence[_Answer]:
+        found = await self._cache.load(scope, self._copies(references))
+        for answer in found:
+            if isinstance(answer, StorageUnavailable):
+                raise answer
+        return found
+
+    def _copies(self, references: Sequence[PayloadReference]) -> list[PayloadReference]:
+        return [PayloadReference(self._cache.name, reference.key) for reference in references]
+
+    def _count(self, result: str, amount: int) -> None:
+        if amount:
+            telemetry.cache_lookups.add(amount, {"storage": self.name, "result": result})
+
+
+def _event_id(reference: PayloadReference) -> UUID | None:
+    try:
+        return UUID(reference.key)
+    except ValueError:
+        return None  # not written by us, so not worth a copy

@@ -1,0 +1,64 @@
+"""Payloads in this process's memory, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
+from event_backbone.metadata import Payload, PayloadReference, SavedPayload
+from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.names import storage_name
+
+
+class MemoryStorage:
+    """Keeps payloads as long as this object lives; what another process wrote is not in it."""
+
+    def __init__(self, name: str = "memory") -> None:
+        self._name = storage_name(name)
+        self._payloads: dict[str, Payload | None] = {}  # None is a tombstone
+
+    @property
+    def name(self) -> str:
+        """The name by which references name this storage."""
+        return self._name
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+        """Keep a copy; PayloadConflict when another payload, or a tombstone, lies there."""
+        reference = PayloadReference(self._name, str(event_id))
+        kept = self._payloads.setdefault(self.location(scope, reference), dict(payload))
+        if kept != payload:
+            raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
+        return SavedPayload((reference,))
+
+    async def load(
+        self, scope: StorageScope, references: Sequence[PayloadReference]
+    ) -> Sequence[Payload | StorageError]:
+        """Return a copy, PayloadErased or PayloadGone for each reference."""
+        return [self._load(self.location(scope, reference)) for reference in references]
+
+    async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Replace payloads by tombstones."""
+        for reference in references:
+            self._payloads[self.location(scope, reference)] = None
+
+    def location(self, scope: StorageScope, reference: PayloadReference) -> str:
+        """Return the key in the dictionary, which looks like a Redis key."""
+        return scope.stream.key_of(f"payload:{reference.key}")
+
+    def readable(self) -> Mapping[str, Storage]:
+        """Return itself under its name."""
+        return {self._name: self}
+
+    async def check(self, scope: StorageScope) -> None:
+        """Do nothing: memory is always there."""
+
+    async def close(self) -> None:
+        """Do nothing: the payloads stay."""
+
+    def _load(self, location: str) -> Payload | StorageError:
+        try:
+            payload = self._payloads[location]
+        except KeyError:
+            return PayloadGone(f"There is no payload {location} in memory.")
+        return PayloadErased(f"The payload {location} was erased.") if payload is None else dict(payload)

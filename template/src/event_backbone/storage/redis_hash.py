@@ -1,0 +1,154 @@
+"""Payloads in Redis: one hash an event, one field an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from time import perf_counter
+from typing import cast
+from uuid import UUID
+
+from event_backbone import telemetry
+from event_backbone.connection import RedisConnection
+from event_backbone.errors import (
+    ConfigurationError,
+    PayloadConflict,
+    PayloadErased,
+    PayloadGone,
+    StorageError,
+    StorageUnavailable,
+)
+from event_backbone.metadata import HashWrite, Payload, PayloadReference, SavedPayload
+from event_backbone.settings import RedisSettings
+from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.hash_scripts import EMPTY_FIELD, ERASED_FIELD, erase_hashes, load_hashes, store_hashes
+from event_backbone.storage.names import storage_name
+from event_backbone.storage.per_loop import PerLoop
+
+_DEFAULT_NAME = "redis-hash"
+_ERASED = ERASED_FIELD.encode()
+
+
+class RedisHashStorage:
+    """Keeps a payload in the hash ``{<stream key>}:payload:<event id>``.
+
+    Under another name than the default it is ``{<stream key>}:payload:<name>:<event id>``.
+
+    On the stream's own Redis the hash is written in the same atomic step as the stream entry: neither is ever there
+    without the other, and the stream's memory of event ids keeps a second payload away. On another server (``redis``)
+    it is saved before the entry, at the price of one round trip an event.
+    """
+
+    def __init__(
+        self, expires_after: timedelta | None = None, *, redis: str | None = None, name: str = _DEFAULT_NAME
+    ) -> None:
+        """Prepare the storage; nothing connects yet.
+
+        Args:
+            expires_after: how long a payload lives, from its save on; None keeps it for good.
+            redis: another server's address, as REDIS_EVENT_SOURCE_ENDPOINT takes it; None is the stream's own.
+            name: what references call this storage; two on one server need different names.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        if expires_after is not None and expires_after <= timedelta(0):
+            raise ConfigurationError("expires_after of RedisHashStorage must be longer than nothing; None means never.")
+        self._name = storage_name(name)
+        self._expires_after = expires_after
+        self._purpose = "payload" if name == _DEFAULT_NAME else f"payload:{name}"
+        self._own = None if redis is None else _own_connections(RedisSettings.parse(redis))
+
+    @property
+    def name(self) -> str:
+        """The name by which references name this storage."""
+        return self._name
+
+    @property
+    def expires_after(self) -> timedelta | None:
+        """How long a payload lives; None means for good."""
+        return self._expires_after
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+        """Ask for the hash to be written with the entry, or on another server write it now.
+
+        PayloadConflict rises on another server alone: on the stream's own, an event id that is known changes nothing.
+        """
+        reference = PayloadReference(self._name, str(event_id))
+        fields = payload or {EMPTY_FIELD: b"1"}
+        write = HashWrite(f"{self._purpose}:{reference.key}", fields, self._expires_after)
+        connection = self._connection(scope)
+        if self._own is None:
+            return SavedPayload((reference,), (write,))
+        started = perf_counter()
+        with connection.errors(StorageUnavailable):
+            (answer,) = await store_hashes(connection, scope.stream, (write,))
+        if answer in {"other", "erased"}:
+            raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
+        telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
+        return SavedPayload((reference,))
+
+    async def load(
+        self, scope: StorageScope, references: Sequence[PayloadReference]
+    ) -> Sequence[Payload | StorageError]:
+        """Fetch all payloads in as few calls as their size allows."""
+        keys = [self.location(scope, reference) for reference in references]
+        try:
+            connection = self._connection(scope)
+            with connection.errors(StorageUnavailable):
+                found = await load_hashes(connection, keys)
+        except StorageUnavailable as error:
+            return [error] * len(keys)
+        except ConfigurationError as error:
+            return [StorageUnavailable(str(error))] * len(keys)
+        return [_payload(key, fields) for key, fields in zip(keys, found, strict=True)]
+
+    async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Replace the hashes by tombstones that expire when the payloads would have."""
+        connection = self._connection(scope)
+        with connection.errors(StorageUnavailable):
+            keys = [self.location(scope, reference) for reference in references]
+            await erase_hashes(connection, keys, self._expires_after)
+
+    def location(self, scope: StorageScope, reference: PayloadReference) -> str:
+        """Return the hash's key."""
+        return scope.stream.key_of(f"{self._purpose}:{reference.key}")
+
+    def readable(self) -> Mapping[str, Storage]:
+        """Return itself under its name."""
+        return {self._name: self}
+
+    async def check(self, scope: StorageScope) -> None:
+        """Ask the server for a sign of life."""
+        connection = self._connection(scope)
+        with connection.errors(StorageUnavailable):
+            await connection.command("PING")
+
+    async def close(self) -> None:
+        """Close the running loop's connections to another server; the stream's own are not this storage's to close."""
+        connection = None if self._own is None else self._own.take()
+        if connection is not None:
+            await connection.close()
+
+    def _connection(self, scope: StorageScope) -> RedisConnection:
+        if self._own is not None:
+            return self._own.get()
+        if scope.redis is None:
+            raise ConfigurationError("RedisHashStorage without redis= needs a stream on Redis; MemoryStorage does not.")
+        return scope.redis
+
+
+def _own_connections(settings: RedisSettings) -> PerLoop[RedisConnection]:
+    return PerLoop(lambda: RedisConnection(settings))
+
+
+def _payload(key: str, fields: object) -> Payload | StorageError:
+    if not isinstance(fields, list):
+        return PayloadGone(f"The Redis key {key} holds something else than a payload.")
+    parts = cast("list[bytes]", fields)
+    if not parts:
+        return PayloadGone(f"There is no Redis hash {key}: it has expired or was deleted.")
+    found = dict(zip(parts[::2], parts[1::2], strict=True))
+    if _ERASED in found:
+        return PayloadErased(f"The payload in the Redis hash {key} was erased.")
+    return {name.decode(): value for name, value in found.items() if not name.startswith(b"_")}

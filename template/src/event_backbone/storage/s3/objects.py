@@ -1,0 +1,118 @@
+"""Small objects in one bucket, moved by obstore within a deadline. Importing this imports obstore."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import S3Store
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.storage.per_loop import PerLoop
+from event_backbone.storage.s3.options import S3Options
+from event_backbone.storage.s3.problems import problem_of, read_error, write_error
+
+if TYPE_CHECKING:
+    from event_backbone.storage.s3.access import S3Access
+
+T = TypeVar("T")
+_FIRST_PAUSE = timedelta(milliseconds=100)
+
+
+class S3Objects:
+    """Reads and writes whole objects. Repeats failed tries itself: obstore would for minutes, a create not at all."""
+
+    def __init__(self, bucket: str, options: S3Options, access: S3Access) -> None:
+        """Prepare a client; nothing connects yet. Raises ConfigurationError when obstore refuses a setting."""
+        self._bucket = bucket
+        self._endpoint = access.endpoint
+        self._deadline = options.deadline.total_seconds()
+        self._tries = options.retries + 1
+        self._slots = PerLoop(lambda: asyncio.Semaphore(options.concurrency))
+        try:
+            self._store = _open_store(bucket, options, access)
+        except (BaseError, ValueError) as error:
+            raise ConfigurationError(f"The settings for the S3 bucket {bucket} do not fit together.") from error
+
+    async def create(self, key: str, body: bytes) -> bool:
+        """Write an object that does not exist; False when there is one, which also a lost answer of ours may have made.
+
+        Raises ConfigurationError, or StorageUnavailable when it may or may not be written.
+        """
+
+        async def put() -> bool:
+            try:
+                await self._store.put_async(
+                    key, body, attributes={"Content-Type": "application/json"}, mode="create", use_multipart=False
+                )
+            except AlreadyExistsError:
+                return False
+            return True
+
+        return await self._write(put)
+
+    async def replace(self, key: str, body: bytes) -> None:
+        """Write an object, whatever was there. Raises as ``create`` does."""
+
+        async def put() -> None:
+            await self._store.put_async(
+                key, body, attributes={"Content-Type": "application/json"}, mode="overwrite", use_multipart=False
+            )
+
+        await self._write(put)
+
+    async def read(self, key: str) -> bytes:
+        """Return an object's bytes; raise PayloadGone or StorageUnavailable."""
+
+        async def get() -> bytes:
+            answer = await self._store.get_async(key)
+            return bytes(await answer.bytes_async())
+
+        try:
+            return await self._within_deadline(get)
+        except (BaseError, FileNotFoundError, TimeoutError) as error:
+            raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
+
+    async def _write(self, put: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._within_deadline(put)
+        except (BaseError, FileNotFoundError, TimeoutError) as error:
+            raise write_error(problem_of(error), self._bucket, self._endpoint) from error
+
+    async def _within_deadline(self, call: Callable[[], Awaitable[T]]) -> T:
+        async with asyncio.timeout(self._deadline), self._slots.get():
+            pause = _FIRST_PAUSE.total_seconds()
+            for _ in range(self._tries - 1):
+                try:
+                    return await call()
+                except BaseError as error:
+                    if problem_of(error) != "outage":
+                        raise
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads repeats, keeps no secret
+                pause *= 2
+            return await call()
+
+
+def _open_store(bucket: str, options: S3Options, access: S3Access) -> S3Store:
+    # Everything that obstore would otherwise take from AWS_* variables, or ask a metadata service for, is given.
+    return S3Store(
+        bucket,
+        aws_endpoint_url_s3=access.endpoint,
+        region=access.region,
+        credential_provider=access.credentials,
+        skip_signature=False,
+        virtual_hosted_style_request=False,
+        conditional_put="etag",
+        s3_express=False,
+        client_options={
+            "allow_http": urlsplit(access.endpoint).scheme == "http",
+            "connect_timeout": options.connect_timeout,
+            "timeout": options.request_timeout,
+        },
+        retry_config={"max_retries": 0, "retry_timeout": options.deadline},
+    )

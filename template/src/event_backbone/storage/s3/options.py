@@ -1,0 +1,166 @@
+"""Where in S3 payloads lie and how to get there: arguments first, then S3_EVENT_SOURCE_*, then AWS_* variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from hashlib import sha256
+from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.metadata import StreamName
+
+EnvironmentIn = Literal["key", "bucket", "nothing"]
+"""Where the environment's name stands: a key prefix, a bucket prefix (``dev.<bucket>``), or nowhere."""
+
+BUCKET_VARIABLE = "S3_EVENT_SOURCE_BUCKET"
+REGION_VARIABLE = "S3_EVENT_SOURCE_REGION"
+ACCESS_KEY_VARIABLE = "S3_EVENT_SOURCE_ACCESS_KEY"
+SECRET_VARIABLE = "S3_EVENT_SOURCE_SECRET"  # noqa: S105 - the name of the variable
+ENDPOINT_VARIABLE = "S3_EVENT_SOURCE_ENDPOINT"
+PROFILE_VARIABLE = "S3_EVENT_SOURCE_PROFILE"
+ENVIRONMENT_IN_VARIABLE = "S3_EVENT_SOURCE_ENVIRONMENT_IN"
+
+_BUCKET = re.compile(r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX = re.compile(r"(?!.{513})(?:(?!\.+(?:/|$))[A-Za-z0-9._=-]+(?:/(?!$)|$))+")
+_AWKWARD_SEGMENTS: Mapping[str, str] = {
+    "": "_",
+    ".": "_dot",
+}  # legal in a URI, not in an object key; "_" is not in a URI
+
+
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """How to reach the payloads in S3. What is None is looked up in the environment by ``resolved``.
+
+    Credentials: a key pair wins over a profile, S3_EVENT_SOURCE_PROFILE over ``profile``, and without any of them
+    boto3's default chain finds some (AWS_* variables, AWS_PROFILE, SSO, a role).
+
+    Attributes:
+        bucket: the bucket's name; it must exist.
+        region: the bucket's region; None also looks into AWS_REGION and the profile.
+        access_key: with ``secret_key`` the key pair to sign with.
+        secret_key: see ``access_key``.
+        endpoint: where another S3 than Amazon's answers, such as http://localhost:9000.
+        profile: an AWS profile of this machine's configuration.
+        prefix: what all object keys begin with, without a slash at its ends.
+        environment_in: where the environment's name stands; None looks it up, and means "key" when it is not set.
+        connect_timeout: how long connecting may take.
+        request_timeout: how long one try of a request may take.
+        retries: how often a failed try is repeated.
+        deadline: how long everything together may take, waiting for a free slot included; keep it far below a lease.
+        concurrency: how many requests may be under way at once, in one process and event loop.
+    """
+
+    bucket: str | None = None
+    region: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    endpoint: str | None = None
+    profile: str | None = None
+    prefix: str = ""
+    environment_in: EnvironmentIn | None = None
+    connect_timeout: timedelta = timedelta(seconds=2)
+    request_timeout: timedelta = timedelta(seconds=5)
+    retries: int = 2
+    deadline: timedelta = timedelta(seconds=10)
+    concurrency: int = 64
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> S3Options:
+        """Read everything from the environment; raise ConfigurationError when something is missing or wrong."""
+        return cls().resolved(environ)
+
+    def resolved(self, environ: Mapping[str, str] = os.environ) -> S3Options:
+        """Fill in what is None, from variables that are set and not empty. Resolving twice is the same as once.
+
+        Raises:
+            ConfigurationError: the bucket or half a key pair is missing, or a value is not usable.
+        """
+        access_key = self.access_key or environ.get(ACCESS_KEY_VARIABLE) or None
+        secret_key = self.secret_key or environ.get(SECRET_VARIABLE) or None
+        _check_pair(access_key, secret_key)
+        environment_in = self.environment_in or environ.get(ENVIRONMENT_IN_VARIABLE) or "key"
+        filled = replace(
+            self,
+            bucket=self.bucket or environ.get(BUCKET_VARIABLE) or None,
+            region=self.region or _first(environ, REGION_VARIABLE, "AWS_REGION", "AWS_DEFAULT_REGION"),
+            access_key=access_key,
+            secret_key=secret_key,
+            # AWS_ENDPOINT_URL* are left to boto3, which also knows the profile's.
+            endpoint=self.endpoint or environ.get(ENDPOINT_VARIABLE) or None,
+            profile=None if access_key else environ.get(PROFILE_VARIABLE) or self.profile or None,
+            environment_in=cast("EnvironmentIn", environment_in),
+        )
+        filled.check()
+        return filled
+
+    def check(self) -> None:
+        """Raise ConfigurationError when a value is missing or not usable."""
+        if self.environment_in not in {None, *get_args(EnvironmentIn)}:
+            raise ConfigurationError(f"{ENVIRONMENT_IN_VARIABLE} (environment_in) must be key, bucket or nothing.")
+        if not self.bucket:
+            raise ConfigurationError(f"Set {BUCKET_VARIABLE}, or bucket of S3Options, to the name of an S3 bucket.")
+        _check_bucket(self.bucket)
+        if self.endpoint and not _is_address(self.endpoint):
+            raise ConfigurationError(f"{ENDPOINT_VARIABLE} (endpoint) must look like https://host or http://host:port.")
+        if self.prefix and _PREFIX.fullmatch(self.prefix) is None:
+            raise ConfigurationError("prefix of S3Options may hold letters, digits and . _ - = with single / between.")
+        durations = (self.connect_timeout, self.request_timeout, self.deadline)
+        if min(durations) <= timedelta(0) or self.retries < 0 or self.concurrency < 1:
+            raise ConfigurationError("Time-outs and concurrency of S3Options must be positive, retries not negative.")
+
+    def bucket_of(self, environment: str) -> str:
+        """Return the bucket for an environment; its name may be too long for S3, which is a ConfigurationError."""
+        bucket = self.bucket or ""
+        if self.environment_in == "bucket" and environment:
+            bucket = f"{environment}.{bucket}"
+        _check_bucket(bucket)
+        return bucket
+
+    def object_key(self, stream: StreamName, key: str) -> str:
+        """Return ``[<prefix>/][<environment>/]<2 hex digits>/<uri>/<key>.json``.
+
+        The digits are the key's hash: they spread a busy stream over the partitions that S3 makes of prefixes.
+        """
+        segments = [_AWKWARD_SEGMENTS.get(segment, segment) for segment in stream.uri.split("/")]
+        spread = sha256(key.encode()).hexdigest()[:2]
+        return self._below_environment(stream.environment, "/".join((spread, *segments, f"{key}.json")))
+
+    def probe_key(self, environment: str) -> str:
+        """Return the key of the object by which reading and writing are tried."""
+        return self._below_environment(environment, "_check.json")
+
+    def _below_environment(self, environment: str, key: str) -> str:
+        above = (self.prefix, environment if self.environment_in in {None, "key"} else "", key)
+        return "/".join(part for part in above if part)
+
+
+def _first(environ: Mapping[str, str], *names: str) -> str | None:
+    return next((environ[name] for name in names if environ.get(name)), None)
+
+
+def _check_pair(access_key: str | None, secret_key: str | None) -> None:
+    names = (f"{ACCESS_KEY_VARIABLE} (access_key)", f"{SECRET_VARIABLE} (secret_key)")
+    if bool(access_key) != bool(secret_key):
+        given, missing = names if access_key else reversed(names)
+        raise ConfigurationError(f"{missing} is not set, but {given} is: a key pair needs both.")
+
+
+def _check_bucket(bucket: str) -> None:
+    if _BUCKET.fullmatch(bucket) is None:
+        raise ConfigurationError(
+            f"{bucket[:70]!r} is no legal bucket name: S3 takes 3 to 63 of a-z, 0-9, hyphen and single dots."
+        )
+
+
+def _is_address(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

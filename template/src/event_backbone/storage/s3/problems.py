@@ -1,0 +1,95 @@
+"""What S3's answers mean, in our words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from event_backbone.errors import BackboneError, ConfigurationError, PayloadGone, StorageError, StorageUnavailable
+from event_backbone.storage.s3.options import (
+    ACCESS_KEY_VARIABLE,
+    BUCKET_VARIABLE,
+    ENDPOINT_VARIABLE,
+    REGION_VARIABLE,
+    SECRET_VARIABLE,
+)
+
+Problem = Literal["no object", "no bucket", "forbidden", "credentials", "expired", "region", "unsupported", "outage"]
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3})")
+_BY_CODE: Mapping[str, Problem] = {
+    "NoSuchBucket": "no bucket",
+    "NoSuchKey": "no object",
+    "AccessDenied": "forbidden",
+    "AllAccessDisabled": "forbidden",
+    "AccountProblem": "forbidden",
+    "InvalidAccessKeyId": "credentials",
+    "SignatureDoesNotMatch": "credentials",
+    "InvalidToken": "credentials",
+    "NotSignedUp": "credentials",
+    "RequestTimeTooSkewed": "expired",
+    "ExpiredToken": "expired",
+    "TokenRefreshRequired": "expired",
+    "AuthorizationHeaderMalformed": "region",
+    "PermanentRedirect": "region",
+    "NotImplemented": "unsupported",
+}
+_BY_STATUS: Mapping[str, Problem] = {
+    "301": "region",
+    "401": "credentials",
+    "403": "forbidden",
+    "404": "no object",
+    "501": "unsupported",
+}
+_NO_BUCKET = f"The S3 bucket {{bucket}} does not exist at {{endpoint}}; create it, or correct {BUCKET_VARIABLE}."
+_SENTENCES: Mapping[Problem, str] = {
+    "no bucket": _NO_BUCKET,
+    "no object": _NO_BUCKET,  # said of a write, which needs no object
+    "forbidden": "S3 forbids writing to bucket {bucket}: grant s3:PutObject and s3:GetObject on its objects.",
+    "credentials": (
+        f"S3 at {{endpoint}} does not know these credentials; correct {ACCESS_KEY_VARIABLE} and {SECRET_VARIABLE}, "
+        "or the AWS profile."
+    ),
+    "expired": "The AWS credentials have expired and cannot be renewed, or this machine's clock is wrong.",
+    "region": f"The S3 bucket {{bucket}} is in another region; set {REGION_VARIABLE} to the bucket's own.",
+    "unsupported": "S3 at {endpoint} does not know conditional writes (If-None-Match), which are needed.",
+    "outage": f"S3 at {{endpoint}} does not answer, or refuses for now; start it or correct {ENDPOINT_VARIABLE}.",
+}
+_RENEWAL = "credential provider"
+_REDIRECT = "redirect without LOCATION"
+
+
+def problem_of(error: Exception) -> Problem:
+    """Tell what went wrong, by the code in S3's answer, else by its status, else by what obstore says."""
+    text = str(error)
+    if code := _CODE.search(text):
+        known = _BY_CODE.get(code.group(1))
+        if known is not None:
+            return known
+    if status := _STATUS.search(text):
+        return _BY_STATUS.get(status.group(1), "outage")
+    if _RENEWAL in text:
+        return "expired"
+    if _REDIRECT in text:
+        return "region"
+    return "no object" if isinstance(error, FileNotFoundError) else "outage"
+
+
+def read_error(problem: Problem, bucket: str, key: str, endpoint: str) -> StorageError:
+    """Return what a failed read means for the event.
+
+    An object that is missing or forbidden is gone: S3 answers 403 for both to whoever may not list the bucket, so it
+    must not be tried for ever. What concerns every object alike says nothing about this one, and is worth waiting for.
+    """
+    if problem in {"no object", "forbidden"}:
+        return PayloadGone(f"The S3 object {key} in bucket {bucket} is missing or forbidden.")
+    return StorageUnavailable(_SENTENCES[problem].format(bucket=bucket, endpoint=endpoint))
+
+
+def write_error(problem: Problem, bucket: str, endpoint: str) -> BackboneError:
+    """Return what a failed write means: a setting to correct, or an outage to wait for."""
+    if problem in {"outage", "expired"}:
+        return StorageUnavailable(_SENTENCES[problem].format(bucket=bucket, endpoint=endpoint))
+    return ConfigurationError(_SENTENCES[problem].format(bucket=bucket, endpoint=endpoint))

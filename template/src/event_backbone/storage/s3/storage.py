@@ -1,0 +1,187 @@
+"""Payloads in S3: one JSON object an event."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from event_backbone import telemetry
+from event_backbone.errors import (
+    ConfigurationError,
+    DecodeError,
+    PayloadConflict,
+    PayloadErased,
+    PayloadGone,
+    StorageError,
+    StorageUnavailable,
+)
+from event_backbone.metadata import Payload, PayloadReference, SavedPayload, payload_from_json, payload_to_json
+from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.names import storage_name
+from event_backbone.storage.s3.libraries import require_libraries
+from event_backbone.storage.s3.options import S3Options
+from event_backbone.storage.together import together
+
+if TYPE_CHECKING:
+    import boto3
+
+    from event_backbone.storage.s3.access import S3Access
+    from event_backbone.storage.s3.objects import S3Objects
+
+_TOMBSTONE = b'{"_erased":true}'  # no argument's name begins with an underscore
+_PROBE = b'{"_check":true}'
+
+
+class S3Storage:
+    """Keeps a payload as one object, ``application/json``: an object of all arguments.
+
+    Its key follows from the event id, and it is written only if absent: saving again changes nothing, whatever became
+    of the first answer. Needs s3:PutObject and s3:GetObject, nothing else; erasing overwrites, so in a bucket with
+    versions the old one stays until a lifecycle rule removes it. Credentials are found by boto3, the bytes moved by
+    obstore. May be used from several event loops and threads.
+    """
+
+    def __init__(
+        self, options: S3Options | None = None, *, session: boto3.Session | None = None, name: str = "s3"
+    ) -> None:
+        """Prepare the storage; nothing connects, and no credentials are looked for, before it is used.
+
+        Args:
+            options: where and how; None reads everything from the environment.
+            session: a boto3 session that is ready: its credentials count, and its region unless options name one.
+            name: what references call this storage.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong, or obstore and boto3 are not installed.
+        """
+        require_libraries()
+        self._name = storage_name(name)
+        self._options = (options or S3Options()).resolved()
+        self._session = session
+        self._access: S3Access | None = None
+        self._opened: dict[str, S3Objects] = {}
+        self._opening = threading.Lock()
+        self._may_write: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        """The name by which references name this storage."""
+        return self._name
+
+    @property
+    def options(self) -> S3Options:
+        """What it was made with, completed from the environment."""
+        return self._options
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+        """Write the object unless it is there; then compare.
+
+        Raises:
+            PayloadConflict: another payload, or a tombstone, lies there.
+            StorageUnavailable: S3 does not answer; the object may or may not be written.
+            ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it.
+        """
+        started = perf_counter()
+        reference = PayloadReference(self._name, str(event_id))
+        objects, key = await self._objects(scope), self.location(scope, reference)
+        if not await objects.create(key, payload_to_json(payload)):
+            await _compare(objects, key, payload, event_id)
+        telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
+        return SavedPayload((reference,))
+
+    async def load(
+        self, scope: StorageScope, references: Sequence[PayloadReference]
+    ) -> Sequence[Payload | StorageError]:
+        """Fetch all objects at once, as far as ``concurrency`` lets them.
+
+        An object that is no payload counts as gone. So that nothing is given up for a wrong setting, that is
+        StorageUnavailable here; ``check`` tells it at start-up.
+        """
+        try:
+            objects = await self._objects(scope)
+        except ConfigurationError as error:
+            return [StorageUnavailable(str(error))] * len(references)
+        return await asyncio.gather(*(_load(objects, self.location(scope, reference)) for reference in references))
+
+    async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Overwrite the objects by tombstones."""
+        objects = await self._objects(scope)
+        keys = (self.location(scope, reference) for reference in references)
+        await together(objects.replace(key, _TOMBSTONE) for key in keys)
+
+    def location(self, scope: StorageScope, reference: PayloadReference) -> str:
+        """Return the object's key within the bucket."""
+        return self._options.object_key(scope.stream, reference.key)
+
+    def readable(self) -> Mapping[str, Storage]:
+        """Return itself under its name."""
+        return {self._name: self}
+
+    async def check(self, scope: StorageScope) -> None:
+        """Write a small object of fixed name, the first time, and read it, each time.
+
+        That asks for exactly the permissions that producing and reading need, and tells the bucket that is missing.
+        """
+        environment = scope.stream.environment
+        objects, key = await self._objects(scope), self._options.probe_key(environment)
+        if environment not in self._may_write:
+            await objects.replace(key, _PROBE)
+            self._may_write.add(environment)
+        try:
+            await objects.read(key)
+        except PayloadGone as error:
+            bucket = self._options.bucket_of(environment)
+            self._may_write.discard(environment)
+            raise ConfigurationError(f"S3 forbids reading in bucket {bucket}: grant s3:GetObject.") from error
+
+    async def close(self) -> None:
+        """Forget clients and credentials; their connections close with them."""
+        with self._opening:
+            self._opened.clear()
+            self._access = None
+
+    async def _objects(self, scope: StorageScope) -> S3Objects:
+        bucket = self._options.bucket_of(scope.stream.environment)
+        opened = self._opened.get(bucket)
+        return await asyncio.to_thread(self._open, bucket) if opened is None else opened
+
+    def _open(self, bucket: str) -> S3Objects:
+        """Import the libraries, find credentials, and open the bucket's client: half a second, in a thread."""
+        from event_backbone.storage.s3.access import find_access  # noqa: PLC0415 - see above
+        from event_backbone.storage.s3.objects import S3Objects  # noqa: PLC0415
+
+        with self._opening:
+            if bucket not in self._opened:
+                self._access = self._access or find_access(self._options, self._session)
+                self._opened[bucket] = S3Objects(bucket, self._options, self._access)
+            return self._opened[bucket]
+
+
+async def _compare(objects: S3Objects, key: str, payload: Payload, event_id: UUID) -> None:
+    try:
+        document = await objects.read(key)
+    except PayloadGone as error:
+        raise StorageUnavailable(f"The S3 object {key} exists, but cannot be read to compare it.") from error
+    found = _payload(document, key)
+    if isinstance(found, StorageError) or found != payload:
+        raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
+
+
+async def _load(objects: S3Objects, key: str) -> Payload | StorageError:
+    try:
+        return _payload(await objects.read(key), key)
+    except StorageError as error:
+        return error
+
+
+def _payload(document: bytes, key: str) -> Payload | StorageError:
+    if document == _TOMBSTONE:
+        return PayloadErased(f"The payload in the S3 object {key} was erased.")
+    try:
+        return payload_from_json(document)
+    except (DecodeError, RecursionError):
+        return PayloadGone(f"The S3 object {key} is damaged: it is no payload.")

@@ -1,0 +1,110 @@
+"""A payload split over storages by argument, so that each part can live and die by its own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from event_backbone.errors import ConfigurationError, PayloadGone, StorageError
+from event_backbone.metadata import Payload, PayloadReference, SavedPayload
+from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.cached import CachedStorage
+from event_backbone.storage.together import together
+
+
+class SplitStorage:
+    """Keeps the arguments named in ``by_argument`` in storages of their own, and all others in ``default``.
+
+    An event has a reference to each storage that holds a part of it, and loading merges the parts. An event without
+    any argument lies in ``default``.
+    """
+
+    def __init__(self, default: Storage, by_argument: Mapping[str, Storage]) -> None:
+        """Choose a storage for each argument; the same name means the same storage in every event.
+
+        Raises:
+            ConfigurationError: two of the storages, or their caches, have the same name.
+        """
+        self._default = default
+        self._by_argument = dict(by_argument)
+        self._parts = _parts(default, self._by_argument)
+        self._readable = {name: storage for part in self._parts for name, storage in part.readable().items()}
+
+    @property
+    def name(self) -> str:
+        """The name of the default storage; references name the part that they lead to."""
+        return self._default.name
+
+    @property
+    def parts(self) -> Sequence[Storage]:
+        """Every storage once, ``default`` first."""
+        return self._parts
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+        """Save the parts at the same time. Raises the first error of any part; the other parts may be saved."""
+        saved = await together(part.save(scope, event_id, piece) for part, piece in self._split(payload))
+        return SavedPayload(
+            tuple(reference for each in saved for reference in each.references),
+            tuple(write for each in saved for write in each.writes),
+        )
+
+    async def load(
+        self, scope: StorageScope, references: Sequence[PayloadReference]
+    ) -> Sequence[Payload | StorageError]:
+        """Return the part that each reference leads to, unmerged."""
+        answers: dict[PayloadReference, Payload | StorageError] = {
+            reference: PayloadGone(f"No storage named {reference.storage!r} is part of this split.")
+            for reference in references
+        }
+        groups = self._grouped(references)
+        loaded = await together(storage.load(scope, group) for storage, group in groups)
+        for (_, group), found in zip(groups, loaded, strict=True):
+            answers.update(zip(group, found, strict=True))
+        return [answers[reference] for reference in references]
+
+    async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Erase the parts that the references lead to."""
+        await together(storage.erase(scope, group) for storage, group in self._grouped(references))
+
+    def location(self, scope: StorageScope, reference: PayloadReference) -> str:
+        """Return where the reference's part lies."""
+        return self._readable.get(reference.storage, self._default).location(scope, reference)
+
+    def readable(self) -> Mapping[str, Storage]:
+        """Return the parts under their names."""
+        return self._readable
+
+    async def check(self, scope: StorageScope) -> None:
+        """Check every part."""
+        for part in self._parts:
+            await part.check(scope)
+
+    async def close(self) -> None:
+        """Close every part."""
+        for part in self._parts:
+            await part.close()
+
+    def _split(self, payload: Payload) -> list[tuple[Storage, Payload]]:
+        pieces: dict[int, dict[str, bytes]] = {}
+        for name, value in payload.items():
+            pieces.setdefault(id(self._by_argument.get(name, self._default)), {})[name] = value
+        found: list[tuple[Storage, Payload]] = [(part, pieces[id(part)]) for part in self._parts if id(part) in pieces]
+        return found or [(self._default, {})]
+
+    def _grouped(self, references: Sequence[PayloadReference]) -> list[tuple[Storage, list[PayloadReference]]]:
+        groups: dict[str, list[PayloadReference]] = {}
+        for reference in references:
+            if reference.storage in self._readable:
+                groups.setdefault(reference.storage, []).append(reference)
+        return [(self._readable[name], group) for name, group in groups.items()]
+
+
+def _parts(default: Storage, by_argument: Mapping[str, Storage]) -> tuple[Storage, ...]:
+    parts = tuple({id(storage): storage for storage in (default, *by_argument.values())}.values())
+    taken: set[str] = set()
+    for part in parts:
+        names = {part.name, part.cache.name} if isinstance(part, CachedStorage) else set(part.readable())
+        if both := taken & names:
+            raise ConfigurationError(f"Two storages of a split are named {min(both)!r}; give one another name=.")
+        taken |= names
+    return parts

@@ -1,0 +1,49 @@
+"""What people do with a group in memory from outside."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from event_backbone.errors import EventNotFound
+from event_backbone.metadata import EventKey
+from event_backbone.stream.base import DeadLetter, PendingEntry
+from event_backbone.stream.memory.log import LONG_AGO_SECONDS, RELEASED_CONSUMER, Log, Pending
+
+
+class MemoryGroupAdmin:
+    """Implements ``stream.base.GroupAdmin``."""
+
+    def __init__(self, log: Log, group: str) -> None:
+        """Administer this group."""
+        self._log = log
+        self._group = group
+
+    async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
+        """Return up to ``count`` pending entries after ``after``, oldest first."""
+        group, now = self._log.group(self._group), self._log.monotonic()
+        keys = sorted(key for key in group.pending if after is None or key > after)
+        return [self._pending_entry(key, group.pending[key], now) for key in keys[: max(count, 0)]]
+
+    async def dead_letters(self, after: str | None, count: int) -> Sequence[DeadLetter]:
+        """Return up to ``count`` dead letters after the one with id ``after``, oldest first."""
+        letters = self._log.dead.get(self._group, {}).values()
+        last = None if after is None else EventKey.parse(after)
+        return [letter for letter in letters if last is None or EventKey.parse(letter.id) > last][: max(count, 0)]
+
+    async def redrive(self, dead_letter: DeadLetter) -> bool:
+        """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step."""
+        letters, key = self._log.dead.get(self._group, {}), dead_letter.entry.key
+        if dead_letter.id not in letters:
+            return False
+        if key not in self._log.entries:
+            raise EventNotFound(f"Event {key} is no longer in stream {self._log.name.key}.")
+        group = self._log.group(self._group)
+        if key <= group.last and key not in group.pending:
+            long_ago = self._log.monotonic() - LONG_AGO_SECONDS
+            group.pending[key] = Pending(RELEASED_CONSUMER, 0, long_ago)
+            group.consumers[RELEASED_CONSUMER] = self._log.monotonic()
+        del letters[dead_letter.id]
+        return True
+
+    @staticmethod
+    def _pending_entry(key: EventKey, pending: Pending, now: float) -> PendingEntry:
+        return PendingEntry(key, pending.consumer, timedelta(seconds=now - pending.renewed_at), pending.attempt)

@@ -1,0 +1,97 @@
+"""One stream in memory: appending and reading without a group."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from event_backbone.errors import EventIdExpired, StreamError
+from event_backbone.metadata import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, EventKey, StreamName
+from event_backbone.stream.base import Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.memory.log import LONGEST_WAIT, RELEASED_CONSUMER, Group, Log
+
+
+class MemoryStream:
+    """Implements ``stream.base.Stream``."""
+
+    def __init__(self, log: Log, deduplicate_for: timedelta) -> None:
+        """Work on this log."""
+        self._log = log
+        self._deduplicate_for = deduplicate_for
+
+    @property
+    def name(self) -> StreamName:
+        """The stream's name."""
+        return self._log.name
+
+    async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
+        """Append entries in order, each event id once; answer a key or an error for each."""
+        self._forget()
+        return [self._append(entry) for entry in entries]
+
+    async def get(self, key: EventKey) -> Entry | None:
+        """Return the entry with this key, or None."""
+        return self._log.entries.get(key)
+
+    async def range(self, start: EventKey | None, end: EventKey | None, count: int) -> Sequence[Entry]:
+        """Return up to ``count`` entries from ``start`` (inclusive; None: the first) to before ``end``, in order."""
+        return [entry for entry in self._log.from_key(start, max(count, 0)) if end is None or entry.key < end]
+
+    async def after(self, key: EventKey, count: int, wait: timedelta) -> Sequence[Entry]:
+        """Return up to ``count`` entries after ``key``, waiting up to ``wait`` (at most 1 s) for the first."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(wait, LONGEST_WAIT).total_seconds()
+        while True:
+            found = self._log.from_key(key, count, exclusive=True)
+            remaining = deadline - loop.time()
+            if found or remaining <= 0:
+                return found
+            await self._log.wait(remaining)
+
+    async def last_key(self) -> EventKey:
+        """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""
+        return self._log.last
+
+    async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
+        """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""
+        now = self._log.monotonic()
+        kept = self._log.tokens.get(token)
+        if kept is None or kept[2] <= now:
+            kept = self._log.tokens[token] = (event_id, request, now + keep.total_seconds())
+        return Reservation(kept[0], same_request=kept[1] == request)
+
+    async def groups(self) -> Sequence[GroupState]:
+        """Return the state of every consumer group."""
+        return [self._state(name, group) for name, group in self._log.groups.items()]
+
+    def _append(self, entry: NewEntry) -> EventKey | StreamError:
+        seen = self._log.seen.get(entry.event_id)
+        if seen is not None:
+            return seen
+        if self._log.wall() >= self._refused_from(entry.event_id):
+            return EventIdExpired(
+                f"The event id is older than {self._deduplicate_for}, the time in which a twin is recognised."
+            )
+        for write in entry.writes:
+            self._log.hashes[write.purpose] = {**self._log.hashes.get(write.purpose, {}), **write.fields}
+        key = self._log.add({FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): entry.metadata})
+        self._log.seen[entry.event_id] = key
+        return key
+
+    def _refused_from(self, event_id: UUID) -> float:
+        return (event_id.int >> 80) // 1000 + 1 + self._deduplicate_for.total_seconds()
+
+    def _forget(self) -> None:
+        now = self._log.wall()
+        for event_id in [event_id for event_id in self._log.seen if now >= self._refused_from(event_id)]:
+            del self._log.seen[event_id]
+
+    def _state(self, name: str, group: Group) -> GroupState:
+        return GroupState(
+            name=name,
+            consumers=len(group.consumers.keys() - {RELEASED_CONSUMER}),
+            pending=len(group.pending),
+            unread=len(self._log.from_key(group.last, len(self._log.keys), exclusive=True)),
+            dead_letters=len(self._log.dead.get(name, {})),
+            last_delivered=group.last,
+        )

@@ -1,0 +1,108 @@
+"""What people do with a group on Redis from outside."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from event_backbone.connection import RedisConnection, Script
+from event_backbone.errors import EventNotFound
+from event_backbone.metadata import EventKey, StreamName
+from event_backbone.stream.base import DeadLetter, Entry, PendingEntry
+from event_backbone.stream.redis.lease_scripts import LONG_AGO_MILLISECONDS, RELEASED_CONSUMER
+from event_backbone.stream.redis.replies import entries_of, event_key
+
+_PREFIX = b"dead:"
+
+# Made pending anew, for nobody and as if never delivered, so that the next claim of any consumer is the first attempt.
+# An entry that the group has not read yet (it was made anew meanwhile), or that is pending, comes by itself.
+_REDRIVE = Script(f"""
+local stream, group, letter, source = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local base = '{{' .. stream .. '}}:'
+local dead = base .. 'dead:' .. group
+if #redis.call('XRANGE', dead, letter, letter) == 0 then return 0 end
+if #redis.call('XRANGE', stream, source, source) == 0 then return -1 end
+local pending = redis.call('XPENDING', stream, group, source, source, 1)
+local read
+for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  local about = {{}}
+  for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
+  if about['name'] == group then
+    read = #redis.call('XRANGE', stream, source, about['last-delivered-id'], 'COUNT', 1) == 1
+  end
+end
+if read and #pending == 0 then
+  redis.call('XCLAIM', stream, group, '{RELEASED_CONSUMER}', 0, source,
+    'IDLE', {LONG_AGO_MILLISECONDS}, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+  redis.call('HDEL', base .. 'attempts:' .. group, source)
+end
+redis.call('XDEL', dead, letter)
+return 1
+""")
+
+
+class RedisGroupAdmin:
+    """Implements ``stream.base.GroupAdmin``."""
+
+    def __init__(self, redis: RedisConnection, name: StreamName, group: str) -> None:
+        """Administer this group."""
+        self._redis = redis
+        self._name = name
+        self._group = group
+
+    async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
+        """Return up to ``count`` pending entries after ``after``, oldest first."""
+        if count < 1:
+            return ()
+        first = "-" if after is None else f"({after.entry_id}"
+        with self._errors():
+            reply = await self._redis.command("XPENDING", self._name.key, self._group, first, "+", count)
+        rows = cast("list[tuple[bytes, bytes, int, int]]", reply)
+        return [
+            PendingEntry(
+                event_key(entry_id, self._name.partition), consumer.decode(), timedelta(milliseconds=idle), attempt
+            )
+            for entry_id, consumer, idle, attempt in rows
+        ]
+
+    async def dead_letters(self, after: str | None, count: int) -> Sequence[DeadLetter]:
+        """Return up to ``count`` dead letters after the one with id ``after``, oldest first."""
+        if count < 1:
+            return ()
+        first = "-" if after is None else f"({EventKey.parse(after).entry_id}"
+        with self._errors():
+            reply = await self._redis.command("XRANGE", self._dead_key, first, "+", "COUNT", count)
+        return [self._dead_letter(row) for row in entries_of(reply, 0)]
+
+    async def redrive(self, dead_letter: DeadLetter) -> bool:
+        """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step."""
+        arguments = (self._group, dead_letter.id, dead_letter.entry.key.entry_id)
+        with self._errors():
+            done = await self._redis.run(_REDRIVE, (self._name.key,), arguments)
+        if done == -1:
+            raise EventNotFound(f"Event {dead_letter.entry.key} is no longer in stream {self._name.key}.")
+        return done == 1
+
+    @property
+    def _dead_key(self) -> str:
+        return self._name.key_of(f"dead:{self._group}")
+
+    def _dead_letter(self, row: Entry) -> DeadLetter:
+        about = {
+            name.removeprefix(_PREFIX): value.decode(errors="replace")
+            for name, value in row.fields.items()
+            if name.startswith(_PREFIX)
+        }
+        fields = {name: value for name, value in row.fields.items() if not name.startswith(_PREFIX)}
+        return DeadLetter(
+            id=row.key.entry_id,
+            entry=Entry(event_key(about[b"source"].encode(), self._name.partition), fields),
+            reason=about[b"reason"],
+            detail=about[b"detail"],
+            error=about[b"error"],
+            attempts=int(about[b"attempts"]),
+            failed_at=datetime.fromtimestamp(row.key.milliseconds / 1000, UTC),
+        )
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return self._redis.errors(group_missing=f"Stream {self._name.key} has no consumer group {self._group!r}.")

@@ -1,0 +1,47 @@
+"""What the server's replies look like, read once and typed."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from event_backbone.metadata import EventKey
+from event_backbone.stream.base import Delivery, Entry
+
+RawEntry = tuple[bytes, Sequence[bytes]]
+"""An entry id, and names and values that follow each other."""
+
+
+def event_key(entry_id: bytes, partition: int) -> EventKey:
+    """Read an entry id."""
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return EventKey(int(milliseconds), int(sequence), partition)
+
+
+def entries_of(reply: object, partition: int) -> list[Entry]:
+    """Read the reply of XRANGE."""
+    raw = cast("list[RawEntry]", reply or [])
+    return [Entry(event_key(entry_id, partition), _fields(flat)) for entry_id, flat in raw]
+
+
+def entries_read(reply: object, partition: int) -> list[Entry]:
+    """Read the reply of XREAD or XREADGROUP on one stream; nil means that there was nothing."""
+    streams = cast("list[tuple[bytes, list[RawEntry]]]", reply or [])
+    return [entry for _, raw in streams for entry in entries_of(raw, partition)]
+
+
+def delivery_of(row: Sequence[object], partition: int) -> Delivery:
+    """Read what a script says of a delivery: entry id, fields, delivery count, and what is noted of its attempts."""
+    entry_id, flat, attempt, noted = cast("tuple[bytes, list[bytes], int, bytes | None]", tuple(row))
+    entry = Entry(event_key(entry_id, partition), _fields(flat))
+    if not noted:
+        return Delivery(entry, attempt)
+    failures, _, alone = noted.split(b"/")
+    return Delivery(entry, attempt, int(failures), ran_alone=alone == b"1")
+
+
+def texts(reply: object) -> list[bytes]:
+    """Read an array of texts."""
+    return cast("list[bytes]", reply or [])
+
+
+def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

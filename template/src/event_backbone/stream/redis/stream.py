@@ -1,0 +1,130 @@
+"""One stream on Redis: appending and reading without a group."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from hashlib import sha256
+from typing import cast
+from uuid import UUID
+
+from event_backbone.connection import LONGEST_WAIT, RedisConnection, Script
+from event_backbone.errors import StreamError
+from event_backbone.metadata import EventKey, StreamName
+from event_backbone.stream.base import Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.redis.append import append
+from event_backbone.stream.redis.lease_scripts import RELEASED_CONSUMER
+from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
+
+_START = EventKey(0)
+
+_LAST_KEY = Script("""
+local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
+if info.err then
+  if string.find(info.err, 'no such key', 1, true) then return '0-0' end
+  return info
+end
+for i = 1, #info, 2 do
+  if info[i] == 'last-generated-id' then return info[i + 1] end
+end
+""")
+
+# The consumer of what was given back is nobody, and not counted.
+_GROUPS = Script(f"""
+local function about(row)
+  local named = {{}}
+  for i = 1, #row, 2 do named[row[i]] = row[i + 1] end
+  return named
+end
+local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
+if groups.err then
+  if string.find(groups.err, 'no such key', 1, true) then return {{}} end
+  return groups
+end
+local answer = {{}}
+for i, row in ipairs(groups) do
+  local group = about(row)
+  local consumers = 0
+  for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], group['name'])) do
+    if about(consumer)['name'] ~= '{RELEASED_CONSUMER}' then consumers = consumers + 1 end
+  end
+  local dead = redis.call('XLEN', '{{' .. KEYS[1] .. '}}:dead:' .. group['name'])
+  answer[i] = {{group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id']}}
+end
+return answer
+""")
+
+
+class RedisStream:
+    """Implements ``stream.base.Stream``."""
+
+    def __init__(self, redis: RedisConnection, name: StreamName, deduplicate_for: timedelta) -> None:
+        """Open the stream of this name, which need not exist yet."""
+        self._redis = redis
+        self._name = name
+        self._deduplicate_for = deduplicate_for
+
+    @property
+    def name(self) -> StreamName:
+        """The stream's name."""
+        return self._name
+
+    async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
+        """Append entries in order, each event id once; answer a key or an error for each."""
+        if not entries:
+            return ()
+        with self._redis.errors():
+            return await append(self._redis, self._name, entries, self._deduplicate_for)
+
+    async def get(self, key: EventKey) -> Entry | None:
+        """Return the entry with this key, or None."""
+        with self._redis.errors():
+            reply = await self._redis.command("XRANGE", self._name.key, key.entry_id, key.entry_id, "COUNT", 1)
+        return next(iter(entries_of(reply, self._name.partition)), None)
+
+    async def range(self, start: EventKey | None, end: EventKey | None, count: int) -> Sequence[Entry]:
+        """Return up to ``count`` entries from ``start`` (inclusive; None: the first) to before ``end``, in order."""
+        if count < 1 or (end is not None and end <= (start or _START)):
+            return ()
+        first, last = "-" if start is None else start.entry_id, "+" if end is None else f"({end.entry_id}"
+        with self._redis.errors():
+            reply = await self._redis.command("XRANGE", self._name.key, first, last, "COUNT", count)
+        return entries_of(reply, self._name.partition)
+
+    async def after(self, key: EventKey, count: int, wait: timedelta) -> Sequence[Entry]:
+        """Return up to ``count`` entries after ``key``, waiting up to ``wait`` (at most 1 s) for the first."""
+        read = ("COUNT", count, *block(wait), "STREAMS", self._name.key, key.entry_id)
+        with self._redis.errors():
+            reply = await self._redis.command("XREAD", *read, repeat=False)
+        return entries_read(reply, self._name.partition)
+
+    async def last_key(self) -> EventKey:
+        """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""
+        with self._redis.errors():
+            reply = await self._redis.run(_LAST_KEY, (self._name.key,), ())
+        return event_key(cast("bytes", reply), self._name.partition)
+
+    async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
+        """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""
+        key = self._name.key_of(f"token:{sha256(token.encode()).hexdigest()}")
+        milliseconds = max(1, keep // timedelta(milliseconds=1))
+        with self._redis.errors():
+            kept = await self._redis.command("SET", key, f"{event_id} {request}", "NX", "GET", "PX", milliseconds)
+        if not isinstance(kept, bytes):
+            return Reservation(event_id, same_request=True)
+        kept_id, _, kept_request = kept.decode().partition(" ")
+        return Reservation(UUID(kept_id), same_request=kept_request == request)
+
+    async def groups(self) -> Sequence[GroupState]:
+        """Return the state of every consumer group."""
+        with self._redis.errors():
+            reply = await self._redis.run(_GROUPS, (self._name.key,), ())
+        rows = cast("list[tuple[bytes, int, int, int | None, int, bytes]]", reply)
+        return [
+            GroupState(name.decode(), consumers, pending, unread, dead, event_key(last, self._name.partition))
+            for name, consumers, pending, unread, dead, last in rows
+        ]
+
+
+def block(wait: timedelta) -> tuple[str | int, ...]:
+    """Return the arguments that make a read wait; BLOCK 0 would wait for ever, so no wait means no BLOCK."""
+    milliseconds = min(wait, LONGEST_WAIT) // timedelta(milliseconds=1)
+    return ("BLOCK", milliseconds) if milliseconds > 0 else ()

@@ -1,0 +1,98 @@
+"""Payloads: the events of one read are loaded in one go, before their handlers run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+
+from event_backbone.delivery import Deliverer
+from event_backbone.errors import EntryUnreadable, StorageUnavailable
+from event_backbone.metadata import PayloadReference, decode_metadata
+from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.loading import load_payloads
+from event_backbone.subscription.outage import Ladder
+from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.work import Work
+
+
+class Loader:
+    """Reads metadata and loads payloads.
+
+    While a storage does not answer, its events come back after a while, which uses up no attempt. They go on counting
+    as held, so reading is bounded meanwhile.
+    """
+
+    def __init__(
+        self,
+        scope: StorageScope,
+        storages: Mapping[str, Storage],
+        deliverer: Deliverer,
+        signals: Signals,
+        later: Callable[[Work, timedelta], None],
+    ) -> None:
+        """Load from ``storages``; ``later`` takes what has to come back after a while."""
+        self._scope = scope
+        self._storages = storages
+        self._deliverer = deliverer
+        self._signals = signals
+        self._later = later
+        self._ladder = Ladder()
+        self._outage = False
+
+    async def load(self, works: Sequence[Work]) -> list[Work]:
+        """Load what is wanted, and return the events that can go on, in order."""
+        wanted = [work for work in works if self._read(work)]
+        if not wanted:
+            return list(works)
+        references: list[tuple[PayloadReference, ...]] = [work.references for work in wanted]
+        payloads = await load_payloads(self._scope, self._storages, references)
+        errors: dict[Work, StorageUnavailable] = {}
+        for work, payload in zip(wanted, payloads, strict=True):
+            if isinstance(payload, StorageUnavailable):
+                errors[work] = payload
+            else:
+                work.payload = payload
+        if not errors:
+            self._outage = False
+            self._ladder.reset()
+            return list(works)
+        self._postpone(list(errors), next(iter(errors.values())))
+        return [work for work in works if work not in errors]
+
+    def _read(self, work: Work) -> bool:
+        """Decode the metadata, and return whether the payload is needed."""
+        try:
+            work.metadata, work.references = decode_metadata(work.delivery.entry.fields, self._scope.stream, work.key)
+        except EntryUnreadable as error:
+            work.unreadable = error
+            return False
+        return self._deliverer.wants(work.metadata)
+
+    def _postpone(self, works: Sequence[Work], error: StorageUnavailable) -> None:
+        if not self._outage:
+            self._outage = True
+            self._signals.storage_outage_began(error)
+        delay = timedelta(seconds=self._ladder.next())
+        for work in works:
+            self._later(work, delay)
+
+
+class LoadLoop:
+    """Loads batch after batch, while workers handle the one before and the read loop reads the one after."""
+
+    def __init__(self, loader: Loader, put: Callable[[Sequence[Work]], None]) -> None:
+        """Load by ``loader`` and hand over to ``put``."""
+        self._loader = loader
+        self._put = put
+        self._batches: asyncio.Queue[Sequence[Work]] = asyncio.Queue()
+
+    def add(self, works: Sequence[Work]) -> None:
+        """Load these next."""
+        self._batches.put_nowait(works)
+
+    async def run(self) -> None:
+        """Load until cancelled; what was not loaded then has not been started."""
+        while True:
+            works = [work for work in await self._batches.get() if not work.lost]
+            self._put(await self._loader.load(works))

@@ -1,0 +1,182 @@
+"""Every metric and span of this package: OpenTelemetry's API alone, so that the application chooses the SDK.
+
+Without an SDK each of these costs next to nothing. ``METRICS`` and ``SPANS`` list what there is, for people and tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from time import perf_counter
+from types import MappingProxyType, TracebackType
+
+from opentelemetry import context as otel_context
+from opentelemetry import metrics, propagate, trace
+from opentelemetry.metrics import Counter, Histogram
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+Attributes = Mapping[str, str | int]
+
+_SCOPE = "event_backbone"
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_ROOT = otel_context.Context()
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_EVENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+_meter = metrics.get_meter(_SCOPE)
+_tracer = trace.get_tracer(_SCOPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as documented: its kind, unit, meaning, and the attributes it comes with."""
+
+    name: str
+    kind: str
+    unit: str
+    description: str
+    attributes: tuple[str, ...]
+
+
+METRICS: list[Metric] = []
+SPANS: Mapping[str, str] = MappingProxyType(
+    {
+        "produce": "`produce <event>`, PRODUCER: a produce call, from its arguments to the event key.",
+        "handle": "`handle <event>`, CONSUMER: one attempt of the handlers, linked to the producer's span.",
+    }
+)
+
+
+def _counter(name: str, unit: str, description: str, *attributes: str) -> Counter:
+    full_name = f"{_SCOPE}.{name}"
+    METRICS.append(Metric(full_name, "counter", unit, description, attributes))
+    return _meter.create_counter(full_name, unit, description)
+
+
+def _histogram(
+    name: str, unit: str, description: str, *attributes: str, boundaries: tuple[float, ...] = _SECONDS
+) -> Histogram:
+    full_name = f"{_SCOPE}.{name}"
+    METRICS.append(Metric(full_name, "histogram", unit, description, attributes))
+    return _meter.create_histogram(full_name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
+
+
+produced = _counter("produced", "{event}", "Events that stand in the stream.", "uri", "event")
+produce_failed = _counter("produce_failed", "{event}", "Produce calls that raised.", "uri", "event", "error")
+produce_duration = _histogram("produce_duration", "s", "From the produce call to its event key.", "uri", "event")
+produce_batch = _histogram(
+    "produce_batch", "{event}", "Events that shared one round trip.", "uri", boundaries=tuple(map(float, _EVENTS))
+)
+
+delivered = _counter("delivered", "{event}", "Events handed to a consumer, redeliveries included.", "uri", "group")
+redelivered = _counter("redelivered", "{event}", "Events handed to a consumer again.", "uri", "group")
+handled = _counter("handled", "{event}", "Events whose handlers all succeeded.", "uri", "group", "event")
+handle_duration = _histogram(
+    "handle_duration", "s", "One attempt of an event's handlers, failed ones included.", "uri", "group", "event"
+)
+retried = _counter("retried", "{event}", "Failed attempts that will be repeated.", "uri", "group", "event")
+dead_lettered = _counter(
+    "dead_lettered", "{event}", "Events moved to the dead letters.", "uri", "group", "event", "reason"
+)
+unhandled = _counter("unhandled", "{event}", "Events acked because no handler is for them.", "uri", "group", "event")
+lease_lost = _counter("lease_lost", "{event}", "Events that another consumer took over meanwhile.", "uri", "group")
+vanished = _counter("vanished", "{event}", "Events deleted from the stream while pending: lost.", "uri", "group")
+group_recreated = _counter(
+    "group_recreated", "{group}", "Consumer groups found missing and made anew, from the beginning.", "uri", "group"
+)
+poison_suspected = _counter(
+    "poison_suspected", "{event}", "Events run alone as they may have ended a process.", "uri", "group"
+)
+outages = _counter("outages", "{outage}", "Times that Redis stopped answering a producer or consumer.", "uri", "side")
+
+payload_duration = _histogram("payload_duration", "s", "One call to a payload storage.", "storage", "operation")
+cache_lookups = _counter(
+    "cache_lookups", "{lookup}", "Payloads looked for in a cache: result is hit, miss or down.", "storage", "result"
+)
+
+
+class _Quiet(AbstractContextManager[Mapping[str, str], None]):
+    """Stands for a span where none is recorded and no trace goes on."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Mapping[str, str]:
+        return _NO_HEADERS
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        return None
+
+
+_QUIET = _Quiet()
+
+
+class _Active(AbstractContextManager[Mapping[str, str], None]):
+    """Makes a span the current one; a failure is told by its type alone, as its text may quote a payload."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Mapping[str, str]:
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+        headers: dict[str, str] = {}
+        propagate.inject(headers)
+        return headers
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        otel_context.detach(self._token)
+        if kind is not None:
+            self._span.set_attribute("error.type", kind.__qualname__)
+            self._span.set_status(Status(StatusCode.ERROR, kind.__qualname__))
+        self._span.end()
+
+
+def producing(event: str, attributes: Attributes) -> AbstractContextManager[Mapping[str, str], None]:
+    """Open the PRODUCER span of a produce call, within the caller's span if there is one.
+
+    Gives the headers that carry the trace to the consumer: none unless there is a valid span to carry.
+    """
+    span = _tracer.start_span(f"produce {event}", kind=SpanKind.PRODUCER, attributes=attributes)
+    return _Active(span) if span.get_span_context().is_valid else _QUIET
+
+
+def handling(
+    event: str, attributes: Attributes, headers: Mapping[str, str]
+) -> AbstractContextManager[Mapping[str, str], None]:
+    """Open the CONSUMER span of one attempt: the root of a trace of its own, linked to the producer's span.
+
+    ``headers`` are those of the event's metadata.
+    """
+    span = _tracer.start_span(
+        f"handle {event}",
+        context=_ROOT,
+        kind=SpanKind.CONSUMER,
+        attributes=attributes,
+        links=_links(headers) if headers else None,
+    )
+    return _Active(span) if span.get_span_context().is_valid else _QUIET
+
+
+def _links(headers: Mapping[str, str]) -> list[Link]:
+    origin = trace.get_current_span(propagate.extract(headers, context=_ROOT)).get_span_context()
+    return [Link(origin)] if origin.is_valid else []
+
+
+class timed(AbstractContextManager[None, None]):  # noqa: N801 - reads as a verb: `with timed(payload_duration, ...)`
+    """Record how long the block took, failed or not, in seconds."""
+
+    __slots__ = ("_attributes", "_histogram", "_start")
+
+    def __init__(self, histogram: Histogram, attributes: Attributes) -> None:
+        self._histogram = histogram
+        self._attributes = attributes
+
+    def __enter__(self) -> None:
+        self._start = perf_counter()
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._histogram.record(perf_counter() - self._start, self._attributes)

@@ -1,0 +1,51 @@
+"""A contract over HTTP: FastAPI routes for its events, health, and answers for its errors.
+
+    app = FastAPI(lifespan=...)                     # keeps an open backbone at app.state.backbone
+    app.include_router(event_routes(ShipmentTracking, uri="shipment-tracking", authorize=require_token))
+    app.include_router(health_routes())
+    install_error_answers(app)
+
+What is named here is imported on its first use: a worker serves its health without FastAPI.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from event_backbone.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from event_backbone.web.answers import EventAnswer, ProducedAnswer
+    from event_backbone.web.error_answers import install_error_answers
+    from event_backbone.web.health import health_routes
+    from event_backbone.web.routes import allow_everyone, event_routes
+    from event_backbone.web.worker_health import worker_health
+
+__all__ = [
+    "EventAnswer",
+    "ProducedAnswer",
+    "allow_everyone",
+    "event_routes",
+    "health_routes",
+    "install_error_answers",
+    "worker_health",
+]
+
+_MODULES = {
+    "EventAnswer": "answers",
+    "ProducedAnswer": "answers",
+    "allow_everyone": "routes",
+    "event_routes": "routes",
+    "health_routes": "health",
+    "install_error_answers": "error_answers",
+    "worker_health": "worker_health",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for; raise ConfigurationError when it needs FastAPI and that is not installed."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name != "worker_health" and find_spec("fastapi") is None:
+        raise ConfigurationError("Install FastAPI to serve events over HTTP: the Python packages fastapi and uvicorn.")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

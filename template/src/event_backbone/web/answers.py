@@ -1,0 +1,52 @@
+"""The bodies of answers, as the OpenAPI page shows them."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field, JsonValue
+
+from event_backbone.metadata import EventKey
+
+
+class ProducedAnswer(BaseModel):
+    """An event stands in the stream."""
+
+    key: EventKey = Field(description="The event's place in its stream.")
+
+
+class EventAnswer(BaseModel):
+    """An event as it stands in the stream."""
+
+    key: EventKey
+    event_id: UUID
+    event: str = Field(description="The event's name on the wire.")
+    version: int
+    produced_at: datetime
+    uri: str
+    environment: str
+    correlation_id: str
+    causation_id: str | None
+    payload: Literal["present", "gone", "erased", "withheld"] = Field(
+        description="Whether the payload is there, is missing or expired, was erased, or is not handed out here."
+    )
+    arguments: dict[str, JsonValue] | None = Field(description="The payload by argument name, when it is present.")
+
+
+class ErrorAnswer(BaseModel):
+    """What is wrong, in one sentence."""
+
+    detail: str
+
+
+class OutcomeUnknownAnswer(ErrorAnswer):
+    """The event may or may not be in the stream."""
+
+    event_id: UUID
+
+
+class HealthAnswer(BaseModel):
+    """Whether the process lives, or is ready to work; if not, why."""
+
+    status: Literal["ok", "unavailable"]
+    detail: str | None = None

@@ -1,0 +1,29 @@
+"""Whether Redis and the payload storage answer, in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from event_backbone.errors import BackboneError
+from event_backbone.web.sentences import sentence_of
+
+if TYPE_CHECKING:
+    from event_backbone.backbone import Backbone
+
+_log = logging.getLogger("event_backbone")
+
+
+async def why_not_ready(backbone: Backbone, timeout: timedelta) -> str | None:
+    """Return a sentence unless Redis and the payload storage answer within ``timeout``; the log says more."""
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            await backbone.check()
+    except BackboneError as error:
+        _log.warning("Not ready: %s", error)
+        return sentence_of(error)
+    except TimeoutError:
+        return f"Redis and the payload storage did not answer within {timeout.total_seconds():g} seconds."
+    return None

@@ -1,0 +1,159 @@
+"""Produce and read the events of a contract over HTTP."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Depends, Header, HTTPException, Request, Response, status
+from pydantic import BaseModel
+
+from event_backbone.backbone import Backbone
+from event_backbone.contract import Contract, EventDefinition, Send, check, events_of
+from event_backbone.errors import ConfigurationError
+from event_backbone.metadata import EventKey
+from event_backbone.web.answers import ErrorAnswer, EventAnswer, OutcomeUnknownAnswer, ProducedAnswer
+
+_LONGEST_TOKEN = 255
+_Answers = dict[int | str, dict[str, Any]]
+_BAD_KEY: _Answers = {400: {"model": ErrorAnswer, "description": "A header or key has a wrong form."}}
+_AWAY: _Answers = {503: {"model": ErrorAnswer, "description": "Redis or the payload storage does not answer."}}
+_PRODUCE_ANSWERS: _Answers = _BAD_KEY | {
+    409: {"model": ErrorAnswer, "description": "The Idempotency-Key cannot be used again."},
+    503: {"model": OutcomeUnknownAnswer | ErrorAnswer, "description": _AWAY[503]["description"]},
+}
+_READ_ANSWERS: _Answers = (
+    _BAD_KEY | _AWAY | {404: {"model": ErrorAnswer, "description": "The stream has no event with this key."}}
+)
+
+
+async def allow_everyone() -> None:
+    """Let every request pass. An application replaces it, by ``authorize=`` or ``app.dependency_overrides``."""
+
+
+def event_routes(
+    contract: type[Contract],
+    *,
+    uri: str,
+    payloads: bool = True,
+    authorize: Callable[..., object] = allow_everyone,
+) -> APIRouter:
+    """Make the routes of a contract; they use the open backbone at ``app.state.backbone``.
+
+    ``POST /events/<event-name>`` (the method's name with hyphens) produces an event and answers 201 with its key and
+    its ``Location``; the body is a JSON object of the arguments. ``GET /events/{key}`` answers metadata and payload of
+    any event in the stream. An application with several contracts gives each router its own ``prefix``.
+
+    A request that may have failed is repeated safely with the same ``Idempotency-Key`` header, any text of the
+    client's own: it makes one event. The server keeps the key for as long as twins of an event are recognised (10
+    minutes by default), together with a digest of the request, and refuses another body under it.
+
+    Args:
+        contract: whose events are produced; it is checked here.
+        uri: names the stream.
+        payloads: whether the read route hands out arguments; without them it answers metadata alone.
+        authorize: a FastAPI dependency that all these routes stand behind; it raises HTTPException to refuse.
+
+    Raises:
+        ContractError: the contract cannot work.
+    """
+    check(contract)
+    router = APIRouter(prefix="/events", tags=[contract.__name__], dependencies=[Depends(authorize)])
+    for definition in events_of(contract):
+        router.add_api_route(
+            f"/{definition.attribute.replace('_', '-')}",
+            _produce_endpoint(contract, definition, uri),
+            methods=["POST"],
+            status_code=status.HTTP_201_CREATED,
+            response_model=ProducedAnswer,
+            responses=_PRODUCE_ANSWERS,
+            summary=definition.attribute.replace("_", " ").capitalize(),
+            description=definition.doc,
+            name=definition.attribute,
+        )
+    router.add_api_route(
+        "/{key}",
+        _read_endpoint(uri, payloads=payloads),
+        methods=["GET"],
+        response_model=EventAnswer,
+        responses=_READ_ANSWERS,
+        summary="Read an event",
+        name="read_event",
+    )
+    return router
+
+
+def _produce_endpoint(
+    contract: type[Contract], definition: EventDefinition, uri: str
+) -> Callable[..., Awaitable[ProducedAnswer]]:
+    async def produce(
+        request: Request,
+        response: Response,
+        body: BaseModel,
+        idempotency_key: Annotated[
+            str | None,
+            Header(description="Any text of your own, up to 255 characters: repeated requests make one event."),
+        ] = None,
+    ) -> ProducedAnswer:
+        backbone = _backbone(request)
+        event_id = None
+        if idempotency_key is not None:
+            event_id = await _event_id_for(backbone, uri, definition, idempotency_key, await request.body())
+        producer = backbone.producer(contract, uri=uri)
+        send = cast("Send[...]", getattr(producer, definition.attribute))
+        key = await send.using(event_id=event_id)(**definition.codec.arguments_of(body))
+        response.headers["Location"] = f"{request.url.path.rpartition('/')[0]}/{key}"
+        return ProducedAnswer(key=key)
+
+    model = definition.codec.body_model()
+    optional = all(not each.required for each in definition.codec.parameters)
+    default = Body(default_factory=model) if optional else Body()
+    produce.__annotations__["body"] = Annotated[model, default]
+    return produce
+
+
+def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[EventAnswer]]:
+    async def read(request: Request, key: str) -> EventAnswer:
+        """Answer the metadata and the payload of an event."""
+        try:
+            event_key = EventKey.parse(key)
+        except ConfigurationError as error:
+            raise HTTPException(status.HTTP_400_BAD_REQUEST, str(error)) from error
+        event = await _backbone(request).reader(uri).get(event_key)
+        metadata = event.metadata
+        return EventAnswer(
+            key=event.key,
+            event_id=metadata.event_id,
+            event=metadata.event,
+            version=metadata.version,
+            produced_at=metadata.produced_at,
+            uri=metadata.uri,
+            environment=metadata.environment,
+            correlation_id=metadata.correlation_id,
+            causation_id=metadata.causation_id,
+            payload=event.payload if payloads else "withheld",
+            arguments=event.arguments if payloads and event.payload == "present" else None,
+        )
+
+    return read
+
+
+async def _event_id_for(backbone: Backbone, uri: str, definition: EventDefinition, token: str, body: bytes) -> UUID:
+    """Return the event id kept for an Idempotency-Key; refuse a key of a wrong form or of another request."""
+    if not 0 < len(token.strip()) <= _LONGEST_TOKEN:
+        raise HTTPException(
+            status.HTTP_400_BAD_REQUEST, f"The Idempotency-Key header must have 1 to {_LONGEST_TOKEN} characters."
+        )
+    # The body as its client means it: order and spacing may differ when it is sent again.
+    canonical = json.dumps([definition.name, definition.version, json.loads(body or b"{}")], sort_keys=True)
+    reservation = await backbone.reserve_event_id(uri, token, canonical.encode())
+    if not reservation.same_request:
+        raise HTTPException(
+            status.HTTP_422_UNPROCESSABLE_CONTENT,
+            "This Idempotency-Key was used for another event or body; repeat that request, or use a new key.",
+        )
+    return reservation.event_id
+
+
+def _backbone(request: Request) -> Backbone:
+    return cast("Backbone", request.app.state.backbone)

@@ -1,0 +1,54 @@
+"""Runs the shop's command line as a user does: a process of its own, with a folder for temporary files of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+MARKER = "SHOP_TEST_RUN"
+
+
+def start_shop(
+    *arguments: str, temporary: Path, environment: Mapping[str, str], text: str | None = None
+) -> "subprocess.Popen[str]":
+    """Start the command; all its processes inherit a marker by which ``left_behind`` finds them."""
+    own = {name: value for name, value in os.environ.items() if "EVENT_SOURCE" not in name}
+    own["PYTHONPATH"] = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cli.shop", *arguments],
+        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=temporary,
+        env=own | {"TMPDIR": str(temporary), MARKER: str(temporary)} | dict(environment),
+        start_new_session=True,
+    )
+    if text is not None and process.stdin is not None:
+        process.stdin.write(text)
+        process.stdin.close()
+        process.stdin = None
+    return process
+
+
+def shop(
+    *arguments: str, temporary: Path, environment: Mapping[str, str], text: str | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command to its end."""
+    process = start_shop(*arguments, temporary=temporary, environment=environment, text=text)
+    output, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def left_behind(temporary: Path) -> list[str]:
+    """Return the processes and temporary files that such a command left. Linux tells; elsewhere only files count."""
+    left = [str(each) for each in temporary.iterdir()]
+    for each in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"{MARKER}={temporary}".encode() in each.read_bytes().split(b"\0"):
+                left.append((each.parent / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # ended meanwhile, or not ours
+            continue
+    return left

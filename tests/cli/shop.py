@@ -1,0 +1,135 @@
+"""A project as the template renders one, small: its contract, handlers and command line.
+
+SHOP_STORAGE chooses the storage (redis-hash or s3), SHOP_ROLE the role (both, producer or consumer), and SHOP_FAILS
+whether its handlers fail (never, once, always).
+"""
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from event_backbone.backbone import Backbone
+from event_backbone.cli import Project, build_cli, run
+from event_backbone.consumer import Consumer, Context
+from event_backbone.contract import Contract, event
+from event_backbone.errors import Reject, Retry
+from event_backbone.interceptors import HandleInterceptor
+from event_backbone.subscription import Subscription
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def setting(name: str, default: str) -> str:
+    """Read one of the shop's own variables."""
+    return os.environ.get(f"SHOP_{name}", default)
+
+
+class User(BaseModel):
+    """Who orders."""
+
+    name: str
+    email: str
+
+
+class Shop(Contract):
+    """What happens in a shop."""
+
+    @event
+    def order_placed(self, user: User, product_id: int, time: datetime) -> None:
+        """A customer placed an order.
+
+        The order is not paid yet.
+        """
+
+    @event
+    def packing(self, email: str, tags: list[str] | None = None) -> None:
+        """The parcel is being packed."""
+
+    @event
+    def closed(self) -> None:
+        """The shop closed."""
+
+
+def open_backbone(*, handle_interceptors: Sequence[HandleInterceptor] = ()) -> Backbone:
+    """Make the shop's backbone from the environment."""
+    if setting("STORAGE", "redis-hash") == "s3":
+        from event_backbone.storage.s3 import S3Storage
+
+        return Backbone(storage=S3Storage(), handle_interceptors=handle_interceptors)
+    return Backbone(handle_interceptors=handle_interceptors)
+
+
+def subscribe(backbone: Backbone) -> Subscription:
+    """Subscribe the shop's handlers."""
+    consumer = Consumer(Shop)
+
+    @consumer.on(Shop.order_placed)
+    async def order_placed(ctx: Context, user: User, product_id: int, time: datetime) -> None:
+        if setting("FAILS", "never") == "always":
+            raise Reject(f"no product {product_id} for {user.name}")
+        if setting("FAILS", "never") == "once" and ctx.attempt == 1:
+            raise Retry(after=timedelta(milliseconds=10))
+        assert time < datetime.now(UTC)
+
+    @consumer.on(Shop.packing)
+    async def packing(ctx: Context, email: str, tags: list[str] | None = None) -> None:
+        assert email
+
+    @consumer.on(Shop.closed)
+    async def closed(ctx: Context) -> None:
+        assert ctx.metadata.event == "closed"
+
+    return backbone.subscribe(consumer, uri="shop", group="main-consumer")
+
+
+def create_app() -> "FastAPI":
+    """Make the web API, which opens the backbone when it starts."""
+    from fastapi import FastAPI
+
+    from event_backbone.web import event_routes, health_routes, install_error_answers
+
+    backbone = open_backbone()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        async with backbone:
+            app.state.backbone = backbone
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(event_routes(Shop, uri="shop"))
+    app.include_router(health_routes())
+    install_error_answers(app)
+    return app
+
+
+def project() -> Project:
+    """Describe the shop to its command line."""
+    role = setting("ROLE", "both")
+    consumes = role != "producer"
+    s3 = None
+    if setting("STORAGE", "redis-hash") == "s3":
+        from event_backbone.storage.s3 import S3Options
+
+        s3 = S3Options
+    return Project(
+        name="shop",
+        module="tests.cli.shop",
+        contract=Shop,
+        uri="shop",
+        open_backbone=open_backbone,
+        produces=role != "consumer",
+        group="main-consumer" if consumes else None,
+        subscribe=subscribe if consumes else None,
+        api="tests.cli.shop:create_app" if role != "consumer" else None,
+        s3=s3,
+    )
+
+
+if __name__ == "__main__":
+    run(build_cli(project()))

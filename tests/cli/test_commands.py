@@ -1,0 +1,166 @@
+"""The commands against a real Redis: what they print, and how they fail."""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Shop
+from tests.cli.running import shop as shop_process
+
+ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "time": "2025-01-31T12:00:00Z"}
+
+
+def test_produce_prints_the_key_and_show_prints_the_event(redis_shop: Shop) -> None:
+    """What was given as JSON stands in the stream, and `show` tells where its payload lies."""
+    produced = redis_shop("produce", "order_placed", "--json", json.dumps(ORDER))
+    assert (produced.code, produced.errors) == (0, "")
+    key = produced.output.strip()
+    (event,) = redis_shop("show", key, "--json").lines
+    assert (event["key"], event["event"], event["payload"]) == (key, "order_placed", "present")
+    assert event["arguments"] == ORDER
+    assert event["locations"] == [f"{{test:shop}}:payload:{event['event_id']}"]
+    table = redis_shop("show", key).output
+    assert "ada@example.com" in table
+    assert str(event["event_id"]) in table
+
+
+@pytest.mark.parametrize("name", ["order_placed", "order-placed", "OrderPlaced", "ORDER_PLACED"])
+def test_an_event_is_found_however_people_write_its_name(redis_shop: Shop, name: str) -> None:
+    """As in the contract, in the URL, or in the template's question."""
+    assert redis_shop("produce", name, "--sample").code == 0
+
+
+def test_produce_reads_arguments_from_a_file_and_from_standard_input(
+    redis_shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`@FILE` and `-`, as with curl."""
+    file = tmp_path / "order.json"
+    file.write_text(json.dumps(ORDER))
+    assert redis_shop("produce", "order_placed", "--json", f"@{file}").code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(ORDER)))
+    assert redis_shop("produce", "order_placed", "--json", "-").code == 0
+    assert len(redis_shop("tail", "--no-follow", "--json").lines) == 2
+
+
+WRONG_CALLS: Mapping[str, tuple[int, str]] = {
+    "produce nothing": (2, "'nothing' is no event of Shop; there are: order_placed, packing, closed."),
+    "produce packing": (2, "Give the arguments, for example: --json '{"),
+    "produce packing --json {}": (1, "Argument 'email' of event 'packing' is missing."),
+    "produce packing --json [": (1, "The arguments of event 'packing' must be one JSON object"),
+    "produce packing --json @/nowhere": (2, "The file '/nowhere' cannot be read"),
+    "produce packing --json {} --sample": (2, "Give --json or --sample, not both."),
+    "show 17": (1, "'17' is no event key; one looks like 1764041094123-0."),
+    "show 1-0": (1, "Stream test:shop has no event 1-0."),
+    "tail --from yesterday": (2, "'yesterday' is no place to begin from"),
+    "dead-letters redrive": (2, "Name the dead letters to redrive by their ids, or give --all or --reason."),
+    "dead-letters redrive 1-0": (1, "There is no dead letter 1-0"),
+    "worker --health-port 70000": (2, "Invalid value for '--health-port'"),
+    "fly": (2, "No such command 'fly'"),
+}
+
+
+@pytest.mark.parametrize("call", WRONG_CALLS)
+def test_a_wrong_call_ends_in_one_sentence(redis_shop: Shop, call: str) -> None:
+    """On the standard error, with an exit code, and without a traceback."""
+    code, words = WRONG_CALLS[call]
+    answer = redis_shop(*call.split())
+    assert answer.code == code
+    assert words in answer.errors
+    assert answer.errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("call", ["produce closed", "tail --no-follow", "pending", "dead-letters list", "show 1-0"])
+@pytest.mark.parametrize("endpoint", ["", "127.0.0.1:1", "http://:hidden@host", "redis://:hidden@127.0.0.1:1"])
+def test_a_wrong_redis_ends_in_one_sentence_without_its_password(
+    shop: Shop, call: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unset, unreadable, or unreachable."""
+    monkeypatch.setenv("REDIS_EVENT_SOURCE_ENDPOINT", endpoint)
+    answer = shop(*call.split())
+    assert answer.code == 1
+    assert answer.errors.count("\n") == 1
+    assert "hidden" not in answer.errors
+    assert "Redis" in answer.errors or "REDIS_EVENT_SOURCE_ENDPOINT" in answer.errors or "not sent" in answer.errors
+
+
+def test_tail_prints_events_from_a_place_on(redis_shop: Shop) -> None:
+    """From the beginning without --from, or from a key, which is included."""
+    keys = [redis_shop("produce", "closed").output.strip() for _ in range(3)]
+    everything = redis_shop("tail", "--no-follow").output.splitlines()
+    assert [line.split()[:2] for line in everything] == [[key, "closed"] for key in keys]
+    some = redis_shop("tail", "--no-follow", "--json", "--from", keys[1]).lines
+    assert [each["key"] for each in some] == keys[1:]
+    assert redis_shop("tail", "--no-follow", "--from", "2100-01-01").output == ""
+    assert len(redis_shop("tail", "--no-follow", "--json", "--from", "beginning").lines) == 3
+
+
+def test_events_lists_the_contract(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Names, arguments and docstrings; without a template's answers file no line for an update."""
+    monkeypatch.chdir(tmp_path)
+    table = shop("events").output
+    assert "tags: list[str] | None = None" in table
+    assert "copier" not in table
+    (tmp_path / ".copier-answers.yml").write_text("events: 'OrderPlaced(email: str), It''s'\nuri: shop\n")
+    assert "copier update --data 'events=OrderPlaced(email: str), It'\"'\"'s'" in shop("events").output
+    schemas = {each["event"]: each["arguments"] for each in shop("events", "--json").lines}
+    assert list(schemas) == ["order_placed", "packing", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "absent"),
+    [
+        ({"SHOP_ROLE": "producer"}, {"worker", "pending", "dead-letters", "bucket"}),
+        ({"SHOP_ROLE": "consumer"}, {"produce", "serve", "bucket"}),
+        ({"SHOP_STORAGE": "s3"}, set[str]()),
+    ],
+)
+def test_commands_that_make_no_sense_for_a_project_are_absent(
+    shop: Shop, environment: dict[str, str], absent: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By role and storage; what is hidden stays hidden."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    known = {
+        "demo",
+        "serve",
+        "worker",
+        "produce",
+        "tail",
+        "show",
+        "pending",
+        "dead-letters",
+        "events",
+        "bucket",
+        "doctor",
+    }
+    listed = {line.split()[1] for line in shop("--help").output.splitlines() if len(line.split()) > 1}
+    assert known & listed == known - absent
+    assert "demo-producer" not in listed
+    for name in absent:
+        assert shop(name).errors == f"No such command '{name}'; --help tells more.\n"
+
+
+def test_bucket_create_makes_the_bucket_once(
+    redis_shop: Shop, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second call finds it there; an illegal name is one sentence."""
+    monkeypatch.setenv("SHOP_STORAGE", "s3")
+    monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "another")
+    assert redis_shop("bucket", "create").output == "Bucket another is created.\n"
+    assert redis_shop("bucket", "create").output == "Bucket another exists already.\n"
+    monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "No Bucket")
+    answer = redis_shop("bucket", "create")
+    assert (answer.code, answer.errors.count("\n")) == (1, 1)
+    assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in answer.errors
+
+
+def test_a_reader_that_has_enough_ends_a_command_quietly(redis_shop: Shop, redis_url: str, tmp_path: Path) -> None:
+    """As in `tail ... | head -1`: no traceback."""
+    for _ in range(3):
+        redis_shop("produce", "closed")
+    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
+    done = shop_process("tail", "--no-follow", temporary=tmp_path, environment=environment)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 3)

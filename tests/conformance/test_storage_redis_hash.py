@@ -1,0 +1,167 @@
+"""Payloads in Redis hashes, on the stream's own server and on another one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from event_backbone.connection import RedisConnection
+from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone
+from event_backbone.metadata import Payload
+from event_backbone.settings import RedisSettings
+from event_backbone.storage import RedisHashStorage, Storage
+from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A plain client."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
+    """The stream's own connection."""
+    connection = RedisConnection(RedisSettings.parse(redis_url))
+    yield connection
+    await connection.close()
+
+
+def redis_case(storage: Storage, redis: Redis, connection: RedisConnection | None) -> StorageCase:
+    """A case whose locations are Redis keys."""
+
+    async def look(location: str) -> bytes | None:
+        fields: dict[bytes, bytes] = await redis.hgetall(location)
+        return b" ".join(part for pair in fields.items() for part in pair) or None
+
+    async def remove(location: str) -> None:
+        await redis.delete(location)
+
+    return StorageCase(storage, connection, look, remove)
+
+
+class TestOnTheStreamsOwnServer(StorageSuite, VisibleSuite):
+    """The suite on hashes that are written with the stream entry."""
+
+    @pytest.fixture
+    async def case(self, redis: Redis, connection: RedisConnection) -> StorageCase:
+        """A storage on an empty server."""
+        return redis_case(RedisHashStorage(), redis, connection)
+
+
+class TestOnAnotherServer(StorageSuite, ComparingSuite, VisibleSuite):
+    """The suite on hashes that are written before the entry."""
+
+    @pytest.fixture
+    async def case(self, redis: Redis, redis_url: str) -> AsyncIterator[StorageCase]:
+        """A storage with its own connection to an empty server."""
+        storage = RedisHashStorage(redis=redis_url)
+        yield redis_case(storage, redis, None)
+        await storage.close()
+
+
+@pytest.fixture
+def own(redis: Redis, connection: RedisConnection) -> StorageCase:
+    """Payloads of one hour, on the stream's own server."""
+    return redis_case(RedisHashStorage(timedelta(hours=1)), redis, connection)
+
+
+async def test_the_key_says_stream_and_event(own: StorageCase, redis: Redis) -> None:
+    """`{<stream key>}:payload:<event id>`, a hash with a field for each argument, in the stream's cluster slot."""
+    (reference,) = await own.save(PAYLOAD)
+    assert own.locations((reference,)) == ["{dev:shipments}:payload:" + reference.key]
+    assert await redis.hgetall(own.locations((reference,))[0]) == {
+        name.encode(): value for name, value in PAYLOAD.items()
+    }
+
+
+async def test_payloads_expire_when_asked_to(own: StorageCase, redis: Redis) -> None:
+    """And a tombstone no later than its payload would have."""
+    references = await own.save(PAYLOAD)
+    (location,) = own.locations(references)
+    await redis.pexpire(location, 60_000)
+    await own.storage.erase(own.scope(), references)
+    assert 0 < await redis.pttl(location) <= 60_000
+    await redis.pexpire(location, 0)
+    assert isinstance(await own.load_one(references), PayloadGone)
+
+
+async def test_a_tombstone_of_nothing_expires_too(own: StorageCase, redis: Redis) -> None:
+    """Erasing what is gone leaves no key for ever."""
+    references = await own.save(PAYLOAD)
+    (location,) = own.locations(references)
+    await redis.delete(location)
+    await own.storage.erase(own.scope(), references)
+    assert isinstance(await own.load_one(references), PayloadErased)
+    assert 0 < await redis.pttl(location) <= 3_600_000
+
+
+async def test_another_server_lets_payloads_expire_too(redis: Redis, redis_url: str) -> None:
+    """The time-out is set with the hash."""
+    storage = RedisHashStorage(timedelta(hours=1), redis=redis_url)
+    case = redis_case(storage, redis, None)
+    (location,) = case.locations(await case.save(PAYLOAD))
+    assert 0 < await redis.pttl(location) <= 3_600_000
+    await storage.close()
+
+
+async def test_storages_with_different_names_share_a_server(redis: Redis, connection: RedisConnection) -> None:
+    """The name is part of the key."""
+    storage = RedisHashStorage(name="personal")
+    case = redis_case(storage, redis, connection)
+    (reference,) = await case.save(PAYLOAD)
+    assert reference.storage == "personal"
+    assert case.locations((reference,)) == ["{dev:shipments}:payload:personal:" + reference.key]
+    assert await case.load_one((reference,)) == PAYLOAD
+
+
+async def test_a_key_of_another_kind_is_gone_and_spoils_nothing(own: StorageCase, redis: Redis) -> None:
+    """Somebody else's key under the same name is no reason to stop the line."""
+    first, second = await own.save(PAYLOAD), await own.save(PAYLOAD)
+    (location,) = own.locations(first)
+    await redis.delete(location)
+    await redis.set(location, "not ours")
+    answers = await own.load(first, second)
+    assert isinstance(answers[0], PayloadGone)
+    assert answers[1] == PAYLOAD
+
+
+async def test_a_batch_larger_than_one_call_is_loaded_whole(own: StorageCase) -> None:
+    """Sixteen mebibytes come in several calls, so that the server answers others in between."""
+    payloads: list[Payload] = [{"blob": b'"' + str(number).encode() * (1 << 20) + b'"'} for number in range(9)]
+    payloads += [{"n": str(number).encode()} for number in range(300)]
+    references = [await own.save(payload) for payload in payloads]
+    assert await own.load(*references) == payloads
+
+
+async def test_one_storage_serves_several_event_loops(redis_url: str) -> None:
+    """Each loop has connections of its own."""
+    storage = RedisHashStorage(redis=redis_url)
+    case = StorageCase(storage)
+    references = await case.save(PAYLOAD)
+
+    async def elsewhere() -> object:
+        try:
+            return await case.load_one(references)
+        finally:
+            await storage.close()
+
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == PAYLOAD
+    assert await case.load_one(references) == PAYLOAD
+    await storage.close()
+
+
+@pytest.mark.parametrize("name", ["", "Has Capitals", "a" * 33, "-x", "a:b"])
+def test_a_name_that_cannot_stand_in_a_reference_is_refused(name: str) -> None:
+    """When the storage is made."""
+    with pytest.raises(ConfigurationError, match="storage's name"):
+        RedisHashStorage(name=name)
+
+
+async def test_without_redis_it_says_so() -> None:
+    """A stream in memory has no Redis of its own."""
+    with pytest.raises(ConfigurationError, match="MemoryStorage"):
+        await StorageCase(RedisHashStorage()).save(PAYLOAD)

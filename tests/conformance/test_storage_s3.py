@@ -1,0 +1,221 @@
+"""Payloads in S3, through moto over HTTP."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
+from event_backbone.metadata import PayloadReference, new_event_id
+from event_backbone.storage import S3Options, S3Storage, Storage
+from event_backbone.storage.buckets import check_bucket, create_bucket
+from event_backbone.testing.servers import S3Server
+from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
+from tests.support.s3 import s3_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.usefixtures("s3_environment")
+
+
+@pytest.fixture
+def client(s3_server: S3Server) -> "S3Client":
+    """A plain client."""
+    return s3_client(s3_server)
+
+
+def s3_case(storage: Storage, client: "S3Client", bucket: str = "events") -> StorageCase:
+    """A case whose locations are keys of a bucket."""
+
+    def read(location: str) -> bytes | None:
+        try:
+            return client.get_object(Bucket=bucket, Key=location)["Body"].read()
+        except client.exceptions.NoSuchKey:
+            return None
+
+    async def look(location: str) -> bytes | None:
+        return await asyncio.to_thread(read, location)
+
+    async def remove(location: str) -> None:
+        await asyncio.to_thread(lambda: client.delete_object(Bucket=bucket, Key=location))
+
+    return StorageCase(storage, look=look, remove=remove)
+
+
+class TestS3Storage(StorageSuite, ComparingSuite, VisibleSuite):
+    """The suite on S3Storage, with everything from the environment."""
+
+    @pytest.fixture
+    def case(self, client: "S3Client") -> StorageCase:
+        """A storage on an empty bucket."""
+        return s3_case(S3Storage(), client)
+
+
+@pytest.fixture
+def case(client: "S3Client") -> StorageCase:
+    """A storage on an empty bucket."""
+    return s3_case(S3Storage(), client)
+
+
+async def test_an_event_is_one_json_object(case: StorageCase, client: "S3Client") -> None:
+    """Of all its arguments, for any tool that reads JSON."""
+    (location,) = case.locations(await case.save(PAYLOAD))
+    found = await asyncio.to_thread(lambda: client.get_object(Bucket="events", Key=location))
+    assert found["ContentType"] == "application/json"
+    assert json.loads(found["Body"].read()) == {name: json.loads(value) for name, value in PAYLOAD.items()}
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"{", b'{"email": "ann', b"[]", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000]
+)
+async def test_a_damaged_object_is_gone(case: StorageCase, client: "S3Client", damaged: bytes) -> None:
+    """Waiting would not mend it."""
+    references = await case.save(PAYLOAD)
+    (location,) = case.locations(references)
+    await asyncio.to_thread(lambda: client.put_object(Bucket="events", Key=location, Body=damaged))
+    assert isinstance(await case.load_one(references), PayloadGone)
+
+
+@pytest.mark.parametrize(
+    ("environment_in", "bucket", "below"),
+    [("key", "events", "dev/"), ("bucket", "dev.events", ""), ("nothing", "events", "")],
+)
+async def test_the_environment_stands_where_it_was_asked_for(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch, environment_in: str, bucket: str, below: str
+) -> None:
+    """In the key, in the bucket's name, whose dot takes path style, or nowhere."""
+    monkeypatch.setenv("S3_EVENT_SOURCE_ENVIRONMENT_IN", environment_in)
+    assert await create_bucket(S3Options(), "dev") is (bucket != "events")
+    case = s3_case(S3Storage(S3Options(prefix="all/events")), client, bucket)
+    references = await case.save(PAYLOAD)
+    (location,) = case.locations(references)
+    assert location.startswith(f"all/events/{below}")
+    assert location.endswith(f"/shipments/{references[0].key}.json")
+    assert await case.look(location) is not None
+    assert await case.load_one(references) == PAYLOAD
+
+
+async def test_a_missing_bucket_is_a_wrong_setting_when_saving_and_an_outage_when_loading(client: "S3Client") -> None:
+    """An event is not given up because the bucket's name is wrong."""
+    case = s3_case(S3Storage(S3Options(bucket="never-made")), client)
+    with pytest.raises(ConfigurationError, match="bucket never-made does not exist"):
+        await case.save(PAYLOAD)
+    with pytest.raises(ConfigurationError, match="bucket never-made does not exist"):
+        await case.storage.check(case.scope())
+    answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+    assert isinstance(answer, StorageUnavailable)
+    assert "never-made" in str(answer)
+
+
+async def test_no_credentials_stop_saving_and_let_loading_wait(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the demo of someone who has set up nothing."""
+    monkeypatch.delenv("S3_EVENT_SOURCE_ACCESS_KEY")
+    monkeypatch.delenv("S3_EVENT_SOURCE_SECRET")
+    case = s3_case(S3Storage(), client)
+    with pytest.raises(ConfigurationError, match="No AWS credentials"):
+        await case.save(PAYLOAD)
+    assert isinstance(await case.load_one((PayloadReference("s3", str(new_event_id())),)), StorageUnavailable)
+
+
+async def test_a_ready_session_is_used(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch, s3_server: S3Server
+) -> None:
+    """Its credentials count, and nothing else is looked for."""
+    monkeypatch.delenv("S3_EVENT_SOURCE_ACCESS_KEY")
+    monkeypatch.delenv("S3_EVENT_SOURCE_SECRET")
+    session = boto3.Session(aws_access_key_id="mine", aws_secret_access_key="mine")
+    options = S3Options(bucket="events", endpoint=s3_server.endpoint)
+    case = s3_case(S3Storage(options, session=session), client)
+    assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
+
+
+async def test_variables_that_obstore_would_read_change_nothing(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What boto3 found is all that counts."""
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+        "AWS_ENDPOINT": "http://127.0.0.1:1",
+        "AWS_BUCKET": "another",
+        "AWS_SKIP_SIGNATURE": "true",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+        "AWS_SESSION_TOKEN": "of-someone-else",
+        "AWS_METADATA_ENDPOINT": "http://127.0.0.1:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    case = s3_case(S3Storage(), client)
+    assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
+
+
+async def test_one_storage_serves_several_event_loops_and_threads(case: StorageCase) -> None:
+    """Clients and credentials belong to no event loop."""
+    references = await case.save(PAYLOAD)
+
+    async def elsewhere() -> list[object]:
+        return [*await case.load(*[references] * 8)]
+
+    found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, elsewhere()) for _ in range(3)))
+    assert found == [[PAYLOAD] * 8] * 3
+    assert await case.load_one(references) == PAYLOAD
+
+
+async def test_slow_credentials_do_not_hold_up_the_event_loop(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role or single sign-on asks over the network; other tasks go on meanwhile."""
+    asked_in: list[threading.Thread] = []
+
+    class SlowSession(boto3.Session):
+        """Takes half a second to find its credentials."""
+
+        def get_credentials(self) -> object:
+            asked_in.append(threading.current_thread())
+            time.sleep(0.5)
+            return super().get_credentials()
+
+    session = SlowSession(aws_access_key_id="mine", aws_secret_access_key="mine")
+    case = s3_case(S3Storage(session=session), client)
+    saving = asyncio.create_task(case.save(PAYLOAD))
+    turns = 0
+    while not saving.done():
+        await asyncio.sleep(0.01)
+        turns += 1
+    await saving
+    assert asked_in
+    assert threading.main_thread() not in asked_in
+    assert turns >= 10
+
+
+async def test_erasing_what_was_never_there_keeps_it_from_being_saved(case: StorageCase) -> None:
+    """Whichever of the two comes first."""
+    reference = PayloadReference("s3", str(new_event_id()))
+    await case.storage.erase(case.scope(), (reference,))
+    assert isinstance(await case.load_one((reference,)), PayloadErased)
+
+
+async def test_a_bucket_is_made_once(s3_server: S3Server) -> None:
+    """Asking again tells that it is there; in another region than the default one it is made there."""
+    options = S3Options(bucket="made-here", region="eu-central-1")
+    assert await check_bucket(options) == "missing"
+    assert await create_bucket(options) is True
+    assert await create_bucket(options) is False
+    assert await check_bucket(options) == "exists"
+    client = s3_client(s3_server)
+    found = await asyncio.to_thread(lambda: client.get_bucket_location(Bucket="made-here"))
+    assert found["LocationConstraint"] == "eu-central-1"
+
+
+@pytest.mark.parametrize("act", [create_bucket, check_bucket])
+async def test_making_a_bucket_where_nobody_answers_says_so(act: Callable[[S3Options], object]) -> None:
+    """In one sentence."""
+    options = S3Options(endpoint="http://127.0.0.1:1", retries=0)
+    with pytest.raises(StorageUnavailable, match="does not answer; start it or correct S3_EVENT_SOURCE_ENDPOINT"):
+        await act(options)  # type: ignore[misc]

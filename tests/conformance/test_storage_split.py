@@ -1,0 +1,170 @@
+"""A payload split by argument: personal data in a storage of its own."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.asyncio import Redis
+
+from event_backbone.connection import RedisConnection
+from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
+from event_backbone.metadata import Payload
+from event_backbone.settings import RedisSettings
+from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
+from event_backbone.storage.loading import load_payloads
+from event_backbone.testing.servers import S3Server
+from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
+from tests.conformance.test_storage_s3 import s3_case
+from tests.support.s3 import s3_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture
+def client(s3_server: S3Server, s3_environment: dict[str, str]) -> "S3Client":
+    """A plain client of a server with an empty bucket, which the environment names."""
+    return s3_client(s3_server)
+
+
+@pytest.fixture
+async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
+    """The stream's own connection."""
+    connection = RedisConnection(RedisSettings.parse(redis_url))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A plain client."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+class TestSplitOverRedisAndS3(StorageSuite, VisibleSuite):
+    """The suite with e-mail addresses in Redis for an hour, and the rest in S3."""
+
+    @pytest.fixture
+    def case(self, client: "S3Client", connection: RedisConnection, redis: Redis) -> StorageCase:
+        """Both empty."""
+        personal = RedisHashStorage(timedelta(hours=1), name="personal")
+        storage = SplitStorage(default=S3Storage(), by_argument={"email": personal, "größe": personal})
+        in_s3 = s3_case(storage, client)
+
+        async def look(location: str) -> bytes | None:
+            if location.startswith("{"):
+                return b" ".join((await redis.hgetall(location)).values()) or None
+            return await in_s3.look(location)
+
+        async def remove(location: str) -> None:
+            if location.startswith("{"):
+                await redis.delete(location)
+            else:
+                await in_s3.remove(location)
+
+        return StorageCase(storage, connection, look, remove)
+
+
+class TestSplitInMemory(StorageSuite, ComparingSuite):
+    """The suite over three storages that save at once."""
+
+    @pytest.fixture
+    def case(self) -> StorageCase:
+        """All empty."""
+        parts = {"email": MemoryStorage("personal"), "time": MemoryStorage("times"), "blob": MemoryStorage("blobs")}
+        return StorageCase(SplitStorage(default=MemoryStorage(), by_argument=parts))
+
+
+@pytest.fixture
+def personal() -> MemoryStorage:
+    """Where e-mail addresses lie."""
+    return MemoryStorage("personal")
+
+
+@pytest.fixture
+def rest() -> MemoryStorage:
+    """Where the rest lies."""
+    return MemoryStorage("rest")
+
+
+@pytest.fixture
+def case(personal: MemoryStorage, rest: MemoryStorage) -> StorageCase:
+    """Both empty."""
+    return StorageCase(SplitStorage(default=rest, by_argument={"email": personal}))
+
+
+async def test_each_argument_lies_in_its_storage(
+    case: StorageCase, personal: MemoryStorage, rest: MemoryStorage
+) -> None:
+    """And nowhere else."""
+    first, second = await case.save(PAYLOAD)
+    assert (first.storage, second.storage) == ("rest", "personal")
+    assert await personal.load(case.scope(), (second,)) == [{"email": PAYLOAD["email"]}]
+    assert await rest.load(case.scope(), (first,)) == [
+        {name: value for name, value in PAYLOAD.items() if name != "email"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payload", "storages"),
+    [({"email": b'"a"'}, ["personal"]), ({"product_id": b"1"}, ["rest"]), ({}, ["rest"])],
+)
+async def test_a_storage_without_a_part_has_no_reference(
+    case: StorageCase, payload: Payload, storages: list[str]
+) -> None:
+    """So reading does not ask it; an event without arguments has one reference all the same."""
+    references = await case.save(payload)
+    assert [reference.storage for reference in references] == storages
+    assert await case.load_one(references) == payload
+
+
+async def test_one_part_erased_makes_the_event_erased(case: StorageCase, personal: MemoryStorage) -> None:
+    """Personal data dies apart; that it did is the event's outcome, not a missing argument."""
+    references = await case.save(PAYLOAD)
+    await personal.erase(case.scope(), references[1:])
+    assert isinstance(await case.load_one(references), PayloadErased)
+
+
+async def test_a_final_outcome_counts_before_an_outage(case: StorageCase, personal: MemoryStorage) -> None:
+    """Waiting for one part is no use when another one will never come."""
+    away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
+    storages: Mapping[str, Storage] = {**case.storage.readable(), "rest": away}
+    references = await case.save(PAYLOAD)
+    (waiting,) = await load_payloads(case.scope(), storages, [references])
+    assert isinstance(waiting, StorageUnavailable)
+    await personal.erase(case.scope(), references[1:])
+    (erased,) = await load_payloads(case.scope(), storages, [references])
+    assert isinstance(erased, PayloadErased)
+    await away.close()
+
+
+async def test_a_storage_that_is_not_configured_is_named(case: StorageCase, rest: MemoryStorage) -> None:
+    """An event of a split can be read by whoever has all of its storages."""
+    references = await case.save(PAYLOAD)
+    (answer,) = await load_payloads(case.scope(), rest.readable(), [references])
+    assert isinstance(answer, PayloadGone)
+    assert "No storage named 'personal'" in str(answer)
+
+
+async def test_parts_may_have_a_cache_each(connection: RedisConnection, redis: Redis) -> None:
+    """Of different names, so that their hashes differ."""
+    storage = SplitStorage(
+        default=CachedStorage(MemoryStorage("rest"), RedisHashStorage(name="cache")),
+        by_argument={"email": CachedStorage(MemoryStorage("personal"), RedisHashStorage(name="personal-cache"))},
+    )
+    case = StorageCase(storage, connection)
+    references = await case.save(PAYLOAD)
+    assert {reference.storage for reference in references} == {"rest", "personal"}
+    assert sorted(key.decode().split(":")[3] for key in await redis.keys("*payload*")) == ["cache", "personal-cache"]
+    assert await case.load_one(references) == PAYLOAD
+    await storage.check(case.scope())
+
+
+def test_two_storages_of_one_name_are_refused() -> None:
+    """References could not tell them apart, and their hashes would be one; caches count, too."""
+    cached = CachedStorage(MemoryStorage("s3"), RedisHashStorage())
+    for other in (RedisHashStorage(), CachedStorage(MemoryStorage("other"), RedisHashStorage())):
+        with pytest.raises(ConfigurationError, match="are named 'redis-hash'"):
+            SplitStorage(default=cached, by_argument={"email": other})

@@ -1,0 +1,109 @@
+"""Real servers for every test: one Redis and one S3 a session, clean for each test that asks for them.
+
+Set EVENT_BACKBONE_TEST_REDIS_BINARIES to several server binaries, separated like PATH, to run each test on all of them.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.testing.servers import RedisServer, S3Server
+
+BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--all``, which runs the tests marked as long, too."""
+    parser.addoption("--all", action="store_true", help="also run the tests marked as long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests unless all are asked for; pytest counts them as deselected."""
+    if config.getoption("--all"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat each test that uses Redis on every server binary that was asked for."""
+    binaries = os.environ.get(BINARIES_VARIABLE)
+    if binaries and "redis_binary" in metafunc.fixturenames:
+        metafunc.parametrize("redis_binary", binaries.split(os.pathsep), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def redis_binary(request: pytest.FixtureRequest) -> str | None:
+    """The server binary under test; None is the one that the launcher finds."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: str | None) -> Iterator[RedisServer]:
+    """The session's Redis. Tests that stop, kill or configure a server take ``own_redis`` instead."""
+    with _started(redis_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of a Redis that holds nothing."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def own_redis(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own with an append-only file: to be killed, restarted and configured at will."""
+    with _started(redis_binary, directory=tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """The session's S3 (moto over HTTP)."""
+    try:
+        with S3Server() as server:
+            yield server
+    except ConfigurationError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server) -> str:
+    """The name of an empty bucket, the only one there is."""
+    s3_server.reset()
+    s3_server.create_bucket("events")
+    return "events"
+
+
+@pytest.fixture
+def s3_environment(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The S3_EVENT_SOURCE_* variables of the empty bucket, also set in this process."""
+    variables = s3_server.environment(s3_bucket)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings and credentials of whoever runs the tests away from them."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "EVENT_SOURCE_", "OTEL_", "REDIS_EVENT_SOURCE_", "S3_EVENT_SOURCE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def _started(binary: str | None, directory: Path | None = None) -> RedisServer:
+    try:
+        return RedisServer(binary=binary, append_only=directory is not None, directory=directory)
+    except ConfigurationError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None

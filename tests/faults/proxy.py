@@ -1,0 +1,113 @@
+"""A proxy before a Redis server that loses answers, answers itself, or falls silent: what networks and servers do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+_CHUNK_BYTES = 1 << 16
+
+
+class Proxy:
+    """Passes everything on, except what it is told to spoil. Commands are found by their name in the request."""
+
+    def __init__(self, port: int) -> None:
+        """Stand before the server on this port of the loopback address."""
+        self._port = port
+        self._losing: dict[bytes, int] = {}
+        self._answers: dict[bytes, bytes] = {}
+        self._silent: set[bytes] = set()
+        self.url = ""
+
+    def lose(self, command: bytes, times: int = 1) -> None:
+        """Let the server carry out the command, but close the connection instead of passing its answer on."""
+        self._losing[command] = times
+
+    def answer(self, command: bytes, error: str) -> None:
+        """Answer the command with this error; the server never sees it."""
+        self._answers[command] = f"-{error}\r\n".encode()
+
+    def swallow(self, command: bytes) -> None:
+        """Neither pass the command on nor answer it, as when the other side is gone without a word."""
+        self._silent.add(command)
+
+    def heal(self) -> None:
+        """Pass everything on again."""
+        self._losing.clear()
+        self._answers.clear()
+        self._silent.clear()
+
+    async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        """Serve one connection until either side ends it."""
+        server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+        doomed = asyncio.Event()
+        passing = [
+            asyncio.ensure_future(self._requests(client, to_server, back, doomed)),
+            asyncio.ensure_future(_answers(server, back, doomed)),
+        ]
+        try:
+            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in passing:
+                task.cancel()
+            await asyncio.gather(*passing, return_exceptions=True)
+            for writer in (to_server, back):
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+
+    async def _requests(
+        self,
+        client: asyncio.StreamReader,
+        to_server: asyncio.StreamWriter,
+        back: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+    ) -> None:
+        while request := await client.read(_CHUNK_BYTES):
+            answer = next((answer for command, answer in self._answers.items() if command in request), None)
+            if answer is not None:
+                back.write(answer)
+                continue
+            if any(command in request for command in self._silent):
+                continue
+            for command, left in self._losing.items():
+                if left and command in request:
+                    self._losing[command] -= 1
+                    doomed.set()
+            to_server.write(request)
+            await to_server.drain()
+
+
+async def _answers(server: asyncio.StreamReader, back: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
+    while answer := await server.read(_CHUNK_BYTES):
+        if doomed.is_set():
+            return
+        back.write(answer)
+        await back.drain()
+
+
+@asynccontextmanager
+async def proxy_before(port: int) -> AsyncIterator[Proxy]:
+    """Run a proxy before the server on this port."""
+    proxy = Proxy(port)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await proxy.serve(client, back)
+        except asyncio.CancelledError:
+            return
+        finally:
+            tasks.discard(task)
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    proxy.url = f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    try:
+        yield proxy
+    finally:
+        listening.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

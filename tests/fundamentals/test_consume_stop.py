@@ -1,0 +1,182 @@
+"""Promise 8: what stopping means."""
+
+import asyncio
+from datetime import timedelta
+from time import monotonic
+
+import pytest
+
+from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
+from event_backbone.errors import Retry
+from tests.support.eventually import eventually
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+
+
+async def test_promise_8_an_idle_subscription_stops_at_once(backbone: Backbone) -> None:
+    """The waiting read is ended, not waited for."""
+    subscription = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)
+    async with stopped_within(subscription):
+        await eventually(lambda: subscription.ready)
+        began = monotonic()
+        subscription.stop()
+        await subscription.wait()
+    assert monotonic() - began < 0.8
+
+
+async def test_promise_8_what_runs_is_finished_and_acked(backbone: Backbone) -> None:
+    """The handler ends after the stop, and its event does not come again."""
+    consumer, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
+    done: list[int] = []
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+        await release.wait()
+        done.append(number)
+
+    await pack(backbone, 1)
+    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP)
+    async with stopped_within(subscription):
+        await running.wait()
+        subscription.stop()
+        release.set()
+    assert (done, subscription.handled) == ([1], 1)
+    (state,) = await backbone.groups(URI)
+    assert state.pending == 0
+
+
+async def test_promise_8_what_was_not_begun_goes_back_at_once_with_its_count_restored(backbone: Backbone) -> None:
+    """Another consumer gets it on its first attempt, long before the lease would have ended."""
+    blocked, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
+
+    @blocked.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+        await release.wait()
+
+    await pack(backbone, *range(20))
+    async with stopped_within(backbone.subscribe(blocked, uri=URI, group=GROUP, concurrency=1)) as subscription:
+        await running.wait()
+        subscription.stop()
+        release.set()
+    remembering = Remembering()
+    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=19))
+    assert sorted(remembering.numbers) == list(range(1, 20))
+    assert set(remembering.attempts) == {1}
+
+
+async def test_promise_8_a_waiting_retry_goes_back_with_its_attempts_kept(backbone: Backbone) -> None:
+    """The next consumer makes the second attempt."""
+    failing, failed = Consumer(Parcels), asyncio.Event()
+
+    @failing.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        failed.set()
+        raise Retry(after=timedelta(minutes=5))
+
+    await pack(backbone, 1)
+    async with stopped_within(backbone.subscribe(failing, uri=URI, group=GROUP)):
+        await failed.wait()
+    remembering = Remembering()
+    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1))
+    assert (remembering.numbers, remembering.attempts) == ([1], [2])
+
+
+async def test_promise_8_what_takes_longer_than_drain_is_cancelled_and_stays_pending(backbone: Backbone) -> None:
+    """Its count is kept; it comes again after its lease."""
+    consumer, running, cancelled = Consumer(Parcels), asyncio.Event(), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    await pack(backbone, 1)
+    drain, lease = timedelta(milliseconds=50), timedelta(milliseconds=200)
+    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, drain=drain)):
+        await running.wait()
+    assert cancelled.is_set()
+    (state,) = await backbone.groups(URI)
+    assert state.pending == 1
+    remembering = Remembering()
+    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1, lease=lease))
+    assert remembering.attempts == [2]
+
+
+async def test_promise_8_a_second_stop_may_shorten_the_drain(backbone: Backbone) -> None:
+    """As a second signal does."""
+    consumer, running = Consumer(Parcels), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+        await asyncio.Event().wait()
+
+    await pack(backbone, 1)
+    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, drain=timedelta(minutes=5))
+    async with stopped_within(subscription):
+        await running.wait()
+        subscription.stop()
+        subscription.stop(drain=timedelta())
+        await subscription.wait()
+
+
+async def test_promise_8_the_consumer_is_removed_from_its_group_when_nothing_is_pending(backbone: Backbone) -> None:
+    """No ghosts are left."""
+    async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)) as subscription:
+        await eventually(lambda: subscription.ready)
+        await pack(backbone, 1)
+        await eventually(lambda: subscription.handled == 1)
+        (running,) = await backbone.groups(URI)
+    (stopped,) = await backbone.groups(URI)
+    assert (running.consumers, stopped.consumers) == (1, 0)
+
+
+async def test_a_handler_may_stop_its_own_subscription(backbone: Backbone) -> None:
+    """Its event is still acked."""
+    consumer = Consumer(Parcels)
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        subscription.stop()
+
+    await pack(backbone, 1)
+    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP)
+    await run_to_the_end(subscription)
+    assert subscription.handled == 1
+
+
+async def test_cancelling_the_wait_does_not_stop_the_subscription(backbone: Backbone) -> None:
+    """Somebody else may still be waiting."""
+    remembering = Remembering()
+    subscription = backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)
+    async with stopped_within(subscription):
+        waiting = asyncio.create_task(subscription.wait())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await pack(backbone, 1)
+        await remembering.arrived.wait()
+        assert subscription.alive
+
+
+async def test_leaving_by_an_error_stops_the_subscription_and_lets_the_error_pass(backbone: Backbone) -> None:
+    """The block's own error counts."""
+    subscription = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)
+    with pytest.raises(LookupError):
+        async with stopped_within(subscription):
+            raise LookupError
+    assert not subscription.alive
+
+
+async def test_rapid_starts_and_stops_leave_nothing_behind(backbone: Backbone) -> None:
+    """No consumer, no task."""
+    tasks = len(asyncio.all_tasks())
+    for _ in range(30):
+        async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)):
+            pass
+    (state,) = await backbone.groups(URI)
+    assert (state.consumers, len(asyncio.all_tasks())) == (0, tasks)

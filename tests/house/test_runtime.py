@@ -1,0 +1,145 @@
+"""House rules of the runtime: plain Python that is rendered as it is, in small pieces, with a known front door."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import event_backbone
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = ROOT / "template" / "src" / "event_backbone"
+FILES = sorted(RUNTIME.rglob("*.py"))
+LARGEST_MODULE_LINES = 300
+LARGEST_FUNCTION_LINES = 40
+STREAM_COMMAND = re.compile(
+    r"\b(?:XADD|XREAD|XREADGROUP|XACK|XCLAIM|XAUTOCLAIM|XPENDING|XRANGE|XREVRANGE|XTRIM|XGROUP|XINFO)\b", re.IGNORECASE
+)
+
+
+def _name(file: Path) -> str:
+    return str(file.relative_to(RUNTIME))
+
+
+def _strings_and_names(file: Path) -> Iterator[str]:
+    """What a module does, without its comments and docstrings."""
+    tree = ast.parse(file.read_text())
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def test_the_runtime_is_found() -> None:
+    """The rules below would all pass on an empty list."""
+    assert RUNTIME / "errors.py" in FILES
+
+
+@pytest.mark.parametrize("file", FILES, ids=_name)
+def test_modules_and_functions_are_small(file: Path) -> None:
+    """A module fits in one's head, a function on a screen; what resists is cut elsewhere, not excused here."""
+    text = file.read_text()
+    assert len(text.splitlines()) <= LARGEST_MODULE_LINES
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    large = {
+        node.name: length
+        for node in functions
+        if node.end_lineno is not None and (length := node.end_lineno - node.lineno + 1) > LARGEST_FUNCTION_LINES
+    }
+    assert not large
+
+
+@pytest.mark.parametrize("file", FILES, ids=_name)
+def test_no_template_language_in_the_runtime(file: Path) -> None:
+    """The runtime is copied, not rendered: nothing in it may look like Jinja."""
+    assert not re.search(r"\{\{|\{%|\{#", _without_f_string_braces(file))
+
+
+@pytest.mark.parametrize("file", FILES, ids=_name)
+def test_the_runtime_never_enters_by_its_own_front_door(file: Path) -> None:
+    """Modules import each other by their floor, as a whole path; only users import from the package itself."""
+    if file == RUNTIME / "__init__.py":
+        return
+    floors = {path.stem for path in RUNTIME.iterdir()}
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}"
+            assert node.module != "event_backbone" or {each.name for each in node.names} <= floors, (
+                f"line {node.lineno}"
+            )
+
+
+@pytest.mark.parametrize("file", FILES, ids=_name)
+def test_telemetry_is_wired_by_the_application(file: Path) -> None:
+    """The runtime speaks to the OpenTelemetry API; which SDK listens is the application's choice."""
+    assert "opentelemetry.sdk" not in file.read_text()
+
+
+@pytest.mark.parametrize("file", FILES, ids=_name)
+def test_only_the_stream_knows_stream_commands(file: Path) -> None:
+    """Every stream command is in one package, so that its rules are, too."""
+    # The demo looks at the stream with a client of its own, because a program's own word proves nothing.
+    if "stream" in file.relative_to(RUNTIME).parts or file == RUNTIME / "cli" / "demo" / "read_back.py":
+        return
+    used = [text for text in _strings_and_names(file) if STREAM_COMMAND.search(text)]
+    assert not used
+
+
+def test_the_front_door_is_sorted_and_complete() -> None:
+    """Every name in ``__all__`` exists, once, in order."""
+    names = list[str](vars(event_backbone)["__all__"])
+    assert names == sorted(set(names))
+    assert [name for name in names if not hasattr(event_backbone, name)] == []
+
+
+def test_every_error_is_exported() -> None:
+    """Whoever writes ``except`` finds the error at the front door."""
+    errors = importlib.import_module("event_backbone.errors")
+    public = {name for name, value in vars(errors).items() if isinstance(value, type) and not name.startswith("_")}
+    defined = {name for name in public if getattr(errors, name).__module__ == "event_backbone.errors"}
+    assert defined <= set(vars(event_backbone)["__all__"])
+
+
+def test_importing_the_runtime_loads_no_library_of_an_extra() -> None:
+    """A service with Redis alone pays nothing for S3, web and command line, and needs none of them installed."""
+    script = "import sys, event_backbone, event_backbone.storage; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(RUNTIME.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"boto3", "botocore", "fastapi", "moto", "obstore", "rich", "starlette", "typer", "uvicorn"}
+
+
+def test_every_module_imports_by_itself() -> None:
+    """No module depends on another one having been imported first."""
+    scripts = {"event_backbone.testing.s3_process"}
+    for module in pkgutil.walk_packages([str(RUNTIME)], "event_backbone."):
+        if module.name not in scripts and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+def _without_f_string_braces(file: Path) -> str:
+    """The text as written, save that an f-string may write a literal brace as two."""
+    source = file.read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr) and (segment := ast.get_source_segment(source, node)):
+            source = source.replace(segment, segment.replace("{{", "").replace("}}", ""))
+    return source

@@ -1,0 +1,19 @@
+"""Waits for what other tasks or processes bring about: polls a condition, with a deadline instead of a guess."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from time import monotonic
+
+
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], within_seconds: float = 15.0) -> None:
+    """Return once the condition holds; fail when it does not in time."""
+    deadline = monotonic() + within_seconds
+    while True:
+        holds = condition()
+        if await holds if isawaitable(holds) else holds:
+            return
+        assert monotonic() < deadline, (
+            f"not within {within_seconds} s: {getattr(condition, '__doc__', None) or condition}"
+        )
+        await asyncio.sleep(0.005)

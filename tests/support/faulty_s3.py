@@ -1,0 +1,98 @@
+"""An S3 server that misbehaves as told: one bucket, no authentication, a fault for each request that is to go wrong."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+Fault = Literal["lose the answer", "cut the body", "say nothing"]
+
+
+@dataclass
+class Refusal:
+    """An error answer of S3."""
+
+    status: int
+    code: str
+    headers: str = ""
+
+
+@dataclass
+class FaultyS3:
+    """What it was asked and holds; ``faults`` are used up one a request."""
+
+    endpoint: str = ""
+    objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    requests: list[str] = field(default_factory=list[str])
+    faults: deque[Fault | Refusal] = field(default_factory=deque[Fault | Refusal])
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection."""
+        try:
+            while await self._answer(reader, writer):
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, path, _ = head[0].split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        self.requests.append(method)
+        fault = self.faults.popleft() if self.faults else None
+        if isinstance(fault, Refusal):
+            writer.write(_error(fault))
+            return True
+        if fault == "say nothing":
+            await asyncio.sleep(3600)
+        answer = self._stored(path, body, "if-none-match" in headers) if method == "PUT" else self._fetched(path)
+        if fault == "lose the answer":
+            return False
+        writer.write(answer[:-5] if fault == "cut the body" else answer)
+        return fault is None
+
+    def _stored(self, path: str, body: bytes, only_new: bool) -> bytes:
+        if only_new and path in self.objects:
+            return _error(Refusal(412, "PreconditionFailed"))
+        self.objects[path] = body
+        return b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\n\r\n'
+
+    def _fetched(self, path: str) -> bytes:
+        if path not in self.objects:
+            return _error(Refusal(404, "NoSuchKey"))
+        body = self.objects[path]
+        modified = "Last-Modified: Mon, 23 Nov 2026 06:00:00 GMT"
+        return f'HTTP/1.1 200 OK\r\nETag: "1"\r\n{modified}\r\nContent-Length: {len(body)}\r\n\r\n'.encode() + body
+
+
+@asynccontextmanager
+async def faulty_s3() -> AsyncIterator[FaultyS3]:
+    """Serve on a free loopback port until left."""
+    server = FaultyS3()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.get_running_loop().create_task(server.serve(reader, writer)))
+
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server.endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _error(refusal: Refusal) -> bytes:
+    body = f"<?xml version='1.0'?><Error><Code>{refusal.code}</Code><Message>No.</Message></Error>".encode()
+    return (
+        f"HTTP/1.1 {refusal.status} Refused\r\n{refusal.headers}Content-Type: application/xml\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body

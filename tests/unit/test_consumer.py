@@ -1,0 +1,183 @@
+"""Consumers: registering handlers, and the mistakes that are found then."""
+
+import functools
+from collections.abc import Callable
+
+import pytest
+
+from event_backbone.consumer import Consumer, Context
+from event_backbone.contract import Contract, definition_of, event
+from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.errors import ContractError
+from event_backbone.testing import context
+
+
+class Ship(Contract):
+    """A base contract."""
+
+    @event
+    def packing(self, email: str, product_id: int = 3) -> None:
+        """The parcel is being packed."""
+
+    @event
+    def lost(self) -> None:
+        """Nobody knows where it is."""
+
+
+class Express(Ship):
+    """A contract with one event more."""
+
+    @event
+    def flown(self, *, flight: str) -> None:
+        """It went by air."""
+
+
+async def handle_packing(ctx: Context, email: str, product_id: int = 3) -> None:
+    """Do nothing."""
+
+
+async def handle_flown(ctx: Context, *, flight: str) -> None:
+    """Do nothing."""
+
+
+def refusal(register: Callable[[], object]) -> str:
+    """Return the sentence of the ContractError that the registration raises."""
+    with pytest.raises(ContractError) as raised:
+        register()
+    return str(raised.value)
+
+
+def test_a_registered_function_is_returned_unchanged_and_found_by_its_event() -> None:
+    """The decorator only takes note."""
+    consumer = Consumer(Ship)
+    assert consumer.on(Ship.packing)(handle_packing) is handle_packing
+    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing,)
+    assert consumer.handlers_of(definition_of(Ship.lost)) == ()
+
+
+def test_bound_methods_and_partials_are_handlers() -> None:
+    """Services register their own methods."""
+
+    class Service:
+        async def packed(self, ctx: Context, email: str, product_id: int = 3) -> None:
+            """Do nothing."""
+
+    async def labelled(label: str, ctx: Context, email: str, product_id: int = 3) -> None:
+        """Do nothing."""
+
+    consumer, service = Consumer(Ship), Service()
+    consumer.on(Ship.packing)(service.packed)
+    consumer.on(Ship.packing)(functools.partial(labelled, "a"))
+    assert len(consumer.handlers_of(definition_of(Ship.packing))) == 2
+
+
+def test_two_handlers_of_one_event_are_kept_in_order() -> None:
+    """Both run when the event comes."""
+
+    async def second(ctx: Context, email: str, product_id: int = 3) -> None:
+        """Do nothing."""
+
+    consumer = Consumer(Ship)
+    consumer.on(Ship.packing)(handle_packing)
+    consumer.on(Ship.packing)(second)
+    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing, second)
+
+
+def test_a_consumer_of_the_longer_contract_takes_inherited_events() -> None:
+    """Inherited events are the contract's own."""
+    consumer = Consumer(Express)
+    consumer.on(Ship.packing)(handle_packing)
+    consumer.on(Express.flown)(handle_flown)
+    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing,)
+
+
+def test_an_event_of_another_contract_is_refused() -> None:
+    """A consumer of a base contract handles its part only."""
+    consumer = Consumer(Ship)
+    text = refusal(lambda: consumer.on(Express.flown))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert text == "Express.flown is no event of Ship, the contract of this consumer; it has lost, packing."
+
+
+def test_a_handler_with_other_argument_names_is_refused() -> None:
+    """Arguments are given by name."""
+
+    async def other(ctx: Context, mail: str, product_id: int = 3) -> None:
+        """Do nothing."""
+
+    text = refusal(lambda: Consumer(Ship).on(Ship.packing)(other))  # pyright: ignore[reportArgumentType]
+    assert text.endswith("other of Ship.packing must take (ctx, email, product_id), the event's own names.")
+
+
+def test_a_handler_without_a_context_is_refused() -> None:
+    """The context comes first."""
+
+    async def bare(email: str, product_id: int = 3) -> None:
+        """Do nothing."""
+
+    assert "(ctx, email, product_id)" in refusal(
+        lambda: Consumer(Ship).on(Ship.packing)(bare)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    )
+
+
+def test_a_function_that_is_not_async_is_refused() -> None:
+    """It would block everything else, and its result could not be awaited."""
+
+    def blocking(ctx: Context, email: str, product_id: int = 3) -> None:
+        """Do nothing."""
+
+    assert "must be an async function" in refusal(
+        lambda: Consumer(Ship).on(Ship.packing)(blocking)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    )
+
+
+def test_registering_one_handler_twice_is_refused() -> None:
+    """It would run twice for each event, which nobody means."""
+    consumer = Consumer(Ship)
+    consumer.on(Ship.packing)(handle_packing)
+    assert refusal(lambda: consumer.on(Ship.packing)(handle_packing)).endswith("register it once.")
+
+
+def test_one_fallback_is_kept_and_a_second_one_refused() -> None:
+    """There is one place for the rest."""
+    consumer = Consumer(Ship)
+
+    @consumer.fallback
+    async def rest(ctx: Context, event: StoredEvent) -> None:
+        """Do nothing."""
+
+    async def another(ctx: Context, event: StoredEvent) -> None:
+        """Do nothing."""
+
+    assert consumer.fallback_handler is rest
+    assert "has a fallback already" in refusal(lambda: consumer.fallback(another))
+
+
+def test_a_fallback_with_another_signature_is_refused() -> None:
+    """It takes a context and the stored event."""
+
+    async def wrong(ctx: Context) -> None:
+        """Do nothing."""
+
+    assert "must take (ctx, event)" in refusal(
+        lambda: Consumer(Ship).fallback(wrong)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    )
+
+
+async def test_a_handler_is_a_plain_function_that_runs_without_a_server() -> None:
+    """``testing.context`` makes what it needs."""
+    ctx = context(attempt=2)
+    await handle_packing(ctx, "a@b.c")
+    assert (ctx.attempt, ctx.acked) == (2, False)
+
+
+async def test_the_first_ack_decides_and_later_ones_do_nothing() -> None:
+    """A handler may call it from several places."""
+    calls: list[int] = []
+
+    async def ack() -> None:
+        calls.append(1)
+
+    ctx = Context(context().metadata, 1, ack)
+    await ctx.ack()
+    await ctx.ack()
+    assert (ctx.acked, len(calls)) == (True, 1)

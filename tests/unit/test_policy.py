@@ -1,0 +1,148 @@
+"""What happens to an event after its handling failed."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from event_backbone.errors import (
+    BackboneError,
+    ConfigurationError,
+    DecodeError,
+    EntryUnreadable,
+    PayloadErased,
+    PayloadGone,
+    Reject,
+    Retry,
+    StorageError,
+    StorageUnavailable,
+    StreamUnavailable,
+    UnknownEvent,
+    UnknownVersion,
+)
+from event_backbone.policy import Backoff, DeadLetter, RetryLater, RetryPolicy
+
+SECOND = timedelta(seconds=1)
+STEADY = RetryPolicy(max_attempts=3, backoff=SECOND)
+
+
+def test_by_default_an_event_is_tried_five_times() -> None:
+    """The fifth failure is the last."""
+    policy = RetryPolicy()
+    assert all(isinstance(policy.decide(attempt, ValueError()), RetryLater) for attempt in range(1, 5))
+    assert policy.decide(5, ValueError()) == DeadLetter("attempts-exhausted", "builtins.ValueError")
+
+
+def test_the_default_backoff_doubles_from_one_second_to_five_minutes() -> None:
+    """Without chance, the delays are 1, 2, 4, ... 300 seconds, and stay there however many attempts there are."""
+    backoff = Backoff(chance=lambda: 0.0)
+    delays = [backoff.delay(attempt).total_seconds() for attempt in (1, 2, 3, 9, 10, 1_000_000)]
+    assert delays == [1, 2, 4, 256, 300, 300]
+
+
+def test_jitter_takes_off_up_to_half() -> None:
+    """Events that failed together come back spread over the second half of the delay."""
+    assert Backoff(chance=lambda: 1.0).delay(3) == timedelta(seconds=2)
+    assert Backoff(chance=lambda: 1.0, jitter=0.0).delay(3) == timedelta(seconds=4)
+    delays = {Backoff().delay(3) for _ in range(50)}
+    assert len(delays) > 1
+    assert all(timedelta(seconds=2) <= delay <= timedelta(seconds=4) for delay in delays)
+
+
+def test_a_fixed_backoff_is_kept_to() -> None:
+    """A timedelta means the same delay each time."""
+    assert STEADY.decide(1, ValueError()) == RetryLater(SECOND)
+    assert STEADY.decide(2, ValueError()) == RetryLater(SECOND)
+
+
+def test_a_handler_may_choose_the_delay() -> None:
+    """Retry(after) is kept to; without a time the policy's own is taken."""
+    assert STEADY.decide(1, Retry(timedelta(hours=1)), handling=True) == RetryLater(timedelta(hours=1))
+    assert STEADY.decide(1, Retry(), handling=True) == RetryLater(SECOND)
+
+
+def test_a_retry_counts_as_an_attempt() -> None:
+    """After max_attempts the event goes to the dead letters also when the handler asks for more."""
+    assert STEADY.decide(3, Retry(SECOND), handling=True) == DeadLetter(
+        "attempts-exhausted", "event_backbone.errors.Retry"
+    )
+
+
+@pytest.mark.parametrize("handling", [True, False])
+def test_a_reject_is_final_at_once(handling: bool) -> None:
+    """Its reason is told in the dead letter."""
+    assert STEADY.decide(1, Reject("unknown shop"), handling=handling) == DeadLetter("rejected", "unknown shop")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UnknownEvent("Event 'x' is unknown."), "unknown-event"),
+        (UnknownVersion("Version 9 is unknown."), "unknown-version"),
+        (DecodeError("Argument 'a' is missing."), "undecodable"),
+        (EntryUnreadable("Not ours."), "undecodable"),
+        (PayloadGone("Gone."), "payload-gone"),
+        (PayloadErased("Erased."), "payload-erased"),
+    ],
+)
+def test_what_waiting_does_not_solve_is_final_at_once(error: BackboneError, reason: str) -> None:
+    """An event that cannot be loaded or decoded goes to the dead letters on its first delivery, with our own words."""
+    assert STEADY.decide(1, error) == DeadLetter(reason, str(error))
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), StreamUnavailable("away")])
+def test_an_outage_uses_up_no_attempt(error: BackboneError) -> None:
+    """While storage or Redis is away the event waits, however often it was tried."""
+    assert STEADY.decide(1, error) == RetryLater(SECOND, counts=False)
+    assert STEADY.decide(99, error) == RetryLater(SECOND, counts=False)
+
+
+@pytest.mark.parametrize("error", [StorageError("refused"), ConfigurationError("no such storage")])
+def test_other_errors_of_loading_are_tried_again(error: BackboneError) -> None:
+    """They count, so they end."""
+    assert STEADY.decide(1, error) == RetryLater(SECOND)
+    assert isinstance(STEADY.decide(3, error), DeadLetter)
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), DecodeError("x"), PayloadGone("x"), UnknownEvent("x")])
+def test_a_handlers_own_trouble_counts(error: BackboneError) -> None:
+    """The package's errors out of a handler come from what it did itself, and are decided as any other error."""
+    assert STEADY.decide(1, error, handling=True) == RetryLater(SECOND)
+    final = STEADY.decide(3, error, handling=True)
+    assert final == DeadLetter("attempts-exhausted", f"event_backbone.errors.{type(error).__name__}")
+
+
+def test_a_handlers_words_are_not_repeated() -> None:
+    """The text of a foreign error may hold personal data; its type is told alone."""
+    decision = STEADY.decide(3, LookupError("hunter2"), handling=True)
+    assert decision == DeadLetter("attempts-exhausted", "builtins.LookupError")
+
+
+def test_a_group_of_errors_is_decided_by_the_gravest() -> None:
+    """A Reject or Retry is heard also out of a task group."""
+    group = ExceptionGroup("tasks", [ValueError(), ExceptionGroup("inner", [Retry(SECOND * 9), Reject("no")])])
+    assert STEADY.decide(1, group, handling=True) == DeadLetter("rejected", "no")
+    assert STEADY.decide(1, ExceptionGroup("t", [ValueError(), Retry(SECOND * 9)])) == RetryLater(SECOND * 9)
+    assert STEADY.decide(3, BaseExceptionGroup("t", [asyncio.CancelledError()])) == DeadLetter(
+        "attempts-exhausted", "asyncio.exceptions.CancelledError"
+    )
+
+
+def test_deliveries_that_left_no_word_are_bounded() -> None:
+    """An event whose handling kills the process each time is not delivered for ever."""
+    assert STEADY.crashed(3) is None
+    decision = STEADY.crashed(4)
+    assert decision is not None
+    assert decision.reason == "crashed"
+
+
+def test_a_policy_that_cannot_work_is_refused() -> None:
+    """With a sentence that says what would."""
+    with pytest.raises(ConfigurationError, match="max_attempts must be 1 or more, not 0"):
+        RetryPolicy(max_attempts=0)
+    with pytest.raises(ConfigurationError, match="backoff must not be negative"):
+        RetryPolicy(backoff=-SECOND)
+    with pytest.raises(ConfigurationError, match="first delay above zero"):
+        Backoff(first=timedelta())
+    with pytest.raises(ConfigurationError, match="factor of 1 or more"):
+        Backoff(factor=0.5)

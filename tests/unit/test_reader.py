@@ -1,0 +1,132 @@
+"""The reader when things go wrong: outages while following, foreign entries, missing storages, older versions."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from event_backbone.contract import Contract, bind, event
+from event_backbone.errors import EntryUnreadable, PayloadGone, StreamUnavailable
+from event_backbone.metadata import EventKey, StreamName, new_event_id
+from event_backbone.producer import Flusher, Producer
+from event_backbone.reader import Reader
+from event_backbone.storage import MemoryStorage, StorageScope
+from event_backbone.stream.base import NewEntry
+from event_backbone.stream.memory import MemoryStreams
+from tests.support.shipment import ShipmentTracking
+from tests.support.streams import HeldStream
+
+NAME = StreamName.of("shipments", "test")
+SCOPE = StorageScope(NAME)
+
+
+class _Parts:
+    """A producer and a reader of one stream in memory, which can be made to fail."""
+
+    def __init__(self) -> None:
+        self.stream = HeldStream(MemoryStreams().stream(NAME))
+        self.storage = MemoryStorage()
+        self.reader = Reader(self.stream, {"memory": self.storage}, SCOPE)
+        self.producer = bind(ShipmentTracking, Producer(Flusher(self.stream), self.storage, SCOPE))
+
+
+@pytest.fixture
+def parts() -> _Parts:
+    """A fresh stream."""
+    return _Parts()
+
+
+async def test_following_waits_out_an_outage_without_a_gap(parts: _Parts) -> None:
+    """The place in the stream is the reader's own, so nothing that came meanwhile is lost or comes twice."""
+    first = await parts.producer.note("before")
+    async with asyncio.timeout(10), aclosing(parts.reader.scan(follow=True)) as events:
+        assert (await anext(events)).key == first
+        parts.stream.faults.extend(StreamUnavailable("away") for _ in range(2))
+        coming = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        parts.stream.faults.extend(StreamUnavailable("away") for _ in range(1))
+        while parts.stream.faults:
+            await asyncio.sleep(0.01)
+        second = await parts.producer.note("after")
+        assert (await coming).key == second
+
+
+async def test_a_plain_scan_raises_when_the_stream_is_away() -> None:
+    """Only following waits; whoever reads a range wants to know."""
+    parts = _Parts()
+    reader = Reader(_Away(MemoryStreams().stream(NAME)), {"memory": parts.storage}, SCOPE)
+    with pytest.raises(StreamUnavailable):
+        await anext(reader.scan())
+
+
+async def test_entries_of_others_are_left_out_of_a_scan(parts: _Parts, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody else wrote to the stream: a scan goes on with a warning, and asking for the entry says what it is."""
+    key = await parts.producer.note("ours")
+    (foreign,) = await parts.stream.append([NewEntry(new_event_id(), b"not ours")])
+    assert isinstance(foreign, EventKey)
+    later = await parts.producer.note("ours, too")
+    assert [found.key async for found in parts.reader.scan()] == [key, later]
+    assert str(foreign) in caplog.text
+    with pytest.raises(EntryUnreadable):
+        await parts.reader.get(foreign)
+
+
+async def test_a_payload_in_an_unknown_storage_is_gone_and_says_which(parts: _Parts) -> None:
+    """The event is read all the same; the error names the storage that should be configured."""
+    key = await parts.producer.note("x")
+    reader = Reader(parts.stream, {}, SCOPE)
+    found = await reader.get(key)
+    assert found.payload == "gone"
+    with pytest.raises(PayloadGone, match="'memory'"):
+        _ = found.arguments
+
+
+async def test_another_partition_is_not_this_stream(parts: _Parts) -> None:
+    """A key of partition 3 is not looked for in partition 0."""
+    key = await parts.producer.note("x")
+    with pytest.raises(Exception, match="has no event"):
+        await parts.reader.get(EventKey(key.milliseconds, key.sequence, 3))
+
+
+async def test_an_older_version_is_read_through_its_upcaster(parts: _Parts) -> None:
+    """``is_`` knows what an upcaster leads to, ``as_`` uses it, and an event without a way is another one."""
+
+    class First(Contract):
+        @event
+        def packing(self, email: str) -> None: ...
+
+    class Second(Contract):
+        @event(version=2)
+        def packing(self, email: str, parcels: int) -> None: ...
+
+    class Third(Contract):
+        @event(version=2, name="packing")
+        def packing_two(self, email: str, parcels: int) -> None: ...
+
+        @event(version=3)
+        def packing(self, email: str, parcels: int, time: datetime) -> None: ...
+
+    @Second.packing.upcast(from_version=1)
+    def one_parcel(arguments: dict[str, Any]) -> dict[str, Any]:
+        return {**arguments, "parcels": 1}
+
+    Third.packing_two.upcast(from_version=1)(one_parcel)
+    sender = Producer(Flusher(parts.stream), parts.storage, SCOPE)
+    key = await bind(First, sender).packing("jo@example.com")
+    found = await parts.reader.get(key)
+    assert found.is_(Second.packing)
+    assert found.as_(Second.packing).arguments == {"email": "jo@example.com", "parcels": 1}
+    assert found.is_(Third.packing_two)
+    assert not found.is_(Third.packing)
+    newest = await parts.reader.get(await bind(Third, sender).packing("jo@example.com", 2, datetime.now(UTC)))
+    assert not newest.is_(Second.packing)
+
+
+class _Away(HeldStream):
+    """A stream whose server does not answer."""
+
+    async def range(self, start: EventKey | None, end: EventKey | None, count: int) -> Any:
+        """Raise."""
+        raise StreamUnavailable("away")

@@ -1,0 +1,210 @@
+"""Which settings S3 storage takes from where, and what it says when they are wrong."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.metadata import StreamName
+from event_backbone.storage import S3Options, S3Storage
+from event_backbone.storage.s3.access import find_access
+
+PAIR = {"S3_EVENT_SOURCE_ACCESS_KEY": "the-key", "S3_EVENT_SOURCE_SECRET": "the-secret"}
+BUCKET = {"S3_EVENT_SOURCE_BUCKET": "events"}
+EVERYTHING = {
+    **BUCKET,
+    **PAIR,
+    "S3_EVENT_SOURCE_REGION": "eu-west-1",
+    "S3_EVENT_SOURCE_ENDPOINT": "http://localhost:9000",
+    "S3_EVENT_SOURCE_ENVIRONMENT_IN": "bucket",
+}
+
+
+def test_everything_may_stand_in_the_environment() -> None:
+    """As a container's settings do."""
+    assert S3Options.from_environment(EVERYTHING) == S3Options(
+        bucket="events",
+        region="eu-west-1",
+        access_key="the-key",
+        secret_key="the-secret",
+        endpoint="http://localhost:9000",
+        environment_in="bucket",
+    )
+
+
+def test_arguments_win_over_variables() -> None:
+    """What the program says, it means."""
+    options = S3Options("mine", "us-west-2", "my-key", "my-secret", "https://mine", environment_in="nothing")
+    assert options.resolved({**EVERYTHING, "AWS_REGION": "ap-south-1"}) == options
+
+
+def test_our_region_wins_over_the_one_of_aws() -> None:
+    """And both names of the latter are understood."""
+    assert S3Options("events").resolved({"AWS_DEFAULT_REGION": "eu-west-3"}).region == "eu-west-3"
+    assert S3Options("events").resolved({"AWS_DEFAULT_REGION": "a", "AWS_REGION": "eu-west-2"}).region == "eu-west-2"
+    both = {"AWS_REGION": "eu-west-2", "S3_EVENT_SOURCE_REGION": "eu-west-1"}
+    assert S3Options("events").resolved(both).region == "eu-west-1"
+
+
+def test_the_environments_profile_wins_over_the_rendered_one() -> None:
+    """One project runs on machines whose profiles have other names."""
+    assert S3Options("events", profile="rendered").resolved({}).profile == "rendered"
+    assert S3Options("events", profile="rendered").resolved({"S3_EVENT_SOURCE_PROFILE": "here"}).profile == "here"
+
+
+def test_a_key_pair_wins_over_a_profile() -> None:
+    """So a project rendered with a profile runs where there is only a key pair."""
+    found = S3Options("events", profile="rendered").resolved({**PAIR, "S3_EVENT_SOURCE_PROFILE": "here"})
+    assert (found.access_key, found.secret_key, found.profile) == ("the-key", "the-secret", None)
+
+
+@pytest.mark.parametrize(
+    ("missing", "given"),
+    [
+        ("S3_EVENT_SOURCE_SECRET", {"S3_EVENT_SOURCE_ACCESS_KEY": "the-key"}),
+        ("S3_EVENT_SOURCE_ACCESS_KEY", {"S3_EVENT_SOURCE_SECRET": "the-secret"}),
+        ("S3_EVENT_SOURCE_SECRET", {"S3_EVENT_SOURCE_ACCESS_KEY": "the-key", "S3_EVENT_SOURCE_SECRET": ""}),
+    ],
+)
+def test_half_a_key_pair_is_an_error_that_names_the_other_half(missing: str, given: dict[str, str]) -> None:
+    """And never shows the half that is there."""
+    with pytest.raises(ConfigurationError, match=f"^{missing} .* is not set") as raised:
+        S3Options("events").resolved(given)
+    assert "the-" not in str(raised.value)
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    """Compose files pass on what nobody set as empty; a variable's name is never its value."""
+    empty = dict.fromkeys((*EVERYTHING, "S3_EVENT_SOURCE_PROFILE", "AWS_REGION"), "")
+    assert S3Options("events").resolved(empty) == S3Options("events", environment_in="key")
+
+
+def test_a_missing_bucket_is_one_sentence() -> None:
+    """Which names the variable, when the storage is made."""
+    with pytest.raises(ConfigurationError, match="Set S3_EVENT_SOURCE_BUCKET"):
+        S3Storage()
+
+
+@pytest.mark.parametrize("bucket", ["ab", "Has-Capitals", "under_score", "-x-", "a..b", "10.0.0.1", "a" * 64, "a b c"])
+def test_an_illegal_bucket_name_is_refused(bucket: str) -> None:
+    """Before S3 refuses it in its own words."""
+    with pytest.raises(ConfigurationError, match="no legal bucket name"):
+        S3Options(bucket).resolved({})
+
+
+def test_a_bucket_that_its_environment_makes_too_long_is_refused() -> None:
+    """S3 allows 63 characters, the environment's among them."""
+    options = S3Options("a" * 60, environment_in="bucket").resolved({})
+    assert options.bucket_of("") == "a" * 60
+    with pytest.raises(ConfigurationError, match="no legal bucket name"):
+        options.bucket_of("dev")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (S3Options("events", endpoint="localhost:9000"), "S3_EVENT_SOURCE_ENDPOINT .* http://host:port"),
+        (S3Options("events", endpoint="http://"), "S3_EVENT_SOURCE_ENDPOINT"),
+        (S3Options("events", endpoint="http://host:port"), "S3_EVENT_SOURCE_ENDPOINT"),
+        (S3Options("events", prefix="/events"), "prefix"),
+        (S3Options("events", prefix="a//b"), "prefix"),
+        (S3Options("events", prefix="a b"), "prefix"),
+        (S3Options("events", prefix="a/../b"), "prefix"),
+        (S3Options("events", deadline=timedelta(0)), "Time-outs"),
+        (S3Options("events", retries=-1), "retries"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(options: S3Options, message: str) -> None:
+    """With a sentence that names it."""
+    with pytest.raises(ConfigurationError, match=message):
+        options.resolved({})
+
+
+def test_the_environments_place_must_be_one_of_three() -> None:
+    """A typing error must not put production among development's objects."""
+    with pytest.raises(ConfigurationError, match=r"S3_EVENT_SOURCE_ENVIRONMENT_IN .* key, bucket or nothing"):
+        S3Options("events").resolved({"S3_EVENT_SOURCE_ENVIRONMENT_IN": "Key"})
+
+
+def test_credentials_are_never_shown() -> None:
+    """Not even half of them."""
+    assert "the-" not in repr(S3Options.from_environment(EVERYTHING))
+
+
+def test_an_object_key_is_the_same_in_every_process_and_release() -> None:
+    """Readers compute it anew from the reference; a changed layout would lose every payload."""
+    stream = StreamName.of("orders/eu", "dev")
+    options = S3Options("events", prefix="all").resolved({})
+    assert options.object_key(stream, "0198a5c2-0000-7000-8000-000000000001") == (
+        "all/dev/19/orders/eu/0198a5c2-0000-7000-8000-000000000001.json"
+    )
+    nowhere = S3Options("events", environment_in="nothing").resolved({})
+    assert nowhere.object_key(stream, "0198a5c2-0000-7000-8000-000000000001").startswith("19/orders/eu/")
+
+
+def test_keys_of_one_stream_spread() -> None:
+    """S3 splits busy prefixes; two hundred and fifty-six of them are enough for a million requests a second."""
+    options = S3Options("events").resolved({})
+    stream = StreamName.of("orders", "dev")
+    assert len({options.object_key(stream, f"id-{number}").split("/")[1] for number in range(4000)}) == 256
+
+
+class TestAccess:
+    """What boto3 finds with these settings."""
+
+    @pytest.fixture(autouse=True)
+    def _profiles(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = tmp_path / "config"
+        config.write_text(
+            "[profile complete]\nregion = eu-west-1\naws_access_key_id = profile-key\naws_secret_access_key = s\n"
+            "services = local\n[services local]\ns3 =\n  endpoint_url = http://localhost:9001\n"
+            "[profile without-region]\naws_access_key_id = k\naws_secret_access_key = s\n"
+        )
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+
+    def test_a_profile_brings_credentials_region_and_endpoint(self) -> None:
+        """All that the configuration file can say."""
+        access = find_access(S3Options("events", profile="complete").resolved({}), None)
+        assert (access.endpoint, access.region) == ("http://localhost:9001", "eu-west-1")
+
+    def test_options_win_over_the_profile(self) -> None:
+        """One by one."""
+        options = S3Options("events", profile="complete", region="eu-north-1", endpoint="http://localhost:9002")
+        access = find_access(options.resolved({}), None)
+        assert (access.endpoint, access.region) == ("http://localhost:9002", "eu-north-1")
+
+    def test_a_missing_profile_is_one_sentence(self) -> None:
+        """It names the profile and where profiles are kept."""
+        with pytest.raises(ConfigurationError, match=r"no AWS profile 'nobody' in .*/config"):
+            find_access(S3Options("events", profile="nobody").resolved({}), None)
+
+    def test_no_credentials_are_one_sentence(self) -> None:
+        """It says what there is to set."""
+        with pytest.raises(ConfigurationError, match="set S3_EVENT_SOURCE_ACCESS_KEY and S3_EVENT_SOURCE_SECRET"):
+            find_access(S3Options("events").resolved({}), None)
+
+    def test_amazon_needs_a_region(self) -> None:
+        """Guessing one would sign wrongly."""
+        with pytest.raises(ConfigurationError, match="Set S3_EVENT_SOURCE_REGION"):
+            find_access(S3Options("events", profile="without-region").resolved({}), None)
+
+    def test_other_servers_need_none(self) -> None:
+        """They take any."""
+        options = S3Options("events", profile="without-region", endpoint="http://localhost:9000")
+        assert find_access(options.resolved({}), None).region == "us-east-1"
+
+    def test_the_default_chain_finds_the_variables_of_aws(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And the endpoint of the region's own partition."""
+        for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "cn-north-1"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        access = find_access(S3Options("events").resolved(), None)
+        assert (access.endpoint, access.region) == ("https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1")
+
+    def test_half_of_the_variables_of_aws_is_an_error_that_names_the_other_half(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As with our own."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "half")
+        with pytest.raises(ConfigurationError, match="AWS_SECRET_ACCESS_KEY"):
+            find_access(S3Options("events").resolved(), None)

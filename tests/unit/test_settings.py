@@ -1,0 +1,101 @@
+"""Where Redis is: every form that an address may have, and what is said of the others."""
+
+import pytest
+from event_backbone.errors import ConfigurationError
+from event_backbone.settings import RedisSettings, environment_from
+
+SECRET = "s3cr3t/@:Pa55"
+QUOTED = "s3cr3t%2F%40%3APa55"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "described"),
+    [
+        ("localhost:6379", "redis://localhost:6379/0", "localhost:6379"),
+        ("localhost", "redis://localhost:6379/0", "localhost:6379"),
+        ("  cache:7000\n", "redis://cache:7000/0", "cache:7000"),
+        ("[::1]:7000", "redis://[::1]:7000/0", "[::1]:7000"),
+        ("redis://cache", "redis://cache:6379/0", "cache:6379"),
+        ("redis://cache:7000/3", "redis://cache:7000/3", "cache:7000 (database 3)"),
+        ("rediss://cache:7000", "rediss://cache:7000/0", "cache:7000"),
+        ("rediss://cache?ssl_ca_certs=/ca.pem", "rediss://cache:6379/0?ssl_ca_certs=/ca.pem", "cache:6379"),
+        ("redis://ann:pw@cache", "redis://ann:pw@cache:6379/0", "cache:6379"),
+        ("redis://:pw@cache", "redis://:pw@cache:6379/0", "cache:6379"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock", "/run/redis.sock"),
+        ("unix://:pw@/run/redis.sock?db=2", "unix://:pw@/run/redis.sock?db=2", "/run/redis.sock (database 2)"),
+    ],
+)
+def test_an_endpoint_has_one_of_these_forms(endpoint: str, url: str, described: str) -> None:
+    """What people write becomes a URL with a port and a database, and a description without credentials."""
+    settings = RedisSettings.parse(endpoint)
+    assert (settings.url, settings.described) == (url, described)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("cache:6379", f"redis://:{QUOTED}@cache:6379/0"),
+        ("redis://ann@cache", f"redis://ann:{QUOTED}@cache:6379/0"),
+        ("redis://ann:of-the-url@cache", "redis://ann:of-the-url@cache:6379/0"),
+        ("unix:///run/redis.sock", f"unix://:{QUOTED}@/run/redis.sock"),
+    ],
+)
+def test_a_password_beside_the_endpoint_is_put_into_it(endpoint: str, url: str) -> None:
+    """Quoted, so that it may hold any character; a password in the URL itself is the one that counts."""
+    assert RedisSettings.parse(endpoint, SECRET).url == url
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "sentence"),
+    [
+        ("http://cache:6379", "scheme that is not known"),
+        ("redis://:6379", "names no server"),
+        ("unix://", "names no server"),
+        ("cache:port", "no readable host and port"),
+        ("cache:70000", "no readable host and port"),
+        ("redis://cache/zero", "database that is no number"),
+        ("redis://cache?protocol=3", "takes only these options"),
+        ("redis://cache#part", "names no server"),
+    ],
+)
+def test_what_is_no_endpoint_is_told_in_one_sentence(endpoint: str, sentence: str) -> None:
+    """The text says what would be right."""
+    with pytest.raises(ConfigurationError, match=sentence):
+        RedisSettings.parse(endpoint)
+
+
+@pytest.mark.parametrize("endpoint", [f"http://:{SECRET}@cache", f"redis://:{SECRET}@cache:port", f":{SECRET}@cache:1"])
+def test_no_text_holds_a_password(endpoint: str) -> None:
+    """Neither an error nor the settings' own text."""
+    with pytest.raises(ConfigurationError) as caught:
+        RedisSettings.parse(endpoint)
+    assert SECRET not in f"{caught.value} {caught.value.__cause__}"
+    assert "Pa55" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_the_settings_do_not_show_their_password() -> None:
+    """In a log line or a traceback with locals."""
+    settings = RedisSettings.parse("redis://ann:Pa55@cache", None)
+    assert "Pa55" in settings.url
+    assert "Pa55" not in f"{settings!r} {settings} {settings.described}"
+
+
+def test_the_environment_names_the_endpoint() -> None:
+    """REDIS_EVENT_SOURCE_ENDPOINT and REDIS_EVENT_SOURCE_PASS; an empty password is none."""
+    variables = {"REDIS_EVENT_SOURCE_ENDPOINT": "cache:7000", "REDIS_EVENT_SOURCE_PASS": ""}
+    assert RedisSettings.from_environment(variables).url == "redis://cache:7000/0"
+    variables["REDIS_EVENT_SOURCE_PASS"] = "pw"
+    assert RedisSettings.from_environment(variables).url == "redis://:pw@cache:7000/0"
+
+
+@pytest.mark.parametrize("variables", [{}, {"REDIS_EVENT_SOURCE_ENDPOINT": " "}])
+def test_an_unset_endpoint_is_told_and_never_guessed(variables: dict[str, str]) -> None:
+    """There is no silent localhost, and the variable's name is never taken for its value."""
+    with pytest.raises(ConfigurationError, match="REDIS_EVENT_SOURCE_ENDPOINT is not set; write host:port"):
+        RedisSettings.from_environment(variables)
+
+
+def test_the_environment_of_events_may_be_unset() -> None:
+    """Then no name holds one."""
+    assert environment_from({}) == ""
+    assert environment_from({"EVENT_SOURCE_ENVIRONMENT": "Production"}) == "Production"

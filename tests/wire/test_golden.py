@@ -1,0 +1,34 @@
+"""Entries written by every release so far still read as they did."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from event_backbone.metadata import EventKey, PayloadReference, StreamName, decode_metadata
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_a_golden_entry_reads_as_it_did_when_it_was_written(path: Path) -> None:
+    """The file holds an entry's fields, and what they mean."""
+    golden: dict[str, Any] = json.loads(path.read_text())
+    expected = golden["expected"]
+    fields = {name.encode(): value.encode() for name, value in golden["fields"].items()}
+
+    metadata, references = decode_metadata(fields, StreamName.of("shipments", "dev"), EventKey(7, 1))
+
+    assert metadata.event_id == UUID(expected["event_id"])
+    assert metadata.produced_at == datetime.fromisoformat(expected["produced_at"])
+    for name in ("event", "version", "correlation_id", "causation_id", "partition_key", "headers"):
+        assert getattr(metadata, name) == expected[name], name
+    assert references == tuple(PayloadReference(*reference) for reference in expected["references"])
+
+
+def test_there_are_golden_entries() -> None:
+    """An empty folder would test nothing."""
+    assert GOLDEN
