@@ -39,8 +39,8 @@ class ByHand:
     async def connect(cls, url: str) -> ByHand:
         """Connect and load the scripts."""
         redis = Redis.from_url(url)
-        append = cast("str", await redis.script_load(_APPEND))
-        load = cast("str", await redis.script_load(_LOAD))
+        append = await redis.script_load(_APPEND)
+        load = await redis.script_load(_LOAD)
         return cls(redis, append, load)
 
     async def produce_by_script(self, total: int) -> None:
@@ -63,8 +63,8 @@ class ByHand:
 
     async def fresh_group(self) -> None:
         """Begin again at the first entry."""
-        await self.redis.execute_command("XGROUP", "DESTROY", STREAM, GROUP)
-        await self.redis.execute_command("XGROUP", "CREATE", STREAM, GROUP, "0")
+        await self.redis.xgroup_destroy(STREAM, GROUP)
+        await self.redis.xgroup_create(STREAM, GROUP, "0")
 
     async def consume(self, total: int, *, typed: bool) -> None:
         """Read a batch, load its payloads by one script, hand each to a handler, ack the batch."""

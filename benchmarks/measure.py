@@ -59,9 +59,8 @@ def report(title: str, tracks: Sequence[Track], ratios: Sequence[Ratio]) -> str:
     lines += [f"  {track.name:<44} {statistics.median(track.rates):>10,.0f} events/s" for track in tracks]
     for each in ratios:
         wanted = "" if each.wanted is None else f"   wanted {each.wanted:g}: {_verdict(each)}"
-        lines.append(
-            f"  event_backbone / {each.baseline:<27} {each.median:>10.2f}x   ({each.lowest:.2f} .. {each.highest:.2f}){wanted}"
-        )
+        span = f"({each.lowest:.2f} .. {each.highest:.2f})"
+        lines.append(f"  event_backbone / {each.baseline:<37} {each.median:>7.2f}x   {span}{wanted}")
     return "\n".join(lines)
 
 

@@ -82,8 +82,8 @@ class ByHandS3:
 
     async def fresh_group(self) -> None:
         """Begin again at the first entry."""
-        await self.redis.execute_command("XGROUP", "DESTROY", STREAM, "by-hand")
-        await self.redis.execute_command("XGROUP", "CREATE", STREAM, "by-hand", "0")
+        await self.redis.xgroup_destroy(STREAM, "by-hand")
+        await self.redis.xgroup_create(STREAM, "by-hand", "0")
 
     async def consume(self, total: int, *, by_boto3: bool) -> None:
         """Read batches of 64, get their payloads in parallel, validate, ack."""

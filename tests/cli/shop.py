@@ -1,7 +1,7 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
-SHOP_STORAGE chooses the storage (redis-hash or s3), SHOP_ROLE the role (both, producer or consumer), and SHOP_FAILS
-whether its handlers fail (never, once, always).
+SHOP_STORAGE chooses the storage (redis-hash or s3), SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS
+whether its handlers fail (never, once, always), and SHOP_LATE that the API opens its backbone only when it starts.
 """
 
 import os
@@ -93,11 +93,11 @@ def create_app() -> "FastAPI":
 
     from event_backbone.web import event_routes, health_routes, install_error_answers
 
-    backbone = open_backbone()
+    early = None if setting("LATE", "") else open_backbone()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with backbone:
+        async with early or open_backbone() as backbone:
             app.state.backbone = backbone
             yield
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Shop
-from tests.cli.running import shop as shop_process
+from tests.cli.running import start_shop
 
 ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "time": "2025-01-31T12:00:00Z"}
 
@@ -138,9 +138,9 @@ def test_commands_that_make_no_sense_for_a_project_are_absent(
     }
     listed = {line.split()[1] for line in shop("--help").output.splitlines() if len(line.split()) > 1}
     assert known & listed == known - absent
-    assert "demo-producer" not in listed
+    assert "_send-every-event" not in listed
     for name in absent:
-        assert shop(name).errors == f"No such command '{name}'; --help tells more.\n"
+        assert shop(name).errors == f"No such command '{name}'. --help tells more.\n"
 
 
 def test_bucket_create_makes_the_bucket_once(
@@ -162,5 +162,10 @@ def test_a_reader_that_has_enough_ends_a_command_quietly(redis_shop: Shop, redis
     for _ in range(3):
         redis_shop("produce", "closed")
     environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
-    done = shop_process("tail", "--no-follow", temporary=tmp_path, environment=environment)
-    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 3)
+    process = start_shop("tail", "--no-follow", temporary=tmp_path, environment=environment)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(30) == 1

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from event_backbone.errors import StreamError
 from event_backbone.metadata import EventKey, HashWrite, StreamName, new_event_id
-from event_backbone.stream import Delivery, Lease, NewDeadLetter, NewEntry, Streams
+from event_backbone.stream import Delivery, GroupAdmin, Lease, NewDeadLetter, NewEntry, Streams
 
 NAME = StreamName.of("shipments", "test")
 GROUP = "billing"
@@ -82,6 +82,11 @@ def lease_of(delivery: Delivery) -> Lease:
 def numbers(deliveries: Sequence[Delivery]) -> list[int]:
     """Return which of the produced entries were delivered."""
     return [int(delivery.entry.fields[b"metadata"]) for delivery in deliveries]
+
+
+def admin(rig: Rig) -> GroupAdmin:
+    """Return the group's administration."""
+    return rig.streams.group_admin(NAME, GROUP)
 
 
 async def members(rig: Rig, *consumers: str) -> list[Member]:

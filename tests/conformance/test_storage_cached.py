@@ -1,6 +1,5 @@
 """S3 behind a cache in Redis."""
 
-import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,10 +13,12 @@ from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.metadata import new_event_id
 from event_backbone.settings import RedisSettings
-from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage
+from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.testing.servers import RedisServer, S3Server
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite
 from tests.conformance.test_storage_s3 import s3_case
+from tests.support.eventually import eventually
+from tests.support.metrics import CountedMetrics
 from tests.support.s3 import s3_client
 
 if TYPE_CHECKING:
@@ -166,11 +167,36 @@ async def test_a_cache_that_comes_back_is_used_again(own_redis: RedisServer) -> 
     own_redis.kill()
     references = await case.save(PAYLOAD)
     own_redis.start()
-    async with Redis.from_url(own_redis.url) as redis, asyncio.timeout(20):
-        while not await redis.exists("{dev:shipments}:payload:" + references[0].key):
+    async with Redis.from_url(own_redis.url) as redis:
+
+        async def is_cached() -> bool:
             assert await case.load_one(references) == PAYLOAD
-            await asyncio.sleep(0.01)
+            return bool(await redis.exists("{dev:shipments}:payload:" + references[0].key))
+
+        await eventually(is_cached)
     await storage.close()
+
+
+async def test_lookups_are_counted(cached: StorageCase, redis: Redis) -> None:
+    """As hit, as miss, and as down when the cache was not asked or did not answer."""
+    references = [await cached.save(PAYLOAD) for _ in range(3)]
+    metrics = CountedMetrics()
+    await cached.load(*references)
+    await redis.flushdb()
+    await cached.load(*references[:2])
+    dead = StorageCase(CachedStorage(MemoryStorage(), RedisHashStorage(redis="redis://127.0.0.1:1")))
+    await dead.load(await dead.save(PAYLOAD))
+    await dead.storage.close()
+    lookups = {
+        (storage, result): metrics.count("event_backbone.cache_lookups", storage=storage, result=result)
+        for storage in ("s3", "memory")
+        for result in ("hit", "miss", "down")
+    }
+    assert {pair: amount for pair, amount in lookups.items() if amount} == {
+        ("s3", "hit"): 3,
+        ("s3", "miss"): 2,
+        ("memory", "down"): 1,
+    }
 
 
 async def test_erasing_tells_when_the_cache_was_not_reached() -> None:
@@ -209,6 +235,11 @@ async def test_what_neither_has_is_gone(cached: StorageCase, redis: Redis) -> No
 def test_what_does_not_fit_together_is_refused() -> None:
     """A cache for the whole of a split, a split as a cache, and two of one name."""
     split = SplitStorage(default=MemoryStorage(), by_argument={"email": MemoryStorage("personal")})
-    for origin, cache in [(split, RedisHashStorage()), (MemoryStorage(), split), (MemoryStorage(), MemoryStorage())]:
+    pairs: list[tuple[Storage, Storage]] = [
+        (split, RedisHashStorage()),
+        (MemoryStorage(), split),
+        (MemoryStorage(), MemoryStorage()),
+    ]
+    for origin, cache in pairs:
         with pytest.raises(ConfigurationError):
             CachedStorage(origin, cache)

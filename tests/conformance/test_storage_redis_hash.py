@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -34,7 +35,7 @@ def redis_case(storage: Storage, redis: Redis, connection: RedisConnection | Non
     """A case whose locations are Redis keys."""
 
     async def look(location: str) -> bytes | None:
-        fields: dict[bytes, bytes] = await redis.hgetall(location)
+        fields = cast("dict[bytes, bytes]", await redis.hgetall(location))
         return b" ".join(part for pair in fields.items() for part in pair) or None
 
     async def remove(location: str) -> None:
@@ -129,12 +130,16 @@ async def test_a_key_of_another_kind_is_gone_and_spoils_nothing(own: StorageCase
     assert answers[1] == PAYLOAD
 
 
-async def test_a_batch_larger_than_one_call_is_loaded_whole(own: StorageCase) -> None:
-    """Sixteen mebibytes come in several calls, so that the server answers others in between."""
+async def test_a_batch_larger_than_one_call_is_loaded_whole(own: StorageCase, redis: Redis) -> None:
+    """Nine mebibytes and three hundred events come in several calls, so that the server answers others in between."""
     payloads: list[Payload] = [{"blob": b'"' + str(number).encode() * (1 << 20) + b'"'} for number in range(9)]
     payloads += [{"n": str(number).encode()} for number in range(300)]
     references = [await own.save(payload) for payload in payloads]
+    await own.load(references[0])
+    await redis.config_resetstat()
     assert await own.load(*references) == payloads
+    statistics = cast("dict[str, dict[str, int]]", await redis.info("commandstats"))
+    assert statistics["cmdstat_evalsha"]["calls"] == 4
 
 
 async def test_one_storage_serves_several_event_loops(redis_url: str) -> None:

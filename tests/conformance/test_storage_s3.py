@@ -19,6 +19,7 @@ from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase
 from tests.support.s3 import s3_client
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.usefixtures("s3_environment")
@@ -176,7 +177,7 @@ async def test_slow_credentials_do_not_hold_up_the_event_loop(
     class SlowSession(boto3.Session):
         """Takes half a second to find its credentials."""
 
-        def get_credentials(self) -> object:
+        def get_credentials(self) -> "Credentials | None":
             asked_in.append(threading.current_thread())
             time.sleep(0.5)
             return super().get_credentials()

@@ -9,6 +9,7 @@ from event_backbone.metadata import EventKey
 from event_backbone.stream.memory import MemoryStreams
 from tests.conformance.stream_append import AppendSuite
 from tests.conformance.stream_groups import GroupSuite
+from tests.conformance.stream_leases import LeaseSuite
 from tests.conformance.stream_suite import GROUP, NAME, Rig
 
 
@@ -53,6 +54,10 @@ class TestMemoryAppend(AppendSuite):
 
 class TestMemoryGroups(GroupSuite):
     """Reading by consumer groups."""
+
+
+class TestMemoryLeases(LeaseSuite):
+    """Acting on what was delivered."""
 
 
 async def test_time_is_injected_not_waited_for() -> None:

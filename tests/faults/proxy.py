@@ -1,8 +1,9 @@
 """A proxy before a Redis server that loses answers, answers itself, or falls silent: what networks and servers do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from ssl import SSLContext
 
 _CHUNK_BYTES = 1 << 16
 
@@ -49,9 +50,10 @@ class Proxy:
         finally:
             for task in passing:
                 task.cancel()
-            await asyncio.gather(*passing, return_exceptions=True)
             for writer in (to_server, back):
                 writer.close()
+            await asyncio.gather(*passing, return_exceptions=True)
+            for writer in (to_server, back):
                 with suppress(OSError):
                     await writer.wait_closed()
 
@@ -86,8 +88,8 @@ async def _answers(server: asyncio.StreamReader, back: asyncio.StreamWriter, doo
 
 
 @asynccontextmanager
-async def proxy_before(port: int) -> AsyncIterator[Proxy]:
-    """Run a proxy before the server on this port."""
+async def proxy_before(port: int, tls: SSLContext | None = None) -> AsyncGenerator[Proxy]:
+    """Run a proxy before the server on this port; with ``tls`` its clients must speak TLS."""
     proxy = Proxy(port)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -102,7 +104,7 @@ async def proxy_before(port: int) -> AsyncIterator[Proxy]:
         finally:
             tasks.discard(task)
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     proxy.url = f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     try:
         yield proxy

@@ -1,16 +1,17 @@
 """Answers that are lost after the server has done what it was asked: nothing happens twice, and nothing is missed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from event_backbone.connection import RedisConnection
+
+from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import StreamUnavailable
 from event_backbone.settings import RedisSettings
-from event_backbone.stream import Delivery
-from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream import Delivery, GroupReader
+from event_backbone.stream.redis import RedisStreams, append, claim_scripts, lease_scripts
 from event_backbone.testing.servers import RedisServer
-
 from tests.conformance.stream_suite import GROUP, LETTER, NAME, NO_WAIT, keys_of, lease_of, new_entry
 from tests.faults.proxy import Proxy, proxy_before
 
@@ -19,8 +20,12 @@ SCRIPT = b"EVALSHA"
 
 @pytest.fixture
 async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
-    """A proxy before an empty server that knows all scripts already."""
-    assert redis_url
+    """A proxy before an empty server that knows all scripts, so that the lost answer is that of the script itself."""
+    loading = RedisConnection(RedisSettings.parse(redis_url))
+    for script in (append.APPEND, *vars(lease_scripts).values(), *vars(claim_scripts).values()):
+        if isinstance(script, Script):
+            await loading.command("SCRIPT", "LOAD", script.source)
+    await loading.close()
     async with proxy_before(redis_server.port) as proxy:
         yield proxy
 
@@ -73,6 +78,37 @@ async def test_entries_of_a_lost_read_are_recovered(proxy: Proxy, streams: Redis
         await reader.read(10, NO_WAIT)
     assert [(each.entry.key, each.attempt) for each in await reader.recover(())] == [(key, 1)]
     assert list(await reader.read(10, NO_WAIT)) == []
+
+
+async def test_a_reader_can_be_woken_after_a_lost_answer(proxy: Proxy, streams: RedisStreams) -> None:
+    """It reads on another connection now, and that one is woken."""
+    reader = streams.group_reader(NAME, GROUP, "one")
+    await reader.ensure("beginning")
+    await reader.read(1, NO_WAIT)
+    proxy.lose(b"XREADGROUP")
+    with pytest.raises(StreamUnavailable):
+        await reader.read(1, NO_WAIT)
+    loop = asyncio.get_running_loop()
+    begun, reading = loop.time(), asyncio.create_task(_read(reader))
+    await asyncio.sleep(0.05)
+    await reader.wake()
+    assert reading.done()
+    assert loop.time() - begun < 0.9
+
+
+async def test_a_cancelled_read_leaves_nothing_for_the_next(streams: RedisStreams) -> None:
+    """Whatever it was still given is recovered; the next read gets its own answer."""
+    reader = streams.group_reader(NAME, GROUP, "one")
+    await reader.ensure("beginning")
+    await reader.read(1, NO_WAIT)
+    reading = asyncio.create_task(_read(reader))
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    keys = keys_of(await streams.stream(NAME).append([new_entry(), new_entry()]))
+    found = [*await reader.read(10, NO_WAIT), *await reader.recover(())]
+    assert {delivery.entry.key for delivery in found} == set(keys)
 
 
 async def test_an_ack_whose_answer_is_lost_is_done(proxy: Proxy, streams: RedisStreams) -> None:
@@ -145,3 +181,7 @@ async def test_a_silent_server_is_noticed(proxy: Proxy) -> None:
     proxy.heal()
     assert list(await reader.read(1, NO_WAIT)) == []
     await streams.close()
+
+
+async def _read(reader: GroupReader) -> object:
+    return await reader.read(1, timedelta(seconds=1))

@@ -15,6 +15,7 @@ from event_backbone.metadata import PayloadReference, new_event_id
 from event_backbone.storage import RedisHashStorage, S3Options, S3Storage
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.storage_suite import PAYLOAD, StorageCase
+from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Refusal, faulty_s3
 from tests.support.seaweed import SeaweedServer
 
@@ -47,7 +48,7 @@ class TestFaultyS3:
 
     async def test_a_save_whose_answer_is_lost_succeeds_once(self, case: StorageCase, server: FaultyS3) -> None:
         """The repetition finds the object there, and compares."""
-        server.faults.append("lose the answer")
+        server.fail("lose the answer")
         references = await case.save(PAYLOAD)
         assert server.requests == ["PUT", "PUT", "GET"]
         assert len(server.objects) == 1
@@ -55,25 +56,26 @@ class TestFaultyS3:
 
     async def test_slow_down_is_obeyed_and_tried_again(self, case: StorageCase, server: FaultyS3) -> None:
         """Saving and loading alike."""
-        server.faults.extend([Refusal(503, "SlowDown"), Refusal(500, "InternalError")])
+        server.fail(Refusal(503, "SlowDown"))
+        server.fail(Refusal(500, "InternalError"))
         references = await case.save(PAYLOAD)
-        server.faults.append(Refusal(503, "SlowDown"))
+        server.fail(Refusal(503, "SlowDown"))
         assert await case.load_one(references) == PAYLOAD
 
     async def test_a_conflict_of_two_writers_is_tried_again(self, case: StorageCase, server: FaultyS3) -> None:
         """409 says that another conditional write is under way, not that there is an object."""
-        server.faults.append(Refusal(409, "ConditionalRequestConflict"))
+        server.fail(Refusal(409, "ConditionalRequestConflict"))
         assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
 
     async def test_a_cut_body_is_fetched_again(self, case: StorageCase, server: FaultyS3) -> None:
         """Half a payload is none."""
         references = await case.save(PAYLOAD)
-        server.faults.append("cut the body")
+        server.fail("cut the body")
         assert await case.load_one(references) == PAYLOAD
 
     async def test_tries_end(self, case: StorageCase, server: FaultyS3) -> None:
         """After two repetitions it is an outage, which is for others to wait out."""
-        server.faults.extend([Refusal(503, "SlowDown")] * 3)
+        server.fail(Refusal(503, "SlowDown"), 3)
         with pytest.raises(StorageUnavailable, match="does not answer, or refuses for now"):
             await case.save(PAYLOAD)
         assert server.requests == ["PUT"] * 3
@@ -82,7 +84,7 @@ class TestFaultyS3:
         self, case: StorageCase, server: FaultyS3
     ) -> None:
         """Far below a lease, whatever the number of tries."""
-        server.faults.extend(["say nothing"] * 9)
+        server.fail("say nothing", 9)
         started = time.monotonic()
         with pytest.raises(StorageUnavailable):
             await case.save(PAYLOAD)
@@ -90,7 +92,7 @@ class TestFaultyS3:
 
     async def test_a_forbidden_object_is_gone_and_costs_one_request(self, case: StorageCase, server: FaultyS3) -> None:
         """S3 answers so for a missing one when the bucket may not be listed: trying again would never end."""
-        server.faults.append(Refusal(403, "AccessDenied"))
+        server.fail(Refusal(403, "AccessDenied"))
         answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
         assert isinstance(answer, PayloadGone)
         assert "missing or forbidden" in str(answer)
@@ -112,7 +114,7 @@ class TestFaultyS3:
         self, case: StorageCase, server: FaultyS3, refusal: Refusal, message: str
     ) -> None:
         """One sentence without a secret; no event is given up for what is wrong with all of them."""
-        server.faults.extend([refusal] * 2)
+        server.fail(refusal, 2)
         with pytest.raises(ConfigurationError, match=message) as raised:
             await case.save(PAYLOAD)
         assert "the-" not in str(raised.value)
@@ -122,14 +124,14 @@ class TestFaultyS3:
 
     async def test_credentials_that_ran_out_are_waited_for(self, case: StorageCase, server: FaultyS3) -> None:
         """They are renewed elsewhere."""
-        server.faults.append(Refusal(400, "ExpiredToken"))
+        server.fail(Refusal(400, "ExpiredToken"))
         with pytest.raises(StorageUnavailable, match="credentials have expired"):
             await case.save(PAYLOAD)
 
     async def test_the_check_tells_that_reading_is_forbidden(self, case: StorageCase, server: FaultyS3) -> None:
         """The probe was just written, so it cannot be missing."""
         await case.storage.check(case.scope())
-        server.faults.append(Refusal(403, "AccessDenied"))
+        server.fail(Refusal(403, "AccessDenied"))
         with pytest.raises(ConfigurationError, match="grant s3:GetObject"):
             await case.storage.check(case.scope())
 
@@ -139,7 +141,7 @@ class TestFaultyS3:
             "events", None, "k", "s", server.endpoint, request_timeout=SOON, deadline=SOON, concurrency=2, retries=0
         )
         case = StorageCase(S3Storage(options))
-        server.faults.extend(["say nothing"] * 99)
+        server.fail("say nothing", 99)
         started = time.monotonic()
         answers = await case.load(*((PayloadReference("s3", str(new_event_id())),) for _ in range(20)))
         assert all(isinstance(answer, StorageUnavailable) for answer in answers)
@@ -200,15 +202,18 @@ class TestSeaweed:
             await case.save(PAYLOAD)
         assert isinstance(await case.load_one(references), StorageUnavailable)
         await asyncio.to_thread(seaweed.start)
-        async with asyncio.timeout(30):
-            while await case.load_one(references) != PAYLOAD:
-                await asyncio.sleep(0.05)
+
+        async def is_read() -> bool:
+            return await case.load_one(references) == PAYLOAD
+
+        await eventually(is_read)
 
     async def test_a_server_that_hangs_stops_nothing_else(self, seaweed: SeaweedServer) -> None:
         """Other tasks go on, and the call ends within its deadline."""
         case = StorageCase(S3Storage(seaweed_options(seaweed)))
         references = await case.save(PAYLOAD)
         os.kill(seaweed.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, seaweed.pid, os.WSTOPPED | os.WNOWAIT)  # the signal takes its time: until then it answers
         try:
             started = time.monotonic()
             loading = asyncio.create_task(case.load_one(references))

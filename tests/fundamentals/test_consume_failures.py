@@ -9,7 +9,11 @@ import pytest
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import Reject, Retry
+from event_backbone.metadata import StreamName
 from event_backbone.policy import RetryPolicy
+from event_backbone.storage import MemoryStorage, StorageScope
+from event_backbone.stream.memory import MemoryStreams
+from event_backbone.subscription import Subscription, SubscriptionOptions
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, pack, run_to_the_end, stopped_within
 
@@ -18,7 +22,7 @@ AT_ONCE = RetryPolicy(max_attempts=3, backoff=timedelta())
 
 async def test_a_failed_event_is_tried_again_and_acked_when_it_succeeds(backbone: Backbone) -> None:
     """The attempt rises each time."""
-    consumer, attempts = Consumer(Parcels), []
+    consumer, attempts = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -35,7 +39,7 @@ async def test_a_failed_event_is_tried_again_and_acked_when_it_succeeds(backbone
 
 async def test_after_its_last_attempt_an_event_is_a_dead_letter_and_the_line_goes_on(backbone: Backbone) -> None:
     """The others are handled; the dead letter says why it is one."""
-    consumer, handled = Consumer(Parcels), []
+    consumer, handled = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -68,7 +72,7 @@ async def test_a_rejected_event_is_a_dead_letter_at_once(backbone: Backbone) -> 
 
 async def test_a_handler_chooses_itself_when_it_is_called_again(backbone: Backbone) -> None:
     """``Retry(after)`` goes before the policy's own delay, which would take a minute here."""
-    consumer, attempts = Consumer(Parcels), []
+    consumer, attempts = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -84,8 +88,8 @@ async def test_a_handler_chooses_itself_when_it_is_called_again(backbone: Backbo
 
 async def test_a_waiting_retry_keeps_its_lease_and_lets_others_pass(backbone: Backbone) -> None:
     """Promise 5: another consumer, which claims what is not renewed, does not get it."""
-    consumer, attempts, others = Consumer(Parcels), [], Consumer(Parcels)
-    passed, taken = asyncio.Event(), []
+    consumer, attempts, others = Consumer(Parcels), list[int](), Consumer(Parcels)
+    passed, taken = asyncio.Event(), list[int]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -109,30 +113,36 @@ async def test_a_waiting_retry_keeps_its_lease_and_lets_others_pass(backbone: Ba
     assert taken == []
 
 
-async def test_waiting_retries_are_bounded_and_reading_stops_beyond(backbone: Backbone) -> None:
+async def test_waiting_retries_are_bounded_and_reading_stops_beyond() -> None:
     """Promise 5: what fails for a long time does not fill the memory."""
-    from event_backbone.subscription import SubscriptionOptions
-
-    consumer, failed = Consumer(Parcels), []
+    consumer, failed = Consumer(Parcels), list[int]()
+    streams, storage = MemoryStreams(), MemoryStorage()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
         failed.append(number)
         raise Retry(after=timedelta(minutes=5))
 
-    await pack(backbone, *range(100))
-    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP)
-    subscription._options = SubscriptionOptions(max_waiting=10, prefetch=4, concurrency=2)
-    async with stopped_within(subscription):
-        await eventually(lambda: len(failed) >= 10)
-        (state,) = await backbone.groups(URI)
-        assert 10 <= state.pending <= 10 + 4
-    assert len(failed) <= 14
+    async with Backbone(storage=storage, environment="test", _streams=streams) as backbone:
+        await pack(backbone, *range(100))
+        subscription = Subscription(
+            streams,
+            scope=StorageScope(StreamName.of(URI, "test")),
+            group=GROUP,
+            consumer=consumer,
+            storages={storage.name: storage},
+            options=SubscriptionOptions(max_waiting=10, prefetch=4, concurrency=2),
+        )
+        async with stopped_within(subscription):
+            await eventually(lambda: len(failed) >= 10)
+            (state,) = await backbone.groups(URI)
+            assert 10 <= state.pending <= 10 + 4
+    assert len(failed) <= 10 + 4
 
 
 async def test_a_handler_that_awaits_something_cancelled_has_failed_and_the_worker_goes_on(backbone: Backbone) -> None:
     """Only a cancellation from outside ends a worker."""
-    consumer, handled = Consumer(Parcels), []
+    consumer, handled = Consumer(Parcels), list[tuple[int, int]]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -167,7 +177,7 @@ async def test_of_several_failures_of_one_event_a_reject_decides(backbone: Backb
 
 async def test_a_redriven_event_is_handled_as_if_for_the_first_time(backbone: Backbone) -> None:
     """By its own group only, and once."""
-    consumer, attempts, healed = Consumer(Parcels), [], asyncio.Event()
+    consumer, attempts, healed = Consumer(Parcels), list[int](), asyncio.Event()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:

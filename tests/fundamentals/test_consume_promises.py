@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.metadata import EventKey, StreamName
 from event_backbone.policy import RetryPolicy
-from event_backbone.stream.base import Delivery
+from event_backbone.stream.base import Delivery, Lease, Streams
 from tests.support.eventually import eventually
+from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
 
 STREAM = StreamName.of(URI, "test")
 SHORT = timedelta(milliseconds=200)
 
 
-async def crash(backbone: Backbone, times: int) -> Sequence[Delivery]:
+async def crash(streams: Streams, times: int) -> Sequence[Delivery]:
     """Deliver what the group has to consumers that die: to each of them everything, without a word of failure."""
-    streams = backbone._open()
     reader = streams.group_reader(STREAM, GROUP, "crashed-0")
     await reader.ensure("beginning")
     deliveries = await reader.read(100, timedelta(0))
@@ -30,15 +31,15 @@ async def crash(backbone: Backbone, times: int) -> Sequence[Delivery]:
     return deliveries
 
 
-async def steal(backbone: Backbone) -> Sequence[Delivery]:
+async def steal(streams: Streams) -> Sequence[Delivery]:
     """Take over whatever is pending, as another consumer would after the lease."""
-    thief = backbone._open().group_reader(STREAM, GROUP, "thief")
+    thief = streams.group_reader(STREAM, GROUP, "thief")
     return (await thief.claim(100, timedelta(0), ())).deliveries
 
 
 async def test_promise_3_the_ack_comes_after_the_handler(backbone: Backbone) -> None:
     """While it runs the event is pending."""
-    consumer, pending = Consumer(Parcels), []
+    consumer, pending = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -70,18 +71,18 @@ async def test_promise_3_the_ack_of_a_finished_event_never_waits_for_a_slower_on
         release.set()
 
 
-async def test_promise_3_what_a_crashed_consumer_had_is_delivered_again(backbone: Backbone) -> None:
+async def test_promise_3_what_a_crashed_consumer_had_is_delivered_again(backbone: Backbone, streams: Streams) -> None:
     """After its lease, as the second attempt."""
     await pack(backbone, 1, 2)
-    await crash(backbone, 1)
+    await crash(streams, 1)
     remembering = Remembering()
     await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=SHORT, max_events=2))
     assert (sorted(remembering.numbers), remembering.attempts) == ([1, 2], [2, 2])
 
 
-async def test_promise_4_a_handler_may_take_longer_than_the_lease(backbone: Backbone) -> None:
+async def test_promise_4_a_handler_may_take_longer_than_the_lease(backbone: Backbone, streams: Streams) -> None:
     """Heartbeats keep it, without counting; another consumer of the group does not get the event."""
-    consumer, attempts, release = Consumer(Parcels), [], asyncio.Event()
+    consumer, attempts, release = Consumer(Parcels), list[int](), asyncio.Event()
     other = Remembering()
 
     @consumer.on(Parcels.packed)
@@ -90,7 +91,7 @@ async def test_promise_4_a_handler_may_take_longer_than_the_lease(backbone: Back
         await release.wait()
 
     async def renewed_often() -> bool:
-        (pending,) = await backbone._open().group_admin(STREAM, GROUP).pending(None, 10)
+        (pending,) = await streams.group_admin(STREAM, GROUP).pending(None, 10)
         return pending.attempt == 1 and pending.idle < SHORT
 
     await pack(backbone, 1)
@@ -105,7 +106,7 @@ async def test_promise_4_a_handler_may_take_longer_than_the_lease(backbone: Back
     assert (attempts, other.numbers) == ([1], [])
 
 
-async def test_promise_4_who_lost_the_lease_is_cancelled_and_cannot_ack(backbone: Backbone) -> None:
+async def test_promise_4_who_lost_the_lease_is_cancelled_and_cannot_ack(backbone: Backbone, streams: Streams) -> None:
     """The new holder has the event; the old one's handler ends, and its worker goes on."""
     consumer, running, cancelled = Consumer(Parcels), asyncio.Event(), asyncio.Event()
     handled: list[int] = []
@@ -125,16 +126,18 @@ async def test_promise_4_who_lost_the_lease_is_cancelled_and_cannot_ack(backbone
         backbone.subscribe(consumer, uri=URI, group=GROUP, lease=timedelta(seconds=2), concurrency=1)
     ) as subscription:
         await running.wait()
-        (stolen,) = await steal(backbone)
+        (stolen,) = await steal(streams)
         await cancelled.wait()
         await pack(backbone, 2)
         await eventually(lambda: handled == [1, 2])
         await eventually(lambda: subscription.handled == 1)
-    (pending,) = await backbone._open().group_admin(STREAM, GROUP).pending(None, 10)
+    (pending,) = await streams.group_admin(STREAM, GROUP).pending(None, 10)
     assert (pending.key, pending.consumer, pending.attempt) == (stolen.entry.key, "thief", 2)
 
 
-async def test_promise_4_a_lost_lease_shows_at_the_ack_when_no_heartbeat_came_before(backbone: Backbone) -> None:
+async def test_promise_4_a_lost_lease_shows_at_the_ack_when_no_heartbeat_came_before(
+    backbone: Backbone, streams: Streams
+) -> None:
     """The server refuses the ack; the event stays with its new holder."""
     consumer, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
 
@@ -146,16 +149,18 @@ async def test_promise_4_a_lost_lease_shows_at_the_ack_when_no_heartbeat_came_be
     await pack(backbone, 1)
     async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
         await running.wait()
-        await steal(backbone)
+        await steal(streams)
         release.set()
-        await eventually(lambda: not subscription._parts or not subscription._parts.held.works)
+        await eventually(lambda: subscription.held == 0)
     (state,) = await backbone.groups(URI)
     assert (state.pending, subscription.handled) == (1, 0)
 
 
-async def test_promise_4_a_queued_event_that_was_taken_over_is_not_handled_here(backbone: Backbone) -> None:
+async def test_promise_4_a_queued_event_that_was_taken_over_is_not_handled_here(
+    backbone: Backbone, streams: Streams
+) -> None:
     """It was lost before its turn came."""
-    consumer, handled, running, release = Consumer(Parcels), [], asyncio.Event(), asyncio.Event()
+    consumer, handled, running, release = Consumer(Parcels), list[int](), asyncio.Event(), asyncio.Event()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -169,18 +174,17 @@ async def test_promise_4_a_queued_event_that_was_taken_over_is_not_handled_here(
         backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1, lease=lease)
     ) as subscription:
         await running.wait()
-        parts = subscription._parts
-        assert parts is not None
-        await eventually(lambda: len(parts.held.works) == 3)
-        assert len(await steal(backbone)) == 3
-        await eventually(lambda: not parts.held.works)
+        await eventually(lambda: subscription.held == 3)
+        assert len(await steal(streams)) == 3
+        await eventually(lambda: subscription.held == 0)
         release.set()
     assert handled == [1]
 
 
-async def test_promise_5_a_suspicious_event_runs_alone(backbone: Backbone) -> None:
+async def test_promise_5_a_suspicious_event_runs_alone(backbone: Backbone, streams: Streams) -> None:
     """From its third delivery without a recorded failure; its neighbours were held beside the poison, no more."""
-    consumer, running, together = Consumer(Parcels), 0, []
+    consumer, running, together = Consumer(Parcels), 0, list[tuple[int, int]]()
+    counted = CountedMetrics()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
@@ -191,14 +195,17 @@ async def test_promise_5_a_suspicious_event_runs_alone(backbone: Backbone) -> No
         running -= 1
 
     await pack(backbone, *range(5))
-    await crash(backbone, 2)
+    await crash(streams, 2)
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=SHORT, max_events=5))
     assert together == [(3, 1)] * 5
+    assert counted.count("event_backbone.poison_suspected") == 5
 
 
-async def test_promise_5_while_one_runs_alone_no_other_subscription_runs_either(backbone: Backbone) -> None:
+async def test_promise_5_while_one_runs_alone_no_other_subscription_runs_either(
+    backbone: Backbone, streams: Streams
+) -> None:
     """They share a process, and would end with it."""
-    consumer, neighbour, running, seen = Consumer(Parcels), Consumer(Parcels), set[str](), []
+    consumer, neighbour, running, seen = Consumer(Parcels), Consumer(Parcels), set[str](), list[tuple[str, int]]()
 
     def handler(name: str, consumer: Consumer[Parcels]) -> None:
         @consumer.on(Parcels.packed)
@@ -211,7 +218,7 @@ async def test_promise_5_while_one_runs_alone_no_other_subscription_runs_either(
     handler("suspect", consumer)
     handler("neighbour", neighbour)
     await pack(backbone, *range(5))
-    await crash(backbone, 2)
+    await crash(streams, 2)
     await backbone.producer(Parcels, uri="beside").packed(0)
     for number in range(1, 40):
         await backbone.producer(Parcels, uri="beside").packed(number)
@@ -223,13 +230,11 @@ async def test_promise_5_while_one_runs_alone_no_other_subscription_runs_either(
     assert {count for name, count in seen if name == "suspect"} == {1}
 
 
-async def test_promise_5_the_count_alone_gives_up_only_what_had_run_alone(backbone: Backbone) -> None:
+async def test_promise_5_the_count_alone_gives_up_only_what_had_run_alone(backbone: Backbone, streams: Streams) -> None:
     """Both were delivered as often; the neighbour never had its own run, so it gets one."""
     await pack(backbone, 1, 2)
-    poison, neighbour = await crash(backbone, 4)
-    leases = backbone._open().group_leases(STREAM, GROUP, "crashed-3")
-    from event_backbone.stream.base import Lease
-
+    poison, neighbour = await crash(streams, 4)
+    leases = streams.group_leases(STREAM, GROUP, "crashed-3")
     assert not await leases.mark_alone(Lease(poison.entry.key, poison.attempt))
     remembering = Remembering()
     retry = RetryPolicy(max_attempts=4)
@@ -243,14 +248,12 @@ async def test_promise_5_the_count_alone_gives_up_only_what_had_run_alone(backbo
 
 async def test_promise_5_recorded_failures_are_no_crashes(backbone: Backbone) -> None:
     """An event that fails in order is never suspected, whatever its attempt."""
-    consumer, attempts = Consumer(Parcels), []
+    consumer, attempts = Consumer(Parcels), list[int]()
+    counted = CountedMetrics()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
         attempts.append(ctx.attempt)
-        parts = subscription._parts
-        assert parts is not None
-        assert not parts.held.works[ctx.metadata.key].suspicious
         if ctx.attempt < 5:
             raise OSError
 
@@ -259,6 +262,7 @@ async def test_promise_5_recorded_failures_are_no_crashes(backbone: Backbone) ->
     subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=1, retry=retry)
     await run_to_the_end(subscription)
     assert attempts == [1, 2, 3, 4, 5]
+    assert counted.count("event_backbone.poison_suspected") == 0
 
 
 async def test_promise_6_an_erased_payload_is_an_outcome_and_not_an_endless_retry(backbone: Backbone) -> None:
@@ -276,30 +280,32 @@ async def test_promise_7_a_destroyed_group_is_made_anew_from_the_beginning(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Never silently at the end: what was produced meanwhile arrives, and what was handled comes again."""
-    from redis.asyncio import Redis
-
     remembering = Remembering()
-    async with Backbone(redis_url, environment="test") as backbone, Redis.from_url(redis_url) as client:
-        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, start="now")):
-            await pack(backbone, 1)
-            await eventually(lambda: remembering.numbers == [1])
-            await client.xgroup_destroy(STREAM.key, GROUP)
-            await pack(backbone, 2)
-            await eventually(lambda: set(remembering.numbers) == {1, 2} and len(remembering.numbers) >= 3)
+    async with (
+        Backbone(redis_url, environment="test") as backbone,
+        Redis.from_url(redis_url) as client,
+        stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, start="now")),
+    ):
+        await pack(backbone, 1)
+        await eventually(lambda: remembering.numbers == [1])
+        await client.xgroup_destroy(STREAM.key, GROUP)
+        await pack(backbone, 2)
+        await eventually(lambda: set(remembering.numbers) == {1, 2} and len(remembering.numbers) >= 3)
     assert caplog.text.count("was missing") == 1
 
 
 async def test_promise_7_a_flushed_server_is_used_again_at_once(redis_url: str) -> None:
     """Stream, group, scripts: all gone; the subscription makes what it needs."""
-    from redis.asyncio import Redis
-
     remembering = Remembering()
-    async with Backbone(redis_url, environment="test") as backbone, Redis.from_url(redis_url) as client:
-        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)) as subscription:
-            await pack(backbone, 1)
-            await eventually(lambda: remembering.numbers == [1])
-            await client.flushall()
-            await client.script_flush()
-            await pack(backbone, 2)
-            await eventually(lambda: 2 in remembering.numbers)
-            await eventually(lambda: subscription.ready)
+    async with (
+        Backbone(redis_url, environment="test") as backbone,
+        Redis.from_url(redis_url) as client,
+        stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)) as subscription,
+    ):
+        await pack(backbone, 1)
+        await eventually(lambda: remembering.numbers == [1])
+        await client.flushall()
+        await client.script_flush()
+        await pack(backbone, 2)
+        await eventually(lambda: 2 in remembering.numbers)
+        await eventually(lambda: subscription.ready)

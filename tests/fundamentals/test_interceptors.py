@@ -1,7 +1,7 @@
 """Interceptors: what an application puts around producing and handling."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ async def _backbone(
     kind: str,
     produce: tuple[ProduceInterceptor, ...] = (),
     handle: tuple[HandleInterceptor, ...] = (),
-) -> AsyncIterator[Backbone]:
+) -> AsyncGenerator[Backbone]:
     if kind == "memory":
         made = memory_backbone(produce_interceptors=produce, handle_interceptors=handle)
     else:

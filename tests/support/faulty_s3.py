@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,6 +27,10 @@ class FaultyS3:
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
     faults: deque[Fault | Refusal] = field(default_factory=deque[Fault | Refusal])
+
+    def fail(self, fault: Fault | Refusal, requests: int = 1) -> None:
+        """Let the next requests that have no fault yet go wrong like this."""
+        self.faults.extend(fault for _ in range(requests))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection."""
@@ -71,7 +75,7 @@ class FaultyS3:
 
 
 @asynccontextmanager
-async def faulty_s3() -> AsyncIterator[FaultyS3]:
+async def faulty_s3() -> AsyncGenerator[FaultyS3]:
     """Serve on a free loopback port until left."""
     server = FaultyS3()
     tasks: set[asyncio.Task[None]] = set()

@@ -1,7 +1,7 @@
 """A contract that tests of consumers share, and a consumer that remembers what it was given."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from event_backbone.backbone import Backbone
@@ -56,7 +56,7 @@ async def run_to_the_end(subscription: Subscription, within_seconds: float = 20.
 
 
 @asynccontextmanager
-async def stopped_within(subscription: Subscription, within_seconds: float = 20.0) -> AsyncIterator[Subscription]:
+async def stopped_within(subscription: Subscription, within_seconds: float = 20.0) -> AsyncGenerator[Subscription]:
     """Run a subscription for the time of the block, and fail when it does not end in time."""
     async with asyncio.timeout(within_seconds), subscription:
         yield subscription

@@ -106,13 +106,12 @@ def package_of(project: Path) -> str:
 
 def run_in(project: Path, *command: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run ``python <command>`` in a project, with this environment's packages and the project's own source."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "PYTEST"))}
+    foreign = ("COVERAGE", "PYTEST", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return subprocess.run(
         [sys.executable, *command],
         cwd=project,
-        env=environment
-        | {"PYTHONPATH": str(project / "src"), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
-        | variables,
+        env=environment | {"PYTHONPATH": str(project / "src"), "NO_COLOR": "1"} | variables,
         check=False,
         capture_output=True,
         encoding="utf-8",

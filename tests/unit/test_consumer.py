@@ -86,7 +86,7 @@ def test_two_handlers_of_one_event_are_kept_in_order() -> None:
 def test_a_consumer_of_the_longer_contract_takes_inherited_events() -> None:
     """Inherited events are the contract's own."""
     consumer = Consumer(Express)
-    consumer.on(Ship.packing)(handle_packing)
+    consumer.on(Express.packing)(handle_packing)
     consumer.on(Express.flown)(handle_flown)
     assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing,)
 
@@ -94,7 +94,7 @@ def test_a_consumer_of_the_longer_contract_takes_inherited_events() -> None:
 def test_an_event_of_another_contract_is_refused() -> None:
     """A consumer of a base contract handles its part only."""
     consumer = Consumer(Ship)
-    text = refusal(lambda: consumer.on(Express.flown))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    text = refusal(lambda: consumer.on(Express.flown))  # pyright: ignore[reportArgumentType]
     assert text == "Express.flown is no event of Ship, the contract of this consumer; it has lost, packing."
 
 
@@ -104,7 +104,7 @@ def test_a_handler_with_other_argument_names_is_refused() -> None:
     async def other(ctx: Context, mail: str, product_id: int = 3) -> None:
         """Do nothing."""
 
-    text = refusal(lambda: Consumer(Ship).on(Ship.packing)(other))  # pyright: ignore[reportArgumentType]
+    text = refusal(lambda: Consumer(Ship).on(Ship.packing)(other))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert text.endswith("other of Ship.packing must take (ctx, email, product_id), the event's own names.")
 
 

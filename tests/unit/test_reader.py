@@ -15,6 +15,7 @@ from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, StorageScope
 from event_backbone.stream.base import NewEntry
 from event_backbone.stream.memory import MemoryStreams
+from tests.support.eventually import eventually
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
 
@@ -45,10 +46,7 @@ async def test_following_waits_out_an_outage_without_a_gap(parts: _Parts) -> Non
         assert (await anext(events)).key == first
         parts.stream.faults.extend(StreamUnavailable("away") for _ in range(2))
         coming = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0)
-        parts.stream.faults.extend(StreamUnavailable("away") for _ in range(1))
-        while parts.stream.faults:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not parts.stream.faults)
         second = await parts.producer.note("after")
         assert (await coming).key == second
 

@@ -1,5 +1,6 @@
 """Which settings S3 storage takes from where, and what it says when they are wrong."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -148,6 +149,15 @@ def test_keys_of_one_stream_spread() -> None:
     options = S3Options("events").resolved({})
     stream = StreamName.of("orders", "dev")
     assert len({options.object_key(stream, f"id-{number}").split("/")[1] for number in range(4000)}) == 256
+
+
+@pytest.mark.parametrize("missing", [["obstore"], ["boto3", "obstore"]])
+def test_without_its_libraries_it_says_what_to_install(missing: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project that was made for Redis alone does not have them."""
+    for library in missing:
+        monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigurationError, match=f"pip install {' '.join(missing)}$"):
+        S3Storage(S3Options("events"))
 
 
 class TestAccess:

@@ -1,6 +1,7 @@
 """Where Redis is: every form that an address may have, and what is said of the others."""
 
 import pytest
+
 from event_backbone.errors import ConfigurationError
 from event_backbone.settings import RedisSettings, environment_from
 

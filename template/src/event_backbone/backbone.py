@@ -72,10 +72,11 @@ class Backbone:
         """Check the settings, as described above; nothing is connected yet."""
         if not timedelta(0) < produce_timeout < deduplicate_for:
             raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
-        self._settings = None if _streams else redis if isinstance(redis, RedisSettings) else _settings_of(redis)
+        self._settings = _settings_of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
         self._storage: Storage = RedisHashStorage() if storage is None else storage
-        self._storages = _by_name([self._storage, *also_read], beside_stream=_streams is None)
+        self._given_storages = (self._storage, *also_read)
+        self._storages = _by_name(self._given_storages, beside_stream=_streams is None)
         self._produce_interceptors = tuple(produce_interceptors)
         self._handle_interceptors = tuple(handle_interceptors)
         self._produce_timeout = produce_timeout
@@ -106,7 +107,7 @@ class Backbone:
         try:
             await asyncio.gather(*(flusher.close(self._drain) for flusher in flushers))
         finally:
-            for storage in {id(each): each for each in self._storages.values()}.values():
+            for storage in self._given_storages:
                 await storage.close()
             if streams is not None:
                 await streams.close()
@@ -237,7 +238,7 @@ class Backbone:
         """
         await self._open().check()
         scope = self._scope(_CHECK_URI)
-        for storage in {id(each): each for each in self._storages.values()}.values():
+        for storage in self._given_storages:
             await storage.check(scope)
 
     async def reserve_event_id(self, uri: str, token: str, request: bytes) -> Reservation:
@@ -273,7 +274,9 @@ class Backbone:
         return storage
 
 
-def _settings_of(redis: str | None) -> RedisSettings:
+def _settings_of(redis: str | RedisSettings | None) -> RedisSettings:
+    if isinstance(redis, RedisSettings):
+        return redis
     return RedisSettings.from_environment() if redis is None else RedisSettings.parse(redis)
 
 

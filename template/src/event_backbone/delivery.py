@@ -74,17 +74,23 @@ class Deliverer:
         self._ack = ack
         self._base = dict(attributes)
         self._attributes: dict[str, Mapping[str, str]] = {}
+        self._wanted: dict[tuple[str, int], bool] = {}
 
     def wants(self, metadata: Metadata) -> bool:
         """Return whether the event's payload is needed at all: it has a handler, or may have one."""
-        if self._consumer.fallback_handler is not None:
-            return True
+        identity = (metadata.event, metadata.version)
+        wanted = self._wanted.get(identity)
+        if wanted is not None:
+            return wanted
+        has_fallback = self._consumer.fallback_handler is not None
         try:
-            return bool(self._consumer.handlers_of(find(self._contract, metadata.event, metadata.version)))
+            definition = find(self._contract, *identity)
         except UnknownVersion:
             return True
         except UnknownEvent:
-            return False
+            return has_fallback
+        wanted = self._wanted[identity] = has_fallback or bool(self._consumer.handlers_of(definition))
+        return wanted
 
     def attributes_of(self, event: str) -> Mapping[str, str]:
         """Return what stands on an event's metrics; names that the contract does not know are one, to bound them."""

@@ -85,20 +85,17 @@ class Reader:
             raise ConfigurationError("Give either follow=True or an end: what follows does not end.")
         last = await self._before(start)
         stop = None if end is None else _key_at(end)
-        while True:
-            entries = await self._stream.range(_next(last), stop, _PAGE)
-            for event in await self._read(entries, events):
-                yield event
-            if entries:
-                last = entries[-1].key
-            if len(entries) < _PAGE:
-                break
-        while follow:
-            entries, found = await self._follow(last, events)
+        there_is_more = True
+        while there_is_more or follow:
+            if there_is_more:
+                entries = await self._stream.range(_next(last), stop, _PAGE)
+                found = await self._read(entries, events)
+                there_is_more = len(entries) == _PAGE
+            else:
+                entries, found = await self._follow(last, events)
             for event in found:
                 yield event
-            if entries:
-                last = entries[-1].key
+            last = entries[-1].key if entries else last
 
     async def _before(self, start: Bound | Literal["now"] | None) -> EventKey:
         """Return a key before the first wanted event, and not before any earlier one."""

@@ -88,7 +88,9 @@ group_recreated = _counter(
 poison_suspected = _counter(
     "poison_suspected", "{event}", "Events run alone as they may have ended a process.", "uri", "group"
 )
-outages = _counter("outages", "{outage}", "Times that Redis stopped answering a producer or consumer.", "uri", "side")
+outages = _counter(
+    "outages", "{outage}", "Times that Redis, or for side storage a payload storage, stopped answering.", "uri", "side"
+)
 
 payload_duration = _histogram("payload_duration", "s", "One call to a payload storage.", "storage", "operation")
 cache_lookups = _counter(

@@ -31,7 +31,7 @@ def run(cli: typer.Typer) -> NoReturn:
         # Not standalone, so that a wrong call ends in one sentence, too, and not in a box.
         sys.exit(cli(standalone_mode=False))
     except TyperException as error:
-        fail(f"{error.format_message().rstrip('.')}; --help tells more." if str(error) else "", error.exit_code)
+        fail(_with_hint(error.format_message()), error.exit_code)
     except typer.Abort:
         fail("Stopped.", INTERRUPTED)
     except BrokenPipeError:
@@ -59,6 +59,12 @@ def fail(sentence: str, code: int = FAILED) -> NoReturn:
     if sentence:
         sys.stderr.write(f"{sentence}\n")
     raise SystemExit(code)
+
+
+def _with_hint(message: str) -> str:
+    """Complete what Typer says of a wrong call; it says nothing where it has shown the help instead."""
+    end = "" if message.endswith((".", "?")) else "."
+    return f"{message}{end} --help tells more." if message else ""
 
 
 def sentence_of(error: BaseException) -> str | None:

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_WIDTH_IN_FILES = 160
+_WIDTH_IN_FILES = 200
 
 
 def print_line(text: str) -> None:

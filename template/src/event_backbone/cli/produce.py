@@ -52,6 +52,8 @@ def add_to(cli: typer.Typer, project: Project) -> None:
 
 async def _produce(project: Project, definition: EventDefinition, arguments: dict[str, object]) -> EventKey:
     async with project.open_backbone() as backbone:
+        # A service waits for servers that are away; a person is told at once.
+        await backbone.check()
         producer = backbone.producer(project.contract, uri=project.uri)
         return await cast("Send[...]", getattr(producer, definition.attribute))(**arguments)
 

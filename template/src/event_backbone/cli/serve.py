@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
 from typing import Annotated, Any, cast
 
 import typer
 
-from event_backbone.cli.errors import fail
+from event_backbone.cli.errors import fail, sentence_of
 from event_backbone.cli.logs import LogLevel, configure_logging
 from event_backbone.errors import ConfigurationError
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def add_to(cli: typer.Typer, api: str) -> None:
@@ -37,11 +42,35 @@ def _serve(api: str, host: str, port: int) -> None:
         raise ConfigurationError("Install uvicorn to serve the web API: the Python package uvicorn.") from error
     module, _, function = api.partition(":")
     # Made here and not by uvicorn, so that a wrong setting ends in one sentence.
-    create = cast("Callable[[], object]", getattr(import_module(module), function))
-    config = uvicorn.Config(cast("Any", create()), host=host, port=port, log_config=None)
-    try:
-        uvicorn.Server(config).run()
-    except KeyboardInterrupt:
-        sys.exit(0)
-    except SystemExit as error:
-        fail(f"The web API did not start on {host}:{port}; the line above says why.", cast("int", error.code) or 1)
+    create = cast("Callable[[], Application]", getattr(import_module(module), function))
+    application = _QuietStart(create())
+    server = uvicorn.Server(uvicorn.Config(cast("Any", application), host=host, port=port, log_config=None))
+    # uvicorn has then logged why it ends, and stopped the application in order.
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        server.run()
+    if not server.started:
+        fail(application.problem or f"The web API cannot listen on {host}:{port}; choose another --port or --host.")
+
+
+class _QuietStart:
+    """An application that keeps the problem it could not start for, and spares the log its traceback."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self.problem: str | None = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        async def send_without_traceback(message: Message) -> None:
+            if message["type"] != "lifespan.startup.failed":
+                await send(message)
+
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+        try:
+            await self._application(scope, receive, send_without_traceback)
+        except Exception as error:
+            self.problem = sentence_of(error)
+            if self.problem is None:
+                raise
+            await send({"type": "lifespan.startup.failed", "message": self.problem})

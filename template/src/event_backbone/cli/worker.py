@@ -60,10 +60,10 @@ async def _work(
         subscription = await stack.enter_async_context(subscribe(backbone))
         _stop_on_signal(subscription)
         if health_address is not None:
-            from event_backbone.web.worker_health import worker_health  # noqa: PLC0415 - only for this option
+            from event_backbone.web.worker_health import serve_worker_health  # noqa: PLC0415 - only for this option
 
             host, port = health_address
-            port = await stack.enter_async_context(worker_health(subscription, backbone, host=host, port=port))
+            port = await stack.enter_async_context(serve_worker_health(subscription, backbone, host=host, port=port))
             _log.info("Health is served at http://%s:%d/health/ready.", host, port)
         _log.info("Handling events of %s as group %s.", project.uri, project.group)
         await subscription.wait()

@@ -6,17 +6,14 @@ import inspect
 import re
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from event_backbone.codec import ArgumentsCodec, capture_local_names, signature_of
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.registry import Upcaster
+from event_backbone.contract.registry import HasEvents, Upcaster
 from event_backbone.contract.send import Send
 from event_backbone.contract.upcast import add_upcaster
 from event_backbone.errors import ContractError
-
-if TYPE_CHECKING:
-    from event_backbone.contract.contract import Contract
 
 P = ParamSpec("P")
 C = TypeVar("C")
@@ -95,7 +92,7 @@ class EventDescriptor(Generic[P]):
     @overload
     def __get__(self, instance: None, owner: type[C], /) -> EventOf[C, P]: ...
     @overload
-    def __get__(self, instance: Contract, owner: type, /) -> Send[P]: ...
+    def __get__(self, instance: HasEvents, owner: type, /) -> Send[P]: ...
     def __get__(self, instance: object | None, owner: type[C], /) -> EventOf[C, P] | Send[P]:
         """Return the event. On a producer this is never reached: ``bind`` puts a ``Send`` before it."""
         if self._definition is None:

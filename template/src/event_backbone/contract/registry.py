@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final, Protocol
 
 from pydantic import JsonValue
 
@@ -40,6 +40,12 @@ class Registry:
                     f" event {definition.name!r} version {definition.version}; give one of them another version=."
                 )
         self.events[definition.name, definition.version] = definition
+
+
+class HasEvents(Protocol):
+    """What a contract is to the events on it; the class ``Contract`` itself builds upon them."""
+
+    __event_backbone__: ClassVar[Registry]
 
 
 def registry_of(contract: type) -> Registry:

@@ -25,6 +25,7 @@ _QUEUE_BYTES = 64 * 1024 * 1024
 _FIRST_BACKOFF_SECONDS = 0.05
 _LONGEST_BACKOFF_SECONDS = 1.0
 
+_LATE = "The stream did not take the event in time."
 _CLOSED = "The backbone was closed before the event was sent."
 
 _log = logging.getLogger("event_backbone")
@@ -79,7 +80,7 @@ class Flusher:
         self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._unavailable = False
+        self._outage: BackboneError | None = None
 
     def append(self, entry: NewEntry, deadline: float, size_bytes: int) -> asyncio.Future[EventKey]:
         """Queue an entry; the future holds its key, or raises NotSent, OutcomeUnknown or the stream's answer.
@@ -152,7 +153,7 @@ class Flusher:
                 break
             self._queue.popleft()
             if waiting.deadline <= now:
-                waiting.fail(None, "The stream did not take the event in time.")
+                waiting.fail(self._outage, _LATE if self._outage is None else str(self._outage))
             elif not waiting.key.done():
                 batch.append(waiting)
                 size_bytes += waiting.size_bytes
@@ -179,7 +180,7 @@ class Flusher:
             async with asyncio.timeout_at(min(waiting.deadline for waiting in batch)):
                 answers = await self._append(batch)
         except TimeoutError:
-            return StreamUnavailable("The stream did not answer in time.")
+            return self._outage or StreamUnavailable(_LATE)
         except StreamUnavailable as error:
             return error
         except BackboneError as error:
@@ -201,7 +202,7 @@ class Flusher:
                 waiting.refuse(answer)
         batch[:] = again
         if failure is None:
-            self._unavailable = False
+            self._outage = None
         return failure
 
     async def _append(self, batch: list[_Waiting]) -> Sequence[EventKey | StreamError]:
@@ -214,10 +215,10 @@ class Flusher:
         return answers
 
     def _note_outage(self, failure: BackboneError) -> None:
-        if not self._unavailable:
-            self._unavailable = True
+        if self._outage is None:
             telemetry.outages.add(1, {**self._attributes, "side": "producer"})
             _log.warning("Stream %s is unavailable: %s", self._stream.name.key, failure)
+        self._outage = failure
 
     def _expire(self, batch: list[_Waiting], cause: BackboneError) -> None:
         now = asyncio.get_running_loop().time()

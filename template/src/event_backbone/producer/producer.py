@@ -59,7 +59,7 @@ class Producer:
         self._attributes: dict[str, telemetry.Attributes] = {}
         self._save_attributes = {"storage": storage.name, "operation": "save"}
         # A payload that is written with its entry is saved in no time; any other storage gets a deadline.
-        self._saves_elsewhere = not isinstance(storage, RedisHashStorage)
+        self._saves_elsewhere = not (isinstance(storage, RedisHashStorage) and storage.beside_stream)
 
     async def send(
         self,

@@ -69,6 +69,11 @@ class RedisHashStorage:
         """How long a payload lives; None means for good."""
         return self._expires_after
 
+    @property
+    def beside_stream(self) -> bool:
+        """Whether it lies on the stream's own Redis, so that ``save`` waits for nothing and never fails."""
+        return self._own is None
+
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Ask for the hash to be written with the entry, or on another server write it now.
 

@@ -1,6 +1,7 @@
 """The stream of events: what it guarantees (``base``), on Redis (``redis``) and in memory (``memory``)."""
 
 from event_backbone.stream.base import (
+    RELEASED_CONSUMER,
     Claimed,
     DeadLetter,
     Delivery,
@@ -20,6 +21,7 @@ from event_backbone.stream.base import (
 )
 
 __all__ = [
+    "RELEASED_CONSUMER",
     "Claimed",
     "DeadLetter",
     "Delivery",

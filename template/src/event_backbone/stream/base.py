@@ -14,6 +14,9 @@ from event_backbone.metadata import EventKey, HashWrite, StreamName
 Start = Literal["beginning", "now"] | EventKey | datetime
 """Where a new consumer group begins: a key or an aware time is inclusive."""
 
+RELEASED_CONSUMER = "released"
+"""The consumer that holds what was given back: nobody reads under this name, so anybody may claim it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
@@ -130,9 +133,9 @@ class Stream(Protocol):
     async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
         """Append entries in order; answer a key or an error for each.
 
-        May be called again with the same event ids: within the deduplication window an event id makes one entry,
-        and every call answers the key of that entry. An id older than the window is answered EventIdExpired. The
-        hashes of an entry are written with it or not at all.
+        May be called again with the same event ids: within the deduplication window, which begins with the time in
+        the id, an event id makes one entry, and every call answers the key of that entry. An id older than the window
+        is answered EventIdExpired. The hashes of an entry are written with it or not at all.
         """
         ...
 
@@ -153,7 +156,10 @@ class Stream(Protocol):
         ...
 
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
-        """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""
+        """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by.
+
+        May be called again. What is kept is forgotten after ``keep``, counted from the first call.
+        """
         ...
 
     async def groups(self) -> Sequence[GroupState]:
@@ -168,30 +174,32 @@ class GroupReader(Protocol):
     """
 
     async def ensure(self, start: Start) -> bool:
-        """Make the group unless it exists, and the stream with it; return whether it was made."""
+        """Make the group (without past attempts) and the stream, unless they exist; return whether it was made."""
         ...
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
         """Return up to ``count`` entries that no consumer of the group has had, waiting up to ``wait`` (at most 1 s).
 
-        Never cancel it: a cancelled read may still be given entries. ``wake`` ends it. Entries of a lost answer are
+        One at a time. Never cancel it, it may still be given entries: ``wake`` ends it. Entries of a lost answer are
         pending under this consumer's name; ``recover`` finds them.
         """
         ...
 
     async def wake(self) -> None:
-        """End a waiting ``read`` at once. May be called when none waits."""
+        """End a waiting ``read`` at once, and return when it has ended. May be called when none waits. Never raises."""
         ...
 
     async def claim(self, count: int, idle: timedelta, held: Collection[EventKey]) -> Claimed:
-        """Take over up to ``count`` entries that nobody has renewed for ``idle``, except those in ``held``.
+        """Take over up to ``count`` (at most 100) entries that nobody has renewed for ``idle``, except ``held``.
 
-        Raises their attempt by one. Each call goes on where the last one stopped, at a bounded cost.
+        Raises their attempt by one. Each call goes on where the last one stopped, at a bounded cost, so it may find
+        nothing though there is something further on. Pending entries that were deleted from the stream are dropped
+        and told, however fresh. Entries of a lost answer are found by ``recover``.
         """
         ...
 
     async def recover(self, held: Collection[EventKey]) -> Sequence[Delivery]:
-        """Return what is pending under this consumer's name and not in ``held``, attempts unchanged."""
+        """Return what is pending under this consumer's name and not in ``held``, attempts unchanged, leases renewed."""
         ...
 
     async def leave(self, crashed_after: timedelta) -> None:
@@ -202,7 +210,9 @@ class GroupReader(Protocol):
 class GroupLeases(Protocol):
     """What the holder of leases may do with them. Who lost a lease can do nothing, and is told so.
 
-    Each method is one atomic step at the server, and answers with the keys whose lease was lost.
+    Each method is one atomic step at the server (per thousand leases), and answers with the keys whose lease was lost:
+    all, when the group is gone. Each may be called again after StreamUnavailable. When an answer is lost, ``ack`` and
+    ``dead_letter`` ask once more, and take an entry that is then pending for nobody as finished by their first try.
     """
 
     async def renew(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
@@ -214,15 +224,18 @@ class GroupLeases(Protocol):
         ...
 
     async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Give entries that were not begun back to the group, claimable at once, attempt lowered by one."""
+        """Give entries back to the group, claimable at once by anybody.
+
+        The attempt is taken back, unless its failure is recorded: then it was begun, and stays counted.
+        """
         ...
 
     async def record_failure(self, lease: Lease) -> frozenset[EventKey]:
-        """Note that this attempt ended in a handled failure. The lease goes on."""
+        """Note that this attempt ended in a handled failure; a second time changes nothing. The lease goes on."""
         ...
 
     async def begin_attempt(self, lease: Lease) -> Delivery | None:
-        """Begin the next attempt of an entry that waited for it; None when the lease was lost."""
+        """Begin the next attempt of an entry that waited, None when the lease was lost; called again it is the same."""
         ...
 
     async def mark_alone(self, lease: Lease) -> frozenset[EventKey]:
@@ -230,15 +243,18 @@ class GroupLeases(Protocol):
         ...
 
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
-        """Move the entry to the group's dead letters and ack it, in one step."""
+        """Move the entry to the group's dead letters and ack it, in one step: when the first fails, so does the other.
+
+        Of an entry that was deleted from the stream the dead letter holds no fields.
+        """
         ...
 
 
 class GroupAdmin(Protocol):
-    """What people do with a group from outside, while consumers run."""
+    """What people do with a group from outside, while consumers run. Without the group, GroupMissing rises."""
 
     async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
-        """Return up to ``count`` pending entries after ``after``, oldest first."""
+        """Return up to ``count`` pending entries after ``after``, oldest first; released ones are idle for a year."""
         ...
 
     async def dead_letters(self, after: str | None, count: int) -> Sequence[DeadLetter]:
@@ -248,7 +264,9 @@ class GroupAdmin(Protocol):
     async def redrive(self, dead_letter: DeadLetter) -> bool:
         """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step.
 
-        False when the dead letter was gone (redriven by another). EventNotFound when the entry has left the stream.
+        The next claim of any consumer gets it, as attempt 1. Where the group (made anew) has not read the entry yet,
+        or has it pending, it comes by itself, and only the dead letter is removed. False when the dead letter was gone
+        (redriven by another). EventNotFound when the entry has left the stream; the dead letter stays then.
         """
         ...
 

@@ -132,5 +132,5 @@ class Held:
             self._waiting += change
 
     def _tell_room(self) -> None:
-        if self._room_wanted and self.room > 0:
+        if self._room_wanted and not self._roomy.is_set() and self.room > 0:
             self._roomy.set()

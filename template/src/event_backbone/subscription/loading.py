@@ -79,7 +79,10 @@ class Loader:
 
 
 class LoadLoop:
-    """Loads batch after batch, while workers handle the one before and the read loop reads the one after."""
+    """Loads batch after batch, while workers handle the one before and the read loop reads the one after.
+
+    ``run`` may run several times at once; the batches then no longer come out in their order.
+    """
 
     def __init__(self, loader: Loader, put: Callable[[Sequence[Work]], None]) -> None:
         """Load by ``loader`` and hand over to ``put``."""

@@ -29,7 +29,7 @@ class Ladder:
         """Return the next delay in seconds."""
         seconds = self._seconds
         self._seconds = min(seconds * 2, _LONGEST_SECONDS)
-        return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load, it keeps no secret
+        return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load
 
     def reset(self) -> None:
         """Begin anew, after a success."""

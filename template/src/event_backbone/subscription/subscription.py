@@ -14,15 +14,18 @@ from typing import Self, cast
 
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, check
+from event_backbone.delivery import Deliverer
 from event_backbone.errors import ConfigurationError, StreamError
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import Streams
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.parts import Parts
+from event_backbone.subscription.signals import Signals
 
 _LIFE_SIGN_SECONDS = 30.0
-_FAREWELL_SECONDS = 5.0
+_FAREWELL_SECONDS = 2.0
+_LOADING_AT_ONCE = 2
 
 
 class Subscription:
@@ -66,6 +69,7 @@ class Subscription:
         self._draining: asyncio.Timeout | None = None
         self._parts: Parts | None = None
         self._task: asyncio.Task[None] | None = None
+        self._told = False
 
     async def __aenter__(self) -> Self:
         """Start. Returns once the group exists, or once Redis turned out to be away: then it goes on trying."""
@@ -89,7 +93,7 @@ class Subscription:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop, and wait for the end. Raises what broke the subscription, unless another error is on its way."""
+        """Stop, and wait for the end. Raises what broke the subscription, unless ``wait`` has, or another error rises."""
         task = cast("asyncio.Task[None]", self._task)
         self.stop()
         try:
@@ -99,7 +103,7 @@ class Subscription:
             await asyncio.wait({task})
             raise
         broken = None if task.cancelled() else task.exception()
-        if broken is not None and error is None:
+        if broken is not None and error is None and not self._told:
             raise broken
 
     def stop(self, drain: timedelta | None = None) -> None:
@@ -123,12 +127,21 @@ class Subscription:
         """
         if self._task is None:
             raise ConfigurationError("A subscription must be entered, by async with, before it can be waited for.")
-        await asyncio.shield(self._task)
+        try:
+            await asyncio.shield(self._task)
+        except Exception:
+            self._told = True
+            raise
 
     @property
     def handled(self) -> int:
         """How many events have come to an end here: acked, or moved to the dead letters."""
         return 0 if self._parts is None else self._parts.held.finished
+
+    @property
+    def held(self) -> int:
+        """How many events are in its hands: read and not yet at an end, waiting retries included."""
+        return 0 if self._parts is None else len(self._parts.held.works)
 
     @property
     def alive(self) -> bool:
@@ -143,31 +156,42 @@ class Subscription:
         return self.alive and self._parts is not None and not self._parts.stopping.is_set() and self._parts.reads.ready
 
     def _joined(self) -> Parts:
-        return Parts(
-            self._streams,
-            scope=self._scope,
-            group=self._group,
-            name=self._options.consumer or _unique_name(),
-            consumer=self._consumer,
-            storages=self._storages,
-            options=self._options,
+        stream, options = self._scope.stream, self._options
+        name = options.consumer or _unique_name()
+        signals = Signals(stream, self._group)
+        deliverer = Deliverer(
+            self._consumer,
             interceptors=self._interceptors,
+            retry=options.retry,
+            ack=options.ack,
+            attributes=signals.attributes,
+        )
+        return Parts(
+            self._streams.group_reader(stream, self._group, name),
+            self._streams.group_leases(stream, self._group, name),
+            signals,
+            deliverer,
+            scope=self._scope,
+            storages=self._storages,
+            options=options,
             on_limit=self.stop,
         )
 
     async def _live(self, parts: Parts) -> None:
+        concurrency, way = self._options.concurrency, parts.handling
         try:
             async with asyncio.TaskGroup() as group:
                 intake = {group.create_task(parts.reads.run()), group.create_task(parts.claims.run())}
-                preparation = {group.create_task(parts.loads.run()), group.create_task(parts.retries.run())}
-                handling = {group.create_task(parts.workers.run()) for _ in range(self._options.concurrency)}
-                handling.add(group.create_task(parts.poison.run()))
-                acks = group.create_task(parts.acks.run())
+                preparation = {group.create_task(way.loads.run()) for _ in range(min(concurrency, _LOADING_AT_ONCE))}
+                preparation.add(group.create_task(way.retries.run()))
+                running = {group.create_task(way.workers.run()) for _ in range(concurrency)}
+                running.add(group.create_task(way.poison.run()))
+                acks = group.create_task(way.acks.run())
                 group.create_task(parts.heartbeat.run())
                 await parts.stopping.wait()
                 await self._end_intake(parts, intake, preparation)
-                await self._end_handling(handling)
-                parts.acks.close()
+                await self._end_running(running)
+                way.acks.close()
                 await _within(_FAREWELL_SECONDS, {acks})
                 parts.stopped.set()
         except BaseExceptionGroup as errors:
@@ -191,13 +215,13 @@ class Subscription:
             # What could not be given back is claimed by others once its lease has ended.
             pass
 
-    async def _end_handling(self, handling: set[asyncio.Task[None]]) -> None:
+    async def _end_running(self, running: set[asyncio.Task[None]]) -> None:
         """Let the running handlers finish, and cancel those that take longer than ``drain``."""
         try:
             async with asyncio.timeout(self._drain.total_seconds()) as self._draining:
-                await asyncio.wait(handling)
+                await asyncio.wait(running)
         except TimeoutError:
-            await _cancel(handling)
+            await _cancel(running)
         finally:
             self._draining = None
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from event_backbone.web.error_answers import install_error_answers
     from event_backbone.web.health import health_routes
     from event_backbone.web.routes import allow_everyone, event_routes
-    from event_backbone.web.worker_health import worker_health
+    from event_backbone.web.worker_health import serve_worker_health
 
 __all__ = [
     "EventAnswer",
@@ -28,7 +28,7 @@ __all__ = [
     "event_routes",
     "health_routes",
     "install_error_answers",
-    "worker_health",
+    "serve_worker_health",
 ]
 
 _MODULES = {
@@ -38,7 +38,7 @@ _MODULES = {
     "event_routes": "routes",
     "health_routes": "health",
     "install_error_answers": "error_answers",
-    "worker_health": "worker_health",
+    "serve_worker_health": "worker_health",
 }
 
 
@@ -46,6 +46,6 @@ def __getattr__(name: str) -> object:
     """Import what is asked for; raise ConfigurationError when it needs FastAPI and that is not installed."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name != "worker_health" and find_spec("fastapi") is None:
+    if name != "serve_worker_health" and find_spec("fastapi") is None:
         raise ConfigurationError("Install FastAPI to serve events over HTTP: the Python packages fastapi and uvicorn.")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -60,17 +60,7 @@ def event_routes(
     check(contract)
     router = APIRouter(prefix="/events", tags=[contract.__name__], dependencies=[Depends(authorize)])
     for definition in events_of(contract):
-        router.add_api_route(
-            f"/{definition.attribute.replace('_', '-')}",
-            _produce_endpoint(contract, definition, uri),
-            methods=["POST"],
-            status_code=status.HTTP_201_CREATED,
-            response_model=ProducedAnswer,
-            responses=_PRODUCE_ANSWERS,
-            summary=definition.attribute.replace("_", " ").capitalize(),
-            description=definition.doc,
-            name=definition.attribute,
-        )
+        _add_produce_route(router, contract, definition, uri)
     router.add_api_route(
         "/{key}",
         _read_endpoint(uri, payloads=payloads),
@@ -81,6 +71,20 @@ def event_routes(
         name="read_event",
     )
     return router
+
+
+def _add_produce_route(router: APIRouter, contract: type[Contract], definition: EventDefinition, uri: str) -> None:
+    router.add_api_route(
+        f"/{definition.attribute.replace('_', '-')}",
+        _produce_endpoint(contract, definition, uri),
+        methods=["POST"],
+        status_code=status.HTTP_201_CREATED,
+        response_model=ProducedAnswer,
+        responses=_PRODUCE_ANSWERS,
+        summary=definition.attribute.replace("_", " ").capitalize(),
+        description=definition.doc,
+        name=definition.attribute,
+    )
 
 
 def _produce_endpoint(

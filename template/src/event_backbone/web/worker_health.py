@@ -24,7 +24,7 @@ Check = Callable[[], Awaitable[str | None]]
 
 
 @contextlib.asynccontextmanager
-async def worker_health(
+async def serve_worker_health(
     subscription: Subscription,
     backbone: Backbone,
     *,
@@ -41,16 +41,7 @@ async def worker_health(
     Raises:
         ConfigurationError: the port is taken or may not be used.
     """
-
-    async def live() -> str | None:
-        return None if subscription.alive else "The worker has ended."
-
-    async def ready() -> str | None:
-        if not subscription.ready:
-            return "The worker does not read events at the moment."
-        return await why_not_ready(backbone, timeout)
-
-    checks: dict[str, Check] = {"/health/live": live, "/health/ready": ready}
+    checks = _checks(subscription, backbone, timeout)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -66,6 +57,18 @@ async def worker_health(
         raise ConfigurationError(f"Choose another health port: {host}:{port} cannot be listened on.") from error
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+def _checks(subscription: Subscription, backbone: Backbone, timeout: timedelta) -> dict[str, Check]:
+    async def live() -> str | None:
+        return None if subscription.alive else "The worker has ended."
+
+    async def ready() -> str | None:
+        if not subscription.ready:
+            return "The worker does not read events at the moment."
+        return await why_not_ready(backbone, timeout)
+
+    return {"/health/live": live, "/health/ready": ready}
 
 
 async def _respond(head: bytes, checks: dict[str, Check]) -> bytes:

@@ -22,11 +22,11 @@ def add_to(cli: typer.Typer, project: Project) -> None:
 
         run_async(run_demo(project))
 
-    @cli.command(hidden=True)
-    def demo_producer(journal: Annotated[int, typer.Option()]) -> None:
+    @cli.command("_send-every-event", hidden=True)
+    def send(journal: Annotated[int, typer.Option()]) -> None:
         """Send every event of the contract once, and tell the demo."""
         from event_backbone.cli.demo.producer import send_every_event  # noqa: PLC0415 - as above
 
         run_async(send_every_event(project, journal))
 
-    del demo, demo_producer
+    del demo, send

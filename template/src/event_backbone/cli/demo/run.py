@@ -46,7 +46,7 @@ async def run_demo(project: Project) -> None:
             worker = stack.enter_context(DemoProcess("The worker", project, "worker"))
             await worker.start(environment)
         read_s3 = None if s3 is None else await asyncio.to_thread(_bucket, s3)
-        producer = stack.enter_context(DemoProcess("The producer", project, "demo-producer"))
+        producer = stack.enter_context(DemoProcess("The producer", project, "_send-every-event"))
         await producer.start(environment)
         stream = StreamName.of(project.uri, _ENVIRONMENT).key
         read_redis = stack.enter_context(contextlib.closing(RedisReadBack(redis.url, stream)))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from event_backbone.storage.s3.access import S3Access
 
 T = TypeVar("T")
+_WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is at it, and may yet fail; to be tried again
 _FIRST_PAUSE = timedelta(milliseconds=100)
 
 
@@ -50,7 +51,9 @@ class S3Objects:
                 await self._store.put_async(
                     key, body, attributes={"Content-Type": "application/json"}, mode="create", use_multipart=False
                 )
-            except AlreadyExistsError:
+            except AlreadyExistsError as error:
+                if _WRITERS_MEET in str(error):
+                    raise
                 return False
             return True
 

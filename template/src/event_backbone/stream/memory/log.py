@@ -11,7 +11,6 @@ from event_backbone.errors import GroupMissing
 from event_backbone.metadata import EventKey, StreamName
 from event_backbone.stream.base import DeadLetter, Delivery, Entry, NewDeadLetter
 
-RELEASED_CONSUMER = "released"
 LONG_AGO_SECONDS = 365 * 24 * 3600.0
 LONGEST_WAIT = timedelta(seconds=1)
 

@@ -1,9 +1,7 @@
 """The scripts of leases. A lease is (consumer, delivery count), and only XPENDING knows both."""
 
 from event_backbone.connection import Script
-
-RELEASED_CONSUMER = "released"
-"""The consumer that holds what was given back: nobody reads under this name, so anybody may claim it."""
+from event_backbone.stream.base import RELEASED_CONSUMER
 
 LONG_AGO_MILLISECONDS = 365 * 24 * 3600 * 1000
 """An idle time beyond every lease: the entry can be claimed at once."""
@@ -59,7 +57,10 @@ if #owned > 0 then
   local renewed = {}
   for _, id in ipairs(redis.call(unpack(call))) do renewed[id] = true end
   for _, id in ipairs(owned) do
-    if not renewed[id] then lost[#lost + 1] = id end
+    if not renewed[id] then
+      redis.call('HDEL', notes, id)
+      lost[#lost + 1] = id
+    end
   end
 end
 return lost
@@ -87,8 +88,9 @@ for _, id in ipairs(owned) do
   local _, last = noted(id)
   local count = attempt_of[id]
   if last ~= count then count = count - 1 end
-  redis.call('XCLAIM', stream, group, '{RELEASED_CONSUMER}', 0, id,
+  local given = redis.call('XCLAIM', stream, group, '{RELEASED_CONSUMER}', 0, id,
     'IDLE', {LONG_AGO_MILLISECONDS}, 'RETRYCOUNT', count, 'JUSTID')
+  if #given == 0 then redis.call('HDEL', notes, id) end
 end
 return lost
 """

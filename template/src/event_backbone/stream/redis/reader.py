@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -18,7 +18,8 @@ from event_backbone.stream.redis.stream import block
 _CURSOR_START = "0-0"
 _LARGEST_CLAIM = 100
 _RECOVERED_AT_ONCE = 200
-_WAKE_AGAIN = timedelta(milliseconds=5)
+_WAKE_AGAIN = timedelta(milliseconds=2)
+_WAKE_AGAIN_AT_MOST = timedelta(milliseconds=100)
 _LARGEST_SEQUENCE = 2**64 - 1
 
 
@@ -58,15 +59,15 @@ class RedisGroupReader:
 
     async def wake(self) -> None:
         """End a waiting ``read`` at once. Asks again until the read has ended: it may not have begun to wait yet."""
+        pause = _WAKE_AGAIN
         while self._reading:
             number = None if self._connection is None else self._connection.id
             if number is not None:
-                try:
-                    with self._errors():
-                        await self._redis.command("CLIENT", "UNBLOCK", number)
-                except BackboneError:  # the read ends by itself, at the latest with its deadline
-                    return
-            await asyncio.sleep(_WAKE_AGAIN.total_seconds())
+                # Without an answer, or the right to wake, the read ends by itself, at the latest with its deadline.
+                with suppress(BackboneError), self._errors():
+                    await self._redis.command("CLIENT", "UNBLOCK", number)
+            await asyncio.sleep(pause.total_seconds())
+            pause = min(2 * pause, _WAKE_AGAIN_AT_MOST)
 
     async def claim(self, count: int, idle: timedelta, held: Collection[EventKey]) -> Claimed:
         """Take over up to ``count`` (at most 100) entries that nobody has renewed for ``idle``."""

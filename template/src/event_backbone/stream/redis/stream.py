@@ -9,9 +9,8 @@ from uuid import UUID
 from event_backbone.connection import LONGEST_WAIT, RedisConnection, Script
 from event_backbone.errors import StreamError
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.base import RELEASED_CONSUMER, Entry, GroupState, NewEntry, Reservation
 from event_backbone.stream.redis.append import append
-from event_backbone.stream.redis.lease_scripts import RELEASED_CONSUMER
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
 
 _START = EventKey(0)

@@ -1,0 +1,85 @@
+"""The doctor: what it finds well, and what it tells to do."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import event_backbone
+from event_backbone.cli.manifest import MANIFEST, edited_files, manifest_text
+from event_backbone.testing.servers import RedisServer
+from tests.cli.conftest import Shop
+
+
+def found(shop: Shop) -> dict[str, tuple[object, str]]:
+    """Run the doctor and return level and text of each subject."""
+    return {str(each["subject"]): (each["level"], str(each["text"])) for each in shop("doctor", "--json").lines}
+
+
+def test_a_sound_setup_has_no_failures(redis_shop: Shop) -> None:
+    """Exit code 0; the group that does not exist yet, and the missing append-only file, are warnings."""
+    answer = redis_shop("doctor")
+    assert (answer.code, answer.errors) == (0, "")
+    findings = found(redis_shop)
+    assert findings["Settings"] == ("ok", "Readable; the environment is test")
+    assert findings["Storage"][0] == findings["Redis"][0] == findings["Redis eviction"][0] == "ok"
+    assert findings["Redis persistence"][0] == "warn"
+    assert findings["Group main-consumer"] == ("warn", "It does not exist yet; start it with: shop worker")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [("", "REDIS_EVENT_SOURCE_ENDPOINT is not set"), ("127.0.0.1:1", "does not answer"), ("ftp://host", "scheme")],
+)
+def test_a_wrong_endpoint_fails_in_a_line(
+    shop: Shop, endpoint: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, and the line says what is wrong."""
+    monkeypatch.setenv("REDIS_EVENT_SOURCE_ENDPOINT", endpoint)
+    answer = shop("doctor")
+    assert answer.code == 1
+    assert any(level == "fail" and words in text for level, text in found(shop).values())
+
+
+@pytest.mark.parametrize(("policy", "level"), [("allkeys-lru", "fail"), ("volatile-ttl", "warn"), ("noeviction", "ok")])
+def test_a_server_that_evicts_events_is_refused(
+    shop: Shop, policy: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """allkeys-* deletes streams, volatile-* only what expires."""
+    with RedisServer(arguments=("--maxmemory-policy", policy), append_only=True) as redis:
+        monkeypatch.setenv("REDIS_EVENT_SOURCE_ENDPOINT", redis.url)
+        findings = found(shop)
+    assert findings["Redis eviction"][0] == level
+    assert findings["Redis persistence"][0] == "ok"
+
+
+def test_a_missing_bucket_is_told_with_the_command_that_makes_it(
+    redis_shop: Shop, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After that command all is well."""
+    monkeypatch.setenv("SHOP_STORAGE", "s3")
+    monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "not-yet")
+    findings = found(redis_shop)
+    assert findings["S3 bucket"] == ("fail", "There is no bucket not-yet; make it with: shop bucket create")
+    assert findings["Storage"][0] == "fail"
+    assert redis_shop("bucket", "create").code == 0
+    findings = found(redis_shop)
+    assert findings["S3 bucket"][0] == findings["Storage"][0] == "ok"
+    assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in str(findings)
+
+
+def test_hand_edits_of_the_runtime_are_found(tmp_path: Path) -> None:
+    """A changed, an added and a removed file are named; other line ends are no edit."""
+    folder = tmp_path / "event_backbone"
+    shutil.copytree(Path(event_backbone.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / MANIFEST).unlink(missing_ok=True)
+    assert edited_files(folder) is None
+    (folder / MANIFEST).write_text(manifest_text(folder))
+    assert edited_files(folder) == []
+    policy = folder / "policy.py"
+    policy.write_bytes(policy.read_bytes().replace(b"\n", b"\r\n"))
+    assert edited_files(folder) == []
+    policy.write_text(policy.read_text() + "# mine\n")
+    (folder / "mine.py").write_text("")
+    (folder / "py.typed").unlink()
+    assert edited_files(folder) == ["mine.py", "policy.py", "py.typed"]

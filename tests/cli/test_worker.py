@@ -1,0 +1,116 @@
+"""The worker's own process: it handles events, tells its health, and stops in order."""
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from event_backbone.testing.servers import RedisServer
+from tests.cli.conftest import Shop
+from tests.cli.running import start_shop
+
+
+class Worker:
+    """A running worker whose log is read line by line."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        """Watch this process."""
+        assert process.stderr is not None
+        self.process = process
+        self._log: IO[str] = process.stderr
+
+    def wait_for(self, words: str) -> str:
+        """Return the next log line that holds these words."""
+        for line in self._log:
+            if words in line:
+                return line
+        raise AssertionError(f"the worker ended without logging {words!r}")
+
+    def stop(self) -> int:
+        """End it in order, and return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+def get(port: int, path: str) -> tuple[int, dict[str, str]]:
+    """Ask a health port."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path)
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def environment(redis_url: str) -> dict[str, str]:
+    """The variables of the session's Redis."""
+    return {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
+
+
+def start_worker(tmp_path: Path, environment: dict[str, str]) -> tuple[Worker, int]:
+    """Start a worker with a health port, and return both."""
+    worker = Worker(start_shop("worker", "--health-port", "0", temporary=tmp_path, environment=environment))
+    found = re.search(r":(\d+)/health/ready", worker.wait_for("Health is served"))
+    assert found is not None
+    worker.wait_for("Handling events of shop as group main-consumer.")
+    return worker, int(found[1])
+
+
+def test_a_worker_handles_events_and_tells_its_health(
+    redis_shop: Shop, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Ready while it reads; what it gave up is listed, and redriven it is handled again; SIGTERM ends it with 0."""
+    worker, port = start_worker(tmp_path, {**environment, "SHOP_FAILS": "always"})
+    assert get(port, "/health/live") == (200, {"status": "ok"})
+    until(lambda: get(port, "/health/ready") == (200, {"status": "ok"}))
+    assert get(port, "/")[0] == 404
+    key = redis_shop("produce", "order_placed", "--sample").output.strip()
+    until(lambda: bool(redis_shop("dead-letters", "list", "--json").lines))
+    (letter,) = redis_shop("dead-letters", "list", "--json").lines
+    assert (letter["key"], letter["reason"], letter["event"]) == (key, "rejected", "order_placed")
+    assert "rejected" in redis_shop("dead-letters", "list").output
+    assert worker.stop() == 0
+    assert redis_shop("dead-letters", "redrive", str(letter["id"])).output == "1 redriven.\n"
+    healed, _ = start_worker(tmp_path, environment)
+    until(lambda: not redis_shop("pending", "--json").lines)
+    assert redis_shop("dead-letters", "list").output == "Group main-consumer has no dead letters.\n"
+    assert healed.stop() == 0
+
+
+def test_a_worker_waits_for_redis_and_is_not_ready_meanwhile(own_redis: RedisServer, tmp_path: Path) -> None:
+    """It lives through an outage: 503 with a sentence while Redis is away, 200 when it is back."""
+    worker, port = start_worker(tmp_path, own_redis.environment())
+    until(lambda: get(port, "/health/ready")[0] == 200)
+    own_redis.kill()
+    until(lambda: get(port, "/health/ready")[0] == 503)
+    assert get(port, "/health/ready")[1]["detail"].endswith(".")
+    assert get(port, "/health/live")[0] == 200
+    own_redis.start()
+    until(lambda: get(port, "/health/ready")[0] == 200)
+    assert worker.stop() == 0
+
+
+def test_a_taken_health_port_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    """Exit code 1, and nothing goes on running."""
+    first, port = start_worker(tmp_path, environment)
+    second = start_shop("worker", "--health-port", str(port), temporary=tmp_path, environment=environment)
+    _, errors = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert errors.splitlines()[-1] == f"Choose another health port: 127.0.0.1:{port} cannot be listened on."
+    assert "Traceback" not in errors
+    assert first.stop() == 0

@@ -1,0 +1,62 @@
+"""Every command and every piece of code in README, tutorial and how-to pages does what the page says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, SHELL, SHOWN_ONLY, Page, pages, read_page
+from tests.docs.reader import Reader
+from tests.template.rendering import Template, saved_answers
+
+MOST_LEFT_OUT = 5
+FOLLOWED = [pytest.param(each, id=str(each)) for each in pages()]
+
+RENDERED_README = "README.md of a rendered project"
+LEFT_OUT_OF_RENDERED_README = {
+    "python3 -m venv": "it installs from a package index, which tests do not reach",
+}
+
+
+def _page(path: Path) -> Page:
+    return read_page(str(path), (ROOT / path).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", FOLLOWED)
+def test_whoever_follows_a_page_gets_what_it_says(path: Path, reader_of: Callable[[Page], Reader]) -> None:
+    """From top to bottom, in a folder of the reader's own; a page without code has nothing to run."""
+    page = _page(path)
+    if any(block.language not in SHOWN_ONLY for block in page.blocks):
+        reader_of(page).follow(page)
+
+
+def test_the_readme_of_a_rendered_project_can_be_followed(
+    template: Template, reader_of: Callable[[Page], Reader]
+) -> None:
+    """Its owners see no marks: what goes on for ever is started beside, and a few lines are left out here by name."""
+    text = (template.rendered(saved_answers("default")) / "README.md").read_text(encoding="utf-8")
+    for start, reason in LEFT_OUT_OF_RENDERED_README.items():
+        text = text.replace(f"```sh\n{start}", f"<!-- no-run: {reason} -->\n```sh\n{start}")
+    page = read_page(RENDERED_README, f"<!-- project: default -->\n{text}")
+    assert sum(block.mark("no-run") is not None for block in page.blocks) == len(LEFT_OUT_OF_RENDERED_README)
+    reader_of(page).follow(page)
+
+
+def test_every_block_says_what_it_is() -> None:
+    """A block is run, or written into a file, or shows an output or a picture; nothing else is in the pages."""
+    known = SHELL | SHOWN_ONLY | {"python"}
+    unknown = [
+        f"{path}:{block.line}"
+        for path in pages()
+        for block in _page(path).blocks
+        if block.language not in known and block.mark("file") is None and block.mark("no-run") is None
+    ]
+    assert not unknown
+
+
+def test_few_blocks_are_left_out_and_each_has_its_reason() -> None:
+    """At most five, those of the rendered README included."""
+    reasons = [reason for path in pages() for block in _page(path).blocks if (reason := block.mark("no-run")) is not None]
+    reasons += LEFT_OUT_OF_RENDERED_README.values()
+    assert all(len(reason) > len("no reason") for reason in reasons)
+    assert len(reasons) <= MOST_LEFT_OUT

@@ -1,0 +1,87 @@
+"""Producing while Redis dies, comes back, or never comes: one call is one entry, and every call ends."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from event_backbone.backbone import Backbone
+from event_backbone.errors import NotSent, OutcomeUnknown
+from event_backbone.metadata import EventKey
+from event_backbone.testing.servers import RedisServer
+from tests.support.shipment import ShipmentTracking
+
+URI = "shipments"
+
+
+async def test_a_killed_server_that_comes_back_costs_no_event_and_doubles_none(own_redis: RedisServer) -> None:
+    """Promise 2: the calls wait it out, and each has made one entry with its own payload."""
+    async with Backbone(own_redis.url) as backbone:
+        producer = backbone.producer(ShipmentTracking, uri=URI)
+        await producer.note("connected")
+        calls = [asyncio.create_task(producer.note(str(number))) for number in range(2000)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.to_thread(own_redis.kill)
+        await asyncio.sleep(0.2)  # calls fail and are repeated meanwhile
+        await asyncio.to_thread(own_redis.start)
+        async with asyncio.timeout(30):
+            keys = await asyncio.gather(*calls)
+        found = {event.key: event.arguments["text"] async for event in backbone.reader(URI).scan()}
+    # What was answered before the kill may be lost with it: the file is synced once a second. Nothing is there twice.
+    texts = list(found.values())
+    assert len(texts) == len(set(texts))
+    assert all(found[key] == str(number) for number, key in enumerate(keys) if key in found)
+    assert found[keys[-1]] == "1999"
+
+
+async def test_a_server_that_stays_away_ends_every_call_in_one_sentence(own_redis: RedisServer) -> None:
+    """After produce_timeout, not after the drain time of the backbone; the sentence names the server."""
+    async with Backbone(own_redis.url, produce_timeout=timedelta(seconds=1)) as backbone:
+        producer = backbone.producer(ShipmentTracking, uri=URI)
+        await producer.note("connected")
+        await asyncio.to_thread(own_redis.kill)
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(*(producer.note("x") for _ in range(600)), return_exceptions=True)
+    assert {type(result) for result in results} <= {OutcomeUnknown, NotSent}
+    assert any("does not answer" in str(result) for result in results)
+
+
+async def test_leaving_while_the_server_is_away_ends_within_the_drain_time(own_redis: RedisServer) -> None:
+    """Nobody waits for a server for ever."""
+    backbone = Backbone(own_redis.url, drain=timedelta(milliseconds=200))
+    async with asyncio.timeout(5), backbone:
+        producer = backbone.producer(ShipmentTracking, uri=URI)
+        await producer.note("connected")
+        await asyncio.to_thread(own_redis.kill)
+        calls = [asyncio.create_task(producer.note("x")) for _ in range(10)]
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} <= {OutcomeUnknown, NotSent}
+
+
+async def test_a_full_server_refuses_and_says_so(own_redis: RedisServer) -> None:
+    """Out of memory: the event was not sent, nothing half of it is left, and later calls work again."""
+    async with Backbone(own_redis.url, produce_timeout=timedelta(seconds=1)) as backbone:
+        producer = backbone.producer(ShipmentTracking, uri=URI)
+        await producer.note("connected")
+        connection = backbone.redis
+        assert connection is not None
+        await connection.command("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises((NotSent, OutcomeUnknown), match="OOM"):
+            await producer.note("x")
+        await connection.command("CONFIG", "SET", "maxmemory", "0")
+        key = await producer.note("y")
+        assert isinstance(key, EventKey)
+        assert [event.payload async for event in backbone.reader(URI).scan()] == ["present", "present"]
+
+
+async def test_a_lost_script_is_loaded_again(own_redis: RedisServer) -> None:
+    """NOSCRIPT after a restart or a flush is no error of the caller's."""
+    async with Backbone(own_redis.url) as backbone:
+        producer = backbone.producer(ShipmentTracking, uri=URI)
+        await producer.note("a")
+        connection = backbone.redis
+        assert connection is not None
+        await connection.command("SCRIPT", "FLUSH")
+        await producer.note("b")
+        assert [event.arguments["text"] async for event in backbone.reader(URI).scan()] == ["a", "b"]

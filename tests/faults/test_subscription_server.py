@@ -1,0 +1,147 @@
+"""Promise 7: the consumer survives whatever its Redis does."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
+from event_backbone.errors import BackboneError, ConfigurationError
+from event_backbone.testing.servers import RedisServer
+from tests.support.eventually import eventually
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
+
+
+async def pack_when_possible(backbone: Backbone, number: int) -> bool:
+    """Try to produce one event; return whether that worked."""
+    try:
+        await pack(backbone, number)
+    except BackboneError:
+        return False
+    return True
+
+
+async def test_promise_7_a_killed_server_that_comes_back_loses_no_event(own_redis: RedisServer) -> None:
+    """With an append-only file: what was handled and not yet acked comes again, everything comes."""
+    consumer, numbers, go_on = Consumer(Parcels), list[int](), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        numbers.append(number)
+        if number >= 50:
+            await go_on.wait()
+
+    async with Backbone(own_redis.url, environment="test") as backbone:
+        await pack(backbone, *range(100))
+        async with (
+            Redis.from_url(own_redis.url) as client,
+            stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP), 60),
+        ):
+            await eventually(lambda: len(numbers) >= 55)
+            await client.config_set("appendfsync", "always")
+            await client.set("flushed", 1)
+            own_redis.kill()
+            go_on.set()
+            await asyncio.sleep(0)
+            own_redis.start()
+            await eventually(lambda: set(numbers) == set(range(100)))
+            await eventually(lambda: _nothing_is_pending(backbone))
+
+
+async def _nothing_is_pending(backbone: Backbone) -> bool:
+    (state,) = await backbone.groups(URI)
+    return state.pending == 0 and state.unread == 0
+
+
+async def test_promise_7_an_outage_is_told_once_and_ended_by_the_server_alone(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not once per try; health shows it meanwhile."""
+    remembering = Remembering()
+    async with (
+        Backbone(own_redis.url, environment="test") as backbone,
+        stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP), 60) as subscription,
+    ):
+        await eventually(lambda: subscription.ready)
+        own_redis.kill()
+        await eventually(lambda: not subscription.ready)
+        assert subscription.alive
+        own_redis.start()
+        await eventually(lambda: subscription.ready)
+        await eventually(lambda: pack_when_possible(backbone, 1))
+        await eventually(lambda: 1 in remembering.numbers)
+    assert caplog.text.count("Redis does not answer") == 1
+    assert caplog.text.count("again after") == 1
+
+
+async def test_promise_7_a_subscription_may_start_before_its_server(own_redis: RedisServer) -> None:
+    """It goes on trying, and begins when the server is there."""
+    remembering = Remembering()
+    own_redis.kill()
+    async with (
+        Backbone(own_redis.url, environment="test") as backbone,
+        stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP), 60) as subscription,
+    ):
+        assert (subscription.alive, subscription.ready) == (True, False)
+        own_redis.start()
+        await eventually(lambda: subscription.ready)
+        await eventually(lambda: pack_when_possible(backbone, 1))
+        await eventually(lambda: 1 in remembering.numbers)
+
+
+async def test_promise_8_a_stop_ends_although_the_server_is_away(own_redis: RedisServer) -> None:
+    """In bounded time, and without an error."""
+    consumer, running = Consumer(Parcels), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+
+    async with Backbone(own_redis.url, environment="test") as backbone:
+        await pack(backbone, 1)
+        drain = timedelta(seconds=1)
+        async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, drain=drain), 30) as subscription:
+            await running.wait()
+            own_redis.kill()
+            await eventually(lambda: not subscription.ready)
+            subscription.stop()
+            await subscription.wait()
+
+
+@pytest.mark.parametrize("deed", ["flush", "delete", "rename", "expire"])
+async def test_promise_7_a_stream_that_vanishes_is_consumed_again_when_it_comes_back(redis_url: str, deed: str) -> None:
+    """However it vanished: the next event arrives, and no loop runs hot meanwhile."""
+    remembering = Remembering()
+    async with (
+        Backbone(redis_url, environment="test") as backbone,
+        Redis.from_url(redis_url) as client,
+        stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)) as subscription,
+    ):
+        await pack(backbone, 1)
+        await eventually(lambda: subscription.handled == 1)
+        match deed:
+            case "flush":
+                await client.flushall()
+            case "delete":
+                await client.delete("test:parcels")
+            case "rename":
+                await client.rename("test:parcels", "gone")
+            case _:
+                await client.pexpire("test:parcels", 1)
+        await pack(backbone, 2)
+        await eventually(lambda: 2 in remembering.numbers)
+
+
+async def test_a_configuration_error_ends_the_subscription_and_rises_from_wait(own_redis: RedisServer) -> None:
+    """Waiting would not help: the server now asks for a password that nobody gave."""
+    async with Backbone(own_redis.url, environment="test") as backbone, Redis.from_url(own_redis.url) as client:
+        subscription = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)
+        async with subscription:
+            await eventually(lambda: subscription.ready)
+            await client.config_set("requirepass", "changed")
+            await client.client_kill_filter(_type="normal", skipme=True)
+            with pytest.raises(ConfigurationError):
+                await subscription.wait()
+            assert not subscription.alive

@@ -1,0 +1,74 @@
+"""A consuming process for fault tests: prints a line for each step, and ends as its signals say.
+
+``packed`` with number 666 ends the process at once. With ``--block-odd`` odd numbers never finish.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+from datetime import timedelta
+
+from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
+from tests.support.parcels import GROUP, URI, Parcels
+
+POISON = 666
+
+
+def tell(*words: object) -> None:
+    """Print a line that the test sees at once."""
+    print(*words, flush=True)  # noqa: T201 - the test reads it
+
+
+def build_consumer(*, block_odd: bool) -> Consumer[Parcels]:
+    """Return the handlers."""
+    consumer = Consumer(Parcels)
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        tell("began", number, ctx.attempt)
+        if number == POISON:
+            os._exit(9)
+        if block_odd and number % 2:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                tell("cancelled", number, ctx.attempt)
+        tell("done", number, ctx.attempt)
+
+    return consumer
+
+
+async def work(arguments: argparse.Namespace) -> None:
+    """Consume until a signal says stop."""
+    async with Backbone(arguments.url, environment="test") as backbone:
+        subscription = backbone.subscribe(
+            build_consumer(block_odd=arguments.block_odd),
+            uri=URI,
+            group=GROUP,
+            lease=timedelta(seconds=arguments.lease),
+            drain=timedelta(seconds=arguments.drain),
+            concurrency=arguments.concurrency,
+        )
+        async with subscription:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, subscription.stop)
+            tell("ready")
+            await subscription.wait()
+    tell("stopped")
+
+
+def main() -> None:
+    """Read the arguments and consume."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--lease", type=float, default=60)
+    parser.add_argument("--drain", type=float, default=10)
+    parser.add_argument("--concurrency", type=int, default=10)
+    parser.add_argument("--block-odd", action="store_true")
+    asyncio.run(work(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

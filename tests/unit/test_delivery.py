@@ -1,0 +1,245 @@
+"""One attempt at one event: what is called, what is decided, what is set meanwhile. Needs no server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from event_backbone.consumer import Consumer, Context
+from event_backbone.contract import Contract, event
+from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
+from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUnavailable
+from event_backbone.interceptors import HandleInterceptor
+from event_backbone.metadata import Payload
+from event_backbone.metadata.current import current_event
+from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.stream.base import NewDeadLetter
+from event_backbone.testing import context
+
+SECOND = timedelta(seconds=1)
+
+
+class Ship(Contract):
+    """What happens to a ship."""
+
+    @event
+    def packing(self, email: str, product_id: int = 3) -> None:
+        """It is being packed."""
+
+    @event
+    def lost(self) -> None:
+        """Nobody knows where it is."""
+
+
+def deliverer(
+    consumer: Consumer[Ship],
+    *interceptors: HandleInterceptor,
+    ack: AckPolicy = "on-success",
+    retry: RetryPolicy | None = None,
+) -> Deliverer:
+    """Return a deliverer to a consumer."""
+    policy = retry or RetryPolicy(max_attempts=3, backoff=SECOND)
+    return Deliverer(consumer, interceptors=interceptors, retry=policy, ack=ack, attributes={"uri": "ship"})
+
+
+async def deliver(
+    to: Deliverer,
+    payload: Payload | Exception | None,
+    *,
+    name: str = "packing",
+    version: int = 1,
+    attempt: int = 1,
+    ack: Callable[[], Awaitable[None]] | None = None,
+) -> Outcome:
+    """Deliver an event with this payload."""
+    ctx = context(event=name, version=version, attempt=attempt)
+    if ack is not None:
+        ctx = Context(ctx.metadata, attempt, ack)
+    return await to.deliver(Arrived(ctx.metadata, payload), ctx)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def raising(error: BaseException) -> Consumer[Ship]:
+    """Return a consumer whose handler raises."""
+    consumer = Consumer(Ship)
+
+    @consumer.on(Ship.packing)
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
+        raise error
+
+    return consumer
+
+
+PACKING: Payload = {"email": b'"a@b.c"', "product_id": b"7"}
+
+
+async def test_a_handler_gets_the_decoded_arguments_by_name() -> None:
+    """A missing one takes the event's default."""
+    consumer, calls = Consumer(Ship), list[tuple[str, int]]()
+
+    @consumer.on(Ship.packing)
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
+        calls.append((email, product_id))
+
+    to = deliverer(consumer)
+    assert await deliver(to, PACKING) == Finished()
+    assert await deliver(to, {"email": b'"d@e.f"'}) == Finished()
+    assert calls == [("a@b.c", 7), ("d@e.f", 3)]
+
+
+async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> None:
+    """Also when they fail."""
+    consumer, seen = Consumer(Ship), list[int]()
+
+    @consumer.on(Ship.packing)
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
+        seen.append(current_event.get() is ctx.metadata)
+        raise OSError
+
+    await deliver(deliverer(consumer), PACKING)
+    assert (seen, current_event.get()) == ([True], None)
+
+
+async def test_a_failure_is_decided_by_the_policy() -> None:
+    """Later at first, then the dead letters, with the error's type and without its text."""
+    to = deliverer(raising(ValueError("secret")))
+    assert await deliver(to, PACKING, attempt=1) == RetryLater(SECOND)
+    last = await deliver(to, PACKING, attempt=3)
+    assert last == NewDeadLetter("attempts-exhausted", "builtins.ValueError", "ValueError")
+
+
+async def test_a_reject_goes_to_the_dead_letters_under_every_ack_policy() -> None:
+    """With the handler's reason."""
+    for ack in ("on-success", "manual", "always"):
+        to = deliverer(raising(Reject("never")), ack=ack)
+        assert await deliver(to, PACKING) == NewDeadLetter("rejected", "never", "Reject")
+
+
+async def test_our_own_errors_raised_by_a_handler_are_failures_like_any_other() -> None:
+    """A handler that could not load something else has no payload that is gone."""
+    assert await deliver(deliverer(raising(PayloadGone("elsewhere"))), PACKING) == RetryLater(SECOND)
+
+
+@pytest.mark.parametrize(
+    ("payload", "name", "version", "reason"),
+    [
+        (PayloadGone("gone"), "packing", 1, "payload-gone"),
+        (PayloadErased("erased"), "packing", 1, "payload-erased"),
+        ({"email": b"12"}, "packing", 1, "undecodable"),
+        (None, "sunk", 1, "unknown-event"),
+        (PACKING, "packing", 9, "unknown-version"),
+    ],
+)
+async def test_what_waiting_does_not_solve_goes_to_the_dead_letters_at_once(
+    payload: Payload | Exception | None, name: str, version: int, reason: str
+) -> None:
+    """Whatever the attempt."""
+    outcome = await deliver(deliverer(raising(AssertionError())), payload, name=name, version=version)
+    assert isinstance(outcome, NewDeadLetter)
+    assert outcome.reason == reason
+
+
+async def test_a_storage_that_is_away_uses_up_no_attempt() -> None:
+    """Even on the last one."""
+    outcome = await deliver(deliverer(raising(AssertionError())), StorageUnavailable("away"), attempt=99)
+    assert outcome == RetryLater(SECOND, counts=False)
+
+
+async def test_payloads_are_wanted_only_for_what_somebody_handles() -> None:
+    """Others are not loaded at all."""
+    consumer = raising(AssertionError())
+    to = deliverer(consumer)
+    wanted = [
+        to.wants(context(event=name, version=version).metadata)
+        for name, version in (("packing", 1), ("packing", 2), ("lost", 1), ("sunk", 1))
+    ]
+    assert wanted == [True, True, False, False]
+
+    @consumer.fallback
+    async def rest(ctx: Context, event: StoredEvent) -> None:
+        """Take everything else."""
+
+    assert to.wants(context(event="sunk").metadata)
+
+
+async def test_under_manual_returning_without_an_ack_is_no_end() -> None:
+    """It comes again, without an attempt being used up."""
+    consumer = Consumer(Ship)
+
+    @consumer.on(Ship.packing)
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
+        if product_id == 1:
+            await ctx.ack()
+
+    async def ack() -> None:
+        """Succeed."""
+
+    to = deliverer(consumer, ack="manual")
+    assert await deliver(to, PACKING, ack=ack) == RetryLater(SECOND, counts=False)
+    assert await deliver(to, {**PACKING, "product_id": b"1"}, ack=ack) == Finished()
+
+
+async def test_under_always_a_failure_finishes_the_event() -> None:
+    """Not so an event that cannot be decoded: nothing has seen it."""
+    to = deliverer(raising(OSError()), ack="always")
+    assert await deliver(to, PACKING) == Finished()
+    assert isinstance(await deliver(to, {"email": b"12"}), NewDeadLetter)
+
+
+async def test_a_failure_after_an_ack_changes_nothing() -> None:
+    """The event is finished already."""
+    consumer = Consumer(Ship)
+
+    @consumer.on(Ship.packing)
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
+        await ctx.ack()
+        raise OSError
+
+    assert await deliver(deliverer(consumer), PACKING) == Finished()
+
+
+async def test_interceptors_may_hand_on_another_context_or_nothing() -> None:
+    """Without the call the attempt succeeds; what they raise counts as a handler's."""
+    consumer, seen = Consumer(Ship), list[int]()
+
+    @consumer.on(Ship.packing)
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
+        seen.append(ctx.attempt)
+
+    async def replaced(ctx: Context, call_next: Callable[[Context], Awaitable[None]]) -> None:
+        await call_next(context(attempt=7))
+
+    async def swallowed(ctx: Context, call_next: Callable[[Context], Awaitable[None]]) -> None:
+        """Call nothing."""
+
+    async def refused(ctx: Context, call_next: Callable[[Context], Awaitable[None]]) -> None:
+        raise Reject("not today")
+
+    assert await deliver(deliverer(consumer, replaced), PACKING) == Finished()
+    assert await deliver(deliverer(consumer, swallowed), PACKING) == Finished()
+    assert isinstance(await deliver(deliverer(consumer, refused), PACKING), NewDeadLetter)
+    assert seen == [7]
+
+
+async def test_a_cancellation_from_outside_passes() -> None:
+    """It ends the task, as it should."""
+    consumer, running = Consumer(Ship), asyncio.Event()
+
+    @consumer.on(Ship.packing)
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
+        running.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(deliver(deliverer(consumer), PACKING))
+    await running.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_metrics_name_only_events_that_the_contract_knows() -> None:
+    """Names from the wire are without number, labels must not be."""
+    to = deliverer(Consumer(Ship))
+    assert to.attributes_of("packing") == {"uri": "ship", "event": "packing"}
+    assert to.attributes_of("made-up-71") == {"uri": "ship", "event": "unknown"}

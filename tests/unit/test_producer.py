@@ -1,0 +1,165 @@
+"""One produce call: payload before entry, deadlines of storages, and what stands in the metadata. In memory."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from event_backbone.contract import Contract, bind, event
+from event_backbone.errors import NotSent, PayloadConflict, StorageUnavailable
+from event_backbone.metadata import SavedPayload, StreamName, new_event_id
+from event_backbone.metadata.current import current_event
+from event_backbone.producer import Flusher, Producer
+from event_backbone.reader import Reader
+from event_backbone.storage import MemoryStorage, StorageScope
+from event_backbone.stream.memory import MemoryStreams
+from event_backbone.testing import context
+from tests.support.shipment import ShipmentTracking
+from tests.support.streams import HeldStream
+
+NAME = StreamName.of("shipments", "test")
+SCOPE = StorageScope(NAME)
+
+
+class _HeldStorage(MemoryStorage):
+    """Payloads in memory; ``before`` runs before each save, which waits while ``open`` is not set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.before: Callable[[], None] = lambda: None
+        self.saving = 0
+        self.saved = 0
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Mapping[str, bytes]) -> SavedPayload:
+        """Save, unless held up."""
+        self.before()
+        self.saving += 1
+        try:
+            await self.open.wait()
+            return await super().save(scope, event_id, payload)
+        finally:
+            self.saving -= 1
+            self.saved += 1
+
+
+@pytest.fixture
+def stream() -> HeldStream:
+    """A stream in memory."""
+    return HeldStream(MemoryStreams().stream(NAME))
+
+
+@pytest.fixture
+def storage() -> _HeldStorage:
+    """A storage that can be held up."""
+    return _HeldStorage()
+
+
+def _producer(
+    stream: HeldStream, storage: MemoryStorage, timeout: timedelta = timedelta(seconds=10), queue_events: int = 4096
+) -> ShipmentTracking:
+    return bind(ShipmentTracking, Producer(Flusher(stream, queue_events=queue_events), storage, SCOPE, timeout=timeout))
+
+
+async def test_promise_1_the_payload_is_saved_before_its_entry_is_appended(
+    stream: HeldStream, storage: _HeldStorage
+) -> None:
+    """Whenever entries are appended, all their payloads are there already."""
+    producer = _producer(stream, storage)
+    seen: list[tuple[int, int]] = []
+    stream.on_append = lambda: seen.append((storage.saved, sum(map(len, stream.batches))))
+    await asyncio.gather(*(producer.note(str(number)) for number in range(50)))
+    assert sum(map(len, stream.batches)) == 50
+    assert all(saved >= appended for saved, appended in seen)
+
+
+async def test_promise_1_without_a_payload_there_is_no_entry(stream: HeldStream, storage: _HeldStorage) -> None:
+    """A storage that fails leaves the stream alone; its own error reaches the caller."""
+
+    def fail() -> None:
+        raise StorageUnavailable("S3 is away.")
+
+    storage.before = fail
+    with pytest.raises(StorageUnavailable, match="S3 is away"):
+        await _producer(stream, storage).note("x")
+    assert not stream.batches
+
+
+async def test_payloads_are_saved_in_parallel(stream: HeldStream, storage: _HeldStorage) -> None:
+    """No save waits for another one, as long as there is room in the queue."""
+    storage.open.clear()
+    producer = _producer(stream, storage, queue_events=20)
+    calls = [asyncio.create_task(producer.note(str(number))) for number in range(30)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert storage.saving == 20
+    storage.open.set()
+    assert len(set(await asyncio.gather(*calls))) == 30
+
+
+async def test_a_storage_that_hangs_ends_in_not_sent(stream: HeldStream, storage: _HeldStorage) -> None:
+    """The deadline holds for the payload, too; nothing stands in the stream."""
+    storage.open.clear()
+    with pytest.raises(NotSent, match="memory did not take the payload in time"):
+        await _producer(stream, storage, timedelta(milliseconds=100)).note("x")
+    assert not stream.batches
+
+
+async def test_cancelled_while_saving_gives_its_room_back(stream: HeldStream, storage: _HeldStorage) -> None:
+    """A cancelled call leaves nothing in the way of others."""
+    producer = _producer(stream, storage, queue_events=1)
+    storage.open.clear()
+    cancelled = asyncio.create_task(producer.note("cancelled"))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    storage.open.set()
+    async with asyncio.timeout(5):
+        await producer.note("next")
+
+
+async def test_another_payload_under_the_same_event_id_is_refused(stream: HeldStream) -> None:
+    """Where the storage can tell; the first payload stays."""
+    storage = MemoryStorage()
+    send = _producer(stream, storage).note.using(event_id=new_event_id())
+    key = await send("first")
+    with pytest.raises(PayloadConflict):
+        await send("second")
+    assert (await Reader(stream, {"memory": storage}, SCOPE).get(key)).arguments == {"text": "first"}
+
+
+class Keyed(Contract):
+    """Events with a partition key."""
+
+    @event(key="order")
+    def by_number(self, order: int) -> None:
+        """Its key is a number."""
+
+    @event(key="name")
+    def by_name(self, name: str) -> None:
+        """Its key is a text."""
+
+
+async def test_the_partition_key_stands_in_the_metadata(stream: HeldStream) -> None:
+    """A text as it is, anything else as its JSON."""
+    storage = MemoryStorage()
+    producer = bind(Keyed, Producer(Flusher(stream), storage, SCOPE))
+    reader = Reader(stream, {"memory": storage}, SCOPE)
+    assert (await reader.get(await producer.by_number(7))).metadata.partition_key == "7"
+    assert (await reader.get(await producer.by_name("Jo"))).metadata.partition_key == "Jo"
+
+
+async def test_the_event_being_handled_is_the_cause(stream: HeldStream) -> None:
+    """Whatever sets ``current_event``, as a subscription does, links what is produced meanwhile."""
+    storage = MemoryStorage()
+    producer = _producer(stream, storage)
+    cause = context(correlation_id="order-1").metadata
+    token = current_event.set(cause)
+    key = await producer.note("x")
+    current_event.reset(token)
+    metadata = (await Reader(stream, {"memory": storage}, SCOPE).get(key)).metadata
+    assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.event_id))
