@@ -2,10 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
@@ -40,13 +37,6 @@ class Shop(Paying):
     @event
     def returned(self, number: int) -> None:
         """Somebody sent it back."""
-
-
-@pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
 
 
 def counting_targets(calls: Counter[tuple[str, int]], *names: str) -> Consumer[Parcels]:

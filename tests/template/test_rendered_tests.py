@@ -7,7 +7,7 @@ import pytest
 
 from tests.template.rendering import Answers, Template, run_in, saved_answers
 
-NAMES = ["default", "s3", "s3-cached", "producer", "consumer", "minimal", "models", "many-events"]
+NAMES = ["default", "s3", "s3-cached", "producer", "consumer", "minimal", "many-events"]
 MORE: list[Answers] = [
     {"storage": "s3", "role": "producer", "s3_credentials": "environment", "web_api": False},
     {"storage": "s3-cached", "role": "consumer", "telemetry": False},

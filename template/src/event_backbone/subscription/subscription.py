@@ -82,7 +82,7 @@ class Subscription:
         try:
             await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
-            task.cancel()
+            await _cancel({task})
             raise
         finally:
             started.cancel()
@@ -195,7 +195,8 @@ class Subscription:
                 await _within(_FAREWELL_SECONDS, {acks})
                 parts.stopped.set()
         except BaseExceptionGroup as errors:
-            raise _first(errors) from None
+            error = _first(errors)
+            raise error from error.__cause__
         finally:
             await self._leave(parts)
 
