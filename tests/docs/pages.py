@@ -4,6 +4,7 @@ Marks are HTML comments, so that no reader sees them. Before a block stands, whe
 
 - ``<!-- file: PATH -->``: the block is that whole file, which the reader is told to write.
 - ``<!-- region: PATH NAME -->``: the block replaces what stands in that region of a rendered file.
+- ``<!-- line: PATH START -->``: the block replaces the one line that begins so.
 - ``<!-- fails -->``: the commands have to fail.
 - ``<!-- output -->``: the block shows what the block before it has printed; ``...`` stands for anything.
 - ``<!-- no-run: REASON -->``: the block cannot be run here.
@@ -24,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 
 SHELL = frozenset({"sh", "bash"})
 SHOWN_ONLY = frozenset({"text"})
-_BEFORE_A_BLOCK = frozenset({"file", "region", "fails", "output", "no-run"})
+_BEFORE_A_BLOCK = frozenset({"file", "line", "region", "fails", "output", "no-run"})
 _ANYWHERE = frozenset({"project", "with", "sh", "python", "interrupt"})
-_COMMENT = re.compile(r"<!--\s*([a-z-]+)(?::[ \t]*|\s)(.*?)\s*-->", re.DOTALL)
+_COMMENT = re.compile(r"<!--\s*([a-z-]+?):?(?=\s)\s*(.*?)\s*-->", re.DOTALL)
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+-]*)[^\n]*$")
 
 
@@ -112,7 +113,6 @@ def _end_of(lines: list[str], start: int, fence: re.Match[str]) -> int:
 def _mark_at(lines: list[str], number: int, place: str) -> tuple[Mark, int]:
     end = next((each for each in range(number, len(lines)) if "-->" in lines[each]), None)
     assert end is not None, f"{place}: the comment has no end."
-    found = _COMMENT.fullmatch("\n".join(lines[number : end + 1]).strip().replace("<!-- fails -->", "<!-- fails: -->"))
-    found = found or re.fullmatch(r"<!--\s*(fails|output)()\s*-->", lines[number].strip())
+    found = _COMMENT.fullmatch("\n".join(lines[number : end + 1]).strip())
     assert found and found[1] in _BEFORE_A_BLOCK | _ANYWHERE, f"{place}: this mark is not known."
     return Mark(found[1], found[2], number + 1), end + 1

@@ -61,6 +61,9 @@ class Reader:
         elif (place := block.mark("region")) is not None:
             path, name = place.split()
             _replace_region(self.working_folder / path, name, block.text)
+        elif (place := block.mark("line")) is not None:
+            path, _, start = place.partition(" ")
+            _replace_line(self.working_folder / path, start, block.text)
         elif block.mark("output") is not None:
             _assert_printed(self._in_own_words(block.text), self.output)
         elif block.language in SHELL:
@@ -188,6 +191,14 @@ def _replace_region(file: Path, name: str, text: str) -> None:
     assert found.search(before), f"{file.name} has no region {name}"
     after = found.sub(lambda match: f"{match['head']}\n{text}\n{match['tail']}", before)
     file.write_text(after, encoding="utf-8")
+
+
+def _replace_line(file: Path, start: str, text: str) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    found = [number for number, line in enumerate(lines) if line.startswith(start)]
+    assert len(found) == 1, f"{file.name} has {len(found)} lines that begin with {start!r}"
+    lines[found[0]] = text
+    file.write_text("".join(lines), encoding="utf-8")
 
 
 def _assert_printed(shown: str, printed: str) -> None:

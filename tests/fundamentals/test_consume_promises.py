@@ -211,6 +211,7 @@ async def test_promise_5_while_one_runs_alone_no_other_subscription_runs_either(
         @consumer.on(Parcels.packed)
         async def handle(ctx: Context, number: int) -> None:
             running.add(name)
+            seen.append((name, len(running)))
             await asyncio.sleep(0.005)
             seen.append((name, len(running)))
             running.discard(name)
@@ -220,13 +221,13 @@ async def test_promise_5_while_one_runs_alone_no_other_subscription_runs_either(
     await pack(backbone, *range(5))
     await crash(streams, 2)
     await backbone.producer(Parcels, uri="beside").packed(0)
-    for number in range(1, 40):
+    for number in range(1, 100):
         await backbone.producer(Parcels, uri="beside").packed(number)
     async with (
         stopped_within(backbone.subscribe(neighbour, uri="beside", group=GROUP, concurrency=1)),
         stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=SHORT)),
     ):
-        await eventually(lambda: len(seen) == 45)
+        await eventually(lambda: len(seen) == 2 * 105)
     assert {count for name, count in seen if name == "suspect"} == {1}
 
 

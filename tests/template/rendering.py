@@ -104,14 +104,16 @@ def package_of(project: Path) -> str:
     return name
 
 
-def run_in(project: Path, *command: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_in(
+    project: Path, *command: str, timeout: float = 120, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run ``python <command>`` in a project, with this environment's packages and the project's own source."""
     foreign = ("COVERAGE", "PYTEST", "PYTHONDONTWRITEBYTECODE")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return subprocess.run(
         [sys.executable, *command],
         cwd=project,
-        env=environment | {"PYTHONPATH": str(project / "src"), "NO_COLOR": "1"} | variables,
+        env=environment | {"PYTHONPATH": str(project / "src"), "NO_COLOR": "1"} | dict(variables or {}),
         check=False,
         capture_output=True,
         encoding="utf-8",

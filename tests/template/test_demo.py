@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 @contextmanager
-def _demo(temporary: Path, *arguments: str, root: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
+def _demo(temporary: Path, *arguments: str, root: Path = ROOT) -> Generator[subprocess.Popen[str]]:
     """The demo in a process group of its own, as a shell would start it, with a temporary folder of its own."""
     temporary.mkdir()
     process = subprocess.Popen(
@@ -111,6 +111,7 @@ def test_a_kept_project_can_be_updated(tmp_path: Path) -> None:
     commit(clone, "Everything")
     if (ROOT / ".venv").exists():
         (clone / ".venv").symlink_to(ROOT / ".venv")
+        (clone / ".git/info/exclude").write_text(".venv\n", encoding="utf-8")
     project = tmp_path / "kept"
     with _demo(tmp_path / "tmp", "--storage", "redis-hash", "--keep", str(project), root=clone) as process:
         output, _ = process.communicate()

@@ -34,7 +34,8 @@ def ask(questions: Path, tmp_path: Path) -> Ask:
         copier.run_copy(
             str(questions), tmp_path / "out", data=answers, defaults=True, overwrite=True, unsafe=False, quiet=True
         )
-        return json.loads((tmp_path / "out" / "computed.json").read_text(encoding="utf-8"))
+        computed: dict[str, Any] = json.loads((tmp_path / "out" / "computed.json").read_text(encoding="utf-8"))
+        return computed
 
     return answer
 

@@ -27,13 +27,13 @@ def test_every_event_of_a_producer_reaches_a_consumer(
     variables = redis_server.environment() | s3_server.environment(s3_bucket) | {"EVENT_SOURCE_ENVIRONMENT": "test"}
 
     keys = [
-        run_in(producer, "-m", package_of(producer), "produce", event, "--sample", **variables).stdout.strip()
+        run_in(producer, "-m", package_of(producer), "produce", event, "--sample", variables=variables).stdout.strip()
         for event in EVENTS
     ]
     handled = _handled_by_a_worker(consumer, variables, len(EVENTS))
 
     assert handled == list(zip(EVENTS, keys, strict=True))
-    pending = run_in(consumer, "-m", package_of(consumer), "pending", **variables)
+    pending = run_in(consumer, "-m", package_of(consumer), "pending", variables=variables)
     assert pending.returncode == 0, pending.stderr
     assert not re.search(r"\d{13}-\d+", pending.stdout)
 

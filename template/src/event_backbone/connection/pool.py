@@ -1,5 +1,7 @@
 """Pools of connections with deadlines of our own, and the one untyped corner of redis-py."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
@@ -10,6 +12,7 @@ from redis.asyncio import UnixDomainSocketConnection as UnixConnection
 from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.errors import ConfigurationError
@@ -64,7 +67,7 @@ class _PoolType(Protocol):
     def __call__(self, **options: object) -> ConnectionPool: ...
 
 
-class _Prompt(AbstractConnection):
+class PromptConnection(AbstractConnection):
     """Sends at once. redis-py itself makes every write a task, which waits until all ready tasks had their turn."""
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
@@ -77,16 +80,25 @@ class _Prompt(AbstractConnection):
         finally:
             self.socket_timeout = within
 
+    def hand_over(self, to: asyncio.Protocol) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Let ``to`` read the open socket from now on; return what writes to it, and who has read it so far."""
+        if self._writer is None:
+            raise RedisConnectionError("Not connected")
+        transport = cast("asyncio.Transport", self._writer.transport)
+        former = transport.get_protocol()
+        transport.set_protocol(to)
+        return transport, former
 
-class _PromptTcp(_Prompt, Connection):
+
+class _PromptTcp(PromptConnection, Connection):
     pass
 
 
-class _PromptTls(_Prompt, SSLConnection):
+class _PromptTls(PromptConnection, SSLConnection):
     pass
 
 
-class _PromptUnix(_Prompt, UnixConnection):
+class _PromptUnix(PromptConnection, UnixConnection):
     pass
 
 

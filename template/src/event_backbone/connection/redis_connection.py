@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import cast
 
+from hiredis import ReplyError
 from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.connection.errors import redis_errors
-from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_pool
+from event_backbone.connection.lane import Lane
+from event_backbone.connection.pool import ANSWER_WITHIN, Argument, PromptConnection, commands_of, new_pool
 from event_backbone.connection.script import Script
 from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
 from event_backbone.errors import BackboneError, ConfigurationError, StreamUnavailable
@@ -39,6 +44,8 @@ class RedisConnection:
         self._commands = commands_of(Redis(connection_pool=self._pool))
         self._commands_once = commands_of(Redis(connection_pool=self._pool_once))
         self._waiting: set[WaitingConnection] = set()
+        lane = self._new_pool(1, 0)  # never asked for its connection, only how to make one
+        self._lane = Lane(lambda: cast("PromptConnection", lane.make_connection()), answer_within)
 
     @property
     def client(self) -> Redis:
@@ -70,6 +77,22 @@ class RedisConnection:
         except NoScriptError:
             return await self.command("EVAL", script.source, *call, repeat=repeat)
 
+    async def run_in_lane(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> object:
+        """Like ``run``, at less than half the cost, for a script that is called all the time and may be repeated.
+
+        Its calls follow each other on one connection, so a large answer holds up the next. Whatever is out of the
+        ordinary is left to ``run``.
+        """
+        for _ in range(_REPEATS):
+            try:
+                reply = await self._lane.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except (RedisConnectionError, RedisTimeoutError):
+                continue
+            if not isinstance(reply, ReplyError):
+                return reply
+            break
+        return await self.run(script, keys, arguments, repeat=False)
+
     def waiting_connection(self) -> WaitingConnection:
         """Return a connection of one's own for blocking reads; ``close`` closes it too."""
         waiting = WaitingConnection(self._new_pool(1, 0), self._waiting.discard)
@@ -78,6 +101,7 @@ class RedisConnection:
 
     async def forget_connections(self) -> None:
         """Close all idle connections: after a failover the address may lead to another server."""
+        await self._lane.close()
         for pool in (self._pool, self._pool_once):
             await pool.disconnect(inuse_connections=False)
 
@@ -85,6 +109,7 @@ class RedisConnection:
         """Close every connection. May be called twice."""
         for waiting in tuple(self._waiting):
             await waiting.close()
+        await self._lane.close()
         for pool in (self._pool, self._pool_once):
             await pool.aclose()
 

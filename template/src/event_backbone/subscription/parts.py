@@ -70,19 +70,11 @@ class Parts:
     async def give_back(self) -> None:
         """Give everything that is not running back to the group, claimable at once.
 
-        Raises StreamUnavailable; what was not given back by then stays pending until its lease has ended.
+        Of an attempt that ended in a failure the count stays, of one that was not begun it is restored. Raises
+        StreamUnavailable; what was not given back by then stays pending until its lease has ended.
         """
-        waiting = [work for work in self.held.works.values() if work.stage == "waiting"]
-        for work in waiting:
-            # Its last attempt is used up: the next one is begun, so that giving it back takes only that one off.
-            delivery = await self.leases.begin_attempt(work.lease)
-            if delivery is None:
-                self.held.lose(work)
-            else:
-                work.begin(delivery)
-                self.held.move(work, "unstarted")
-        unstarted = [work for work in self.held.works.values() if work.stage == "unstarted"]
-        if unstarted:
-            await self.leases.release([work.lease for work in unstarted])
-        for work in unstarted:
+        works = [work for work in self.held.works.values() if work.stage in {"unstarted", "waiting"}]
+        if works:
+            await self.leases.release([work.lease for work in works])
+        for work in works:
             self.held.give_back(work)

@@ -93,7 +93,7 @@ class Subscription:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop, and wait for the end. Raises what broke the subscription, unless ``wait`` has, or another error rises."""
+        """Stop, and wait for the end. Raises what broke it, unless ``wait`` has, or another error is on its way."""
         task = cast("asyncio.Task[None]", self._task)
         self.stop()
         try:
@@ -191,6 +191,7 @@ class Subscription:
                 await parts.stopping.wait()
                 await self._end_intake(parts, intake, preparation)
                 await self._end_running(running)
+                await self._give_back(parts)
                 way.acks.close()
                 await _within(_FAREWELL_SECONDS, {acks})
                 parts.stopped.set()
@@ -203,18 +204,13 @@ class Subscription:
     async def _end_intake(
         self, parts: Parts, intake: set[asyncio.Task[None]], preparation: set[asyncio.Task[None]]
     ) -> None:
-        """End reading without cancelling a read, and give back what has not begun."""
+        """End reading without cancelling a read, and give back what has not begun, before what runs is waited for."""
         waking = asyncio.create_task(parts.reader.wake())
         await asyncio.wait(intake)
         waking.cancel()
         await asyncio.wait({waking})
         await _cancel(preparation)
-        try:
-            async with asyncio.timeout(_FAREWELL_SECONDS):
-                await parts.give_back()
-        except (StreamError, TimeoutError):
-            # What could not be given back is claimed by others once its lease has ended.
-            pass
+        await self._give_back(parts)
 
     async def _end_running(self, running: set[asyncio.Task[None]]) -> None:
         """Let the running handlers finish, and cancel those that take longer than ``drain``."""
@@ -225,6 +221,14 @@ class Subscription:
             await _cancel(running)
         finally:
             self._draining = None
+
+    async def _give_back(self, parts: Parts) -> None:
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await parts.give_back()
+        except (StreamError, TimeoutError):
+            # What could not be given back is claimed by others once its lease has ended.
+            pass
 
     async def _leave(self, parts: Parts) -> None:
         if parts.held.works:

@@ -78,7 +78,7 @@ async def append(
 ) -> list[EventKey | StreamError]:
     """Run the script; a lost answer is asked for again, which changes nothing."""
     message = packed([_milliseconds(window), [_event(entry) for entry in entries]])
-    reply = await redis.run(APPEND, (name.key,), (message,))
+    reply = await redis.run_in_lane(APPEND, (name.key,), (message,))
     answers = cast("list[bytes | list[bytes]]", reply)
     if any(isinstance(answer, list) and answer[0].startswith(b"READONLY") for answer in answers):
         await redis.forget_connections()
