@@ -12,7 +12,7 @@ from tests.docs.pages import Page
 from tests.docs.reader import Reader
 from tests.template.rendering import GIT_ENVIRONMENT, Template, commit, git, saved_answers
 
-TEMPLATE_PLACES = ("path/to/event-backbone", "path/to/this/repository")
+TEMPLATE_PLACES = ("path/to/event-backbone", "path/to/this/clone")
 BUCKET = "shipment-tracking"
 
 

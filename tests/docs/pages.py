@@ -11,7 +11,8 @@ Marks are HTML comments, so that no reader sees them. Before a block stands, whe
 
 Anywhere stand:
 
-- ``<!-- project: ANSWERS -->``: the page begins in a project rendered from ``answers/ANSWERS.yml``, else in an empty folder.
+- ``<!-- project: ANSWERS -->``: the page begins in a project rendered from ``answers/ANSWERS.yml``; else in an empty
+  folder.
 - ``<!-- with: s3 -->``: variables point at an S3 server; ``with: no redis``: the page starts its Redis itself.
 - ``<!-- sh ... -->`` and ``<!-- python ... -->``: code that is run, but not shown.
 - ``<!-- interrupt: worker -->``: the reader has pressed Ctrl-C there.
@@ -114,5 +115,6 @@ def _mark_at(lines: list[str], number: int, place: str) -> tuple[Mark, int]:
     end = next((each for each in range(number, len(lines)) if "-->" in lines[each]), None)
     assert end is not None, f"{place}: the comment has no end."
     found = _COMMENT.fullmatch("\n".join(lines[number : end + 1]).strip())
-    assert found and found[1] in _BEFORE_A_BLOCK | _ANYWHERE, f"{place}: this mark is not known."
+    assert found, f"{place}: this comment is no mark."
+    assert found[1] in _BEFORE_A_BLOCK | _ANYWHERE, f"{place}: the mark {found[1]} is not known."
     return Mark(found[1], found[2], number + 1), end + 1

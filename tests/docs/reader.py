@@ -13,7 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
@@ -104,7 +104,7 @@ class Reader:
         (self._state / "folder").write_text(str(start))
         path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
         own = {"PATH": path, "HOME": str(self.folder), "DOCS_STATE": str(self._state), "DOCS_OWNER": str(os.getpid())}
-        variables = os.environ | {"NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"} | self.variables | own
+        variables = {**os.environ, "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", **self.variables, **own}
         skipped = ("PYTEST", "PYTHONPATH", "AWS_CONFIG", "AWS_SHARED")
         kept = {name: value for name, value in variables.items() if not name.startswith(skipped)}
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in kept.items() if name.isidentifier()]
@@ -161,7 +161,7 @@ class Reader:
 
 
 @contextlib.contextmanager
-def _told(place: str) -> Iterator[None]:
+def _told(place: str) -> Generator[None]:
     """Say where in the page something went wrong."""
     try:
         yield
@@ -186,7 +186,9 @@ def _until(condition: Callable[[], bool], problem: str) -> None:
 
 
 def _replace_region(file: Path, name: str, text: str) -> None:
-    found = re.compile(rf"(?P<head>^[ ]*# region {name}\n).*?(?P<tail>^[ ]*# endregion {name}\n)", re.DOTALL | re.MULTILINE)
+    found = re.compile(
+        rf"(?P<head>^[ ]*# region {name}\n).*?(?P<tail>^[ ]*# endregion {name}\n)", re.DOTALL | re.MULTILINE
+    )
     before = file.read_text(encoding="utf-8")
     assert found.search(before), f"{file.name} has no region {name}"
     after = found.sub(lambda match: f"{match['head']}\n{text}\n{match['tail']}", before)

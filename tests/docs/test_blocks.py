@@ -56,7 +56,9 @@ def test_every_block_says_what_it_is() -> None:
 
 def test_few_blocks_are_left_out_and_each_has_its_reason() -> None:
     """At most five, those of the rendered README included."""
-    reasons = [reason for path in pages() for block in _page(path).blocks if (reason := block.mark("no-run")) is not None]
+    reasons = [
+        reason for path in pages() for block in _page(path).blocks if (reason := block.mark("no-run")) is not None
+    ]
     reasons += LEFT_OUT_OF_RENDERED_README.values()
     assert all(len(reason) > len("no reason") for reason in reasons)
     assert len(reasons) <= MOST_LEFT_OUT

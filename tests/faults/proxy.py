@@ -1,11 +1,13 @@
 """A proxy before a Redis server that loses answers, answers itself, or falls silent: what networks and servers do."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
 _CHUNK_BYTES = 1 << 16
+_COMMAND = re.compile(rb"(?:\A|\r\n)\*\d+\r\n(?=\$)")
 
 
 class Proxy:
@@ -17,18 +19,26 @@ class Proxy:
         self._losing: dict[bytes, int] = {}
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
+        self.swallowed = asyncio.Event()
         self.url = ""
 
     def lose(self, command: bytes, times: int = 1) -> None:
         """Let the server carry out the command, but close the connection instead of passing its answer on."""
         self._losing[command] = times
 
+    def still_to_lose(self, command: bytes) -> int:
+        """Return how many answers of this command are still to be lost."""
+        return self._losing.get(command, 0)
+
     def answer(self, command: bytes, error: str) -> None:
-        """Answer the command with this error; the server never sees it."""
+        """Answer the command with this error; the server never sees it. An empty name means every command."""
         self._answers[command] = f"-{error}\r\n".encode()
 
     def swallow(self, command: bytes) -> None:
-        """Neither pass the command on nor answer it, as when the other side is gone without a word."""
+        """Neither pass the command on nor answer it, as when the other side is gone without a word.
+
+        An empty name means every command. ``swallowed`` is set once that has happened.
+        """
         self._silent.add(command)
 
     def heal(self) -> None:
@@ -67,9 +77,10 @@ class Proxy:
         while request := await client.read(_CHUNK_BYTES):
             answer = next((answer for command, answer in self._answers.items() if command in request), None)
             if answer is not None:
-                back.write(answer)
+                back.write(answer * len(_COMMAND.findall(request)))
                 continue
             if any(command in request for command in self._silent):
+                self.swallowed.set()
                 continue
             for command, left in self._losing.items():
                 if left and command in request:

@@ -10,7 +10,15 @@ ROOT = Path(__file__).parents[2]
 HOME_FOLDER = re.compile(rb"/(?:home|Users)/[a-z]|/root/|/work/(?:main|shared)")
 INDEX_HOST = re.compile(rb"files\.python" + rb"hosted|registry\.npm" + rb"js|py" + rb"pi\.org/simple")
 LOCK_FILES = {"uv.lock", "poetry.lock", "Pipfile.lock", "package-lock.json"}
-SCRIPTS = ("scripts/check", "scripts/demo", "scripts/test", ".ci/run")
+SCRIPTS = (
+    "scripts/check",
+    "scripts/demo",
+    "scripts/docs",
+    "scripts/manifest",
+    "scripts/release",
+    "scripts/test",
+    ".ci/run",
+)
 
 
 def _files() -> list[Path]:

@@ -25,6 +25,7 @@ class CountedMetrics:
 
     def __init__(self) -> None:
         self._seen: Counted = Counter()
+        self._latest: Counted = Counter()
         _reader().collect()
         _reader().get_metrics_data()
 
@@ -34,6 +35,11 @@ class CountedMetrics:
         wanted = set(attributes.items())
         return sum(n for (metric, found), n in self._seen.items() if metric == name and wanted <= found)
 
+    def latest(self, name: str, **attributes: str) -> int:
+        """Return what a gauge was last set to for these attributes, all that it has."""
+        self._collect()
+        return self._latest[name, frozenset(attributes.items())]
+
     def _collect(self) -> None:
         data = _reader().get_metrics_data()
         for resource in data.resource_metrics if data is not None else ():
@@ -41,4 +47,6 @@ class CountedMetrics:
                 for metric in scope.metrics:
                     for point in metric.data.data_points:
                         if isinstance(point, NumberDataPoint):
-                            self._seen[metric.name, frozenset((point.attributes or {}).items())] += int(point.value)
+                            found = metric.name, frozenset((point.attributes or {}).items())
+                            self._seen[found] += int(point.value)
+                            self._latest[found] = int(point.value)

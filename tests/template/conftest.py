@@ -1,14 +1,58 @@
 """Projects rendered from the work tree, once a session for each set of answers."""
 
+import json
+
+import jinja2
 import pytest
 
-from tests.template.rendering import GIT_ENVIRONMENT, Template
+from tests.support.releases import NOTHING_LISTED, ReleaseMissing, releases
+from tests.template.rendering import GIT_ENVIRONMENT, ROOT, Template
+from tests.template.updating import History
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """The work tree's template as a tagged repository."""
     return Template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def owners_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The same without the runtime, for tests that only look at the files of a project's owner."""
+    return Template(tmp_path_factory.mktemp("owners_template"), runtime=False)
+
+
+@pytest.fixture(scope="session")
+def reserved() -> dict[str, set[str]]:
+    """The names that answers may not take, as the validators know them: keywords, events, arguments, classes, modules."""
+    loader = jinja2.FileSystemLoader(ROOT)
+    environment = jinja2.Environment(
+        loader=loader, extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"], autoescape=False
+    )
+    lists = environment.get_template("includes/reserved.jinja").module
+    kinds = ("keywords", "events", "arguments", "devices", "classes", "modules")
+    return {kind: set(json.loads(str(getattr(lists, kind)()))) for kind in kinds}
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Every release, the work tree and the next version."""
+    return _history(tmp_path_factory, thin=False)
+
+
+@pytest.fixture(scope="session")
+def thin_history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """The same with hardly any runtime, for tests of how the other files merge."""
+    return _history(tmp_path_factory, thin=True)
+
+
+def _history(tmp_path_factory: pytest.TempPathFactory, *, thin: bool) -> History:
+    if not (released := releases()):
+        pytest.fail(NOTHING_LISTED, pytrace=False)
+    try:
+        return History(tmp_path_factory.mktemp("history"), released, thin=thin)
+    except ReleaseMissing as missing:
+        pytest.fail(str(missing), pytrace=False)
 
 
 @pytest.fixture(autouse=True)

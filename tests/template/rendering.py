@@ -12,8 +12,11 @@ from typing import Any, cast
 import copier
 import yaml
 
+from event_backbone.cli.manifest import MANIFEST, manifest_text
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("copier.yml", "includes", "template")
+RUNTIME = Path("template/src/event_backbone")
 GIT_ENVIRONMENT = {
     "GIT_AUTHOR_EMAIL": "tests@example.com",
     "GIT_AUTHOR_NAME": "Tests",
@@ -55,26 +58,37 @@ def template_files() -> list[Path]:
     return sorted(each for each in found if (ROOT / each).exists() and "__pycache__" not in each.parts)
 
 
-class Template:
-    """A tagged copy of the work tree's template, and the projects rendered from it."""
+def write_manifest(runtime: Path) -> None:
+    """Write the manifest that a release would have; one that is stale in the work tree fails one test, not all."""
+    (runtime / MANIFEST).write_text(manifest_text(runtime), encoding="utf-8")
 
-    def __init__(self, folder: Path) -> None:
-        """Copy and tag the template below ``folder``."""
+
+class Template:
+    """A tagged copy of the work tree's template, and the projects rendered from it.
+
+    Without the runtime, and then without a repository, projects hold what is their owner's, and come much quicker.
+    """
+
+    def __init__(self, folder: Path, *, runtime: bool = True) -> None:
+        """Copy the template below ``folder``, and tag it if it is whole."""
         self.repository = folder / "event-backbone"
+        self._tag = "v0.0.1" if runtime else None
         self._projects = folder / "projects"
         self._rendered: dict[str, Path] = {}
         for each in template_files():
-            target = self.repository / each
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / each, target)
-        commit(self.repository, "Release 0.0.1")
-        git(self.repository, "tag", "v0.0.1")
+            if runtime or not each.is_relative_to(RUNTIME):
+                target = self.repository / each
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / each, target)
+        if self._tag:
+            commit(self.repository, "Release 0.0.1")
+            git(self.repository, "tag", self._tag)
 
     def rendered(self, answers: Answers) -> Path:
         """A project for these answers, the same folder each time: look, do not touch."""
         key = json.dumps(answers, sort_keys=True)
         if key not in self._rendered:
-            project = self._projects / str(len(self._rendered))
+            project = self._projects / f"project{len(self._rendered)}"
             self.render(project, answers)
             self._rendered[key] = project
         return self._rendered[key]
@@ -82,7 +96,13 @@ class Template:
     def render(self, project: Path, answers: Answers) -> Path:
         """Render a project of the test's own; fail when an answer was not taken, such as a misspelt one."""
         copier.run_copy(
-            str(self.repository), project, data=dict(answers), defaults=True, unsafe=False, quiet=True, vcs_ref="v0.0.1"
+            str(self.repository),
+            project,
+            data=dict(answers),
+            defaults=True,
+            unsafe=False,
+            quiet=True,
+            vcs_ref=self._tag,
         )
         recorded = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
         assert {name: recorded.get(name) for name in answers} == dict(answers)

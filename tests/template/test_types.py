@@ -1,36 +1,136 @@
-"""Rendered code is strictly typed for both type checkers, as it comes."""
+"""Rendered code is strictly typed for both type checkers, as it comes; and an owner's mistake does not pass."""
 
 import json
+import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.template.rendering import Template, run_in, saved_answers
+from tests.template.matrix import CORE, answers_of, every_row, pairwise
+from tests.template.rendering import ROOT, RUNTIME, Template, owned, package_of, run_in, saved_answers
 
-NAMES = ["s3", "s3-cached", "producer", "consumer", "minimal", "many-events"]
-
-
-@pytest.fixture(params=NAMES)
-def project(request: pytest.FixtureRequest, template: Template) -> Path:
-    """Projects that cover every role, storage and kind of argument."""
-    return template.rendered(saved_answers(request.param))
+pytestmark = pytest.mark.timeout(300)
+RUNTIME_SOURCE = str((ROOT / RUNTIME).parent)
 
 
-@pytest.mark.timeout(300)
-def test_mypy_finds_nothing(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """By the project's own settings; one cache serves all, as the runtime is the same."""
-    cache = tmp_path_factory.getbasetemp() / "mypy"
-    done = run_in(project, "-m", "mypy", "--cache-dir", str(cache), timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="session")
+def projects(owners_template: Template) -> list[Path]:
+    """Of the matrix: each pair of the core's values, and each kind of events in each role with short and long names."""
+    rows = every_row()
+    chosen = {*pairwise(rows, CORE), *pairwise(rows, ["role", "events"]), *pairwise(rows, ["role", "names"])}
+    return [owners_template.rendered(answers_of(rows[number], number)) for number in sorted(chosen)]
 
 
-@pytest.mark.timeout(300)
-def test_pyright_finds_nothing(project: Path) -> None:
-    """In strict mode, as an editor would show it."""
+def _settings(project: Path, tool: str) -> dict[str, Any]:
+    settings: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["tool"][tool]
+    return settings
+
+
+def test_mypy_finds_nothing(projects: list[Path], tmp_path: Path) -> None:
+    """By the projects' own settings, which differ in their paths alone, so that one run reads the runtime once."""
+    settings = _settings(projects[0], "mypy")
+    common = {name: value for name, value in settings.items() if name not in {"files", "mypy_path", "overrides"}}
+    (runtime,) = settings["overrides"]
+    for each in projects[1:]:
+        other = _settings(each, "mypy")
+        assert {**other, "files": None, "mypy_path": None} == {**settings, "files": None, "mypy_path": None}
+        assert other["files"] == [f"src/{package_of(each)}", "tests"]
+    lines = [
+        *("[mypy]", *(f"{name} = {value}" for name, value in common.items())),
+        f"mypy_path = {':'.join([RUNTIME_SOURCE, str(projects[0].parent), *(f'{each}/src' for each in projects)])}",
+        *(f"[mypy-{runtime['module']}]", f"ignore_errors = {runtime['ignore_errors']}"),
+    ]
+    (tmp_path / "mypy.ini").write_text("\n".join(lines), encoding="utf-8")
+    files = [str(each / folder) for each in projects for folder in (f"src/{package_of(each)}", "tests")]
     done = subprocess.run(
-        ["basedpyright", "--outputjson"], cwd=project, check=False, capture_output=True, encoding="utf-8", timeout=300
+        [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", *files],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
-    report = json.loads(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checked = re.search(r"in (\d+) source files", done.stdout)
+    assert checked is not None
+    assert int(checked[1]) == sum(each.suffix == ".py" for project in projects for each in owned(project))
+
+
+def test_pyright_finds_nothing(projects: list[Path], tmp_path: Path) -> None:
+    """In strict mode, as an editor would show it; one run for all."""
+    settings = _settings(projects[0], "pyright")
+    assert settings["typeCheckingMode"] == "strict"
+    config = {
+        **settings,
+        "include": [str(each / folder) for each in projects for folder in (f"src/{package_of(each)}", "tests")],
+        "extraPaths": [],
+        "executionEnvironments": [
+            {"root": RUNTIME_SOURCE},
+            *({"root": str(each), "extraPaths": [str(each / "src"), RUNTIME_SOURCE]} for each in projects),
+        ],
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+    report = _pyright(tmp_path)
+    assert report["generalDiagnostics"] == []
+    assert report["summary"]["filesAnalyzed"] >= sum(
+        each.suffix == ".py" for project in projects for each in owned(project)
+    )
+
+
+def test_pyright_finds_nothing_where_a_project_stands(template: Template) -> None:
+    """With the settings of its own pyproject.toml, and the runtime beside the package."""
+    report = _pyright(template.rendered(saved_answers("many-events")))
     assert report["generalDiagnostics"] == []
     assert report["summary"]["filesAnalyzed"] > 8
+
+
+def test_mistakes_of_an_owner_are_found(template: Template, tmp_path: Path) -> None:
+    """A handler that takes another type, one that knows another argument, and a producer that sends another: mypy says so.
+
+    It says nothing else, so that this project is clean without them, with its own settings.
+    """
+    project = template.render(
+        tmp_path / "project", {"events": "Ordered(email: str, amount: int), Packed(id: UUID), Sent()"}
+    )
+    source = project / "src/shipment_tracking"
+    _edit(
+        source / "handlers.py", "handle_ordered(ctx: Context, email: str,", "handle_ordered(ctx: Context, email: bytes,"
+    )
+    _edit(source / "contract.py", "def packed(self, id: UUID)", "def packed(self, parcel_id: UUID)")
+    _edit(
+        source / "handlers.py",
+        '        """Sent."""\n',
+        '        """Sent."""\n        await services.producer.ordered(email="ada@example.com", amount="1")\n',
+    )
+    done = run_in(project, "-m", "mypy")
+    assert done.returncode == 1, done.stdout + done.stderr
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    text = (source / "handlers.py").read_text(encoding="utf-8").splitlines()
+    found = {
+        text[int(line.split(":")[1]) - 1].strip()
+        for line in errors
+        if line.startswith("src/shipment_tracking/handlers.py")
+    }
+    assert found == {
+        "@consumer.on(ShipmentTracking.ordered)",
+        "@consumer.on(ShipmentTracking.packed)",
+        'await services.producer.ordered(email="ada@example.com", amount="1")',
+    }
+    assert len(errors) == 3
+
+
+def _pyright(folder: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        ["basedpyright", "--outputjson"], cwd=folder, check=False, capture_output=True, encoding="utf-8", timeout=300
+    )
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def _edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, (file, old)
+    file.write_text(text.replace(old, new), encoding="utf-8")

@@ -1,135 +1,197 @@
-"""``copier update`` as its users expect it: a plain three-way merge that keeps what they wrote."""
+"""``copier update`` as its users expect it: a three-way merge that brings what is new and keeps what they wrote."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
-import copier
 import pytest
 
-from tests.template.rendering import Template, commit, git, owned, run_in
+from event_backbone.cli.manifest import edited_files
+from tests.template.owner import DEPENDENCIES, make_ordinary_edits
+from tests.template.rendering import commit, git, run_in
+from tests.template.updating import (
+    EACH_RELEASE,
+    EVENTS,
+    NEWEST_RELEASE,
+    NEXT,
+    SHOP,
+    WORK_TREE,
+    History,
+    answers_of,
+    conflicts,
+    edit,
+    files_of,
+    update,
+)
 
-EVENTS = "OrderPlaced(email: str, time: datetime), Packing(email: str)"
-
-
-def _start(template: Template, project: Path, **answers: object) -> Path:
-    template.render(project, answers)
-    commit(project, "Start")
-    return project
-
-
-def _update(project: Path, **answers: object) -> None:
-    copier.run_update(project, data=answers, defaults=True, overwrite=True, unsafe=False, quiet=True)
-
-
-def _conflicts(project: Path) -> str:
-    return git(project, "ls-files", "--unmerged") + "".join(map(str, project.rglob("*.rej")))
-
-
-def _edit(file: Path, old: str, new: str) -> None:
-    text = file.read_text(encoding="utf-8")
-    assert text.count(old) == 1, (file, old, text.count(old))
-    file.write_text(text.replace(old, new), encoding="utf-8")
+MORE_EVENTS = f"{EVENTS}, Lost(where: str | None)"
 
 
-@pytest.fixture
-def newer(template: Template, tmp_path: Path) -> Path:
-    """A clone with a later version: a line of the runtime, the README, the API and pyproject.toml has changed."""
-    git(tmp_path, "clone", "--quiet", str(template.repository), "event-backbone")
-    source = tmp_path / "event-backbone/template"
-    _edit(source / "src/event_backbone/__init__.py", "Event Backbone: typed", "Event Backbone: later, typed")
-    _edit(source / "README.md.jinja", "## What is where", "## What lies where")
-    _edit(source / "src/{{ package_name }}/{% if has.api %}api.py{% endif %}.jinja", "Make the app", "Build the app")
-    _edit(source / "pyproject.toml.jinja", 'version = "0.1.0"', 'version = "0.1.1"')
-    commit(source.parent, "Release 0.0.2")
-    git(source.parent, "tag", "v0.0.2")
-    return source.parent
+@EACH_RELEASE
+def test_an_untouched_project_becomes_a_fresh_one(history: History, start: str, tmp_path: Path) -> None:
+    """Byte for byte, from a release to the work tree, and with the answers of then."""
+    project = history.project(tmp_path / "project", start, {})
+    answers = answers_of(project)
+
+    update(project, WORK_TREE)
+
+    assert not conflicts(project)
+    assert files_of(project) == files_of(history.fresh(WORK_TREE, {}))
+    assert edited_files(project / "src" / "event_backbone") == []
+    kept = answers_of(project)
+    assert {name: kept.get(name) for name in answers if name != "_commit"} == {
+        name: answer for name, answer in answers.items() if name != "_commit"
+    }
 
 
-def _point_to(project: Path, repository: Path) -> None:
-    """Let a project update from another clone."""
-    answers = project / ".copier-answers.yml"
-    line = next(each for each in answers.read_text(encoding="utf-8").splitlines() if each.startswith("_src_path:"))
-    _edit(answers, line, f"_src_path: {repository}")
-    commit(project, "Another clone")
+def test_the_next_version_will_arrive(thin_history: History, tmp_path: Path) -> None:
+    """A version of tomorrow that changes a line of every file and has another runtime module; again byte for byte."""
+    project = thin_history.project(tmp_path / "project", WORK_TREE, {})
+
+    update(project, NEXT)
+
+    assert not conflicts(project)
+    now, before = files_of(project), files_of(thin_history.fresh(WORK_TREE, {}))
+    assert now == files_of(thin_history.fresh(NEXT, {}))
+    assert "src/event_backbone/later.py" in now
+    unchanged = {name for name in before if now[name] == before[name]}
+    assert {name for name in unchanged if not name.startswith("src/event_backbone/")} == {
+        "src/shipment_tracking/py.typed"
+    }
 
 
-def test_an_untouched_project_becomes_a_fresh_one(template: Template, newer: Path, tmp_path: Path) -> None:
-    """Byte for byte, and a second update changes nothing."""
-    project = _start(template, tmp_path / "project")
-    _point_to(project, newer)
-    _update(project)
-    assert not _conflicts(project)
-    fresh = tmp_path / "fresh"
-    copier.run_copy(str(newer), fresh, defaults=True, unsafe=False, quiet=True, vcs_ref="v0.0.2")
-    assert owned(project) == owned(fresh)
-    assert all((project / each).read_bytes() == (fresh / each).read_bytes() for each in owned(fresh))
-    assert "later, typed" in (project / "src/event_backbone/__init__.py").read_text(encoding="utf-8")
-
+@NEWEST_RELEASE
+def test_a_second_update_changes_nothing(thin_history: History, start: str, tmp_path: Path) -> None:
+    """After one that brought a version, an event and another storage into a project with edits."""
+    project = thin_history.project(tmp_path / "project", start, SHOP)
+    make_ordinary_edits(project)
+    commit(project, "Ours")
+    update(project, NEXT, events=MORE_EVENTS, storage="s3")
     commit(project, "Updated")
-    _update(project)
+
+    update(project, NEXT)
+
     assert git(project, "status", "--porcelain") == ""
 
 
+@EACH_RELEASE
 @pytest.mark.timeout(180)
-def test_owners_edits_and_new_events_live_together(template: Template, newer: Path, tmp_path: Path) -> None:
-    """A new version and new events at both ends, while the owner has edited what one edits: no conflict, all kept."""
-    project = _start(template, tmp_path / "project", events=EVENTS)
-    _point_to(project, newer)
-    source = project / "src/shipment_tracking"
-    _edit(
-        source / "contract.py", "def packing(self, email: str)", "def packing(self, email: str, fragile: bool = False)"
-    )
-    _edit(
-        source / "handlers.py",
-        "_packing(ctx: Context, email: str)",
-        "_packing(ctx: Context, email: str, fragile: bool)",
-    )
-    _edit(source / "handlers.py", '        """Order placed."""', '        """Thank the customer."""')
-    with (source / "handlers.py").open("a", encoding="utf-8") as file:
-        file.write("\n    @consumer.fallback\n    async def rest(ctx: Context, event: StoredEvent) -> None:\n")
-        file.write('        """Whatever else there is."""\n')
-    _edit(source / "handlers.py", "import Consumer, Context", "import Consumer, Context, StoredEvent")
-    _edit(source / "settings.py", "    environment: str", '    greeting: str = "Hello"\n    environment: str')
-    _edit(project / "pyproject.toml", "dependencies = [\n", 'dependencies = [\n    "attrs>=23",\n')
-    _edit(project / "README.md", "## Settings", "## Ours\n\nCall Ada.\n\n## Settings")
+def test_owners_edits_and_a_new_event_live_together(history: History, start: str, tmp_path: Path) -> None:
+    """The project becomes what the next version and the same edits would be, and its tests pass."""
+    project = history.project(tmp_path / "project", start, SHOP)
+    make_ordinary_edits(project)
     commit(project, "Ours")
 
-    _update(project, events=f"Prepared(), {EVENTS}, Delivered(at: datetime)")
+    update(project, NEXT, events=MORE_EVENTS)
 
-    assert not _conflicts(project)
-    kept = {
-        "src/shipment_tracking/contract.py": ["fragile: bool = False", "def prepared(", "def delivered("],
-        "src/shipment_tracking/handlers.py": [
-            *("fragile: bool)", "Thank the customer", "@consumer.fallback", "handle_prepared", "handle_delivered"),
-        ],
-        "src/shipment_tracking/settings.py": ['greeting: str = "Hello"'],
-        "pyproject.toml": ['"attrs>=23"', 'version = "0.1.1"'],
-        "README.md": ["Call Ada.", "Prepared(), OrderPlaced(", "## What lies where"],
-    }
-    for name, parts in kept.items():
-        text = (project / name).read_text(encoding="utf-8")
-        assert not [part for part in parts if part not in text], name
-    for command in (["-m", "pytest", "-q"], ["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"]):
-        done = run_in(project, *command)
+    assert not conflicts(project)
+    wanted = history.project(tmp_path / "wanted", NEXT, SHOP | {"events": MORE_EVENTS})
+    make_ordinary_edits(wanted)
+    assert files_of(project) == files_of(wanted)
+    for name, line in {"contract": "def lost(self, where: str | None)", "handlers": "async def handle_lost("}.items():
+        assert line in (project / "src" / "shop" / f"{name}.py").read_text(encoding="utf-8")
+    tested = run_in(project, "-m", "pytest", "-v", "-p", "no:cacheprovider")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    for name in ("contract", "api", "handlers"):
+        assert f"tests/test_{name}.py" in tested.stdout
+        assert tested.stdout.count("[lost]") >= len(("contract", "api", "handlers"))
+    for command in (["ruff", "check"], ["ruff", "format", "--check"]):
+        done = run_in(project, "-m", *command, "--no-cache")
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_an_event_is_removed_from_every_file(template: Template, tmp_path: Path) -> None:
-    """An untouched block disappears; one that its owner edited ends as a conflict, never silently."""
-    project = _start(template, tmp_path / "project", events=EVENTS)
-    handlers = project / "src/shipment_tracking/handlers.py"
-    _update(project, events="OrderPlaced(email: str, time: datetime)")
-    assert not _conflicts(project)
-    assert "packing" not in handlers.read_text(encoding="utf-8")
+@NEWEST_RELEASE
+def test_a_project_in_a_folder_of_its_repository(thin_history: History, start: str, tmp_path: Path) -> None:
+    """It merges there as it does alone, and its neighbours in the repository stay as they are."""
+    thin_history.project(tmp_path / "company" / "shop", start, SHOP)
+    project, company = tmp_path / "company" / "shop", tmp_path / "company"
+    shutil.rmtree(project / ".git")
+    (company / "README.md").write_text("# The company\n", encoding="utf-8")
+    alone = thin_history.project(tmp_path / "alone", start, SHOP)
+    for each, repository in ((project, company), (alone, alone)):
+        make_ordinary_edits(each)
+        commit(repository, "Ours")
 
-    git(project, "checkout", "--quiet", ".")
-    _edit(handlers, '        """Packing."""', '        """Packing, as we do it."""')
+    for each in (project, alone):
+        update(each, NEXT, events=MORE_EVENTS)
+
+    assert not conflicts(project)
+    assert files_of(project) == files_of(alone)
+    changed = git(company, "status", "--porcelain").splitlines()
+    assert changed
+    assert [line for line in changed if not line[3:].startswith("shop/")] == []
+
+
+@NEWEST_RELEASE
+def test_an_overlapping_edit_is_marked(thin_history: History, start: str, tmp_path: Path) -> None:
+    """Both sides stand in the file, git lists it as unmerged, and everything else is updated."""
+    project = thin_history.project(tmp_path / "project", start, SHOP)
+    worker = project / "src" / "shop" / "worker.py"
+    edit(worker, ('"""The worker:', '"""Our worker:'))
+    edit(project / "README.md", ("## Run it\n", "## How to run it\n"))
     commit(project, "Ours")
-    _update(project, events="OrderPlaced(email: str, time: datetime)")
-    assert "handlers.py" in _conflicts(project)
-    assert "as we do it" in handlers.read_text(encoding="utf-8")
+
+    update(project, NEXT)
+
+    assert conflicts(project) == {"README.md", "src/shop/worker.py"}
+    assert _sides(worker) == [('"""Our worker: hands', '"""Later: The worker: hands')]
+    assert _sides(project / "README.md") == [("## How to run it", "## Run it, later")]
+    fresh = files_of(thin_history.fresh(NEXT, SHOP))
+    differing = {name for name, content in files_of(project).items() if content != fresh[name]}
+    assert differing == {"README.md", "src/shop/worker.py"}
 
 
-def test_text_with_braces_survives_an_update(template: Template, tmp_path: Path) -> None:
+def _sides(file: Path) -> list[tuple[str, str]]:
+    """What a file's conflicts begin with: the owner's side and the template's."""
+    parts = file.read_text(encoding="utf-8").split("<<<<<<< before updating\n")[1:]
+    sides = [part.partition(">>>>>>> after updating\n")[0].split("=======\n") for part in parts]
+    return [(ours.strip()[:21], theirs.strip()[:28]) for ours, theirs in sides]
+
+
+@NEWEST_RELEASE
+def test_a_hand_edited_runtime_is_told(history: History, start: str, tmp_path: Path) -> None:
+    """By the doctor and by a test of the project, before an update and after it; the update keeps the edit."""
+    project = history.project(tmp_path / "project", start, SHOP)
+    errors = project / "src" / "event_backbone" / "errors.py"
+    errors.write_text(errors.read_text(encoding="utf-8") + "\n# ours\n", encoding="utf-8")
+    commit(project, "Ours")
+
+    for version in (start, NEXT):
+        if version == NEXT:
+            update(project, NEXT)
+            assert not conflicts(project)
+            text = errors.read_text(encoding="utf-8")
+            assert text.startswith('"""Later: ')
+            assert text.endswith("# ours\n")
+        tested = run_in(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_runtime.py")
+        assert tested.returncode == 1
+        assert "errors.py" in tested.stdout
+        assert "Edited by hand: errors.py; copier update may conflict" in run_in(project, "-m", "shop", "doctor").stdout
+
+
+@NEWEST_RELEASE
+def test_uv_adds_dependencies_where_updates_leave_them(thin_history: History, start: str, tmp_path: Path) -> None:
+    """``uv add`` sorts into a sorted list, and puts into any other one at its end: below the line for the owner's."""
+    uv = shutil.which("uv")
+    assert uv is not None, "uv is one of the tools that scripts/test installs."
+    project = thin_history.project(tmp_path / "project", start, SHOP)
+    for arguments in (["attrs>=23"], ["--dev", "anyio>=4"]):
+        subprocess.run([uv, "add", "--quiet", "--frozen", *arguments], cwd=project, check=True)
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'{DEPENDENCIES}    "attrs>=23",\n]' in text
+    assert '# Yours go below this line, where `uv add --dev` puts them, too.\n    "anyio>=4",\n]' in text
+    commit(project, "Ours")
+
+    update(project, WORK_TREE, storage="s3", telemetry=False)
+
+    assert not conflicts(project)
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    assert [name for name in ("attrs>=23", "anyio>=4", "obstore", "moto") if name not in text] == []
+    assert "opentelemetry-sdk" not in text
+
+
+@NEWEST_RELEASE
+def test_text_with_braces_survives_an_update(thin_history: History, start: str, tmp_path: Path) -> None:
     """Answers are text, not templates, the second time as well."""
     answers = {
         "project_name": "{{ shop }} {% x",
@@ -137,7 +199,9 @@ def test_text_with_braces_survives_an_update(template: Template, tmp_path: Path)
         "contract_name": "Shop",
         "description": "{{ d }}",
     }
-    project = _start(template, tmp_path / "project", **answers)
-    _update(project, events="Ping()")
-    assert not _conflicts(project)
-    assert 'TITLE = "{{ shop }} {% x"' in (project / "src/shop/api.py").read_text(encoding="utf-8")
+    project = thin_history.project(tmp_path / "project", start, answers)
+
+    update(project, WORK_TREE, events="Ping()")
+
+    assert files_of(project) == files_of(thin_history.fresh(WORK_TREE, answers | {"events": "Ping()"}))
+    assert 'TITLE = "{{ shop }} {% x"' in (project / "src" / "shop" / "api.py").read_text(encoding="utf-8")

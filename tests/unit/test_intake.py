@@ -54,7 +54,7 @@ async def test_events_of_a_lost_answer_are_recovered_once_with_their_attempt_unc
     desk.outage.recovery_due = True
     await desk.intake.recover()
     await desk.intake.recover()
-    assert [work.delivery.attempt for work in desk.sent] == [1, 1, 1]
+    assert [work.attempt for work in desk.sent] == [1, 1, 1]
     assert not desk.outage.recovery_due
 
 

@@ -1,7 +1,9 @@
 """One produce call: payload before entry, deadlines of storages, and what stands in the metadata. In memory."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,7 +11,8 @@ import pytest
 
 from event_backbone.contract import Contract, bind, event
 from event_backbone.errors import NotSent, PayloadConflict, StorageUnavailable
-from event_backbone.metadata import SavedPayload, StreamName, new_event_id
+from event_backbone.interceptors import Outgoing
+from event_backbone.metadata import EventKey, SavedPayload, StreamName, new_event_id
 from event_backbone.metadata.current import current_event
 from event_backbone.producer import Flusher, Producer
 from event_backbone.reader import Reader
@@ -163,3 +166,31 @@ async def test_the_event_being_handled_is_the_cause(stream: HeldStream) -> None:
     current_event.reset(token)
     metadata = (await Reader(stream, {"memory": storage}, SCOPE).get(key)).metadata
     assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.event_id))
+
+
+async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldStream) -> None:
+    """Without them it is written on a shorter way, which leads to the same text."""
+
+    async def pass_on(outgoing: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]]) -> EventKey:
+        return await call_next(outgoing)
+
+    documents: list[object] = []
+    for interceptors in ((), (pass_on,)):
+        producer = bind(Keyed, Producer(Flusher(stream), MemoryStorage(), SCOPE, interceptors=interceptors))
+        plain, related = producer.by_name, producer.by_name.using(correlation_id='\u00e9"', causation_id="c\\d")
+        for key in (await plain("Jo"), await related('\u00e9 "quoted"')):
+            entry = await stream.get(key)
+            assert entry is not None
+            document = json.loads(entry.fields[b"metadata"])
+            assert abs(document.pop("at") / 1e6 - time.time()) < 60
+            assert UUID(document.pop("id")).version == 7
+            documents.append(document)
+    assert documents[:2] == documents[2:]
+    assert documents[1] == {
+        "event": "by_name",
+        "version": 1,
+        "payload": ["memory"],
+        "correlation": '\u00e9"',
+        "causation": "c\\d",
+        "key": '\u00e9 "quoted"',
+    }

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
 from types import MappingProxyType, TracebackType
+from typing import Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, propagate, trace
@@ -39,6 +40,14 @@ class Metric:
     attributes: tuple[str, ...]
 
 
+class Gauge(Protocol):
+    """What is told of something that rises and falls."""
+
+    def set(self, amount: float, attributes: Attributes) -> None:
+        """Tell how much it is now."""
+        ...
+
+
 METRICS: list[Metric] = []
 SPANS: Mapping[str, str] = MappingProxyType(
     {
@@ -60,6 +69,12 @@ def _histogram(
     full_name = f"{_SCOPE}.{name}"
     METRICS.append(Metric(full_name, "histogram", unit, description, attributes))
     return _meter.create_histogram(full_name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
+
+
+def _gauge(name: str, unit: str, description: str, *attributes: str) -> Gauge:
+    full_name = f"{_SCOPE}.{name}"
+    METRICS.append(Metric(full_name, "gauge", unit, description, attributes))
+    return _meter.create_gauge(full_name, unit, description)
 
 
 produced = _counter("produced", "{event}", "Events that stand in the stream.", "uri", "event")
@@ -88,6 +103,9 @@ group_recreated = _counter(
 poison_suspected = _counter(
     "poison_suspected", "{event}", "Events run alone as they may have ended a process.", "uri", "group"
 )
+lag = _gauge("lag", "{event}", "Events of the stream that the group has not been given yet.", "uri", "group")
+pending = _gauge("pending", "{event}", "Events that the group was given and has not finished.", "uri", "group")
+dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group that wait for a redrive.", "uri", "group")
 outages = _counter(
     "outages", "{outage}", "Times that Redis, or for side storage a payload storage, stopped answering.", "uri", "side"
 )
@@ -137,12 +155,19 @@ class _Active(AbstractContextManager[Mapping[str, str], None]):
         self._span.end()
 
 
+def tracing() -> bool:
+    """Return whether the application has chosen an SDK for spans, or has told one by the environment."""
+    return not isinstance(trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
+
+
 def producing(event: str, attributes: Attributes) -> AbstractContextManager[Mapping[str, str], None]:
     """Open the PRODUCER span of a produce call, within the caller's span if there is one.
 
     Gives the headers that carry the trace to the consumer: none unless there is a valid span to carry.
     """
     span = _tracer.start_span(f"produce {event}", kind=SpanKind.PRODUCER, attributes=attributes)
+    if span is trace.INVALID_SPAN:  # as without an SDK
+        return _QUIET
     return _Active(span) if span.get_span_context().is_valid else _QUIET
 
 

@@ -1,7 +1,7 @@
 """The list of the runtime's files with their digests, which tells whether one was edited by hand.
 
 The file has the form of `sha256sum`: a digest, two spaces and a path a line. Line ends do not count, as git may change
-them.
+them. The template writes it; nobody else should.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 
 MANIFEST = "MANIFEST.sha256"
-_SUFFIXES = frozenset({".py", ".lua", ".typed"})
+_MADE_BY_TOOLS = frozenset({".pyc", ".pyo"})
 
 
 def edited_files(folder: Path) -> list[str] | None:
@@ -30,8 +30,14 @@ def manifest_text(folder: Path) -> str:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    files = (each for each in folder.rglob("*") if each.suffix in _SUFFIXES and "__pycache__" not in each.parts)
-    return {each.relative_to(folder).as_posix(): _digest(each) for each in files}
+    files = (each.relative_to(folder) for each in folder.rglob("*") if each.is_file())
+    return {each.as_posix(): _digest(folder / each) for each in files if _is_runtime(each)}
+
+
+def _is_runtime(path: Path) -> bool:
+    """Leave out the manifest, caches, and what editors and systems hide beside files."""
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    return not hidden and path.suffix not in _MADE_BY_TOOLS and path != Path(MANIFEST)
 
 
 def _digest(file: Path) -> str:

@@ -9,8 +9,9 @@ from decimal import Decimal
 from enum import Enum
 from functools import cached_property, partial
 from inspect import cleandoc
+from operator import itemgetter
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, Union, cast, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
@@ -34,7 +35,7 @@ class _Converters:
 
     validate: Callable[[tuple[object, ...]], tuple[object, ...]]
     validate_json: Callable[[bytes], tuple[object, ...]]
-    writers: tuple[tuple[str, Callable[..., bytes], bool | Literal["error"]], ...]
+    writers: tuple[tuple[str, Callable[[tuple[object]], bytes]], ...]
     readers: Mapping[str, Callable[[bytes], tuple[object, ...]]]
     default_bytes: Mapping[str, bytes]
     positional_only_calls: int
@@ -69,6 +70,7 @@ class ArgumentsCodec:
         self._name_set = frozenset(self._names)
         self._positional = sum(not each.keyword_only for each in self._written)
         self._converters: _Converters | None = None
+        self._in_order = _picking(self._names)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -88,9 +90,9 @@ class ArgumentsCodec:
         converters = self._converters or self._built()
         payload: dict[str, bytes] = {}
         values = self._validated(converters, args, kwargs)
-        for value, (name, write, warnings) in zip(values, converters.writers, strict=True):
+        for value, (name, write) in zip(values, converters.writers, strict=True):
             try:
-                payload[name] = write((value,), by_alias=True, warnings=warnings)[1:-1]
+                payload[name] = write((value,))[1:-1]
             except Exception:  # noqa: BLE001 - serializers are the users' code and may raise anything
                 raise ArgumentsInvalid(
                     f"Argument {name!r} of event {self._event!r} holds something that its type cannot write as JSON."
@@ -109,10 +111,10 @@ class ArgumentsCodec:
         """
         converters = self._converters or self._built()
         try:
-            values = converters.validate_json(b"[" + b",".join([payload[name] for name in self._names]) + b"]")
+            values = converters.validate_json(b"[" + b",".join(self._in_order(payload)) + b"]")
         except Exception:  # noqa: BLE001 - validators are the users' code and may raise anything
             return self._decode_one_by_one(converters, payload)
-        return dict(zip(self._names, values, strict=True))
+        return dict(zip(self._names, values))  # noqa: B905 - as many as there are; asking costs 0.2 µs
 
     def json_schema(self) -> dict[str, JsonValue]:
         """Return the JSON schema of the arguments as one object."""
@@ -196,10 +198,7 @@ class ArgumentsCodec:
             self._converters = _Converters(
                 validate=whole.validator.validate_python,
                 validate_json=whole.validator.validate_json,
-                writers=tuple(
-                    (each.name, adapters[each.name].serializer.to_json, True if _is_plain(each.annotation) else "error")
-                    for each in self.parameters
-                ),
+                writers=tuple((each.name, _writer(adapters[each.name], each.annotation)) for each in self.parameters),
                 readers={name: adapter.validator.validate_json for name, adapter in adapters.items()},
                 default_bytes={
                     each.name: self._default_bytes(each, adapters[each.name])
@@ -254,8 +253,21 @@ def _tuple_of(annotations: tuple[object, ...]) -> Any:
     return cast("Any", tuple)[annotations or ()]
 
 
+def _picking(names: tuple[str, ...]) -> Callable[[Mapping[str, bytes]], tuple[bytes, ...]]:
+    """Return what takes the values of these names, in this order; KeyError when one is missing."""
+    if len(names) > 1:
+        return cast("Callable[[Mapping[str, bytes]], tuple[bytes, ...]]", itemgetter(*names))
+    return lambda payload: tuple([payload[name] for name in names])
+
+
 def _always(name: str, _: int | str) -> str:
     return name
+
+
+def _writer(adapter: TypeAdapter[tuple[object, ...]], annotation: object) -> Callable[[tuple[object]], bytes]:
+    """Return what writes a value; a plain one needs no options, whose reading costs a third of the call."""
+    write = adapter.serializer.to_json
+    return write if _is_plain(annotation) else partial(write, by_alias=True, warnings="error")
 
 
 def _is_plain(annotation: object) -> bool:

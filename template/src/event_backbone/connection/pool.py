@@ -63,14 +63,29 @@ def new_pool(settings: RedisSettings, *, connections: int, repeats: int, answer_
     )
 
 
+def new_connection(settings: RedisSettings, *, answer_within: timedelta) -> PromptConnection:
+    """Return a connection of one's own, which ``open`` opens; nothing is sent again by itself."""
+    pool = new_pool(settings, connections=1, repeats=0, answer_within=answer_within)
+    return cast("_Maker", pool).make_connection()
+
+
 class _PoolType(Protocol):
     def __call__(self, **options: object) -> ConnectionPool: ...
+
+
+class _Maker(Protocol):
+    def make_connection(self) -> PromptConnection: ...
+
+
+class _Connects(Protocol):
+    async def connect(self) -> None: ...
 
 
 class PromptConnection(AbstractConnection):
     """Sends at once. redis-py itself makes every write a task, which waits until all ready tasks had their turn."""
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        """Send a command that is packed already, within the deadline of a write."""
         within, self.socket_timeout = self.socket_timeout, None
         try:
             async with asyncio.timeout(within):
@@ -79,6 +94,10 @@ class PromptConnection(AbstractConnection):
             raise RedisTimeoutError("Timeout writing to socket") from error
         finally:
             self.socket_timeout = within
+
+    async def open(self) -> None:
+        """Connect and log in, as redis-py does."""
+        await cast("_Connects", self).connect()
 
     def hand_over(self, to: asyncio.Protocol) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Let ``to`` read the open socket from now on; return what writes to it, and who has read it so far."""

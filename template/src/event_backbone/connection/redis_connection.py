@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import cast
+from functools import partial
 
 from hiredis import ReplyError
 from redis.asyncio import ConnectionPool, Redis
@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.connection.errors import redis_errors
 from event_backbone.connection.lane import Lane
-from event_backbone.connection.pool import ANSWER_WITHIN, Argument, PromptConnection, commands_of, new_pool
+from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_connection, new_pool
 from event_backbone.connection.script import Script
 from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
 from event_backbone.errors import BackboneError, ConfigurationError, StreamUnavailable
@@ -44,8 +44,7 @@ class RedisConnection:
         self._commands = commands_of(Redis(connection_pool=self._pool))
         self._commands_once = commands_of(Redis(connection_pool=self._pool_once))
         self._waiting: set[WaitingConnection] = set()
-        lane = self._new_pool(1, 0)  # never asked for its connection, only how to make one
-        self._lane = Lane(lambda: cast("PromptConnection", lane.make_connection()), answer_within)
+        self._lane = Lane(partial(new_connection, settings, answer_within=answer_within), answer_within)
 
     @property
     def client(self) -> Redis:

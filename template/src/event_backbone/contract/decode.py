@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from event_backbone.contract.contract import Contract, find
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.registry import registry_of
 from event_backbone.contract.upcast import upcast
 from event_backbone.errors import UnknownVersion
 
@@ -24,7 +23,7 @@ def decode_event(
         UnknownVersion: it has, but neither this version nor a chain of upcasters from it.
         DecodeError: the payload does not fit, or an upcaster raised (it is the cause).
     """
-    definition = registry_of(contract).events.get((name, version))
+    definition = contract.__event_backbone__.events.get((name, version))
     if definition is None:
         try:
             definition = find(contract, name, version)

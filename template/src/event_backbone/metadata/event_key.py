@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic_core import core_schema
 
 from event_backbone.errors import ConfigurationError
+from event_backbone.metadata.slots import setter_of
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -29,6 +30,12 @@ class EventKey:
     milliseconds: int
     sequence: int = 0
     partition: int = 0
+
+    def __init__(self, milliseconds: int, sequence: int = 0, partition: int = 0) -> None:
+        """Take the numbers; the dataclass's own way of doing so costs twice as much, for every event."""
+        _set_milliseconds(self, milliseconds)
+        _set_sequence(self, sequence)
+        _set_partition(self, partition)
 
     def __str__(self) -> str:
         """Return the text form."""
@@ -74,3 +81,8 @@ class EventKey:
     ) -> JsonSchemaValue:
         """Describe the text form."""
         return {"type": "string", "pattern": "^[0-9]+-[0-9]+(~[0-9]+)?$", "examples": ["1764041094123-0"]}
+
+
+_set_milliseconds, _set_sequence, _set_partition = (
+    setter_of(EventKey, slot) for slot in ("milliseconds", "sequence", "partition")
+)

@@ -10,10 +10,12 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cached_property
 
 from event_backbone import telemetry
 from event_backbone.errors import BackboneClosed, BackboneError, NotSent, OutcomeUnknown, StreamError, StreamUnavailable
 from event_backbone.metadata import EventKey
+from event_backbone.producer.alarm import Alarm
 from event_backbone.producer.room import Room
 from event_backbone.stream.base import NewEntry, Stream
 
@@ -34,7 +36,7 @@ _log = logging.getLogger("event_backbone")
 class _Waiting:
     """An entry on its way, and the future of the call that waits for its key.
 
-    It is ``in_doubt`` from when it was first handed to the stream without an answer.
+    It is ``in_doubt`` once it was handed to the stream and there was no answer.
     """
 
     __slots__ = ("deadline", "entry", "in_doubt", "key", "size_bytes")
@@ -81,6 +83,12 @@ class Flusher:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._outage: BackboneError | None = None
+        self._alarm = Alarm()
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that this flusher works in, from its first use on: asking for it costs a system call."""
+        return asyncio.get_running_loop()
 
     def append(self, entry: NewEntry, deadline: float, size_bytes: int) -> asyncio.Future[EventKey]:
         """Queue an entry; the future holds its key, or raises NotSent, OutcomeUnknown or the stream's answer.
@@ -89,12 +97,13 @@ class Flusher:
         """
         if self._closed:
             raise BackboneClosed(_CLOSED)
-        loop = asyncio.get_running_loop()
-        key: asyncio.Future[EventKey] = loop.create_future()
+        key: asyncio.Future[EventKey] = self.loop.create_future()
         self._queue.append(_Waiting(entry, key, deadline, size_bytes))
         if self._task is None:
             # An empty context: no caller's span, cancel scope or context variable leaks into the batches of others.
-            self._task = loop.create_task(self._run(), name="event-backbone-flusher", context=contextvars.Context())
+            self._task = self.loop.create_task(
+                self._run(), name="event-backbone-flusher", context=contextvars.Context()
+            )
             self._task.add_done_callback(self._ended)
         return key
 
@@ -113,6 +122,7 @@ class Flusher:
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.wait([self._task])
+            self._alarm.stop()
 
     async def _run(self) -> None:
         batch: list[_Waiting] = []
@@ -146,7 +156,7 @@ class Flusher:
         # With half of what is on its way in each batch, the server works on one while callers prepare the next.
         most = min(max(self.room.events // 2, _SMALL_BATCH_EVENTS), _BATCH_EVENTS)
         size_bytes = sum(waiting.size_bytes for waiting in batch)
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         while self._queue and len(batch) < most:
             waiting = self._queue[0]
             if batch and size_bytes + waiting.size_bytes > _BATCH_BYTES:
@@ -168,7 +178,7 @@ class Flusher:
                 return
             self._note_outage(failure)
             pause_seconds = backoff_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, no secret
-            left_seconds = min(waiting.deadline for waiting in batch) - asyncio.get_running_loop().time()
+            left_seconds = min(waiting.deadline for waiting in batch) - self.loop.time()
             await asyncio.sleep(min(pause_seconds, max(0.0, left_seconds)))
             backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
             self._expire(batch, failure)
@@ -177,7 +187,7 @@ class Flusher:
     async def _send(self, batch: list[_Waiting]) -> BackboneError | None:
         """Try once. Keep in the batch what may be tried again, and return why."""
         try:
-            async with asyncio.timeout_at(min(waiting.deadline for waiting in batch)):
+            with self._alarm.at(min([waiting.deadline for waiting in batch])):
                 answers = await self._append(batch)
         except TimeoutError:
             return self._outage or StreamUnavailable(_LATE)
@@ -206,13 +216,12 @@ class Flusher:
         return failure
 
     async def _append(self, batch: list[_Waiting]) -> Sequence[EventKey | StreamError]:
-        doubts = [waiting.in_doubt for waiting in batch]
-        for waiting in batch:
-            waiting.in_doubt = True
-        answers = await self._stream.append([waiting.entry for waiting in batch])
-        for waiting, in_doubt in zip(batch, doubts, strict=True):
-            waiting.in_doubt = in_doubt  # whatever the answer is, this call left no doubt
-        return answers
+        try:
+            return await self._stream.append([waiting.entry for waiting in batch])
+        except BaseException:
+            for waiting in batch:
+                waiting.in_doubt = True
+            raise
 
     def _note_outage(self, failure: BackboneError) -> None:
         if self._outage is None:
@@ -221,7 +230,7 @@ class Flusher:
         self._outage = failure
 
     def _expire(self, batch: list[_Waiting], cause: BackboneError) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         for waiting in batch:
             if waiting.deadline <= now:
                 waiting.fail(cause, str(cause))

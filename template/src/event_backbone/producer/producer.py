@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -15,19 +17,35 @@ from event_backbone.errors import NotSent
 from event_backbone.interceptors import Outgoing, ProduceInterceptor
 from event_backbone.metadata import (
     EventKey,
-    Metadata,
+    HashWrite,
+    MetadataText,
     NewMetadata,
     Payload,
+    PayloadReference,
     SavedPayload,
-    encode_metadata,
     event_id_time,
-    new_event_id,
+    kind_json,
+    metadata_text,
+    new_event_id_and_text,
     payload_size_bytes,
+    references_json,
+    tail_json,
 )
 from event_backbone.metadata.current import current_event
 from event_backbone.producer.flusher import Flusher
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.stream.base import NewEntry
+
+_NANOSECONDS_IN_MICROSECOND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What all events of one definition have in common."""
+
+    attributes: telemetry.Attributes
+    json: str
+    key: str | None
 
 
 class Producer:
@@ -56,10 +74,12 @@ class Producer:
         self._scope = scope
         self._interceptors = tuple(interceptors)
         self._timeout_seconds = timeout.total_seconds()
-        self._attributes: dict[str, telemetry.Attributes] = {}
+        self._kinds: dict[EventDefinition, _Kind] = {}
         self._save_attributes = {"storage": storage.name, "operation": "save"}
         # A payload that is written with its entry is saved in no time; any other storage gets a deadline.
-        self._saves_elsewhere = not (isinstance(storage, RedisHashStorage) and storage.beside_stream)
+        on_redis = scope.redis is not None
+        self._beside = storage if isinstance(storage, RedisHashStorage) and storage.beside_stream and on_redis else None
+        self._beside_json = references_json([PayloadReference(storage.name, "id")], "id")
 
     async def send(
         self,
@@ -70,23 +90,23 @@ class Producer:
     ) -> EventKey:
         """Encode, save and append one event, and return its key; see ``Sender`` for what is promised."""
         payload = definition.codec.encode(args, kwargs)
-        loop = asyncio.get_running_loop()
+        loop = self._flusher.loop
         start = loop.time()
         deadline = start + self._timeout_seconds
-        attributes = self._attributes_of(definition.name)
+        kind = self._kinds.get(definition) or self._kind(definition)
         try:
-            with telemetry.producing(definition.name, attributes) as headers:
-                metadata = self._metadata(definition, payload, options, headers)
+            with telemetry.producing(definition.name, kind.attributes) as headers:
                 if self._interceptors:
+                    metadata = self._metadata(definition, payload, options, headers)
                     arguments = definition.codec.arguments(args, kwargs)
                     key = await self._intercepted(definition, Outgoing(metadata, arguments), payload, deadline)
                 else:
-                    key = await self._deliver(metadata, payload, deadline)
+                    key = await self._deliver(_text(kind, payload, options, headers), payload, deadline)
         except Exception as error:
-            telemetry.produce_failed.add(1, {**attributes, "error": type(error).__qualname__})
+            telemetry.produce_failed.add(1, {**kind.attributes, "error": type(error).__qualname__})
             raise
-        telemetry.produced.add(1, attributes)
-        telemetry.produce_duration.record(loop.time() - start, attributes)
+        telemetry.produced.add(1, kind.attributes)
+        telemetry.produce_duration.record(loop.time() - start, kind.attributes)
         return key
 
     async def _intercepted(
@@ -99,24 +119,26 @@ class Producer:
                 return await self._interceptors[place](event, lambda inner: call(inner, place + 1))
             unchanged = event.arguments is original.arguments
             encoded = payload if unchanged else definition.codec.encode((), dict(event.arguments))
-            return await self._deliver(event.metadata, encoded, deadline)
+            return await self._deliver(metadata_text(event.metadata), encoded, deadline)
 
         return await call(original, 0)
 
-    async def _deliver(self, metadata: NewMetadata, payload: Payload, deadline: float) -> EventKey:
+    async def _deliver(self, metadata: MetadataText, payload: Payload, deadline: float) -> EventKey:
         """Save and append, within the room that the stream has for events on their way."""
         room = self._flusher.room
         size_bytes = payload_size_bytes(payload)
         if not room.take_now(size_bytes):
             await self._wait_for_room(size_bytes, deadline)
         try:
-            if self._saves_elsewhere:
-                saved = await self._save_elsewhere(metadata.event_id, payload, deadline)
+            if self._beside is not None:
+                encoded = metadata.encode(self._beside_json)
+                writes: tuple[HashWrite, ...] = (self._beside.write_of(metadata.id_text, payload),)
             else:
-                saved = await self._storage.save(self._scope, metadata.event_id, payload)
-            encoded = encode_metadata(metadata, saved.references)
-            entry = NewEntry(metadata.event_id, encoded, saved.writes)
-            entry_bytes = len(encoded) + size_bytes if saved.writes else len(encoded)
+                saved = await self._save_elsewhere(metadata.event_id, payload, deadline)
+                encoded = metadata.encode(references_json(saved.references, metadata.id_text))
+                writes = saved.writes
+            entry = NewEntry(metadata.event_id, encoded, writes)
+            entry_bytes = len(encoded) + size_bytes if writes else len(encoded)
             return await self._flusher.append(entry, deadline, entry_bytes)
         finally:
             room.give_back(size_bytes)
@@ -139,12 +161,8 @@ class Producer:
     def _metadata(
         self, definition: EventDefinition, payload: Payload, options: SendOptions, headers: Mapping[str, str]
     ) -> NewMetadata:
-        event_id = options.event_id
-        if event_id is None:
-            event_id = new_event_id()
-        else:
-            event_id_time(event_id)
-        correlation_id, causation_id = _lineage(event_id, options, current_event.get())
+        event_id, id_text = _event_id(options)
+        correlation_id, causation_id = _lineage(options)
         return NewMetadata(
             event_id=event_id,
             event=definition.name,
@@ -152,23 +170,42 @@ class Producer:
             produced_at=datetime.now(UTC),
             uri=self._scope.stream.uri,
             environment=self._scope.stream.environment,
-            correlation_id=correlation_id,
+            correlation_id=correlation_id or id_text,
             causation_id=causation_id,
             partition_key=None if definition.key is None else _text_of(payload[definition.key]),
             headers=headers,
         )
 
-    def _attributes_of(self, event: str) -> telemetry.Attributes:
-        attributes = self._attributes.get(event)
-        if attributes is None:
-            attributes = self._attributes[event] = {"uri": self._scope.stream.uri, "event": event}
-        return attributes
+    def _kind(self, definition: EventDefinition) -> _Kind:
+        attributes = {"uri": self._scope.stream.uri, "event": definition.name}
+        kind = self._kinds[definition] = _Kind(
+            attributes, kind_json(definition.name, definition.version), definition.key
+        )
+        return kind
 
 
-def _lineage(event_id: UUID, options: SendOptions, current: Metadata | None) -> tuple[str, str | None]:
-    """Return correlation and causation id: the caller's, else those of the event being handled, else a new line's."""
+def _text(kind: _Kind, payload: Payload, options: SendOptions, headers: Mapping[str, str]) -> MetadataText:
+    """Write what ``metadata_text`` would of ``_metadata``, which nobody asks for without interceptors: 5 µs less."""
+    event_id, id_text = _event_id(options)
+    correlation_id, causation_id = _lineage(options)
+    partition_key = None if kind.key is None else _text_of(payload[kind.key])
+    tail = tail_json(id_text, correlation_id, causation_id, partition_key, headers)
+    return MetadataText(event_id, id_text, kind.json, time.time_ns() // _NANOSECONDS_IN_MICROSECOND, tail)
+
+
+def _event_id(options: SendOptions) -> tuple[UUID, str]:
+    event_id = options.event_id
+    if event_id is None:
+        return new_event_id_and_text()
+    event_id_time(event_id)
+    return event_id, str(event_id)
+
+
+def _lineage(options: SendOptions) -> tuple[str | None, str | None]:
+    """Return correlation and causation id: the caller's, else those of the event being handled, else none."""
+    current = current_event.get()
     if current is None:
-        return options.correlation_id or str(event_id), options.causation_id
+        return options.correlation_id or None, options.causation_id
     return options.correlation_id or current.correlation_id, options.causation_id or str(current.event_id)
 
 

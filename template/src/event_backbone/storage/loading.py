@@ -11,8 +11,6 @@ from event_backbone.errors import PayloadErased, PayloadGone, StorageError
 from event_backbone.metadata import Payload, PayloadReference
 from event_backbone.storage.base import Storage, StorageScope
 
-_Loaded = dict[PayloadReference, Payload | StorageError]
-
 
 async def load_payloads(
     scope: StorageScope, storages: Mapping[str, Storage], references: Sequence[tuple[PayloadReference, ...]]
@@ -23,27 +21,30 @@ async def load_payloads(
     had, that is the event's outcome: erased before gone, since both are final, before unavailable. A storage that is
     not among ``storages`` makes the payload gone.
     """
-    wanted: dict[str, dict[PayloadReference, None]] = {}
+    whole = [parts[0] for parts in references if len(parts) == 1]
+    if len(whole) == len(references) and len({reference.storage for reference in whole}) == 1:
+        # The usual case, at a fifth of the cost of the general one (1 µs an event).
+        return list(await _load(scope, storages.get(whole[0].storage), whole))
+    wanted: dict[str, list[PayloadReference]] = {}
     for parts in references:
         for reference in parts:
-            wanted.setdefault(reference.storage, {})[reference] = None
-    answers = await asyncio.gather(*(_load(scope, storages.get(name), tuple(keys)) for name, keys in wanted.items()))
-    loaded: _Loaded = {}
-    for answer in answers:
-        loaded.update(answer)
-    return [_merged([loaded[reference] for reference in parts]) for parts in references]
+            wanted.setdefault(reference.storage, []).append(reference)
+    answers = await asyncio.gather(*(_load(scope, storages.get(name), asked) for name, asked in wanted.items()))
+    # Each storage answers in the order in which it was asked, so that nothing needs to be looked up.
+    loaded = {name: iter(answer) for name, answer in zip(wanted, answers, strict=True)}
+    return [_merged([next(loaded[reference.storage]) for reference in parts]) for parts in references]
 
 
-async def _load(scope: StorageScope, storage: Storage | None, references: Sequence[PayloadReference]) -> _Loaded:
+async def _load(
+    scope: StorageScope, storage: Storage | None, references: Sequence[PayloadReference]
+) -> Sequence[Payload | StorageError]:
     if storage is None:
         name = references[0].storage
-        return dict.fromkeys(
-            references, PayloadGone(f"No storage named {name!r} is configured here; add it to read it.")
-        )
+        return [PayloadGone(f"No storage named {name!r} is configured here; add it to read it.")] * len(references)
     started = perf_counter()
     found = await storage.load(scope, references)
     telemetry.payload_duration.record(perf_counter() - started, {"storage": storage.name, "operation": "load"})
-    return dict(zip(references, found, strict=True))
+    return found
 
 
 def _merged(parts: Sequence[Payload | StorageError]) -> Payload | StorageError:

@@ -80,8 +80,7 @@ class RedisHashStorage:
         PayloadConflict rises on another server alone: on the stream's own, an event id that is known changes nothing.
         """
         reference = PayloadReference(self._name, str(event_id))
-        fields = payload or {EMPTY_FIELD: b"1"}
-        write = HashWrite(f"{self._purpose}:{reference.key}", fields, self._expires_after)
+        write = self.write_of(reference.key, payload)
         connection = self._connection(scope)
         if self._own is None:
             return SavedPayload((reference,), (write,))
@@ -93,20 +92,24 @@ class RedisHashStorage:
         telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
         return SavedPayload((reference,))
 
+    def write_of(self, key: str, payload: Payload) -> HashWrite:
+        """Return the hash that keeps a payload under the key of its reference, the event id as text."""
+        return HashWrite(f"{self._purpose}:{key}", payload or {EMPTY_FIELD: b"1"}, self._expires_after)
+
     async def load(
         self, scope: StorageScope, references: Sequence[PayloadReference]
     ) -> Sequence[Payload | StorageError]:
         """Fetch all payloads in as few calls as their size allows."""
-        keys = [self.location(scope, reference) for reference in references]
+        prefix = scope.stream.key_of(f"{self._purpose}:")
         try:
             connection = self._connection(scope)
             with connection.errors(StorageUnavailable):
-                found = await load_hashes(connection, keys)
+                found = await load_hashes(connection, prefix, [reference.key for reference in references])
         except StorageUnavailable as error:
-            return [error] * len(keys)
+            return [error] * len(references)
         except ConfigurationError as error:
-            return [StorageUnavailable(str(error))] * len(keys)
-        return [_payload(key, fields) for key, fields in zip(keys, found, strict=True)]
+            return [StorageUnavailable(str(error))] * len(references)
+        return [_payload(prefix, reference, fields) for reference, fields in zip(references, found, strict=True)]
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace the hashes by tombstones that expire when the payloads would have."""
@@ -147,13 +150,13 @@ def _own_connections(settings: RedisSettings) -> PerLoop[RedisConnection]:
     return PerLoop(lambda: RedisConnection(settings))
 
 
-def _payload(key: str, fields: object) -> Payload | StorageError:
+def _payload(prefix: str, reference: PayloadReference, fields: object) -> Payload | StorageError:
     if not isinstance(fields, list):
-        return PayloadGone(f"The Redis key {key} holds something else than a payload.")
+        return PayloadGone(f"The Redis key {prefix}{reference.key} holds something else than a payload.")
     parts = cast("list[bytes]", fields)
     if not parts:
-        return PayloadGone(f"There is no Redis hash {key}: it has expired or was deleted.")
-    found = dict(zip(parts[::2], parts[1::2], strict=True))
-    if _ERASED in found:
-        return PayloadErased(f"The payload in the Redis hash {key} was erased.")
-    return {name.decode(): value for name, value in found.items() if not name.startswith(b"_")}
+        return PayloadGone(f"There is no Redis hash {prefix}{reference.key}: it has expired or was deleted.")
+    if parts[0] == _ERASED:
+        return PayloadErased(f"The payload in the Redis hash {prefix}{reference.key} was erased.")
+    pairs = iter(parts)
+    return {name.decode(): value for name, value in zip(pairs, pairs, strict=True) if name[:1] != b"_"}

@@ -28,11 +28,12 @@ class AckLoop:
         """Ack an event soon."""
         self._held.move(work, "settling")
         self._gathered.append(work)
-        self._wake.set()
+        if len(self._gathered) == 1:
+            self._wake.set()
 
     async def ack(self, work: Work) -> None:
         """Ack an event while its handler runs, and wait until the server has done it; raise LeaseLost if it did not."""
-        if work not in self._held:
+        if not work.held:
             raise LeaseLost(f"Event {work.key} was taken over by another consumer, or is finished already.")
         done = self._waiters[work] = asyncio.get_running_loop().create_future()
         self.add(work)
@@ -54,21 +55,21 @@ class AckLoop:
             live = [work for work in batch if not work.lost]
             if live:
                 await self._flush(live)
-            for work in batch:
-                self._answer(work)
+            if self._waiters:
+                for work in batch:
+                    self._answer(work)
 
     async def _flush(self, batch: list[Work]) -> None:
         leases = [work.lease for work in batch]
-        lost, repeated = await self._outage.outlast(lambda: self._leases.ack(leases))
-        for work in batch:
-            # A repeated ack finds what the first one acked gone: that was a success.
-            if work.key in lost and not repeated:
-                self._held.lose(work)
-            else:
-                self._held.finish(work)
+        lost, _ = await self._outage.outlast(lambda: self._leases.ack(leases))
+        if lost:
+            for work in batch:
+                if work.key in lost:
+                    self._held.lose(work)
+        self._held.finish(*batch)  # what is lost is finished no more
 
     def _answer(self, work: Work) -> None:
-        waiter = self._waiters.pop(work, None) if self._waiters else None
+        waiter = self._waiters.pop(work, None)
         if waiter is None or waiter.done():
             return
         if work.lost:

@@ -12,7 +12,7 @@ class Gate:
     """Counts the events in their handlers; all subscriptions of an event loop share one.
 
     An event suspected of ending its process runs alone, so that it takes no neighbour with it. Once one asks for that,
-    no other is let in until it is done.
+    no other is let in until it is done. ``closed`` tells that one runs, or is about to run, alone.
     """
 
     def __init__(self) -> None:
@@ -22,11 +22,7 @@ class Gate:
         self._quiet = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
-
-    @property
-    def closed(self) -> bool:
-        """Whether one runs, or is about to run, alone."""
-        return not self._open.is_set()
+        self.closed = False
 
     async def opened(self) -> None:
         """Wait until many may run again."""
@@ -47,12 +43,14 @@ class Gate:
         """Run the block while nothing else does: waits for what runs, and holds back what would begin."""
         async with self._turn:
             self._open.clear()
+            self.closed = True
             try:
                 while self._running:
                     self._quiet.clear()
                     await self._quiet.wait()
                 yield
             finally:
+                self.closed = False
                 self._open.set()
 
 

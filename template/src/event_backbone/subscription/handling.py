@@ -39,7 +39,7 @@ class Handling:
         gate = shared_gate()
         self.acks = AckLoop(leases, held, outage)
         self.retries = RetryLoop(leases, held, outage, again)
-        settler = Settler(leases, held, outage, acks=self.acks, retries=self.retries, deliverer=deliverer)
+        settler = Settler(leases, held, outage, retries=self.retries, deliverer=deliverer)
         runner = Runner(held, gate, deliverer, settler, self.acks)
         self.workers = Workers(runner, gate)
         loader = Loader(scope, storages, deliverer, signals, self.retries.postpone)
@@ -47,7 +47,6 @@ class Handling:
         self.poison = PoisonLoop(
             leases,
             held,
-            outage,
             signals=signals,
             gate=gate,
             loader=loader,

@@ -21,17 +21,14 @@ class Held:
     def __init__(self, options: SubscriptionOptions, signals: Signals, on_limit: Callable[[], None]) -> None:
         """Hold nothing; ``on_limit`` is called when ``max_events`` have come to an end."""
         self._options = options
+        self._half = options.prefetch // 2
         self._signals = signals
         self._on_limit = on_limit
         self._roomy = asyncio.Event()
-        self._room_wanted = 0
-        self._unstarted = 0
-        self._waiting = 0
+        self._room_wanted = False
+        self._count: dict[Stage, int] = {"unstarted": 0, "running": 0, "waiting": 0, "settling": 0}
         self.works: dict[EventKey, Work] = {}
         self.finished = 0
-
-    def __contains__(self, work: Work) -> bool:
-        return self.works.get(work.key) is work
 
     def admit(self, deliveries: Sequence[Delivery]) -> list[Work]:
         """Take up deliveries, and return those that are new here.
@@ -41,30 +38,36 @@ class Held:
         """
         admitted: list[Work] = []
         for delivery in deliveries:
-            known = self.works.get(delivery.entry.key)
-            if known is not None:
-                if known.lease.attempt == delivery.attempt:
+            work = Work(delivery)
+            known = self.works.setdefault(work.key, work)
+            if known is not work:
+                if known.attempt == delivery.attempt:
                     continue
                 self.lose(known)
-            work = Work(delivery)
-            self.works[work.key] = work
-            self._unstarted += 1
+                self.works[work.key] = work
+            work.held = True
             admitted.append(work)
+        self._count["unstarted"] += len(admitted)
         return admitted
 
     def move(self, work: Work, stage: Stage) -> None:
         """Note how far an event has come."""
-        if work in self:
-            self._count(work.stage, -1)
-            self._count(stage, +1)
+        if work.held:
+            self._count[work.stage] -= 1
+            self._count[stage] += 1
         work.stage = stage
-        self._tell_room()
+        if self._room_wanted and self._count["unstarted"] <= self._half:
+            self._tell_room()
 
-    def finish(self, work: Work) -> None:
-        """Let go of an event that has come to its end."""
-        if not self._drop(work):
+    def finish(self, *works: Work) -> None:
+        """Let go of events that have come to their end."""
+        finished = 0
+        for work in works:
+            finished += self._drop(work)
+        if finished == 0:
             return
-        self.finished += 1
+        self._tell_room()
+        self.finished += finished
         limit = self._options.max_events
         if limit is not None and self.finished >= limit:
             self._on_limit()
@@ -73,6 +76,7 @@ class Held:
         """Let go of an event whose lease is lost; its handlers are cancelled."""
         if not self._drop(work):
             return
+        self._tell_room()
         work.lost = True
         self._signals.lease_lost(work.key)
         if work.runner is not None:
@@ -80,7 +84,8 @@ class Held:
 
     def give_back(self, work: Work) -> None:
         """Let go of an event that goes back to the group."""
-        self._drop(work)
+        if self._drop(work):
+            self._tell_room()
 
     @property
     def limited(self) -> bool:
@@ -91,12 +96,14 @@ class Held:
     def room(self) -> int:
         """How many more events may be taken now.
 
-        It opens when half of what may be held waits to be started, so that many events are read at once.
+        It opens when half of what may be held waits to be started, so that many events are read at once. What is being
+        acked leaves room for the next, up to once more as many: else nothing would be read while an ack is under way.
         """
-        options = self._options
-        if self._waiting >= options.max_waiting or self._unstarted * 2 > options.prefetch:
+        options, count = self._options, self._count
+        if count["unstarted"] > self._half or count["waiting"] >= options.max_waiting:
             return 0
-        room = options.prefetch - (len(self.works) - self._waiting)
+        busy = count["unstarted"] + count["running"]
+        room = options.prefetch - max(busy, busy + count["settling"] - options.prefetch)
         if options.max_events is not None:
             room = min(room, options.max_events - self.finished - len(self.works))
         return max(room, 0)
@@ -104,33 +111,26 @@ class Held:
     async def wait_for_room(self, seconds: float) -> None:
         """Wait until there may be room, for ``seconds`` at most; ``wake`` ends it."""
         self._roomy.clear()
-        self._room_wanted += 1
+        self._room_wanted = True
         try:
             async with asyncio.timeout(seconds):
                 await self._roomy.wait()
         except TimeoutError:
             pass
-        finally:
-            self._room_wanted -= 1
 
     def wake(self) -> None:
         """End ``wait_for_room``."""
         self._roomy.set()
 
     def _drop(self, work: Work) -> bool:
-        if work not in self:
+        if not work.held:
             return False
+        work.held = False
         del self.works[work.key]
-        self._count(work.stage, -1)
-        self._tell_room()
+        self._count[work.stage] -= 1
         return True
 
-    def _count(self, stage: Stage, change: int) -> None:
-        if stage == "unstarted":
-            self._unstarted += change
-        elif stage == "waiting":
-            self._waiting += change
-
     def _tell_room(self) -> None:
-        if self._room_wanted and not self._roomy.is_set() and self.room > 0:
+        if self._room_wanted and self.room > 0:
+            self._room_wanted = False
             self._roomy.set()

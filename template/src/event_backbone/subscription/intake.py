@@ -84,6 +84,6 @@ class Intake:
     def _admit(self, deliveries: Sequence[Delivery]) -> None:
         works = self._held.admit(deliveries)
         if works:
-            again = sum(work.delivery.attempt > 1 for work in works)
+            again = sum(work.attempt > 1 for work in works)
             self._signals.delivered(len(works), again)
             self.send(works)

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
-from event_backbone.delivery import Deliverer
+from event_backbone.delivery import Arrived, Deliverer
 from event_backbone.errors import EntryUnreadable, StorageUnavailable
-from event_backbone.metadata import PayloadReference, decode_metadata
+from event_backbone.metadata import decode_metadata
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import load_payloads
 from event_backbone.subscription.outage import Ladder
@@ -42,32 +42,32 @@ class Loader:
 
     async def load(self, works: Sequence[Work]) -> list[Work]:
         """Load what is wanted, and return the events that can go on, in order."""
-        wanted = [work for work in works if self._read(work)]
+        self._deliverer.begin_batch()
+        wanted = [arrived for work in works if (arrived := self._read(work)) is not None]
         if not wanted:
             return list(works)
-        references: list[tuple[PayloadReference, ...]] = [work.references for work in wanted]
-        payloads = await load_payloads(self._scope, self._storages, references)
-        errors: dict[Work, StorageUnavailable] = {}
-        for work, payload in zip(wanted, payloads, strict=True):
+        payloads = await load_payloads(self._scope, self._storages, [arrived.references for arrived in wanted])
+        failed: StorageUnavailable | None = None
+        for arrived, payload in zip(wanted, payloads, strict=True):
+            arrived.payload = payload
             if isinstance(payload, StorageUnavailable):
-                errors[work] = payload
-            else:
-                work.payload = payload
-        if not errors:
+                failed = failed or payload
+        if failed is None:
             self._outage = False
             self._ladder.reset()
             return list(works)
-        self._postpone(list(errors), next(iter(errors.values())))
-        return [work for work in works if work not in errors]
+        self._postpone([work for work in works if _is_postponed(work)], failed)
+        return [work for work in works if not _is_postponed(work)]
 
-    def _read(self, work: Work) -> bool:
-        """Decode the metadata, and return whether the payload is needed."""
+    def _read(self, work: Work) -> Arrived | None:
+        """Decode the metadata, and return what wants its payload."""
         try:
-            work.metadata, work.references = decode_metadata(work.delivery.entry.fields, self._scope.stream, work.key)
+            metadata, references = decode_metadata(work.fields, self._scope.stream, work.key)
         except EntryUnreadable as error:
-            work.unreadable = error
-            return False
-        return self._deliverer.wants(work.metadata)
+            work.arrived = error
+            return None
+        work.arrived = arrived = Arrived(metadata, None, references, work.tries)
+        return arrived if self._deliverer.wants(metadata) else None
 
     def _postpone(self, works: Sequence[Work], error: StorageUnavailable) -> None:
         if not self._outage:
@@ -76,6 +76,10 @@ class Loader:
         delay = timedelta(seconds=self._ladder.next())
         for work in works:
             self._later(work, delay)
+
+
+def _is_postponed(work: Work) -> bool:
+    return isinstance(work.arrived, Arrived) and isinstance(work.arrived.payload, StorageUnavailable)
 
 
 class LoadLoop:

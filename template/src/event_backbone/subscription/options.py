@@ -27,7 +27,7 @@ class SubscriptionOptions:
         max_events: stop after so many events were handled to an end; None means never.
         drain: how long running handlers may go on after a stop before they are cancelled.
         start: where the group begins if it does not exist yet. A group that vanished begins at the beginning.
-        prefetch: how many events are held at most, running ones included.
+        prefetch: how many events are held at most, running ones included; as many again may be waiting for their ack.
         max_waiting: how many failed events may wait for their next attempt before reading stops.
         crashed_after: after how long without a sign of life another consumer counts as crashed, and is removed from
             the group once nothing is pending for it.

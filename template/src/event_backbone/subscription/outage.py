@@ -82,6 +82,28 @@ class Outage:
                 return answer, repeated
 
 
+class Refusals:
+    """Calls that Redis refuses although it answers others, as a full server does: told once, and tried ever later."""
+
+    def __init__(self, outage: Outage) -> None:
+        """Tell ``outage``."""
+        self._outage = outage
+        self._ladder = Ladder()
+        self._last = False
+
+    def next(self, error: StreamUnavailable) -> timedelta:
+        """Note a refused call, and return after how long to try it again."""
+        if not self._last:
+            self._last = True
+            self._outage.report(error)
+        return timedelta(seconds=self._ladder.next())
+
+    def ended(self) -> None:
+        """Note a call that was carried out."""
+        self._last = False
+        self._ladder.reset()
+
+
 async def pause(stopping: asyncio.Event, seconds: float) -> None:
     """Sleep, unless or until the subscription stops."""
     try:

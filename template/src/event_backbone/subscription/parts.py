@@ -36,7 +36,7 @@ class Parts:
         on_limit: Callable[[], None],
     ) -> None:
         """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
-        self.stopping, self.stopped = asyncio.Event(), asyncio.Event()
+        self.stopping = asyncio.Event()
         self.reader, self.leases, self.signals = reader, leases, signals
         outage = Outage(signals)
         self.held = held = Held(options, signals, on_limit)
@@ -44,7 +44,7 @@ class Parts:
             leases, held, outage, signals, deliverer=deliverer, scope=scope, storages=storages, again=self._take_up
         )
         self.intake = Intake(reader, held, outage, signals, ordinary=handling.loads.add, suspicious=handling.poison.add)
-        self.heartbeat = HeartbeatLoop(leases, held, outage, options.lease, self.stopped)
+        self.heartbeat = HeartbeatLoop(leases, held, outage, options.lease)
         self.claims = ClaimLoop(self.intake, held, outage, options.lease, self.stopping)
         self.reads = ReadLoop(
             reader,

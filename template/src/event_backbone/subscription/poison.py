@@ -7,15 +7,15 @@ from collections import deque
 from collections.abc import Sequence
 
 from event_backbone.delivery import Deliverer
+from event_backbone.errors import StreamUnavailable
 from event_backbone.stream.base import GroupLeases
 from event_backbone.subscription.gate import Gate
 from event_backbone.subscription.held import Held
 from event_backbone.subscription.loading import Loader
-from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.settling import Settler
 from event_backbone.subscription.signals import Signals
 from event_backbone.subscription.work import Work
-from event_backbone.subscription.working import Runner
+from event_backbone.subscription.working import Runner, current_task
 
 
 class PoisonLoop:
@@ -29,7 +29,6 @@ class PoisonLoop:
         self,
         leases: GroupLeases,
         held: Held,
-        outage: Outage,
         *,
         signals: Signals,
         gate: Gate,
@@ -41,7 +40,6 @@ class PoisonLoop:
         """Run what is in ``held``, alone within ``gate``."""
         self._leases = leases
         self._held = held
-        self._outage = outage
         self._signals = signals
         self._gate = gate
         self._loader = loader
@@ -50,6 +48,7 @@ class PoisonLoop:
         self._deliverer = deliverer
         self._suspects: deque[Work] = deque()
         self._wake = asyncio.Event()
+        self._at_gate: asyncio.Task[None] | None = None
         self._closed = False
 
     def add(self, works: Sequence[Work]) -> None:
@@ -61,6 +60,8 @@ class PoisonLoop:
         """End after what runs now."""
         self._closed = True
         self._wake.set()
+        if self._at_gate is not None:  # what it waits for may belong to another subscription, and take long
+            self._at_gate.cancel()
 
     async def run(self) -> None:
         """Run suspects until closed."""
@@ -70,22 +71,27 @@ class PoisonLoop:
                 await self._wake.wait()
                 continue
             work = self._suspects.popleft()
-            if work in self._held:
+            if work.held:
                 await self._judge(work)
 
     async def _judge(self, work: Work) -> None:
-        delivery = work.delivery
-        verdict = self._deliverer.crashed(delivery.attempt) if delivery.ran_alone else None
+        verdict = self._deliverer.crashed(work.attempt) if work.ran_alone else None
         if verdict is not None:
             await self._settler.settle(work, verdict)
             return
-        self._signals.poison_suspected(work.key, delivery.attempt)
+        self._signals.poison_suspected(work.key, work.attempt)
+        self._at_gate = current_task()
         async with self._gate.alone():
-            if self._closed or work not in self._held:
+            self._at_gate = None
+            if self._closed or not work.held:
                 return
-            lost, _ = await self._outage.outlast(lambda: self._leases.mark_alone(work.lease))
+            try:
+                lost = await self._leases.mark_alone(work.lease)
+            except StreamUnavailable as error:
+                self._settler.postpone(work, error)
+                return
             if work.key in lost:
                 self._held.lose(work)
                 return
             for ready in await self._loader.load([work]):
-                await self._runner.run(ready)
+                await self._runner.run(ready, current_task())

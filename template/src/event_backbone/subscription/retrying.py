@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from event_backbone.errors import StreamUnavailable
@@ -26,7 +26,7 @@ class RetryLoop:
         self._held = held
         self._outage = outage
         self._again = again
-        self._due: list[tuple[float, int, bool, Work]] = []
+        self._due: list[tuple[float, int, Work, Callable[[], Awaitable[None]]]] = []
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self._ladder = Ladder()
@@ -34,15 +34,16 @@ class RetryLoop:
     def add(self, work: Work, after: timedelta, *, counts: bool) -> None:
         """Let an event that was handled come again ``after`` from now; ``counts`` makes that its next attempt."""
         self._held.move(work, "waiting")
-        self._push(work, after, counts=counts)
+        self.call(work, after, lambda: self._begin(work, counts=counts))
 
     def postpone(self, work: Work, after: timedelta) -> None:
         """Let an event that could not be started come again ``after`` from now, its attempt not yet used."""
-        self._push(work, after, counts=False)
+        self.call(work, after, lambda: self._begin(work, counts=False))
 
-    def _push(self, work: Work, after: timedelta, *, counts: bool) -> None:
+    def call(self, work: Work, after: timedelta, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something about an event ``after`` from now, if it is still held then."""
         due = asyncio.get_running_loop().time() + after.total_seconds()
-        heapq.heappush(self._due, (due, next(self._order), counts, work))
+        heapq.heappush(self._due, (due, next(self._order), work, act))
         self._wake.set()
 
     async def run(self) -> None:
@@ -53,9 +54,9 @@ class RetryLoop:
             if not self._due or self._due[0][0] > loop.time():
                 await self._sleep(self._due[0][0] - loop.time() if self._due else None)
                 continue
-            _, _, counts, work = heapq.heappop(self._due)
-            if work in self._held:
-                await self._begin(work, counts=counts)
+            _, _, work, act = heapq.heappop(self._due)
+            if work.held:
+                await act()
 
     async def _begin(self, work: Work, *, counts: bool) -> None:
         if counts:

@@ -1,14 +1,14 @@
-"""From a decision to the server: an ack, a note of the failure and a wait, or the dead letters."""
+"""What is done with an event that was not finished: a note of the failure and a wait, or the dead letters."""
 
 from __future__ import annotations
 
 from event_backbone import telemetry
-from event_backbone.delivery import Deliverer, Finished, Outcome
+from event_backbone.delivery import Arrived, Deliverer
+from event_backbone.errors import StreamUnavailable
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases, NewDeadLetter
-from event_backbone.subscription.acking import AckLoop
 from event_backbone.subscription.held import Held
-from event_backbone.subscription.outage import Outage
+from event_backbone.subscription.outage import Outage, Refusals
 from event_backbone.subscription.retrying import RetryLoop
 from event_backbone.subscription.work import Work
 
@@ -22,31 +22,37 @@ class Settler:
         held: Held,
         outage: Outage,
         *,
-        acks: AckLoop,
         retries: RetryLoop,
         deliverer: Deliverer,
     ) -> None:
         """Act by ``leases`` on what is in ``held``."""
         self._leases = leases
         self._held = held
-        self._outage = outage
-        self._acks = acks
+        self._refusals = Refusals(outage)
         self._retries = retries
         self._deliverer = deliverer
 
-    async def settle(self, work: Work, outcome: Outcome) -> None:
-        """Carry out a decision. Returns when the server knows it; an ack goes on by itself."""
-        if isinstance(outcome, Finished):
-            self._acks.add(work)
-        elif isinstance(outcome, RetryLater):
-            await self._retry(work, outcome)
-        else:
-            await self._give_up(work, outcome)
+    async def settle(self, work: Work, decision: RetryLater | NewDeadLetter) -> None:
+        """Carry out a decision. What Redis refuses for now is tried again later, so that nobody waits for it here."""
+        self._held.move(work, "settling")
+        try:
+            if isinstance(decision, RetryLater):
+                await self._retry(work, decision)
+            else:
+                await self._give_up(work, decision)
+        except StreamUnavailable as error:
+            self._retries.call(work, self._refusals.next(error), lambda: self.settle(work, decision))
+
+    def postpone(self, work: Work, error: StreamUnavailable) -> None:
+        """Let an event that Redis did not let begin come again later."""
+        self._retries.postpone(work, self._refusals.next(error))
 
     async def _retry(self, work: Work, later: RetryLater) -> None:
-        work.payload = None
+        if isinstance(work.arrived, Arrived):
+            work.arrived.payload = None
         if later.counts:
-            lost, _ = await self._outage.outlast(lambda: self._leases.record_failure(work.lease))
+            lost = await self._leases.record_failure(work.lease)
+            self._refusals.ended()
             if work.key in lost:
                 self._held.lose(work)
                 return
@@ -56,14 +62,14 @@ class Settler:
         self._retries.add(work, later.after, counts=later.counts)
 
     async def _give_up(self, work: Work, letter: NewDeadLetter) -> None:
-        self._held.move(work, "settling")
-        lost, repeated = await self._outage.outlast(lambda: self._leases.dead_letter(work.lease, letter))
-        # A repeated move finds what the first one acked gone: that was a success.
-        if work.key in lost and not repeated:
+        lost = await self._leases.dead_letter(work.lease, letter)
+        self._refusals.ended()
+        if work.key in lost:
             self._held.lose(work)
             return
         telemetry.dead_lettered.add(1, {**self._attributes(work), "reason": letter.reason})
         self._held.finish(work)
 
     def _attributes(self, work: Work) -> dict[str, str]:
-        return dict(self._deliverer.attributes_of(work.metadata.event if work.metadata is not None else ""))
+        event = work.arrived.metadata.event if isinstance(work.arrived, Arrived) else ""
+        return dict(self._deliverer.attributes_of(event))

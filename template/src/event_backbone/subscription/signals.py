@@ -9,6 +9,7 @@ from datetime import timedelta
 from event_backbone import telemetry
 from event_backbone.errors import BackboneError
 from event_backbone.metadata import EventKey, StreamName
+from event_backbone.stream.base import GroupState
 
 _log = logging.getLogger("event_backbone.subscription")
 
@@ -49,6 +50,13 @@ class Signals:
         """Tell of an event that runs alone because its earlier deliveries may have ended their process."""
         telemetry.poison_suspected.add(1, self.attributes)
         _log.warning("Event %s of %s runs alone: it was delivered %d times.", key, self._stream, deliveries)
+
+    def stands(self, state: GroupState) -> None:
+        """Tell how the group stands; where the server cannot tell the lag, what was told last remains."""
+        if state.unread is not None:
+            telemetry.lag.set(state.unread, self.attributes)
+        telemetry.pending.set(state.pending, self.attributes)
+        telemetry.dead_letters.set(state.dead_letters, self.attributes)
 
     def outage_began(self, error: BackboneError) -> None:
         """Tell once per outage that Redis does not answer."""

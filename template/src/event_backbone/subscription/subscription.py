@@ -22,6 +22,7 @@ from event_backbone.stream.base import Streams
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.parts import Parts
 from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.watching import WatchLoop
 
 _LIFE_SIGN_SECONDS = 30.0
 _FAREWELL_SECONDS = 2.0
@@ -179,22 +180,23 @@ class Subscription:
 
     async def _live(self, parts: Parts) -> None:
         concurrency, way = self._options.concurrency, parts.handling
+        watch = WatchLoop(self._streams.stream(self._scope.stream), self._group, parts.signals, parts.stopping)
         try:
             async with asyncio.TaskGroup() as group:
                 intake = {group.create_task(parts.reads.run()), group.create_task(parts.claims.run())}
                 preparation = {group.create_task(way.loads.run()) for _ in range(min(concurrency, _LOADING_AT_ONCE))}
-                preparation.add(group.create_task(way.retries.run()))
+                preparation |= {group.create_task(way.retries.run()), group.create_task(watch.run())}
                 running = {group.create_task(way.workers.run()) for _ in range(concurrency)}
                 running.add(group.create_task(way.poison.run()))
                 acks = group.create_task(way.acks.run())
-                group.create_task(parts.heartbeat.run())
+                heartbeat = group.create_task(parts.heartbeat.run())
                 await parts.stopping.wait()
                 await self._end_intake(parts, intake, preparation)
                 await self._end_running(running)
                 await self._give_back(parts)
                 way.acks.close()
                 await _within(_FAREWELL_SECONDS, {acks})
-                parts.stopped.set()
+                await _cancel({heartbeat})
         except BaseExceptionGroup as errors:
             error = _first(errors)
             raise error from error.__cause__

@@ -7,16 +7,17 @@ import functools
 from collections import deque
 from collections.abc import Sequence
 from time import perf_counter
+from typing import cast
 
 from event_backbone.consumer import Context
-from event_backbone.delivery import Arrived, Deliverer
+from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
 from event_backbone.subscription.acking import AckLoop
 from event_backbone.subscription.gate import Gate
 from event_backbone.subscription.held import Held
 from event_backbone.subscription.settling import Settler
 from event_backbone.subscription.work import Work
 
-_SLICE_SECONDS = 0.01
+_SLICE_SECONDS = 0.002
 
 
 class Runner:
@@ -30,31 +31,36 @@ class Runner:
         self._settler = settler
         self._acks = acks
 
-    async def run(self, work: Work) -> None:
-        """Run an event. When its lease is lost, its handlers are cancelled, and this returns."""
+    async def run(self, work: Work, task: asyncio.Task[None]) -> None:
+        """Run an event within ``task``, the current one. When its lease is lost, its handlers are cancelled."""
         self._held.move(work, "running")
         self._gate.enter()
-        work.runner = task = asyncio.current_task()
+        work.runner = task
+        outcome: Outcome | None = None
+        acked = False
         try:
-            if work.metadata is None:
-                outcome = self._deliverer.unreadable(work.unreadable) if work.unreadable is not None else None
-                acked = outcome is None
-            else:
-                ctx = Context(work.metadata, work.delivery.attempt, functools.partial(self._acks.ack, work))
-                arrived = Arrived(work.metadata, work.payload, work.references, work.tries)
+            arrived = work.arrived
+            if isinstance(arrived, Arrived):
+                ctx = Context(arrived.metadata, work.attempt, functools.partial(self._acks.ack, work))
                 outcome = await self._deliverer.deliver(arrived, ctx)
                 acked = ctx.acked
+            elif arrived is not None:
+                outcome = self._deliverer.unreadable(arrived)
         except asyncio.CancelledError:
             if not work.lost:
                 raise
-            outcome, acked = None, True
         finally:
             work.runner = None
             self._gate.leave()
-        if work.lost and task is not None:
+        if work.lost:
             # The handler was cancelled for the lease; whoever cancelled it meant the event, not this task.
-            task.uncancel()
-        elif outcome is not None and not acked:
+            if task.uncancel():
+                raise asyncio.CancelledError  # somebody else did mean it
+        elif outcome is None or acked:
+            return
+        elif isinstance(outcome, Finished):
+            self._acks.add(work)
+        else:
             await self._settler.settle(work, outcome)
 
 
@@ -67,6 +73,7 @@ class Workers:
         self._gate = gate
         self._ready: deque[Work] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._at_gate: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def put(self, works: Sequence[Work]) -> None:
@@ -78,20 +85,25 @@ class Workers:
         """Let each worker end after what it handles now. What is ready but not begun stays so."""
         self._closed = True
         self._rouse(len(self._idle))
+        for task in self._at_gate:  # what holds them back may belong to another subscription, and take long
+            task.cancel()
 
     async def run(self) -> None:
         """Be one worker, until closed."""
+        task = current_task()
         began = perf_counter()
         while not self._closed:
             if self._gate.closed:
+                self._at_gate.add(task)
                 await self._gate.opened()
+                self._at_gate.discard(task)
             elif not self._ready:
                 await self._rest()
                 began = perf_counter()
             else:
                 work = self._ready.popleft()
                 if not work.lost:
-                    await self._runner.run(work)
+                    await self._runner.run(work, task)
                 if perf_counter() - began > _SLICE_SECONDS:
                     # Handlers that never wait would keep every other task, the heartbeat among them, from running.
                     await asyncio.sleep(0)
@@ -108,3 +120,8 @@ class Workers:
             if not roused.done():
                 roused.set_result(None)
                 count -= 1
+
+
+def current_task() -> asyncio.Task[None]:
+    """Return the current task, which returns nothing."""
+    return cast("asyncio.Task[None]", asyncio.current_task())

@@ -2,13 +2,16 @@
 
 from event_backbone.connection import Script
 
+# Looked for first, because a full server refuses to make even a group that exists.
 ENSURE = Script("""
 local stream, group, start = KEYS[1], ARGV[1], ARGV[2]
-local made = redis.pcall('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
-if made.err then
-  if string.sub(made.err, 1, 9) == 'BUSYGROUP' then return 0 end
-  return made
+local groups = redis.pcall('XINFO', 'GROUPS', stream)
+for _, row in ipairs(groups) do
+  for i = 1, #row, 2 do
+    if row[i] == 'name' and row[i + 1] == group then return 0 end
+  end
 end
+redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
 redis.call('DEL', '{' .. stream .. '}:attempts:' .. group)
 return 1
 """)

@@ -6,6 +6,8 @@ from typing import cast
 from event_backbone.metadata import EventKey
 from event_backbone.stream.base import Delivery, Entry
 
+_OWN_PARTS = 4
+
 RawEntry = tuple[bytes, Sequence[bytes]]
 """An entry id, and names and values that follow each other."""
 
@@ -44,4 +46,8 @@ def texts(reply: object) -> list[bytes]:
 
 
 def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    if len(flat) == _OWN_PARTS:
+        # As every entry of ours has them; a quarter of the cost of the way for any number.
+        name, value, other_name, other = flat
+        return {name: value, other_name: other}
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,63 @@
+"""Ends a wait that lasts too long, by one timer for many waits."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+
+class Alarm:
+    """Like ``asyncio.timeout_at``, for one task that waits often and rarely too long.
+
+    The timer stays set from one wait to the next, and is set again only when it has run out or a deadline comes before
+    it: a timer for each wait costs 5 µs.
+    """
+
+    def __init__(self) -> None:
+        """Make an alarm that is not set."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._deadline = 0.0
+        self._cancelling = 0
+        self._rung = False
+
+    def at(self, deadline: float) -> Self:
+        """Return itself as a context that ends in TimeoutError at ``deadline``, in the loop's time."""
+        self._deadline = deadline
+        return self
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        assert self._task is not None  # noqa: S101
+        self._cancelling = self._task.cancelling()
+        self._rung = False
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if self._rung and task is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self) -> None:
+        self.stop()
+        self._timer = asyncio.get_running_loop().call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        if self._deadline > asyncio.get_running_loop().time():
+            self._set()
+        else:
+            self._rung = True
+            self._task.cancel()

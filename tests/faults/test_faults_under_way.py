@@ -1,0 +1,280 @@
+"""Every fault of a server once, while events are produced and consumed: both go on, and no acknowledged event is lost.
+
+Whoever calls is told nothing: the calls wait the fault out. What was acknowledged stands in the stream once.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from event_backbone.backbone import Backbone
+from event_backbone.errors import BackboneError
+from event_backbone.metadata import EventKey
+from event_backbone.testing.servers import RedisServer
+from tests.faults.proxy import proxy_before
+from tests.support.eventually import eventually
+from tests.support.metrics import CountedMetrics
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_within
+
+STREAM = "test:parcels"
+SOME = 30
+Deed = Callable[[Redis], Awaitable[object]]
+
+
+@pytest.fixture
+def counted() -> CountedMetrics:
+    """The metrics, from now on."""
+    return CountedMetrics()
+
+
+class Traffic:
+    """Four callers that produce without a pause, and a subscription; both run until the block ends."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+        self.remembering = Remembering()
+        self.keys: dict[int, EventKey] = {}
+        self.errors: list[BackboneError] = []
+        self._begun = 0
+        self._counted_from = 0
+        self._stopping = False
+
+    async def more(self, count: int = SOME) -> None:
+        """Wait until so many more were acknowledged, and all of those were handled."""
+        acknowledged = len(self.keys) + count
+        await eventually(lambda: len(self.keys) >= acknowledged)
+        fresh = set(self.keys)
+        await eventually(lambda: fresh <= set(self.remembering.numbers))
+
+    async def produce(self) -> None:
+        """Produce until stopped."""
+        producer = self.backbone.producer(Parcels, uri=URI)
+        while not self._stopping:
+            self._begun += 1
+            number = self._begun
+            try:
+                key = await producer.packed(number)
+            except BackboneError as error:
+                self.errors.append(error)
+            else:
+                if number > self._counted_from:
+                    self.keys[number] = key
+
+    def count_anew(self) -> None:
+        """Forget all calls that have begun by now: what they produced may be deleted on purpose."""
+        self._counted_from = self._begun
+        self.keys.clear()
+
+    def stop(self) -> None:
+        """Produce no more."""
+        self._stopping = True
+
+
+@asynccontextmanager
+async def traffic(url: str) -> AsyncGenerator[Traffic]:
+    """Run traffic; at the end everything acknowledged was handled, and nobody was told of an error."""
+    async with Backbone(url, environment="test") as backbone:
+        running = Traffic(backbone)
+        subscription = backbone.subscribe(running.remembering.consumer, uri=URI, group=GROUP)
+        async with stopped_within(subscription, 60):
+            producing = [asyncio.create_task(running.produce()) for _ in range(4)]
+            try:
+                await running.more()
+                yield running
+            finally:
+                running.stop()
+                await asyncio.wait(producing)
+            assert running.errors == []
+            await eventually(lambda: set(running.keys) <= set(running.remembering.numbers))
+            await eventually(lambda: subscription.held == 0)
+            assert subscription.alive
+
+
+async def assert_each_stands_once(running: Traffic) -> None:
+    """Fail unless every acknowledged number is in the stream under its key, and no number twice."""
+    stored = {event.key: event.arguments["number"] async for event in running.backbone.reader(URI).scan()}
+    assert all(stored.get(key) == number for number, key in running.keys.items())
+    assert max(Counter(stored.values()).values()) == 1
+
+
+def both_have_felt_it(counted: CountedMetrics) -> bool:
+    """Return whether producer and consumer have met an outage; the consumer perhaps when it loaded a payload."""
+    producer, consumer, storage = (
+        counted.count("event_backbone.outages", side=side) for side in ("producer", "consumer", "storage")
+    )
+    return producer >= 1 and consumer + storage >= 1
+
+
+async def demote(admin: Redis) -> None:
+    """Make it a replica of a server that does not answer."""
+    await admin.replicaof("127.0.0.1", "1")
+
+
+async def demote_and_refuse_reads(admin: Redis) -> None:
+    """Make it a replica that answers nothing, as its master is away."""
+    await admin.config_set("replica-serve-stale-data", "no")
+    await demote(admin)
+
+
+async def promote(admin: Redis) -> None:
+    """Make it a master again."""
+    await admin.replicaof("NO", "ONE")
+
+
+def set_to(name: str, value: str) -> Deed:
+    """Return what sets a configuration value."""
+    return lambda admin: admin.config_set(name, value)
+
+
+async def fail_to_save(admin: Redis) -> None:
+    """Let the background save fail: a folder stands where its file should be."""
+    folder = (await admin.config_get("dir"))["dir"]
+    (Path(folder) / "dump.rdb").mkdir()
+    await admin.config_set("save", "3600 1000000")
+    await admin.bgsave()
+    await eventually(partial(_last_save_is, admin, "err"))
+
+
+async def save_again(admin: Redis) -> None:
+    """Let the next background save succeed."""
+    folder = (await admin.config_get("dir"))["dir"]
+    (Path(folder) / "dump.rdb").rmdir()
+    await admin.bgsave()
+    await eventually(partial(_last_save_is, admin, "ok"))
+
+
+async def _last_save_is(admin: Redis, status: str) -> bool:
+    about = await admin.info("persistence")
+    return about["rdb_last_bgsave_status"] == status and not about["rdb_bgsave_in_progress"]
+
+
+@pytest.mark.parametrize(
+    ("inject", "heal"),
+    [
+        pytest.param(demote, promote, id="READONLY"),
+        pytest.param(demote_and_refuse_reads, promote, id="MASTERDOWN"),
+        pytest.param(set_to("min-replicas-to-write", "1"), set_to("min-replicas-to-write", "0"), id="NOREPLICAS"),
+        pytest.param(fail_to_save, save_again, id="MISCONF"),
+    ],
+)
+async def test_a_server_that_refuses_for_a_while_is_waited_for(
+    own_redis: RedisServer, counted: CountedMetrics, inject: Deed, heal: Deed
+) -> None:
+    """Scenario 29: producer and consumer meet it, and afterwards everything goes on."""
+    async with Redis.from_url(own_redis.url, decode_responses=True) as admin, traffic(own_redis.url) as running:
+        await inject(admin)
+        await eventually(lambda: both_have_felt_it(counted))
+        await heal(admin)
+        await running.more()
+        running.stop()
+        await assert_each_stands_once(running)
+
+
+async def test_a_full_server_stops_producers_and_lets_consumers_go_on(
+    own_redis: RedisServer, counted: CountedMetrics
+) -> None:
+    """Scenario 32: OOM is the producer's outage alone; what was acknowledged before is handled and acked meanwhile."""
+    async with Redis.from_url(own_redis.url) as admin, traffic(own_redis.url) as running:
+        await admin.config_set("maxmemory", "1")
+        await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
+        await eventually(lambda: set(running.keys) <= set(running.remembering.numbers))
+        await eventually(lambda: _nothing_is_pending(running.backbone))
+        await admin.config_set("maxmemory", "0")
+        await running.more()
+        running.stop()
+        await assert_each_stands_once(running)
+    assert counted.count("event_backbone.outages", side="consumer") == 0
+
+
+async def _nothing_is_pending(backbone: Backbone) -> bool:
+    (state,) = await backbone.groups(URI)
+    return (state.pending, state.unread) == (0, 0)
+
+
+async def test_a_script_that_hangs_the_server_is_waited_for(own_redis: RedisServer, counted: CountedMetrics) -> None:
+    """BUSY: until somebody kills the script."""
+    async with (
+        Redis.from_url(own_redis.url) as admin,
+        Redis.from_url(own_redis.url, socket_timeout=60) as other,
+        traffic(own_redis.url) as running,
+    ):
+        await admin.config_set("lua-time-limit", "10")
+        hanging = asyncio.ensure_future(other.eval("while true do end", 0))
+        # A read that waits in the server is not told.
+        await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
+        await eventually(partial(_kill_script, admin))
+        with suppress(RedisError):
+            await hanging
+        await running.more()
+        running.stop()
+        await assert_each_stands_once(running)
+
+
+async def _kill_script(admin: Redis) -> bool:
+    with suppress(RedisError):
+        await admin.script_kill()
+        return True
+    return False
+
+
+async def test_forgotten_scripts_and_cut_connections_are_not_even_noticed(
+    own_redis: RedisServer, counted: CountedMetrics
+) -> None:
+    """NOSCRIPT, and CLIENT KILL of everybody: no call fails, again and again."""
+    async with Redis.from_url(own_redis.url) as admin, traffic(own_redis.url) as running:
+        for _ in range(5):
+            await admin.script_flush()
+            await running.more()
+        assert counted.count("event_backbone.outages") == 0
+        for _ in range(5):
+            await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await running.more()
+        running.stop()
+        await assert_each_stands_once(running)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "LOADING Redis is loading the dataset in memory",
+        "CLUSTERDOWN Hash slot not served",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+    ],
+)
+async def test_whatever_a_server_answers_for_a_while_is_waited_for(
+    redis_server: RedisServer, redis_url: str, counted: CountedMetrics, answer: str
+) -> None:
+    """Scenario 29, for answers that a single server does not give on request."""
+    assert redis_url
+    async with proxy_before(redis_server.port) as proxy, traffic(proxy.url) as running:
+        proxy.answer(b"", answer)
+        await eventually(lambda: both_have_felt_it(counted))
+        proxy.heal()
+        await running.more()
+        running.stop()
+        await assert_each_stands_once(running)
+
+
+@pytest.mark.parametrize("loss", [("FLUSHALL",), ("DEL", STREAM), ("XGROUP", "DESTROY", STREAM, GROUP)])
+async def test_a_stream_or_group_lost_under_way_is_made_anew_once(
+    own_redis: RedisServer, counted: CountedMetrics, loss: tuple[str, ...]
+) -> None:
+    """Scenario 28: what is acknowledged from then on is handled, the group is made once, and no loop runs hot."""
+    async with Redis.from_url(own_redis.url, decode_responses=True) as admin, traffic(own_redis.url) as running:
+        await admin.config_resetstat()
+        await admin.execute_command(*loss)
+        running.count_anew()
+        await running.more()
+        made = (await admin.info("commandstats"))["cmdstat_xgroup|create"]["calls"]
+        running.stop()
+        await assert_each_stands_once(running)
+    assert made <= 3
+    assert counted.count("event_backbone.group_recreated", group=GROUP) == 1

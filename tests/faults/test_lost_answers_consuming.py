@@ -1,0 +1,298 @@
+"""A subscription whose answers are lost after the server has acted: nothing is handled twice, and nothing waits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from event_backbone.backbone import Backbone
+from event_backbone.connection import RedisConnection
+from event_backbone.consumer import Consumer, Context
+from event_backbone.errors import LeaseLost, Reject
+from event_backbone.metadata import StreamName
+from event_backbone.policy import RetryPolicy
+from event_backbone.settings import RedisSettings
+from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.redis.append import APPEND
+from event_backbone.stream.redis.claim_scripts import CLAIM, ENSURE, RECOVER
+from event_backbone.stream.redis.lease_scripts import (
+    ACK,
+    BEGIN_ATTEMPT,
+    DEAD_LETTER,
+    RECORD_FAILURE,
+    RELEASE,
+    RENEW,
+)
+from event_backbone.testing.servers import RedisServer
+from tests.faults.known_scripts import called, load_scripts
+from tests.faults.proxy import Proxy, proxy_before
+from tests.support.eventually import eventually
+from tests.support.metrics import CountedMetrics
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
+
+STREAM = StreamName.of(URI, "test")
+AWAY = "LOADING Redis is loading the dataset in memory"
+NOW = RetryPolicy(backoff=timedelta(milliseconds=1))
+
+
+@pytest.fixture
+async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
+    """A proxy before an empty server that knows all scripts."""
+    await load_scripts(redis_url)
+    async with proxy_before(redis_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def counted() -> CountedMetrics:
+    """The metrics, from now on."""
+    return CountedMetrics()
+
+
+@pytest.fixture
+async def direct(redis_url: str) -> AsyncIterator[Backbone]:
+    """A backbone that reaches the server without the proxy."""
+    async with Backbone(redis_url, environment="test") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def spoiled(proxy: Proxy, direct: Backbone) -> AsyncIterator[Backbone]:
+    """A backbone that reaches the server through the proxy."""
+    async with Backbone(proxy.url, environment="test") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def streams(redis_url: str) -> AsyncIterator[RedisStreams]:
+    """Streams of the same server, for other consumers of the group, without the proxy."""
+    streams = RedisStreams(RedisConnection(RedisSettings.parse(redis_url)))
+    yield streams
+    await streams.close()
+
+
+async def nothing_is_left(backbone: Backbone) -> bool:
+    """Return whether the group has read and finished everything."""
+    (state,) = await backbone.groups(URI)
+    return (state.pending, state.unread) == (0, 0)
+
+
+async def test_events_of_a_lost_read_are_handled_at_once(proxy: Proxy, direct: Backbone, spoiled: Backbone) -> None:
+    """Scenario 24: on their first attempt, long before their lease ends, and once."""
+    remembering = Remembering()
+    async with stopped_within(spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP)):
+        for number in range(5):
+            proxy.lose(b"XREADGROUP")  # the read that waits now is answered; of the next one the answer is lost
+            await pack(direct, 2 * number)
+            await eventually(partial(remembering.numbers.__contains__, 2 * number))
+            await pack(direct, 2 * number + 1)
+            await eventually(lambda: proxy.still_to_lose(b"XREADGROUP") == 0)
+        await eventually(lambda: nothing_is_left(direct))
+    assert sorted(remembering.numbers) == list(range(10))
+    assert set(remembering.attempts) == {1}
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_a_lost_ack_is_an_ack(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
+) -> None:
+    """Scenario 25: the events are finished, counted once, and not told as taken over."""
+    remembering = Remembering()
+    await pack(direct, *range(5))
+    proxy.lose(called(ACK), times)
+    async with stopped_within(spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP)) as subscription:
+        await eventually(lambda: subscription.handled == 5)
+        await eventually(lambda: nothing_is_left(direct))
+    assert proxy.still_to_lose(called(ACK)) == 0
+    assert sorted(remembering.numbers) == list(range(5))
+    assert counted.count("event_backbone.lease_lost") == 0
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_a_lost_dead_letter_move_is_one_move(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
+) -> None:
+    """Scenario 26: one dead letter, the entry acked, counted once, and the line goes on."""
+    consumer, numbers = Consumer(Parcels), list[int]()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        numbers.append(number)
+        if number == 0:
+            raise Reject("not this one")
+
+    await pack(direct, *range(3))
+    proxy.lose(called(DEAD_LETTER), times)
+    async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
+        await eventually(lambda: subscription.handled == 3)
+        await eventually(lambda: nothing_is_left(direct))
+    assert proxy.still_to_lose(called(DEAD_LETTER)) == 0
+    assert [letter.reason async for letter in direct.dead_letters(URI, GROUP).list()] == ["rejected"]
+    assert sorted(numbers) == [0, 1, 2]
+    assert counted.count("event_backbone.dead_lettered", reason="rejected") == 1
+
+
+async def test_a_lost_claim_runs_its_event_once_and_gives_nothing_up(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
+) -> None:
+    """Scenario 20: the count rose without a run; the event is recovered and handled, although it may run only twice."""
+    await pack(direct, 1)
+    crashed = streams.group_reader(STREAM, GROUP, "crashed")
+    await crashed.ensure("beginning")
+    await crashed.read(1, timedelta(0))
+    remembering = Remembering()
+    proxy.lose(called(CLAIM), 1)
+    proxy.lose(called(RECOVER), 2)
+    once = RetryPolicy(max_attempts=1)
+    lease = timedelta(milliseconds=200)
+    async with stopped_within(
+        spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease, retry=once)
+    ) as subscription:
+        await eventually(lambda: subscription.handled == 1)
+    assert proxy.still_to_lose(called(CLAIM)) == 0
+    assert (remembering.numbers, remembering.attempts) == ([1], [2])
+    assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []
+
+
+async def test_a_lost_note_of_a_failure_and_a_lost_beginning_count_once(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone
+) -> None:
+    """A failed event comes again as its second attempt, however many of these answers are lost."""
+    consumer, attempts = Consumer(Parcels), list[int]()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        attempts.append(ctx.attempt)
+        if ctx.attempt == 1:
+            raise LookupError
+
+    await pack(direct, 1)
+    proxy.lose(called(RECORD_FAILURE), 4)
+    proxy.lose(called(BEGIN_ATTEMPT), 4)
+    async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP, retry=NOW)) as subscription:
+        await eventually(lambda: subscription.handled == 1)
+        await eventually(lambda: nothing_is_left(direct))
+    assert attempts == [1, 2]
+    assert (proxy.still_to_lose(called(RECORD_FAILURE)), proxy.still_to_lose(called(BEGIN_ATTEMPT))) == (0, 0)
+
+
+async def test_lost_answers_of_heartbeats_lose_no_lease(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
+) -> None:
+    """The renewals had their effect: nobody else can claim, and the handler is not disturbed."""
+    lease = timedelta(milliseconds=400)
+    consumer, attempts = Consumer(Parcels), list[int]()
+    thief = streams.group_reader(STREAM, GROUP, "thief")
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        attempts.append(ctx.attempt)
+        await eventually(lambda: proxy.still_to_lose(called(RENEW)) == 0)
+        assert (await thief.claim(10, lease, ())).deliveries == ()
+
+    await pack(direct, 1)
+    proxy.lose(called(RENEW), 4)
+    async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP, lease=lease)) as subscription:
+        await eventually(lambda: subscription.handled == 1)
+    assert attempts == [1]
+
+
+async def test_a_lost_release_gives_back_once(proxy: Proxy, direct: Backbone, spoiled: Backbone) -> None:
+    """What was not begun when it stopped is handled by the next consumer on its first attempt."""
+    consumer = Consumer(Parcels)
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        subscription.stop()
+
+    await pack(direct, *range(10))
+    proxy.lose(called(RELEASE), 2)
+    subscription = spoiled.subscribe(consumer, uri=URI, group=GROUP, concurrency=1)
+    async with stopped_within(subscription):
+        await subscription.wait()
+    assert proxy.still_to_lose(called(RELEASE)) == 0
+    remembering = Remembering()
+    async with stopped_within(direct.subscribe(remembering.consumer, uri=URI, group=GROUP)):
+        await eventually(lambda: nothing_is_left(direct))
+    assert sorted(remembering.numbers) == list(range(1, 10))
+    assert set(remembering.attempts) == {1}
+
+
+async def test_a_lost_answer_of_making_the_group_makes_it_once(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone
+) -> None:
+    """It begins where it was to begin."""
+    await pack(direct, 1)
+    remembering = Remembering()
+    proxy.lose(called(ENSURE), 4)
+    async with stopped_within(
+        spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP, start="now")
+    ) as subscription:
+        await eventually(lambda: subscription.ready)
+        await pack(direct, 2)
+        await eventually(lambda: 2 in remembering.numbers)
+    assert remembering.numbers == [2]
+
+
+@pytest.mark.parametrize("times", [1, 10])
+async def test_a_produce_call_with_lost_answers_makes_one_entry(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, times: int
+) -> None:
+    """Scenario 23: the call answers the key of its one entry."""
+    proxy.lose(called(APPEND), times)
+    key = await spoiled.producer(Parcels, uri=URI).packed(7)
+    assert [event.key async for event in direct.reader(URI).scan()] == [key]
+    assert proxy.still_to_lose(called(APPEND)) == 0
+
+
+async def test_an_ack_that_comes_too_late_after_an_outage_is_told_as_lost(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
+) -> None:
+    """Another consumer has the event by then: neither the handler nor the count may take it as acked."""
+    consumer, outcomes = Consumer(Parcels), list[str]()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        for script in (ACK, RENEW):
+            proxy.answer(called(script), AWAY)
+        await streams.group_reader(STREAM, GROUP, "thief").claim(1, timedelta(0), ())
+        try:
+            await ctx.ack()
+        except (LeaseLost, asyncio.CancelledError):  # told, or cancelled as whoever lost a lease is
+            outcomes.append("lost")
+            raise
+        outcomes.append("acked")
+
+    await pack(direct, 1)
+    async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
+        await eventually(lambda: not subscription.ready)  # the ack was refused at least once
+        proxy.heal()
+        await eventually(lambda: outcomes != [])
+    assert (outcomes, subscription.handled) == (["lost"], 0)
+    (state,) = await direct.groups(URI)
+    assert state.pending == 1
+
+
+async def test_a_dead_letter_that_comes_too_late_after_an_outage_is_not_counted(
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams, counted: CountedMetrics
+) -> None:
+    """Another consumer has the event by then, and decides about it."""
+    consumer = Consumer(Parcels)
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        for script in (DEAD_LETTER, RENEW):
+            proxy.answer(called(script), AWAY)
+        await streams.group_reader(STREAM, GROUP, "thief").claim(1, timedelta(0), ())
+        raise Reject("not this one")
+
+    await pack(direct, 1)
+    async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
+        await eventually(lambda: counted.count("event_backbone.outages", side="consumer") == 1)
+        proxy.heal()
+        await eventually(lambda: subscription.held == 0)
+    assert (subscription.handled, counted.count("event_backbone.dead_lettered")) == (0, 0)
+    assert counted.count("event_backbone.lease_lost") == 1
+    assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []

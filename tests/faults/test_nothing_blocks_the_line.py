@@ -1,0 +1,185 @@
+"""What one event, one subscription or a server that refuses only some writes must not do: hold up everything else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from datetime import timedelta
+from time import monotonic
+
+import pytest
+from redis.asyncio import Redis
+
+from event_backbone.backbone import Backbone
+from event_backbone.connection import RedisConnection
+from event_backbone.consumer import Consumer, Context
+from event_backbone.errors import ConfigurationError, Reject
+from event_backbone.metadata import StreamName
+from event_backbone.settings import RedisSettings
+from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.redis.lease_scripts import RENEW
+from event_backbone.subscription import Subscription
+from event_backbone.testing.servers import RedisServer
+from tests.faults.known_scripts import called, load_scripts
+from tests.faults.proxy import proxy_before
+from tests.support.eventually import eventually
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
+
+STREAM = StreamName.of(URI, "test")
+
+
+@pytest.fixture
+async def backbone(own_redis: RedisServer) -> AsyncIterator[Backbone]:
+    """A backbone on a server that the test may fill."""
+    async with Backbone(own_redis.url, environment="test") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def streams(own_redis: RedisServer) -> AsyncIterator[RedisStreams]:
+    """Streams of the same server, for consumers that crash."""
+    streams = RedisStreams(RedisConnection(RedisSettings.parse(own_redis.url)))
+    yield streams
+    await streams.close()
+
+
+async def crash(streams: RedisStreams, times: int) -> None:
+    """Deliver what the group has to so many consumers that die without a word."""
+    reader = streams.group_reader(STREAM, GROUP, "crashed-0")
+    await reader.ensure("beginning")
+    await reader.read(100, timedelta(0))
+    for number in range(1, times):
+        await streams.group_reader(STREAM, GROUP, f"crashed-{number}").claim(100, timedelta(0), ())
+
+
+def _ready(subscription: Subscription) -> Collection[object]:
+    """Return what is loaded and waits for a worker."""
+    assert subscription._parts is not None
+    return subscription._parts.handling.workers._ready
+
+
+@pytest.mark.parametrize("failure", [Reject("not this one"), LookupError()])
+async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
+    own_redis: RedisServer, backbone: Backbone, failure: Exception
+) -> None:
+    """Scenario 32: the server is full. More events fail than handlers run at once; the others are handled and acked."""
+    consumer, numbers = Consumer(Parcels), list[int]()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        numbers.append(number)
+        if number < 5 and ctx.attempt == 1:
+            raise failure
+
+    await pack(backbone, *range(20))
+    async with Redis.from_url(own_redis.url) as admin:
+        subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=2)
+        await load_scripts(own_redis.url)
+        await admin.xgroup_create(STREAM.key, GROUP, id="0")
+        await admin.config_set("maxmemory", "1")
+        async with stopped_within(subscription, 40):
+            await eventually(lambda: set(numbers) == set(range(20)))
+            await eventually(lambda: subscription.handled == 15)
+            assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
+            await admin.config_set("maxmemory", "0")
+            await eventually(lambda: subscription.handled == 20)
+    assert len(numbers) == (20 if isinstance(failure, Reject) else 25)
+
+
+async def test_a_suspicious_event_on_a_full_server_does_not_hold_up_the_others(
+    own_redis: RedisServer, backbone: Backbone, streams: RedisStreams
+) -> None:
+    """That it runs alone cannot be written down, so it waits; it runs when there is room again."""
+    remembering = Remembering()
+    await pack(backbone, 0)
+    await crash(streams, 2)
+    await pack(backbone, *range(1, 20))
+    async with Redis.from_url(own_redis.url) as admin:
+        await load_scripts(own_redis.url)
+        await admin.config_set("maxmemory", "1")
+        lease = timedelta(milliseconds=100)
+        subscription = backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease)
+        async with stopped_within(subscription, 40):
+            await eventually(lambda: not subscription.ready)  # the suspect was met
+            await eventually(lambda: set(remembering.numbers) >= set(range(1, 20)))
+            await admin.config_set("maxmemory", "0")
+            await eventually(lambda: 0 in remembering.numbers)
+
+
+async def test_a_stop_does_not_wait_for_what_another_subscription_runs_alone(
+    backbone: Backbone, streams: RedisStreams
+) -> None:
+    """A suspicious event of one holds back the other's handlers, but not its end."""
+    consumer, running, go_on = Consumer(Parcels), asyncio.Event(), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+        await go_on.wait()
+
+    await pack(backbone, 0)
+    await crash(streams, 2)
+    other = Remembering()
+    lease = timedelta(milliseconds=100)
+    async with (
+        stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease)),
+        stopped_within(backbone.subscribe(other.consumer, uri=URI, group="other", start="now")) as stopping,
+    ):
+        await running.wait()
+        await pack(backbone, 1)
+        await eventually(lambda: len(_ready(stopping)) == 1)
+        begun = monotonic()
+        stopping.stop()
+        await stopping.wait()
+        assert monotonic() - begun < 5
+        go_on.set()
+    assert other.numbers == []
+
+
+async def test_a_stop_ends_soon_although_the_network_is_silent(own_redis: RedisServer) -> None:
+    """Half-open connections: nothing is answered, nothing is closed. A heartbeat under way is not waited for."""
+    consumer, running = Consumer(Parcels), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+        await asyncio.Event().wait()
+
+    async with proxy_before(own_redis.port) as proxy, Backbone(proxy.url, environment="test") as backbone:
+        lease, drain = timedelta(seconds=1), timedelta(milliseconds=100)
+        subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
+        async with stopped_within(subscription, 60):
+            await pack(backbone, 1)
+            await running.wait()
+            proxy.swallow(called(RENEW))
+            await proxy.swallowed.wait()
+            proxy.swallow(b"")
+            begun = monotonic()
+            subscription.stop()
+            await subscription.wait()
+        assert monotonic() - begun < 10
+
+
+async def test_two_reasons_to_cancel_a_handler_do_not_cancel_each_other_out(own_redis: RedisServer) -> None:
+    """Its lease is lost, and while it cleans up the whole subscription breaks: that still ends."""
+    consumer, running, cleaning = Consumer(Parcels), asyncio.Event(), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.Event().wait()
+
+    async with Backbone(own_redis.url, environment="test") as backbone, Redis.from_url(own_redis.url) as admin:
+        lease = timedelta(milliseconds=400)
+        async with asyncio.timeout(20), backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease) as subscription:
+            await pack(backbone, 1)
+            await running.wait()
+            (entry,) = await backbone.pending(URI, GROUP)
+            await admin.xclaim(STREAM.key, GROUP, "thief", 0, [entry.key.entry_id])
+            await cleaning.wait()
+            await admin.config_set("requirepass", "changed")
+            await admin.client_kill_filter(_type="normal", skipme=True)
+            with pytest.raises(ConfigurationError):
+                await subscription.wait()

@@ -1,0 +1,78 @@
+"""A server that is killed and started again in the middle of the work, more than once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from event_backbone.backbone import Backbone
+from event_backbone.errors import NotSent, OutcomeUnknown
+from event_backbone.metadata import EventKey
+from event_backbone.testing.servers import RedisServer
+from tests.support.eventually import eventually
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_within
+
+PUBLISHERS = 100
+EACH = 100
+
+
+class Publishers:
+    """A hundred callers that produce one number after the other; ``keys`` has what was acknowledged."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        """Let them produce ten thousand events together."""
+        self._producer = backbone.producer(Parcels, uri=URI)
+        self.keys: dict[int, EventKey] = {}
+        self.unsure: set[int] = set()
+
+    async def run(self) -> None:
+        """Produce everything."""
+        await asyncio.gather(*(self._publish(caller) for caller in range(PUBLISHERS)))
+
+    def have(self, count: int) -> bool:
+        """Return whether so many events were acknowledged."""
+        return len(self.keys) >= count
+
+    async def _publish(self, caller: int) -> None:
+        for turn in range(EACH):
+            number = caller * EACH + turn
+            try:
+                self.keys[number] = await self._producer.packed(number)
+            except (NotSent, OutcomeUnknown):
+                self.unsure.add(number)
+
+
+@pytest.fixture
+def synced_redis(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that answers a write when it is on disk."""
+    arguments = ("--appendfsync", "always")
+    with RedisServer(binary=redis_binary, append_only=True, directory=tmp_path, arguments=arguments) as server:
+        yield server
+
+
+async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(synced_redis: RedisServer) -> None:
+    """Scenario 13, with appendfsync always: each stands in the stream under its key, no number twice; all are handled.
+
+    Killed, not ended in order, when a quarter and when a half was acknowledged.
+    """
+    remembering = Remembering()
+    timeout = timedelta(seconds=30)
+    async with Backbone(synced_redis.url, environment="test", produce_timeout=timeout) as backbone:
+        publishers = Publishers(backbone)
+        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP), 100):
+            publishing = asyncio.create_task(publishers.run())
+            for part in (4, 2):
+                await eventually(partial(publishers.have, PUBLISHERS * EACH // part), 30)
+                await asyncio.to_thread(synced_redis.kill)
+                await asyncio.to_thread(synced_redis.start)
+            await publishing
+            await eventually(lambda: set(remembering.numbers) >= set(publishers.keys), 30)
+        stored = {event.key: event.arguments["number"] async for event in backbone.reader(URI).scan()}
+    assert publishers.unsure == set()
+    assert {stored.get(key) for key in publishers.keys.values()} == set(publishers.keys)
+    assert [number for number, times in Counter(stored.values()).items() if times > 1] == []
+

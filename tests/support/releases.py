@@ -1,0 +1,76 @@
+"""The template as it was released: ``releases.txt`` says where, and git has it."""
+
+import io
+import re
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+NOTHING_LISTED = "releases.txt lists no release; scripts/release makes one, CONTRIBUTING.md says how."
+
+
+class ReleaseMissing(Exception):
+    """A release cannot be had; the sentence says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version and the commit that it was."""
+
+    version: str
+    commit: str
+
+    @property
+    def tag(self) -> str:
+        """The name of its tag."""
+        return f"v{self.version}"
+
+
+def releases(root: Path = ROOT) -> list[Release]:
+    """Read the list, oldest first. A line that is neither a release nor a comment raises ValueError."""
+    found: list[Release] = []
+    for number, line in enumerate((root / "releases.txt").read_text(encoding="utf-8").splitlines(), start=1):
+        if not line or line.startswith("#"):
+            continue
+        parts = re.fullmatch(r"(\S+) ([0-9a-f]{40})", line)
+        if parts is None or str(Version(parts[1])) != parts[1]:
+            raise ValueError(f"releases.txt, line {number}: write a version and the 40 digits of its commit.")
+        found.append(Release(parts[1], parts[2]))
+    return found
+
+
+def file_of(release: Release, path: str, root: Path = ROOT) -> str:
+    """Return a file as it was released."""
+    have(release, root)
+    return _git(root, "show", f"{release.commit}:{path}").stdout.decode()
+
+
+def extract(release: Release, paths: tuple[str, ...], folder: Path, root: Path = ROOT) -> None:
+    """Lay these paths of a release into a folder."""
+    have(release, root)
+    archive = _git(root, "archive", "--format=tar", release.commit, "--", *paths).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+
+
+def have(release: Release, root: Path = ROOT) -> None:
+    """Make sure that a release is here: what a shallow clone has not got is fetched from its origin."""
+    if _has(release, root):
+        return
+    fetched = _git(root, "fetch", "--quiet", "--no-tags", "origin", release.commit, check=False)
+    if fetched.returncode or not _has(release, root):
+        raise ReleaseMissing(
+            f"The commit of release {release.version} is not here, and origin did not give it: git fetch --unshallow"
+        )
+
+
+def _has(release: Release, root: Path) -> bool:
+    return _git(root, "cat-file", "-e", f"{release.commit}^{{commit}}", check=False).returncode == 0
+
+
+def _git(root: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", *arguments], cwd=root, check=check, capture_output=True)

@@ -1,0 +1,116 @@
+"""What the owner of a project ordinarily writes into it: the same edits, whatever it was rendered from."""
+
+from pathlib import Path
+
+from tests.template.updating import append, edit
+
+SETTINGS = "    # Your own settings go below this line.\n"
+SERVICES = "    # Your own services go below this line.\n"
+DEPENDENCIES = "    # Yours go below this line, where `uv add` puts them, too.\n"
+AUTHORIZE = '''async def authorize() -> None:
+    """Let everyone in: no authentication is shipped. Replace this by your own FastAPI dependency."""
+'''
+OUR_AUTHORIZE = '''async def authorize(x_token: Annotated[str, Header()] = "ours") -> None:
+    """Let in who knows the word."""
+    if x_token != "ours":
+        raise HTTPException(401)
+'''
+OUR_MODEL = '''
+
+class Parcel(BaseModel):
+    """What is sent."""
+
+    size: int
+'''
+
+
+def make_ordinary_edits(project: Path) -> None:
+    """Edit contract, handlers, settings, composition root, API, pyproject.toml, README and more.
+
+    The project has the package ``shop`` and the events OrderPlaced, Packing and Delivered, of which the first and the
+    last are edited.
+    """
+    source = project / "src" / "shop"
+    _edit_contract(source / "contract.py")
+    edit(source / "settings.py", (SETTINGS, f'{SETTINGS}    greeting: str = Field(default="Hello")\n'))
+    if (source / "handlers.py").exists():
+        _edit_handlers(source)
+    if (source / "api.py").exists():
+        _edit_api(source / "api.py")
+    edit(
+        project / "pyproject.toml",
+        ('version = "0.1.0"\n', 'version = "3.2.1"\n'),
+        (DEPENDENCIES, f'{DEPENDENCIES}    "attrs>=23",\n'),
+    )
+    append(project / "pyproject.toml", "\n[tool.ours]\nanswer = 42\n")
+    edit(project / "README.md", ("# Shop\n", "# Shop\n\nIt sells parcels.\n"))
+    append(project / "README.md", "\n## Who to call\n\nAda.\n")
+    append(project / ".env.example", "GREETING=Hello\n")
+    append(project / ".gitignore", "ours/\n")
+    (source / "prices.py").write_text('"""Prices, a module of our own."""\n', encoding="utf-8")
+    (project / "tests" / "test_prices.py").write_text('"""Tests of our own."""\n', encoding="utf-8")
+
+
+def _edit_contract(contract: Path) -> None:
+    """A model, another argument and more words in the first event, and an own body in the last one."""
+    edit(
+        contract,
+        ("from event_backbone import Contract, event\n", _with_model("from event_backbone import Contract, event\n")),
+        ("def order_placed(self, email: str, time: datetime)", "def order_placed(self, email: str, parcel: Parcel)"),
+        ('"""Delivered."""', '"""The parcel is there.\n\n        It was signed for.\n        """'),
+    )
+    append(contract, '\n    @event\n    def returned(self, reason: str) -> None:\n        """It came back."""\n')
+
+
+def _with_model(line: str) -> str:
+    return f"{line}from pydantic import BaseModel\n{OUR_MODEL}"
+
+
+def _edit_handlers(source: Path) -> None:
+    """An import, a service with what makes it, the first and the last handler, and a handler below the last line."""
+    edit(
+        source / "handlers.py",
+        (
+            "from event_backbone import Consumer, Context\n",
+            "from event_backbone import Consumer, Context, StoredEvent\n",
+        ),
+        ("import Shop\n", "import Parcel, Shop\n"),
+        (SERVICES, f"{SERVICES}    greeting: str\n"),
+        (
+            "order_placed(ctx: Context, email: str, time: datetime)",
+            "order_placed(ctx: Context, email: str, parcel: Parcel)",
+        ),
+        (
+            '        """Order placed."""\n',
+            '        """Say thanks."""\n        _log.info("%s, %s", services.greeting, email)\n',
+        ),
+        ('        """Delivered."""\n', '        """Ask how it was."""\n        _log.info("How was it?")\n'),
+    )
+    append(source / "handlers.py", "\n    @consumer.on(Shop.returned)\n")
+    append(source / "handlers.py", "    async def handle_returned(ctx: Context, reason: str) -> None:\n")
+    append(source / "handlers.py", '        """Refund."""\n        _log.info("%s", reason)\n')
+    append(
+        source / "handlers.py",
+        "\n    @consumer.fallback\n    async def rest(ctx: Context, event: StoredEvent) -> None:\n",
+    )
+    append(source / "handlers.py", '        """Whatever else there is."""\n')
+    services = f"    {SERVICES}"
+    edit(source / "bootstrap.py", (services, f'{services}        greeting="Hello",\n'))
+    edit(source / "worker.py", ("uri=URI, group=GROUP)", "uri=URI, group=GROUP, concurrency=4)"))
+
+
+def _edit_api(api: Path) -> None:
+    """Authentication, and a route of its own."""
+    edit(
+        api,
+        (
+            "from contextlib import asynccontextmanager\n",
+            "from contextlib import asynccontextmanager\nfrom typing import Annotated\n",
+        ),
+        ("from fastapi import FastAPI\n", "from fastapi import FastAPI, Header, HTTPException\n"),
+        (AUTHORIZE, OUR_AUTHORIZE),
+        (
+            "    install_error_answers(app)\n",
+            '    app.add_api_route("/hello", authorize)\n    install_error_answers(app)\n',
+        ),
+    )

@@ -1,0 +1,128 @@
+"""The dashboard asks for metrics that the runtime has, by the names that Prometheus gives them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+
+from event_backbone.telemetry import METRICS, Metric
+from tests.template.box import dashboard_of
+from tests.template.rendering import Template, saved_answers
+
+NAMES = ["default", "s3", "s3-cached", "producer", "consumer", "many-events"]
+UNITS = {"s": "_seconds"}
+ADDED_BY_PROMETHEUS = {"le"}
+
+
+def in_prometheus(metric: Metric) -> set[str]:
+    """The series of a metric: dots become underscores, a unit its name, a counter a total; braces are remarks."""
+    name = metric.name.replace(".", "_") + ("" if metric.unit.startswith("{") else UNITS[metric.unit])
+    if metric.kind == "counter":
+        return {f"{name}_total"}
+    return {f"{name}_bucket", f"{name}_sum", f"{name}_count"} if metric.kind == "histogram" else {name}
+
+
+SERIES = {name: metric for metric in METRICS for name in in_prometheus(metric)}
+
+
+def queries_of(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
+    """Every query with its legend; how often Prometheus has new numbers stands for itself."""
+    targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
+    return [(each["expr"].replace("$__rate_interval", "1m"), each["legendFormat"]) for each in targets]
+
+
+def selectors_in(node: object) -> Iterator[promql_parser.VectorSelector]:
+    """Every place of a query that asks for a metric."""
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node
+    elif isinstance(node, promql_parser.MatrixSelector):
+        yield node.vector_selector
+    elif isinstance(node, promql_parser.Call):
+        for argument in node.args:
+            yield from selectors_in(argument)
+    elif isinstance(node, promql_parser.AggregateExpr):
+        yield from selectors_in(node.expr)
+    else:
+        assert isinstance(node, promql_parser.NumberLiteral), f"{type(node)} is new here"
+
+
+@pytest.fixture(params=NAMES)
+def project(request: pytest.FixtureRequest, template: Template) -> Path:
+    """Projects of each role."""
+    return template.rendered(saved_answers(request.param))
+
+
+def test_every_metric_exists_with_the_labels_that_are_asked_for(project: Path) -> None:
+    """A name that nothing sends draws an empty panel, and nobody sees why."""
+    for query, legend in queries_of(dashboard_of(project)):
+        selectors = list(selectors_in(promql_parser.parse(query)))
+        assert selectors, query
+        for selector in selectors:
+            assert selector.name in SERIES, query
+            known = {*SERIES[selector.name].attributes} | ADDED_BY_PROMETHEUS
+            asked = {each.name for each in selector.matchers.matchers}
+            grouped = {name.strip() for names in re.findall(r"by \(([^)]*)\)", query) for name in names.split(",")}
+            shown = set(re.findall(r"{{(\w+)}}", legend))
+            assert asked | grouped <= known, query
+            assert shown <= grouped, query
+
+
+def test_a_name_that_does_not_exist_would_be_found() -> None:
+    """The names are those of Prometheus, not those of OpenTelemetry."""
+    assert {"event_backbone_produced_total", "event_backbone_produce_duration_seconds_bucket"} <= set(SERIES)
+    assert {"event_backbone_lag", "event_backbone_produce_batch_count"} <= set(SERIES)
+    assert not {"event_backbone_produced", "event_backbone_produce_duration_bucket"} & set(SERIES)
+
+
+SHOWN = {
+    "producer": {"produced_total", "produce_duration_seconds_bucket", "produce_failed_total"},
+    "consumer": {
+        *("handled_total", "handle_duration_seconds_bucket", "lag", "pending", "dead_letters", "dead_lettered_total"),
+        *("retried_total", "vanished_total", "lease_lost_total", "group_recreated_total", "poison_suspected_total"),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"), [("default", ("producer", "consumer")), ("producer", ("producer",)), ("consumer", ("consumer",))]
+)
+def test_rate_latency_errors_lag_dead_letters_and_retries_are_shown(
+    template: Template, name: str, roles: tuple[str, ...]
+) -> None:
+    """Of the roles that the project has, and of no other."""
+    asked = " ".join(query for query, _ in queries_of(dashboard_of(template.rendered(saved_answers(name)))))
+    for role, metrics in SHOWN.items():
+        assert all((f"event_backbone_{each}{{" in asked) == (role in roles) for each in metrics), role
+    assert "event_backbone_outages_total{" in asked
+
+
+def test_only_a_cache_has_a_panel_for_the_cache(template: Template) -> None:
+    """Its hits and misses."""
+    for name, there in (("s3-cached", True), ("s3", False), ("default", False)):
+        titles = [panel["title"] for panel in dashboard_of(template.rendered(saved_answers(name)))["panels"]]
+        assert ("Cache" in titles) == there
+
+
+def test_the_dashboard_is_whole(project: Path) -> None:
+    """It has a uid that Grafana takes, and panels with ids of their own that do not lie upon each other."""
+    dashboard = dashboard_of(project)
+    assert re.fullmatch(r"[a-z0-9-]{1,40}", dashboard["uid"])
+    panels = dashboard["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+    assert len(set(places)) == len(panels)
+    assert all(panel["gridPos"]["w"] == 12 and x in {0, 12} for panel, (x, _) in zip(panels, places, strict=True))
+    for panel in panels:
+        assert panel["title"]
+        assert panel["description"].endswith(".")
+        assert panel["type"] == "timeseries"
+        assert [target["refId"] for target in panel["targets"]] == list("ABCD"[: len(panel["targets"])])
+
+
+def test_the_title_is_the_name_of_the_project(template: Template) -> None:
+    """Whatever characters it has."""
+    answers = saved_answers("many-events")
+    assert dashboard_of(template.rendered(answers))["title"] == answers["project_name"]

@@ -1,0 +1,171 @@
+"""Updates as owners do them: from each release to the work tree, and on to a version that does not exist yet."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import copier
+import pytest
+import yaml
+
+from tests.support.releases import Release, extract, releases
+from tests.template.rendering import PARTS, ROOT, Answers, commit, git, owned, template_files, write_manifest
+
+EVENTS = "OrderPlaced(email: str, time: datetime), Packing(id: int), Delivered(at: datetime)"
+SHOP: Answers = {"project_name": "Shop", "events": EVENTS}
+WORK_TREE = "v1000.0.0"
+NEXT = "v1000.1.0"
+RUNTIME = Path("template/src/event_backbone")
+THIN_RUNTIME = {"LICENSE", "README.md", "__init__.py", "errors.py", "py.typed"}
+
+# A test parametrized by one of these begins at each release; older ones than the newest take `--all` in the second.
+_TAGS = [each.tag for each in releases()] or ["none"]
+EACH_RELEASE = pytest.mark.parametrize("start", _TAGS)
+NEWEST_RELEASE = pytest.mark.parametrize(
+    "start", [*(pytest.param(each, marks=pytest.mark.long) for each in _TAGS[:-1]), _TAGS[-1]]
+)
+
+
+class History:
+    """The template's past, present and future as one repository, with a tag a version, and projects of any of them.
+
+    ``thin`` leaves most of the runtime out. It is merged file by file like everything else, and takes most of the time.
+    """
+
+    def __init__(self, folder: Path, released: list[Release], *, thin: bool = False) -> None:
+        """Commit and tag each release, the work tree, and the made-up next version below ``folder``."""
+        self.repository = folder / "event-backbone"
+        self._thin = thin
+        self._projects = folder / "projects"
+        for each in released:
+            self._clear()
+            extract(each, PARTS, self.repository)
+            self._tag(each.tag)
+        self._clear()
+        for each in template_files():
+            target = self.repository / each
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / each, target)
+        write_manifest(self.repository / RUNTIME)
+        self._tag(WORK_TREE)
+        change_every_file(self.repository)
+        self._tag(NEXT)
+
+    def fresh(self, version: str, answers: Answers) -> Path:
+        """A project of a version, committed, the same folder each time: look, do not touch."""
+        project = self._projects / version / str(abs(hash(json.dumps(answers, sort_keys=True))))
+        if not project.exists():
+            copier.run_copy(
+                str(self.repository),
+                project,
+                data=dict(answers),
+                defaults=True,
+                unsafe=False,
+                quiet=True,
+                vcs_ref=version,
+            )
+            assert {name: answers_of(project).get(name) for name in answers} == dict(answers)
+            commit(project, "Start")
+        return project
+
+    def project(self, folder: Path, version: str, answers: Answers) -> Path:
+        """A project of a version for a test to work on, committed."""
+        shutil.copytree(self.fresh(version, answers), folder, symlinks=True)
+        return folder
+
+    def _clear(self) -> None:
+        for each in PARTS:
+            path = self.repository / each
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _tag(self, tag: str) -> None:
+        runtime = self.repository / RUNTIME
+        if self._thin:
+            for each in runtime.rglob("*"):
+                if each.is_file() and str(each.relative_to(runtime)) not in THIN_RUNTIME:
+                    each.unlink()
+        commit(self.repository, f"Release {tag}")
+        git(self.repository, "tag", tag)
+
+
+def change_every_file(repository: Path) -> None:
+    """Make the next version: one line of everything that is rendered is another, and the runtime has a new module."""
+    runtime = repository / RUNTIME
+    for each in sorted((repository / "template").rglob("*")):
+        if each.is_file() and not each.is_relative_to(runtime) and each.name != "py.typed":
+            name = re.sub(r"{%.*?%}", "", each.name).removesuffix(".jinja")
+            each.write_text(_changed(name, each.read_text(encoding="utf-8")), encoding="utf-8")
+    for each in (runtime / "__init__.py", runtime / "errors.py"):
+        each.write_text(_changed(each.name, each.read_text(encoding="utf-8")), encoding="utf-8")
+    (runtime / "later.py").write_text('"""A module that a later version brings."""\n', encoding="utf-8")
+    write_manifest(runtime)
+
+
+def _changed(name: str, text: str) -> str:
+    if name.endswith(".py"):
+        return _once(r'"""', '"""Later: ', text)
+    if name.endswith(".md"):
+        return _once(r"(?m)^(## .+)$", r"\1, later", text)
+    if name.endswith(".json"):
+        return _once(
+            r"""(?m)^( *"[^"]+":) (?=\S)|^(  '\w+': )(?=\d+,$)""",
+            lambda of: f"{of[1]}  " if of[1] else f"{of[2]}1",
+            text,
+        )
+    if re.search(r"(?m)^# ", text):
+        return _once(r"(?m)^# ", "# Later: ", text)
+    return re.sub(r"\A((?:\{%-.*-%\}\n)*)", r"\1# Later\n", text, count=1)
+
+
+def _once(pattern: str, new: str, text: str) -> str:
+    changed, count = re.subn(pattern, new, text, count=1)
+    assert count, pattern
+    return changed
+
+
+def update(project: Path, to: str = WORK_TREE, **answers: object) -> None:
+    """Run ``copier update`` as the README says; it never asks, and never needs trust."""
+    copier.run_update(project, data=answers, defaults=True, overwrite=True, unsafe=False, quiet=True, vcs_ref=to)
+
+
+def conflicts(project: Path) -> set[str]:
+    """The files that git lists as unmerged, or that hold markers or rejected parts."""
+    unmerged = set(git(project, "diff", "--name-only", "--relative", "--diff-filter=U").splitlines())
+    rejected = {str(each.relative_to(project)) for each in project.rglob("*.rej")}
+    marked = {
+        str(each)
+        for each in owned(project)
+        if re.search(rb"^(?:<<<<<<<|>>>>>>>) ", (project / each).read_bytes(), re.MULTILINE)
+    }
+    assert unmerged >= marked, "a marker that git does not tell of is overlooked"
+    return unmerged | rejected
+
+
+def edit(file: Path, *changes: tuple[str, str]) -> None:
+    """Replace texts that stand in a file once each."""
+    text = file.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert text.count(old) == 1, (file, old, text.count(old))
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
+
+
+def append(file: Path, text: str) -> None:
+    """Write below the last line of a file."""
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(text)
+
+
+def files_of(project: Path) -> dict[str, bytes]:
+    """Everything in a project that git would know, the runtime as well."""
+    names = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    return {name: (project / name).read_bytes() for name in names if name and (project / name).exists()}
+
+
+def answers_of(project: Path) -> Mapping[str, Any]:
+    """What the project recorded."""
+    recorded: dict[str, Any] = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
+    return recorded

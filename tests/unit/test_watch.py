@@ -1,0 +1,56 @@
+"""How far a group is behind, as told to the metrics."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from event_backbone.backbone import Backbone
+from event_backbone.errors import StreamUnavailable
+from event_backbone.metadata import StreamName
+from event_backbone.storage.memory import MemoryStorage
+from event_backbone.stream.base import GroupState, Stream
+from event_backbone.stream.memory import MemoryStreams
+from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.watching import WatchLoop
+from tests.support.metrics import CountedMetrics
+from tests.support.shipment import ShipmentTracking
+from tests.support.streams import HeldStream
+
+NAME = StreamName.of("watched", "test")
+
+
+class SilentStream(HeldStream):
+    """Does not tell how its groups stand."""
+
+    async def groups(self) -> Sequence[GroupState]:
+        """Fail."""
+        raise StreamUnavailable("Away.")
+
+
+def watch(stream: Stream, stopping: asyncio.Event | None = None) -> WatchLoop:
+    """Return a watch over the group."""
+    return WatchLoop(stream, "group", Signals(NAME, "group"), stopping or asyncio.Event())
+
+
+async def test_lag_and_pending_events_of_the_group_are_measured() -> None:
+    """Three events, of which the group was given one; another group's numbers are not taken."""
+    streams, counted = MemoryStreams(deduplicate_for=timedelta(minutes=1)), CountedMetrics()
+    async with Backbone(storage=MemoryStorage(), environment="test", _streams=streams) as backbone:
+        producer = backbone.producer(ShipmentTracking, uri="watched")
+        for text in "abc":
+            await producer.note(text)
+        for group in ("group", "other"):
+            await streams.group_reader(NAME, group, "consumer").ensure("beginning")
+        await streams.group_reader(NAME, "group", "consumer").read(1, timedelta())
+        await watch(streams.stream(NAME)).look()
+    names = ("lag", "pending", "dead_letters")
+    assert [counted.latest(f"event_backbone.{name}", uri="watched", group="group") for name in names] == [2, 1, 0]
+
+
+async def test_a_stream_that_does_not_answer_ends_nothing() -> None:
+    """The watch looks again later, and ends when it is told to."""
+    stopping = asyncio.Event()
+    await watch(SilentStream(MemoryStreams(deduplicate_for=timedelta(minutes=1)).stream(NAME))).look()
+    stopping.set()
+    async with asyncio.timeout(1):
+        await watch(SilentStream(MemoryStreams(deduplicate_for=timedelta(minutes=1)).stream(NAME)), stopping).run()
