@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from benchmarks.by_hand import ByHand
 from benchmarks.measure import Track, by_callers, race, ratio, report
@@ -28,24 +29,20 @@ async def produce(url: str, total: int, rounds: int) -> str:
         async def send(number: int) -> None:
             await parcels.packing(TEXT, number, TIME)
 
-        def callers(count: int, call: Callable[[int], Awaitable[object]], events: int) -> Callable[[], Awaitable[None]]:
-            return lambda: by_callers(count, events, call)
+        def track(name: str, count: int, call: Callable[[int], Awaitable[object]], events: int) -> Track:
+            run = partial(by_callers, count, events, call)
+            return Track(f"{name}, {count} callers", run, events, by_hand.clear)
 
+        # Each contender finds an empty server, and what is compared runs side by side: the machine changes over time.
         few = max(total // 5, 200)
-        ours = {
-            count: Track(
-                f"event_backbone, {count} callers", callers(count, send, _events(count, total)), _events(count, total)
-            )
-            for count in CALLERS
-        }
-        script = Track("EVALSHA of 100, by hand", lambda: by_hand.produce_by_script(total), total, by_hand.clear)
-        pipeline = Track("pipeline HSET + XADD of 100, by hand", lambda: by_hand.produce_by_pipeline(total), total)
+        ours = {count: track("event_backbone", count, send, _events(count, total)) for count in CALLERS}
         faststream = {
-            count: Track(f"FastStream, {count} callers", callers(count, peer.publish, few), few)
-            for count in CALLERS
-            if count <= FASTSTREAM_CALLERS
+            count: track("FastStream", count, peer.publish, few) for count in CALLERS if count <= FASTSTREAM_CALLERS
         }
-        tracks = [*ours.values(), script, pipeline, *faststream.values()]
+        by_script, by_pipeline = partial(by_hand.produce_by_script, total), partial(by_hand.produce_by_pipeline, total)
+        script = Track("EVALSHA of 100, by hand", by_script, total, by_hand.clear)
+        pipeline = Track("pipeline HSET + XADD of 100, by hand", by_pipeline, total, by_hand.clear)
+        tracks = [*(side[count] for count in faststream for side in (ours, faststream)), script, ours[256], pipeline]
         await race(tracks, rounds)
     await peer.stop()
     await by_hand.close()

@@ -17,7 +17,7 @@ class WithFastStream:
 
     def __init__(self, url: str) -> None:
         """Make the broker; ``start`` connects it. Its log of every message is switched off, for its sake."""
-        logging.disable(logging.INFO)
+        logging.disable(logging.ERROR)
         self._url = url
         self._broker = RedisBroker(url)
 

@@ -133,10 +133,29 @@ def set_to(name: str, value: str) -> Deed:
     return lambda admin: admin.config_set(name, value)
 
 
+async def flush(admin: Redis) -> None:
+    """Delete everything."""
+    await admin.flushall()
+
+
+async def delete_stream(admin: Redis) -> None:
+    """Delete the stream, and with it the group."""
+    await admin.delete(STREAM)
+
+
+async def destroy_group(admin: Redis) -> None:
+    """Delete the group alone."""
+    await admin.xgroup_destroy(STREAM, GROUP)
+
+
+async def saved_file(admin: Redis) -> Path:
+    """Return where the background save writes."""
+    return Path(str((await admin.config_get("dir"))["dir"])) / "dump.rdb"
+
+
 async def fail_to_save(admin: Redis) -> None:
     """Let the background save fail: a folder stands where its file should be."""
-    folder = (await admin.config_get("dir"))["dir"]
-    (Path(folder) / "dump.rdb").mkdir()
+    (await saved_file(admin)).mkdir()
     await admin.config_set("save", "3600 1000000")
     await admin.bgsave()
     await eventually(partial(_last_save_is, admin, "err"))
@@ -144,8 +163,7 @@ async def fail_to_save(admin: Redis) -> None:
 
 async def save_again(admin: Redis) -> None:
     """Let the next background save succeed."""
-    folder = (await admin.config_get("dir"))["dir"]
-    (Path(folder) / "dump.rdb").rmdir()
+    (await saved_file(admin)).rmdir()
     await admin.bgsave()
     await eventually(partial(_last_save_is, admin, "ok"))
 
@@ -234,7 +252,7 @@ async def test_forgotten_scripts_and_cut_connections_are_not_even_noticed(
             await running.more()
         assert counted.count("event_backbone.outages") == 0
         for _ in range(5):
-            await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await admin.client_kill_filter(_type="normal", skipme=True)
             await running.more()
         running.stop()
         await assert_each_stands_once(running)
@@ -263,14 +281,21 @@ async def test_whatever_a_server_answers_for_a_while_is_waited_for(
         await assert_each_stands_once(running)
 
 
-@pytest.mark.parametrize("loss", [("FLUSHALL",), ("DEL", STREAM), ("XGROUP", "DESTROY", STREAM, GROUP)])
+@pytest.mark.parametrize(
+    "lose",
+    [
+        pytest.param(flush, id="FLUSHALL"),
+        pytest.param(delete_stream, id="DEL"),
+        pytest.param(destroy_group, id="XGROUP DESTROY"),
+    ],
+)
 async def test_a_stream_or_group_lost_under_way_is_made_anew_once(
-    own_redis: RedisServer, counted: CountedMetrics, loss: tuple[str, ...]
+    own_redis: RedisServer, counted: CountedMetrics, lose: Deed
 ) -> None:
     """Scenario 28: what is acknowledged from then on is handled, the group is made once, and no loop runs hot."""
     async with Redis.from_url(own_redis.url, decode_responses=True) as admin, traffic(own_redis.url) as running:
         await admin.config_resetstat()
-        await admin.execute_command(*loss)
+        await lose(admin)
         running.count_anew()
         await running.more()
         made = (await admin.info("commandstats"))["cmdstat_xgroup|create"]["calls"]

@@ -1,7 +1,7 @@
 """What one event, one subscription or a server that refuses only some writes must not do: hold up everything else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from time import monotonic
 
@@ -16,11 +16,11 @@ from event_backbone.metadata import StreamName
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.lease_scripts import RENEW
-from event_backbone.subscription import Subscription
 from event_backbone.testing.servers import RedisServer
 from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
+from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
 
 STREAM = StreamName.of(URI, "test")
@@ -48,12 +48,6 @@ async def crash(streams: RedisStreams, times: int) -> None:
     await reader.read(100, timedelta(0))
     for number in range(1, times):
         await streams.group_reader(STREAM, GROUP, f"crashed-{number}").claim(100, timedelta(0), ())
-
-
-def _ready(subscription: Subscription) -> Collection[object]:
-    """Return what is loaded and waits for a worker."""
-    assert subscription._parts is not None
-    return subscription._parts.handling.workers._ready
 
 
 @pytest.mark.parametrize("failure", [Reject("not this one"), LookupError()])
@@ -88,7 +82,7 @@ async def test_a_suspicious_event_on_a_full_server_does_not_hold_up_the_others(
     own_redis: RedisServer, backbone: Backbone, streams: RedisStreams
 ) -> None:
     """That it runs alone cannot be written down, so it waits; it runs when there is room again."""
-    remembering = Remembering()
+    remembering, counted = Remembering(), CountedMetrics()
     await pack(backbone, 0)
     await crash(streams, 2)
     await pack(backbone, *range(1, 20))
@@ -98,10 +92,12 @@ async def test_a_suspicious_event_on_a_full_server_does_not_hold_up_the_others(
         lease = timedelta(milliseconds=100)
         subscription = backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease)
         async with stopped_within(subscription, 40):
-            await eventually(lambda: not subscription.ready)  # the suspect was met
             await eventually(lambda: set(remembering.numbers) >= set(range(1, 20)))
+            await eventually(lambda: counted.count("event_backbone.outages", side="consumer") == 1)
+            assert counted.count("event_backbone.poison_suspected") == 0
             await admin.config_set("maxmemory", "0")
             await eventually(lambda: 0 in remembering.numbers)
+    assert counted.count("event_backbone.poison_suspected") == 1
 
 
 async def test_a_stop_does_not_wait_for_what_another_subscription_runs_alone(
@@ -117,21 +113,15 @@ async def test_a_stop_does_not_wait_for_what_another_subscription_runs_alone(
 
     await pack(backbone, 0)
     await crash(streams, 2)
-    other = Remembering()
     lease = timedelta(milliseconds=100)
-    async with (
-        stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease)),
-        stopped_within(backbone.subscribe(other.consumer, uri=URI, group="other", start="now")) as stopping,
-    ):
+    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease)):
         await running.wait()
-        await pack(backbone, 1)
-        await eventually(lambda: len(_ready(stopping)) == 1)
-        begun = monotonic()
-        stopping.stop()
-        await stopping.wait()
-        assert monotonic() - begun < 5
+        async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group="other")) as stopping:
+            begun = monotonic()
+            stopping.stop()
+            await stopping.wait()
+            assert monotonic() - begun < 5
         go_on.set()
-    assert other.numbers == []
 
 
 async def test_a_stop_ends_soon_although_the_network_is_silent(own_redis: RedisServer) -> None:

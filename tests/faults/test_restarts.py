@@ -73,6 +73,5 @@ async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(sync
             await eventually(lambda: set(remembering.numbers) >= set(publishers.keys), 30)
         stored = {event.key: event.arguments["number"] async for event in backbone.reader(URI).scan()}
     assert publishers.unsure == set()
-    assert {stored.get(key) for key in publishers.keys.values()} == set(publishers.keys)
+    assert {number: stored.get(key) for number, key in publishers.keys.items()} == {n: n for n in publishers.keys}
     assert [number for number, times in Counter(stored.values()).items() if times > 1] == []
-

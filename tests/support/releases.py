@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).parents[2]
 NOTHING_LISTED = "releases.txt lists no release; scripts/release makes one, CONTRIBUTING.md says how."
@@ -37,10 +37,17 @@ def releases(root: Path = ROOT) -> list[Release]:
         if not line or line.startswith("#"):
             continue
         parts = re.fullmatch(r"(\S+) ([0-9a-f]{40})", line)
-        if parts is None or str(Version(parts[1])) != parts[1]:
+        if parts is None or not _is_version(parts[1]):
             raise ValueError(f"releases.txt, line {number}: write a version and the 40 digits of its commit.")
         found.append(Release(parts[1], parts[2]))
     return found
+
+
+def _is_version(text: str) -> bool:
+    try:
+        return str(Version(text)) == text
+    except InvalidVersion:
+        return False
 
 
 def file_of(release: Release, path: str, root: Path = ROOT) -> str:

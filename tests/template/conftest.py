@@ -1,6 +1,10 @@
 """Projects rendered from the work tree, once a session for each set of answers."""
 
 import json
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+from unittest.mock import patch
 
 import jinja2
 import pytest
@@ -24,10 +28,11 @@ def owners_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 @pytest.fixture(scope="session")
 def reserved() -> dict[str, set[str]]:
-    """The names that answers may not take, as the validators know them: keywords, events, arguments, classes, modules."""
-    loader = jinja2.FileSystemLoader(ROOT)
+    """The names that answers may not take, as the validators know them."""
     environment = jinja2.Environment(
-        loader=loader, extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"], autoescape=False
+        loader=jinja2.FileSystemLoader(ROOT),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
+        autoescape=False,  # noqa: S701 - they are JSON, no HTML
     )
     lists = environment.get_template("includes/reserved.jinja").module
     kinds = ("keywords", "events", "arguments", "devices", "classes", "modules")
@@ -53,6 +58,22 @@ def _history(tmp_path_factory: pytest.TempPathFactory, *, thin: bool) -> History
         return History(tmp_path_factory.mktemp("history"), released, thin=thin)
     except ReleaseMissing as missing:
         pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _jinja_compiled_once() -> Iterator[None]:
+    """Keep what Jinja compiled. Copier makes a new environment for each render, and spends most of its time on this."""
+    compiled: dict[tuple[object, ...], CodeType] = {}
+    compile_anew = jinja2.Environment.compile
+
+    def compile_once(self: jinja2.Environment, *arguments: Any, **options: Any) -> CodeType:
+        key = (*arguments, *sorted(options.items()))
+        if key not in compiled:
+            compiled[key] = compile_anew(self, *arguments, **options)
+        return compiled[key]
+
+    with patch.object(jinja2.Environment, "compile", compile_once):
+        yield
 
 
 @pytest.fixture(autouse=True)

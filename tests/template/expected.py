@@ -41,7 +41,7 @@ WORDS = {
     "api": r"(?i)fastapi|uvicorn|httpx|\bweb api|\bapi\.py|\bserve\b|8000|WORKER_IN_API",
     "consumer": r"(?i)handler(?!s: what|s.md)|\bworker|consumer(?!s share)|(?-i:\bGROUP\b)|dead.letter|redrive",
     "producer": r"(?i)services\.producer|\bproduces\b(?!=False)|\bproduce\b",
-    "telemetry": r"(?i)\botel|otlp|opentelemetry-(?!api)|jaeger|prometheus|grafana|(?<!opentelemetry-)(?<!master.)telemetry\b(?!-)",
+    "telemetry": r"(?i)\botel|otlp|opentelemetry-(?!api)|jaeger|prometheus|grafana|(?<!master.)telemetry\b(?!-)",
     "github": r"(?i)github",
     "gitlab": r"(?i)gitlab",
     "ci": r"\bCI\b|(?i:renovate)",

@@ -26,7 +26,7 @@ MORE = {
 EVENTS = {
     "without arguments": "Ping()",
     "a name alone": "Shipped",
-    "acronyms": "HTTPRequestSent(url: str, headers: dict[str, str] | None), S3ObjectStored, IOT(), EUVATIDChecked, A, ABTest",
+    "acronyms": "HTTPRequestSent(url: str, headers: dict[str, str] | None), S3ObjectStored, IOT(), EUTaxPaid, A, ABC",
     "twelve": str(saved_answers("many-events")["events"]),
     "longest names": "AAb" * 13
     + "A("

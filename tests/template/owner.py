@@ -10,9 +10,9 @@ DEPENDENCIES = "    # Yours go below this line, where `uv add` puts them, too.\n
 AUTHORIZE = '''async def authorize() -> None:
     """Let everyone in: no authentication is shipped. Replace this by your own FastAPI dependency."""
 '''
-OUR_AUTHORIZE = '''async def authorize(x_token: Annotated[str, Header()] = "ours") -> None:
+OUR_AUTHORIZE = '''async def authorize(x_caller: Annotated[str, Header()] = "ours") -> None:
     """Let in who knows the word."""
-    if x_token != "ours":
+    if x_caller != "ours":
         raise HTTPException(401)
 '''
 OUR_MODEL = '''
@@ -24,18 +24,22 @@ class Parcel(BaseModel):
 '''
 
 
-def make_ordinary_edits(project: Path) -> None:
+def make_ordinary_edits(project: Path, *, as_in: Path | None = None) -> None:
     """Edit contract, handlers, settings, composition root, API, pyproject.toml, README and more.
 
     The project has the package ``shop`` and the events OrderPlaced, Packing and Delivered, of which the first and the
-    last are edited.
+    last are edited. ``as_in`` names a project that lacks some files: its owner could not edit those.
     """
     source = project / "src" / "shop"
+
+    def known(name: str) -> bool:
+        return all((each / "src" / "shop" / name).exists() for each in (project, as_in or project))
+
     _edit_contract(source / "contract.py")
     edit(source / "settings.py", (SETTINGS, f'{SETTINGS}    greeting: str = Field(default="Hello")\n'))
-    if (source / "handlers.py").exists():
+    if known("handlers.py"):
         _edit_handlers(source)
-    if (source / "api.py").exists():
+    if known("api.py"):
         _edit_api(source / "api.py")
     edit(
         project / "pyproject.toml",

@@ -5,12 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import copier
 import yaml
+
+from event_backbone.cli.manifest import MANIFEST, manifest_text
 
 from event_backbone.cli.manifest import MANIFEST, manifest_text
 
@@ -81,6 +84,9 @@ class Template:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / each, target)
         if self._tag:
+            # Whether the one in the work tree is current, tests/house/test_manifest.py tells, once and for all.
+            folder = self.repository / RUNTIME
+            (folder / MANIFEST).write_text(manifest_text(folder), encoding="utf-8")
             commit(self.repository, "Release 0.0.1")
             git(self.repository, "tag", self._tag)
 
@@ -116,6 +122,31 @@ def owned(project: Path) -> list[Path]:
     return sorted(
         each for each in found if each.parts[:2] != ("src", "event_backbone") and not skipped & set(each.parts)
     )
+
+
+def parse(name: str, text: str) -> object:
+    """Read a rendered file as what reads it does; None for those that are text to everyone."""
+    if name.endswith(".toml"):
+        return tomllib.loads(text)
+    if name.endswith((".yml", ".yaml")):
+        return yaml.safe_load(text)
+    if name.endswith(".json"):
+        return json.loads(text)
+    if name.endswith(".py"):
+        return compile(text, name, "exec", dont_inherit=True)
+    return None
+
+
+def assert_clean(*projects: Path) -> None:
+    """Fail when a formatter or linter, with the settings of each project, finds anything in one of them."""
+    for command in (["format", "--check", "--diff"], ["check"]):
+        done = subprocess.run(
+            ["ruff", *command, "--no-cache", "--quiet", *map(str, projects)],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr)[:4000]
 
 
 def package_of(project: Path) -> str:

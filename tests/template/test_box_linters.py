@@ -74,7 +74,8 @@ def test_compose(files: list[Path], tmp_path: Path) -> None:
 
 
 def test_workflows(files: list[Path]) -> None:
-    """Actionlint, and zizmor at its strictest."""
+    """Actionlint, and zizmor at its strictest: those of projects, and this repository's own."""
+    files = [*files, ROOT / ".github/workflows/ci.yml"]
     _lint(files, {"ci.yml"}, "actionlint", "-no-color")
     _lint(files, {"ci.yml"}, "zizmor", "--offline", "--no-config", "--persona", "auditor")
 

@@ -1,9 +1,7 @@
 """Every combination of answers: no file, dependency or word too many, and each file as tools want it."""
 
 import ast
-import json
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -12,11 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
 
 from tests.template import expected
 from tests.template.matrix import CORE, EVENTS, MORE, Row, answers_of, every_row, is_asked, pairs_of
-from tests.template.rendering import ROOT, RUNTIME, Template, owned, package_of
+from tests.template.rendering import ROOT, RUNTIME, Template, assert_clean, owned, package_of, parse
 
 # Events whose own names hold words of what may not have been chosen.
 SPEAKING_EVENTS = re.compile(r"(?i)s3.?object.?stored|left.?alone")
@@ -72,7 +69,7 @@ def test_every_file_can_be_read_by_what_reads_it(matrix: list[Rendered]) -> None
     """TOML, YAML, JSON and Python parse; no Jinja is left; lines and files end as they should."""
     for each in matrix:
         for name, text in each.texts:
-            _parse(name, text)
+            parse(name, text)
             assert not re.search(r"\{%|%\}|\{#|#\}|(?<!\$)\{\{(?!\w+ ?\}\})", text), (each.row, name)
             assert not re.search(r"[ \t]+$", text, re.MULTILINE), (each.row, name)
             assert not re.search(r"\n{4}|\A\n|\n\n\Z", text), (each.row, name)
@@ -82,12 +79,7 @@ def test_every_file_can_be_read_by_what_reads_it(matrix: list[Rendered]) -> None
 
 def test_rendered_code_is_formatted_and_lint_clean(matrix: list[Rendered]) -> None:
     """By each project's own settings, so that the owner's first run of the tools changes nothing."""
-    projects = [str(each.project) for each in matrix]
-    for command in (["format", "--check", "--diff"], ["check"]):
-        done = subprocess.run(
-            ["ruff", *command, "--no-cache", "--quiet", *projects], capture_output=True, encoding="utf-8", check=False
-        )
-        assert done.returncode == 0, (done.stdout + done.stderr)[:4000]
+    assert_clean(*(each.project for each in matrix))
 
 
 def test_nothing_is_said_of_what_was_not_chosen(matrix: list[Rendered]) -> None:
@@ -209,17 +201,6 @@ def test_the_same_answers_give_the_same_project(
         assert owned(second) == owned(each.project)
         for name in owned(second):
             assert (second / name).read_bytes() == (each.project / name).read_bytes(), name
-
-
-def _parse(name: str, text: str) -> None:
-    if name.endswith(".toml"):
-        tomllib.loads(text)
-    elif name.endswith((".yml", ".yaml")):
-        yaml.safe_load(text)
-    elif name.endswith(".json"):
-        json.loads(text)
-    elif name.endswith(".py"):
-        compile(text, name, "exec", dont_inherit=True)
 
 
 def _imports(text: str) -> set[str]:

@@ -1,48 +1,125 @@
 """The tests of rendered projects pass right after rendering, for answers that between them cover every choice."""
 
+import os
 import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.template.rendering import Answers, Template, run_in, saved_answers
+from tests.template.matrix import CORE, answers_of, every_row, pairwise
+from tests.template.rendering import RUNTIME, Answers, Template, package_of, run_in, saved_answers
 
-NAMES = ["default", "s3", "s3-cached", "producer", "consumer", "minimal", "many-events"]
-MORE: list[Answers] = [
-    {"storage": "s3", "role": "producer", "s3_credentials": "environment", "web_api": False},
-    {"storage": "s3-cached", "role": "consumer", "telemetry": False},
-    {"storage": "s3", "s3_credentials": "default-chain", "web_api": False, "events": "Only(one: bytes | None)"},
-]
+pytestmark = pytest.mark.timeout(300)
+ROWS = every_row()
+SPANNING = pairwise(ROWS, CORE)
+SAVED = ["default", "many-events"]
+
+# Python runs this wherever the folder is on its path, in children as well: connections leave the machine for no reason.
+NO_NETWORK = """
+import os, sys
+
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = arguments[-1] if event != "socket.connect" else arguments[1]
+        host = address[0] if isinstance(address, tuple) else None
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+        host = arguments[0]
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host not in (None, "", "localhost", "::1", "0.0.0.0", "::") and not host.startswith("127."):
+        with open(os.environ["CALLED_FROM_HERE"], "a") as file:
+            file.write(f"{event} {host}\\n")
+        raise PermissionError(f"{host} is not on this machine.")
+
+sys.addaudithook(refuse)
+"""
+Whole = Callable[[Answers], Path]
+Done = subprocess.CompletedProcess[str]
 
 
-def _assert_tests_pass(project: Path) -> None:
-    done = run_in(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+@pytest.fixture(scope="module")
+def closed_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for Python's path that keeps processes on this machine, and tells who wanted to leave it."""
+    folder = tmp_path_factory.mktemp("closed_network")
+    (folder / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
+    return folder
+
+
+def _run(project: Path, closed_network: Path, *command: str) -> Done:
+    called = closed_network / f"{project.name}-{command[-1]}"
+    nowhere = "http://127.0.0.1:9"  # for what is not Python: obstore
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(project / "src"), str(closed_network)]),
+        "CALLED_FROM_HERE": str(called),
+        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere),
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    done = run_in(project, *command, variables=variables, timeout=240)
+    assert not called.exists(), called.read_text(encoding="utf-8")
+    return done
+
+
+@pytest.fixture(scope="module")
+def whole(template: Template, owners_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Renders whole projects; as the runtime is the same in all, its files are linked, which is much quicker."""
+    folder = tmp_path_factory.mktemp("whole")
+
+    def render(answers: Answers) -> Path:
+        rendered = owners_template.rendered(answers)
+        project = folder / rendered.name
+        if not project.exists():
+            shutil.copytree(rendered, project)
+            shutil.copytree(template.repository / RUNTIME, project / "src/event_backbone", copy_function=os.link)
+        return project
+
+    return render
+
+
+@pytest.fixture(scope="module")
+def runs(whole: Whole, closed_network: Path) -> Iterator[dict[int | str, Future[Done]]]:
+    """The tests of every project, two at a time: mostly they wait for their servers."""
+    answers: dict[int | str, Answers] = {number: answers_of(ROWS[number], number) for number in SPANNING}
+    answers |= {name: saved_answers(name) for name in SAVED}
+    projects = {key: whole(each) for key, each in answers.items()}
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    with ThreadPoolExecutor(2) as pool:
+        yield {key: pool.submit(_run, project, closed_network, *command) for key, project in projects.items()}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("key", [*SPANNING, *SAVED])
+def test_the_tests_of_a_project_pass(runs: dict[int | str, Future[Done]], key: int | str) -> None:
+    """Right after rendering, for each two values that answers can have together; without any network."""
+    done = runs[key].result()
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), "none may be skipped, and none may warn"
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", NAMES)
-def test_the_tests_of_saved_answers_pass(template: Template, name: str) -> None:
-    """Every file of answers."""
-    _assert_tests_pass(template.rendered(saved_answers(name)))
+def test_leaving_the_machine_is_noticed(closed_network: Path, whole: Whole) -> None:
+    """The guard of the tests above guards."""
+    project = whole(saved_answers("default"))
+    for call in ("create_connection(('192.0.2.1', 80), 1)", "getaddrinfo('example.com', 80)"):
+        with pytest.raises(AssertionError, match=r"socket\.(connect|getaddrinfo) (192\.0\.2\.1|example\.com)"):
+            _run(project, closed_network, "-c", f"import socket; socket.{call}")
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("answers", MORE, ids=str)
-def test_the_tests_of_other_answers_pass(template: Template, answers: Answers) -> None:
-    """Combinations that the saved answers leave out."""
-    _assert_tests_pass(template.rendered(answers))
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", ["default", "s3", "s3-cached", "producer", "consumer", "minimal"])
-def test_the_demo_of_a_project_runs(template: Template, name: str) -> None:
-    """One command, real servers and processes, every event exactly once."""
-    done = run_in(template.rendered(saved_answers(name)), "-m", _package(name), "demo")
+@pytest.mark.parametrize("name", ["default", "s3-cached", "producer", "consumer"])
+def test_the_demo_of_a_project_runs(whole: Whole, closed_network: Path, name: str) -> None:
+    """One command, real servers and processes, every event exactly once; without any network, too."""
+    project = whole(saved_answers(name))
+    done = _run(project, closed_network, "-m", package_of(project), "demo")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _package(name: str) -> str:
-    names = {"producer": "shipment_producer", "consumer": "shipment_consumer", "minimal": "minimal"}
-    return names.get(name, "shipment_tracking")
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["s3", "minimal", "models", "many-events"])
+def test_the_demo_of_another_project_runs(whole: Whole, closed_network: Path, name: str) -> None:
+    """The same for the other saved answers."""
+    project = whole(saved_answers(name))
+    done = _run(project, closed_network, "-m", package_of(project), "demo")
+    assert done.returncode == 0, done.stdout + done.stderr

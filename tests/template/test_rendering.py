@@ -1,7 +1,6 @@
 """What is rendered for the saved answers; tests/template/test_matrix.py looks at every other combination as well."""
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.template import expected
-from tests.template.rendering import ROOT, RUNTIME, Template, owned, package_of, saved_answers
+from tests.template.rendering import ROOT, RUNTIME, Template, assert_clean, owned, package_of, saved_answers
 
 NAMES = sorted(each.stem for each in (ROOT / "answers").glob("*.yml"))
 
@@ -44,12 +43,7 @@ def test_no_runtime_file_is_a_jinja_template() -> None:
 
 def test_rendered_code_is_formatted_and_lint_clean(projects: dict[str, Path]) -> None:
     """By each project's own settings, so that the owner's first run of the tools changes nothing."""
-    folders = [str(each) for each in projects.values()]
-    for command in (["format", "--check", "--diff"], ["check"]):
-        done = subprocess.run(
-            ["ruff", *command, "--no-cache", *folders], capture_output=True, encoding="utf-8", check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    assert_clean(*projects.values())
 
 
 def test_dependencies_are_those_that_the_template_is_tested_with(projects: dict[str, Path]) -> None:

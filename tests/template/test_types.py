@@ -88,9 +88,9 @@ def test_pyright_finds_nothing_where_a_project_stands(template: Template) -> Non
 
 
 def test_mistakes_of_an_owner_are_found(template: Template, tmp_path: Path) -> None:
-    """A handler that takes another type, one that knows another argument, and a producer that sends another: mypy says so.
+    """Mypy finds a handler with another type, one with another argument, and a producer that sends another type.
 
-    It says nothing else, so that this project is clean without them, with its own settings.
+    It finds nothing else, so that this project is clean without them, with its own settings.
     """
     project = template.render(
         tmp_path / "project", {"events": "Ordered(email: str, amount: int), Packed(id: UUID), Sent()"}

@@ -134,7 +134,7 @@ def test_an_overlapping_edit_is_marked(thin_history: History, start: str, tmp_pa
     update(project, NEXT)
 
     assert conflicts(project) == {"README.md", "src/shop/worker.py"}
-    assert _sides(worker) == [('"""Our worker: hands', '"""Later: The worker: hands')]
+    assert _sides(worker) == [('"""Our worker:', '"""Later: The worker:')]
     assert _sides(project / "README.md") == [("## How to run it", "## Run it, later")]
     fresh = files_of(thin_history.fresh(NEXT, SHOP))
     differing = {name for name, content in files_of(project).items() if content != fresh[name]}
@@ -142,10 +142,10 @@ def test_an_overlapping_edit_is_marked(thin_history: History, start: str, tmp_pa
 
 
 def _sides(file: Path) -> list[tuple[str, str]]:
-    """What a file's conflicts begin with: the owner's side and the template's."""
+    """What a file's conflicts begin with: the owner's side, and the template's."""
     parts = file.read_text(encoding="utf-8").split("<<<<<<< before updating\n")[1:]
     sides = [part.partition(">>>>>>> after updating\n")[0].split("=======\n") for part in parts]
-    return [(ours.strip()[:21], theirs.strip()[:28]) for ours, theirs in sides]
+    return [(ours.partition(" hands")[0].strip(), theirs.partition(" hands")[0].strip()) for ours, theirs in sides]
 
 
 @NEWEST_RELEASE

@@ -19,7 +19,7 @@ SHOP: Answers = {"project_name": "Shop", "events": EVENTS}
 WORK_TREE = "v1000.0.0"
 NEXT = "v1000.1.0"
 RUNTIME = Path("template/src/event_backbone")
-THIN_RUNTIME = {"LICENSE", "README.md", "__init__.py", "errors.py", "py.typed"}
+THIN_RUNTIME = {"LICENSE", "MANIFEST.sha256", "README.md", "__init__.py", "errors.py", "later.py", "py.typed"}
 
 # A test parametrized by one of these begins at each release; older ones than the newest take `--all` in the second.
 _TAGS = [each.tag for each in releases()] or ["none"]

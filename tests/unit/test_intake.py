@@ -93,6 +93,20 @@ async def test_there_is_room_for_as_many_as_may_be_held() -> None:
     assert desk.held.room == 1
 
 
+async def test_what_is_being_acked_leaves_room_but_not_without_end() -> None:
+    """Reading goes on while an ack is under way; an ack that takes for ever stops it."""
+    desk = Desk(SubscriptionOptions(prefetch=4))
+    await desk.append(20)
+    for taken in (4, 8):
+        assert await desk.intake.read(NO_WAIT)
+        assert len(desk.sent) == taken
+        for work in desk.sent[-4:]:
+            desk.held.move(work, "settling")
+    assert desk.held.room == 0
+    desk.held.finish(*desk.sent[:4])
+    assert desk.held.room == 4
+
+
 async def test_no_more_are_taken_than_the_limit_leaves() -> None:
     """Held ones count, and so do finished ones; the end is told once they are at an end."""
     desk = Desk(SubscriptionOptions(max_events=3))

@@ -1,6 +1,8 @@
 """Ids, keys, names, payload documents and metadata."""
 
 import json
+from copy import copy
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -12,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from event_backbone.errors import ArgumentsInvalid, ConfigurationError, DecodeError, EntryUnreadable
 from event_backbone.metadata import (
     EventKey,
+    Metadata,
     NewMetadata,
     PayloadReference,
     StreamName,
@@ -158,6 +161,47 @@ def test_metadata_reads_back_as_it_was_written(metadata: NewMetadata) -> None:
         assert getattr(read, name) == getattr(metadata, name), name
 
 
+def document(**changed: str) -> bytes:
+    """Return the metadata of an entry as JSON, with some members changed."""
+    members = {
+        "id": '"01a2074b-35d8-70b3-97ed-0cf90e3dc539"',
+        "event": '"packing"',
+        "version": "1",
+        "at": "1764041094123456",
+        "payload": '["s3"]',
+    }
+    return ("{" + ",".join(f'"{name}":{value}' for name, value in {**members, **changed}.items()) + "}").encode()
+
+
+def test_metadata_that_was_read_is_like_any_other() -> None:
+    """Though what few look at is spelled out only then: equality, text, copies and the frozenness are the same."""
+    stream, key = StreamName.of("shipments", "dev"), EventKey(7, 1)
+    event_id = UUID("01a2074b-35d8-70b3-97ed-0cf90e3dc539")
+    made = Metadata(
+        key=key,
+        event_id=event_id,
+        event="packing",
+        version=1,
+        produced_at=datetime(2025, 11, 25, 3, 24, 54, 123456, UTC),
+        uri="shipments",
+        environment="dev",
+        correlation_id=str(event_id),
+    )
+
+    def read() -> Metadata:
+        return decode_metadata({b"wire": b"1", b"metadata": document()}, stream, key)[0]
+
+    assert read() == made
+    assert repr(read()) == repr(made)
+    assert copy(read()) == made
+    assert replace(read(), version=2) == replace(made, version=2)
+    assert read().event_id is not None
+    with pytest.raises(FrozenInstanceError):
+        read().version = 2  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(AttributeError, match="no attribute 'evnt_id'"):
+        _ = read().evnt_id  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -169,6 +213,12 @@ def test_metadata_reads_back_as_it_was_written(metadata: NewMetadata) -> None:
         {b"wire": b"1", b"metadata": b'{"id": 5}'},
         {b"wire": b"1", b"metadata": b'{"id":"x","event":"e","version":1,"at":1,"payload":[]}'},
         {b"wire": b"1", b"metadata": b'{"id":"0193","event":"e","version":"1","at":1,"payload":[]}'},
+        {b"wire": b"1", b"metadata": document(version='"1"')},
+        {b"wire": b"1", b"metadata": document(version="true")},
+        {b"wire": b"1", b"metadata": document(at="99999999999999999999")},
+        {b"wire": b"1", b"metadata": document(payload='[["s3","../../other-bucket/secret"]]')},
+        {b"wire": b"1", b"metadata": document(payload='[["s3"]]')},
+        {b"wire": b"1", b"metadata": document(event="7")},
     ],
 )
 def test_an_entry_of_another_form_is_unreadable_and_says_which(fields: dict[bytes, bytes]) -> None:

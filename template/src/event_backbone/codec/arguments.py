@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from inspect import cleandoc
 from operator import itemgetter
 from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
@@ -35,7 +35,7 @@ class _Converters:
 
     validate: Callable[[tuple[object, ...]], tuple[object, ...]]
     validate_json: Callable[[bytes], tuple[object, ...]]
-    writers: tuple[tuple[str, Callable[[tuple[object]], bytes]], ...]
+    writers: tuple[tuple[str, Callable[..., bytes], bool | Literal["error"]], ...]
     readers: Mapping[str, Callable[[bytes], tuple[object, ...]]]
     default_bytes: Mapping[str, bytes]
     positional_only_calls: int
@@ -90,9 +90,9 @@ class ArgumentsCodec:
         converters = self._converters or self._built()
         payload: dict[str, bytes] = {}
         values = self._validated(converters, args, kwargs)
-        for value, (name, write) in zip(values, converters.writers, strict=True):
+        for value, (name, write, warnings) in zip(values, converters.writers, strict=True):
             try:
-                payload[name] = write((value,))[1:-1]
+                payload[name] = write((value,), by_alias=True, warnings=warnings)[1:-1]
             except Exception:  # noqa: BLE001 - serializers are the users' code and may raise anything
                 raise ArgumentsInvalid(
                     f"Argument {name!r} of event {self._event!r} holds something that its type cannot write as JSON."
@@ -198,7 +198,10 @@ class ArgumentsCodec:
             self._converters = _Converters(
                 validate=whole.validator.validate_python,
                 validate_json=whole.validator.validate_json,
-                writers=tuple((each.name, _writer(adapters[each.name], each.annotation)) for each in self.parameters),
+                writers=tuple(
+                    (each.name, adapters[each.name].serializer.to_json, True if _is_plain(each.annotation) else "error")
+                    for each in self.parameters
+                ),
                 readers={name: adapter.validator.validate_json for name, adapter in adapters.items()},
                 default_bytes={
                     each.name: self._default_bytes(each, adapters[each.name])
@@ -262,12 +265,6 @@ def _picking(names: tuple[str, ...]) -> Callable[[Mapping[str, bytes]], tuple[by
 
 def _always(name: str, _: int | str) -> str:
     return name
-
-
-def _writer(adapter: TypeAdapter[tuple[object, ...]], annotation: object) -> Callable[[tuple[object]], bytes]:
-    """Return what writes a value; a plain one needs no options, whose reading costs a third of the call."""
-    write = adapter.serializer.to_json
-    return write if _is_plain(annotation) else partial(write, by_alias=True, warnings="error")
 
 
 def _is_plain(annotation: object) -> bool:

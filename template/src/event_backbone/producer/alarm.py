@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 
 class Alarm:
@@ -28,9 +28,8 @@ class Alarm:
         return self
 
     def __enter__(self) -> None:
-        self._task = asyncio.current_task()
-        assert self._task is not None  # noqa: S101
-        self._cancelling = self._task.cancelling()
+        task = self._task = cast("asyncio.Task[object]", asyncio.current_task())  # only tasks wait
+        self._cancelling = task.cancelling()
         self._rung = False
         if self._timer is None or self._timer.when() > self._deadline:
             self._set()

@@ -22,7 +22,7 @@ local found, size, limit = {}, 0, tonumber(ARGV[1])
 for key in string.gmatch(ARGV[2], '%S+') do
   local fields = redis.pcall('HGETALL', KEYS[1] .. key)
   found[#found + 1] = fields
-  for _, text in ipairs(fields) do size = size + #text end
+  for index = 2, #fields, 2 do size = size + #fields[index] end
   if size >= limit then break end
 end
 return found

@@ -27,6 +27,7 @@ class AckLoop:
     def add(self, work: Work) -> None:
         """Ack an event soon."""
         self._held.move(work, "settling")
+        work.arrived = None  # so that the payload goes at once
         self._gathered.append(work)
         if len(self._gathered) == 1:
             self._wake.set()

@@ -83,7 +83,11 @@ class Intake:
 
     def _admit(self, deliveries: Sequence[Delivery]) -> None:
         works = self._held.admit(deliveries)
-        if works:
-            again = sum(work.attempt > 1 for work in works)
-            self._signals.delivered(len(works), again)
+        if not works:
+            return
+        again = sum([work.attempt > 1 for work in works])
+        self._signals.delivered(len(works), again)
+        if again:
             self.send(works)
+        else:
+            self._ordinary(works)  # nothing is suspicious the first time

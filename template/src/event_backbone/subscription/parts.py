@@ -67,13 +67,16 @@ class Parts:
         self.held.wake()
         self.handling.close()
 
-    async def give_back(self) -> None:
-        """Give everything that is not running back to the group, claimable at once.
+    async def give_back(self, *, cancelled: bool = False) -> None:
+        """Give everything that was not begun back to the group, and what was ``cancelled``, claimable at once.
 
-        Of an attempt that ended in a failure the count stays, of one that was not begun it is restored. Raises
-        StreamUnavailable; what was not given back by then stays pending until its lease has ended.
+        The count of an attempt that was not begun is restored. An attempt that was cancelled stays counted, as a
+        failure, because what ends without a word counts as a crash. Raises StreamUnavailable; what was not given back
+        by then stays pending until its lease has ended.
         """
-        works = [work for work in self.held.works.values() if work.stage in {"unstarted", "waiting"}]
+        begun = [work for work in self.held.works.values() if cancelled and work.stage == "running"]
+        await asyncio.gather(*(self.leases.record_failure(work.lease) for work in begun))
+        works = [*begun, *(work for work in self.held.works.values() if work.stage in {"unstarted", "waiting"})]
         if works:
             await self.leases.release([work.lease for work in works])
         for work in works:

@@ -79,7 +79,6 @@ class PoisonLoop:
         if verdict is not None:
             await self._settler.settle(work, verdict)
             return
-        self._signals.poison_suspected(work.key, work.attempt)
         self._at_gate = current_task()
         async with self._gate.alone():
             self._at_gate = None
@@ -93,5 +92,6 @@ class PoisonLoop:
             if work.key in lost:
                 self._held.lose(work)
                 return
+            self._signals.poison_suspected(work.key, work.attempt)
             for ready in await self._loader.load([work]):
                 await self._runner.run(ready, current_task())

@@ -112,7 +112,7 @@ class Subscription:
 
         No new events are read. What was not begun goes back to the group at once, its attempt not counted. Handlers
         that run may finish within ``drain`` (None: the subscription's own; a second call may shorten it), then they are
-        cancelled and their events come again after the lease.
+        cancelled and their events go back as well, this attempt counted.
         """
         if drain is not None:
             self._drain = drain
@@ -193,7 +193,7 @@ class Subscription:
                 await parts.stopping.wait()
                 await self._end_intake(parts, intake, preparation)
                 await self._end_running(running)
-                await self._give_back(parts)
+                await self._give_back(parts, cancelled=True)
                 way.acks.close()
                 await _within(_FAREWELL_SECONDS, {acks})
                 await _cancel({heartbeat})
@@ -224,10 +224,10 @@ class Subscription:
         finally:
             self._draining = None
 
-    async def _give_back(self, parts: Parts) -> None:
+    async def _give_back(self, parts: Parts, *, cancelled: bool = False) -> None:
         try:
             async with asyncio.timeout(_FAREWELL_SECONDS):
-                await parts.give_back()
+                await parts.give_back(cancelled=cancelled)
         except (StreamError, TimeoutError):
             # What could not be given back is claimed by others once its lease has ended.
             pass

@@ -73,18 +73,20 @@ class Workers:
         self._gate = gate
         self._ready: deque[Work] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._coming = False
         self._at_gate: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def put(self, works: Sequence[Work]) -> None:
         """Let these be handled."""
         self._ready.extend(works)
-        self._rouse(len(works))
+        self._rouse_one()
 
     def close(self) -> None:
         """Let each worker end after what it handles now. What is ready but not begun stays so."""
         self._closed = True
-        self._rouse(len(self._idle))
+        while self._idle:
+            self._rouse_one(at_once=True)
         for task in self._at_gate:  # what holds them back may belong to another subscription, and take long
             task.cancel()
 
@@ -102,6 +104,8 @@ class Workers:
                 began = perf_counter()
             else:
                 work = self._ready.popleft()
+                if self._ready:
+                    self._rouse_one()
                 if not work.lost:
                     await self._runner.run(work, task)
                 if perf_counter() - began > _SLICE_SECONDS:
@@ -112,14 +116,21 @@ class Workers:
     async def _rest(self) -> None:
         roused = asyncio.get_running_loop().create_future()
         self._idle.append(roused)
-        await roused
+        try:
+            await roused
+        finally:
+            self._coming = False
 
-    def _rouse(self, count: int) -> None:
-        while count > 0 and self._idle:
+    def _rouse_one(self, *, at_once: bool = False) -> None:
+        """Rouse a worker unless one is coming, who rouses the next: none comes in vain while handlers never wait."""
+        if self._coming and not at_once:
+            return
+        while self._idle:
             roused = self._idle.popleft()
             if not roused.done():
                 roused.set_result(None)
-                count -= 1
+                self._coming = True
+                return
 
 
 def current_task() -> asyncio.Task[None]:

@@ -17,6 +17,7 @@ from event_backbone.stream.redis.stream import block
 
 _CURSOR_START = "0-0"
 _LARGEST_CLAIM = 100
+_SCANS_A_CLAIM = 10
 _RECOVERED_AT_ONCE = 200
 _WAKE_AGAIN = timedelta(milliseconds=2)
 _WAKE_AGAIN_AT_MOST = timedelta(milliseconds=100)
@@ -70,12 +71,20 @@ class RedisGroupReader:
             pause = min(2 * pause, _WAKE_AGAIN_AT_MOST)
 
     async def claim(self, count: int, idle: timedelta, held: Collection[EventKey]) -> Claimed:
-        """Take over up to ``count`` (at most 100) entries that nobody has renewed for ``idle``."""
-        if count < 1:
-            return Claimed(())
+        """Take over up to ``count`` (at most 100) entries that nobody has renewed for ``idle``.
+
+        One call to the server looks at ten times as many entries as are wanted; up to ten calls look further.
+        """
+        claimed = Claimed(())
+        for _ in range(_SCANS_A_CLAIM if count > 0 else 0):
+            claimed = await self._scan(min(count, _LARGEST_CLAIM), idle, held)
+            if claimed.deliveries or claimed.vanished or self._cursor == _CURSOR_START:
+                break
+        return claimed
+
+    async def _scan(self, count: int, idle: timedelta, held: Collection[EventKey]) -> Claimed:
         milliseconds = max(0, idle // timedelta(milliseconds=1))
-        limit = min(count, _LARGEST_CLAIM)
-        message = [self._group, self._consumer, self._cursor, limit, milliseconds, [key.entry_id for key in held]]
+        message = [self._group, self._consumer, self._cursor, count, milliseconds, [key.entry_id for key in held]]
         try:
             reply = await self._run_once(CLAIM, message)
         except GroupMissing:

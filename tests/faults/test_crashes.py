@@ -1,0 +1,114 @@
+"""Crashes at the two worst moments, entries that are deleted under a consumer's hands, and twins from two processes."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
+from event_backbone.metadata import new_event_id
+from event_backbone.stream.redis.lease_scripts import ACK
+from event_backbone.testing.servers import RedisServer
+from tests.faults.known_scripts import called, load_scripts
+from tests.faults.proxy import proxy_before
+from tests.support.eventually import eventually
+from tests.support.metrics import CountedMetrics
+from tests.support.parcels import GROUP, URI, Parcels, pack, stopped_within
+from tests.support.worker_process import worker
+
+STREAM = "test:parcels"
+
+
+@pytest.fixture
+async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
+    """An open backbone on an empty Redis."""
+    async with Backbone(redis_url, environment="test") as opened:
+        yield opened
+
+
+async def nothing_is_left(backbone: Backbone) -> bool:
+    """Return whether the group has read and finished everything."""
+    (state,) = await backbone.groups(URI)
+    return (state.pending, state.unread) == (0, 0)
+
+
+async def test_killed_between_handler_and_ack_an_event_comes_again_once(
+    backbone: Backbone, redis_server: RedisServer, redis_url: str
+) -> None:
+    """Scenario 15: as its second attempt, within the lease and one round of claims."""
+    await load_scripts(redis_url)
+    async with proxy_before(redis_server.port) as proxy:
+        proxy.swallow(called(ACK))
+        async with worker(proxy.url, "--lease=0.5") as killed:
+            await pack(backbone, 1)
+            await killed.until("done 1 1")
+            await proxy.swallowed.wait()
+            killed.send(signal.SIGKILL)
+            await killed.ended()
+    async with worker(redis_url, "--lease=0.5") as heir:
+        await heir.until("done 1 2")
+        await eventually(lambda: nothing_is_left(backbone))
+        assert heir.numbers("began") == [1]
+
+
+async def test_killed_between_read_and_handler_events_come_again_once(backbone: Backbone, redis_url: str) -> None:
+    """Scenario 15: those that were read and had not begun, and the one that ran, each as its second attempt."""
+    await pack(backbone, *range(1, 6))
+    async with worker(redis_url, "--lease=0.5", "--concurrency=1", "--block-odd") as killed:
+        await killed.until("began 1 1")
+        assert len(await backbone.pending(URI, GROUP)) == 5
+        killed.send(signal.SIGKILL)
+        await killed.ended()
+    async with worker(redis_url, "--lease=0.5") as heir:
+        await eventually(lambda: nothing_is_left(backbone))
+        await eventually(lambda: len(heir.numbers("done")) == 5)
+        assert sorted(heir.numbers("began")) == [1, 2, 3, 4, 5]
+        assert set(heir.attempts("began")) == {2}
+
+
+@pytest.mark.parametrize("trimmed", [True, False])
+async def test_entries_deleted_under_a_consumers_hands_are_told_and_forgotten(
+    backbone: Backbone, redis_url: str, trimmed: bool
+) -> None:
+    """Scenario 35: one runs, others wait. Nothing stays pending, no dead letter, and the line goes on."""
+    consumer, numbers, running = Consumer(Parcels), list[int](), asyncio.Event()
+    counted = CountedMetrics()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        numbers.append(number)
+        if number == 0:
+            running.set()
+            await asyncio.Event().wait()
+
+    lease = timedelta(milliseconds=400)
+    async with Redis.from_url(redis_url) as admin:
+        await pack(backbone, *range(5))
+        keys = [event.key.entry_id async for event in backbone.reader(URI).scan()]
+        subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1, lease=lease)
+        async with stopped_within(subscription):
+            await running.wait()
+            await (admin.xtrim(STREAM, maxlen=0, approximate=False) if trimmed else admin.xdel(STREAM, *keys))
+            await eventually(lambda: subscription.held == 0)
+            await pack(backbone, 7)
+            await eventually(lambda: 7 in numbers)
+            await eventually(lambda: nothing_is_left(backbone))
+    assert numbers == [0, 7]
+    assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
+    assert counted.count("event_backbone.vanished") + counted.count("event_backbone.lease_lost") >= 5
+
+
+async def test_one_event_id_from_two_processes_at_once_makes_one_entry(backbone: Backbone, redis_url: str) -> None:
+    """Scenario 41: every call answers the same key, whichever connection it took."""
+    event_id = new_event_id()
+    async with Backbone(redis_url, environment="test") as other:
+        producers = [each.producer(Parcels, uri=URI) for each in (backbone, other)]
+        keys = await asyncio.gather(
+            *(producers[number % 2].packed.using(event_id=event_id)(number) for number in range(100))
+        )
+    assert len(set(keys)) == 1
+    assert [event.key async for event in backbone.reader(URI).scan()] == [keys[0]]

@@ -1,0 +1,118 @@
+"""What is left when everything has stopped: no consumer, connection, task, thread or file, and no key for ever."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from redis.asyncio import Redis
+
+from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
+from event_backbone.errors import Reject
+from event_backbone.policy import RetryPolicy
+from event_backbone.storage import RedisHashStorage
+from event_backbone.stream.base import RELEASED_CONSUMER
+from tests.support.eventually import eventually
+from tests.support.keys import assert_no_leaked_keys
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
+
+STREAM = "test:parcels"
+TIMES = 200
+
+
+async def connections(admin: Redis) -> int:
+    """Return how many clients the server has, besides this one."""
+    return len(await admin.client_list()) - 1
+
+
+def of_this_process() -> tuple[int, int, int]:
+    """Return the number of tasks, threads and open files."""
+    return len(asyncio.all_tasks()), threading.active_count(), len(os.listdir("/dev/fd"))  # noqa: PTH208 - counted only
+
+
+async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> None:
+    """Scenario 45: of subscriptions in one backbone, every other one stopped in the middle of its work."""
+    async with Redis.from_url(redis_url) as admin:
+        await admin.ping()
+        async with Backbone(redis_url, environment="test") as backbone:
+            await pack(backbone, 0)
+            before: tuple[int, ...] = ()
+            for turn in range(TIMES):
+                remembering = Remembering()
+                async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
+                    if turn % 2:
+                        await pack(backbone, turn)
+                        await remembering.arrived.wait()
+                if turn == TIMES // 10:
+                    before = of_this_process()
+            assert of_this_process() == before
+            left = {consumer["name"].decode() for consumer in await admin.xinfo_consumers(STREAM, GROUP)}
+            assert left <= {RELEASED_CONSUMER}
+            assert await connections(admin) <= 10  # what was open at the same time, not one for each turn
+        await eventually(_there_are_no(admin))
+
+
+def _there_are_no(admin: Redis) -> Callable[[], Awaitable[bool]]:
+    async def none_is_left() -> bool:
+        return await connections(admin) == 0
+
+    return none_is_left
+
+
+async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> None:
+    """Each with a producer, a subscription and a reader that had all been at work."""
+    async with Redis.from_url(redis_url) as admin:
+        await admin.ping()
+        before: tuple[int, ...] = ()
+        for turn in range(TIMES // 4):
+            remembering = Remembering()
+            async with (
+                Backbone(redis_url, environment="test") as backbone,
+                stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)),
+            ):
+                await pack(backbone, turn)
+                await remembering.arrived.wait()
+                assert [event async for event in backbone.reader(URI).scan()]
+            if turn == TIMES // 40:
+                await eventually(_there_are_no(admin))
+                before = of_this_process()
+        await eventually(_there_are_no(admin))
+        assert of_this_process() == before
+
+
+async def test_after_everything_that_can_happen_to_events_no_key_stays_for_ever(redis_url: str) -> None:
+    """Scenario 46: with payloads that expire, what has no end is streams alone, of events and of dead letters."""
+    consumer, done = Consumer(Parcels), list[int]()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        if number == 1 and ctx.attempt == 1:
+            raise LookupError
+        if number == 2:
+            raise Reject("not this one")
+        if number == 3 and ctx.attempt < 3:
+            raise LookupError
+        done.append(number)
+
+    storage = RedisHashStorage(expires_after=timedelta(hours=1))
+    retry = RetryPolicy(max_attempts=2, backoff=timedelta(milliseconds=1))
+    async with Redis.from_url(redis_url) as admin, Backbone(redis_url, storage=storage, environment="test") as backbone:
+        subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, retry=retry)
+        async with stopped_within(subscription):
+            await pack(backbone, *range(5))
+            await eventually(lambda: subscription.handled == 5)
+            await backbone.dead_letters(URI, GROUP).redrive_all("attempts-exhausted")
+        async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP)):
+            await eventually(lambda: 3 in done, 20)
+        await backbone.reserve_event_id(URI, "token", b"request")
+        first = await anext(aiter(backbone.reader(URI).scan()))
+        await backbone.erase(URI, first.key)
+        await eventually(lambda: _nothing_is_pending(backbone))
+        await assert_no_leaked_keys(admin)
+
+
+async def _nothing_is_pending(backbone: Backbone) -> bool:
+    (state,) = await backbone.groups(URI)
+    return state.pending == 0

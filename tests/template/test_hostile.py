@@ -1,0 +1,338 @@
+"""Whatever is answered: a project that holds it and works, or one sentence and nothing."""
+
+import ast
+import re
+import shutil
+import string
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import copier
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from event_backbone import Contract
+from event_backbone.cli.samples import sample_json
+from event_backbone.contract import check, events_of
+from tests.template.rendering import Template, assert_clean, owned, parse
+
+pytestmark = pytest.mark.timeout(300)
+SCALARS = ["str", "int", "float", "bool", "bytes", "datetime", "date", "Decimal", "UUID"]
+TYPES = [*SCALARS, *(f"list[{each}]" for each in SCALARS), *(f"dict[str, {each}]" for each in SCALARS)]
+# Names that mean something to pydantic, to a class, to a formatter or linter, or to the code around them.
+NASTY_ARGUMENTS = [
+    *(
+        "model_config",
+        "model_fields",
+        "model_dump",
+        "model_post_init",
+        "model_extra",
+        "schema",
+        "json",
+        "copy",
+        "dict",
+        "list",
+    ),
+    *(
+        "validate",
+        "construct",
+        "fields",
+        "str",
+        "int",
+        "type",
+        "match",
+        "case",
+        "id",
+        "l",
+        "print",
+        "cls",
+        "args",
+        "kwargs",
+    ),
+    *(
+        "event",
+        "key",
+        "metadata",
+        "attempt",
+        "payload",
+        "consumer",
+        "services",
+        "producer",
+        "handler",
+        "fn",
+        "obj",
+        "uri",
+    ),
+    *("date", "datetime", "arguments", "options", "using", "a" * 40, "x1", "a__b", "a_"),
+]
+NASTY_EVENTS = [
+    *(
+        "A",
+        "AAb" * 13,
+        "B" * 40,
+        "Ab" * 20,
+        "E0",
+        "Print",
+        "Open",
+        "Id",
+        "Type",
+        "Match",
+        "Handle",
+        "Using",
+        "Bind",
+        "Uuid",
+    ),
+    *(
+        "Consumer",
+        "Producer",
+        "Services",
+        "Object",
+        "Super",
+        "Property",
+        "Set",
+        "Tuple",
+        "Len",
+        "HTTP2Sent",
+        "Decimal",
+        "Self",
+    ),
+]
+BREAKS = [", ", ",", " , ", "\n", ",\n", "\n\n  ", ",\r\n"]
+WORDS = [
+    *"(),:[]|#-.=*'\"\\{}%",
+    " ",
+    "\n",
+    "\t",
+    "A",
+    "B",
+    "Packed",
+    "a",
+    "b_c",
+    "x: int",
+    "str",
+    "None",
+    "| None",
+    "list[int]",
+]
+PROPERTY = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+Event = tuple[str, list[tuple[str, str]] | None]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)).lower()
+
+
+@st.composite
+def argument_lists(draw: st.DrawFn, taken: set[str]) -> list[tuple[str, str]]:
+    """Arguments with names that are legal, if not wise, and every kind of type."""
+    plain = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
+    names = st.one_of(st.sampled_from(NASTY_ARGUMENTS), plain).filter(lambda name: name not in taken)
+    types = st.builds(lambda kind, optional: kind + optional, st.sampled_from(TYPES), st.sampled_from(["", " | None"]))
+    return draw(st.lists(st.tuples(names, types), max_size=6, unique_by=lambda each: each[0]))
+
+
+@st.composite
+def event_lists(draw: st.DrawFn, reserved: dict[str, set[str]]) -> tuple[list[Event], str]:
+    """Events, and a way to write them."""
+    plain = st.from_regex(r"[A-Z][A-Za-z0-9]{0,39}", fullmatch=True)
+    names = st.one_of(st.sampled_from(NASTY_EVENTS), plain).filter(
+        lambda name: _snake(name) not in reserved["events"] and name.lower() not in reserved["devices"]
+    )
+    arguments = st.one_of(st.none(), argument_lists(taken=reserved["arguments"]))
+    events = draw(st.lists(st.tuples(names, arguments), min_size=1, max_size=8, unique_by=lambda each: _snake(each[0])))
+    space = draw(st.sampled_from(["", " ", "\n  "]))
+    written = [
+        name
+        if inside is None
+        else f"{name}({space}{(',' + (space or ' ')).join(f'{a}: {t}' for a, t in inside)}{space})"
+        for name, inside in events
+    ]
+    return events, draw(st.sampled_from(["", "\n"])) + draw(st.sampled_from(BREAKS)).join(written)
+
+
+@contextmanager
+def _rendered(source: Path, **answers: object) -> Iterator[Path]:
+    """A project that is gone afterwards. If an answer is refused, there must not be any."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        try:
+            copier.run_copy(str(source), project, data=answers, defaults=True, unsafe=False, quiet=True)
+        except ValueError:
+            assert not project.exists()
+            raise
+        yield project
+
+
+@pytest.fixture(scope="module")
+def code_only(owners_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with those files alone that depend on events."""
+    source = tmp_path_factory.mktemp("code") / "template"
+    shutil.copytree(owners_template.repository, source)
+    kept = {
+        "contract.py.jinja",
+        "{% if has.consumer %}handlers.py{% endif %}.jinja",
+        "pyproject.toml.jinja",
+        "README.md.jinja",
+    }
+    for each in [path for path in (source / "template").rglob("*") if path.is_file() and path.name not in kept]:
+        each.unlink()
+    return source
+
+
+@pytest.fixture
+def load() -> Any:
+    """Runs a rendered contract."""
+
+    def load(project: Path) -> type[Contract]:
+        scope: dict[str, Any] = {"__name__": "contract"}
+        (file,) = project.glob("src/*/contract.py")
+        exec(compile(file.read_text(encoding="utf-8"), file, "exec", dont_inherit=True), scope)  # noqa: S102
+        contract: type[Contract] = scope["ShipmentTracking"]
+        return contract
+
+    return load
+
+
+def _assert_works(project: Path, contract: type[Contract]) -> None:
+    """Formatted, lint-clean, and usable: each event encodes and decodes the arguments that it has."""
+    assert_clean(project)
+    check(contract)
+    for event in events_of(contract):
+        arguments = event.codec.parse(sample_json(event))
+        assert event.codec.decode(event.codec.encode((), arguments)) == arguments
+
+
+@PROPERTY
+@given(data=st.data())
+def test_legal_events_work_whatever_they_are_called(
+    code_only: Path, reserved: dict[str, set[str]], load: Any, data: st.DataObject
+) -> None:
+    """Each becomes a method with its arguments, and a handler with the same ones, however it was written down."""
+    events, text = data.draw(event_lists(reserved))
+    usual = [("id", "str"), ("time", "datetime")]
+    wanted = {_snake(name): usual if inside is None else inside for name, inside in events}
+    with _rendered(code_only, events=text) as project:
+        contract = load(project)
+        found = {
+            each.attribute: [(name, str(kind)) for name, kind in _annotations(project, each.attribute).items()]
+            for each in events_of(contract)
+        }
+        assert found == wanted
+        assert (project / "src/shipment_tracking/handlers.py").read_text(encoding="utf-8").count(
+            "@consumer.on("
+        ) == len(events)
+        _assert_works(project, contract)
+
+
+@PROPERTY
+@given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=12))
+def test_any_other_events_are_refused_or_work(code_only: Path, load: Any, words: list[str]) -> None:
+    """There is nothing in between: what passes the validator is a contract that works."""
+    try:
+        with _rendered(code_only, events="".join(words)) as project:
+            _assert_works(project, load(project))
+    except ValueError as refused:
+        if not re.search(r"'events': [A-Z][^\n]*\.\Z", str(refused)):
+            raise
+
+
+VISIBLE = st.characters(categories=("L", "M", "N", "P", "S", "Zs"))
+
+
+@PROPERTY
+@given(
+    text=st.text(VISIBLE, max_size=50).map(str.strip).filter(bool),
+    long=st.text(st.one_of(VISIBLE, st.sampled_from(string.punctuation)), max_size=300).map(str.strip),
+)
+def test_text_that_one_can_see_is_kept(owners_template: Template, text: str, long: str) -> None:
+    """Any script, sign or emoji, in every file that holds it."""
+    names = {"package_name": "shop", "contract_name": "ShipmentTracking"}
+    with _rendered(
+        owners_template.repository,
+        project_name=text,
+        description=long,
+        author_name=text,
+        copyright_holder=long[:100].strip(),
+        **names,
+    ) as project:
+        for each in owned(project):
+            parse(each.name, (project / each).read_text(encoding="utf-8"))
+        metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        assert metadata.get("description", "") == long
+        assert metadata["authors"] == [{"name": text}]
+        answers = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
+        assert (answers["project_name"], answers["description"]) == (text, long)
+        tree = ast.parse((project / "src/shop/api.py").read_text(encoding="utf-8"))
+        titles = [ast.literal_eval(each.value) for each in tree.body if isinstance(each, ast.Assign)]
+        assert titles == [text]
+        assert_clean(project)
+
+
+@PROPERTY
+@given(
+    question=st.sampled_from(["project_name", "description", "author_name", "copyright_holder"]),
+    answer=st.text(
+        st.sampled_from("a \t\n\r\x00\x1b\x7f\x85\xad\u061c\u200b\u200e\u2028\u202e\u2066\ufeff"),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_text_that_one_cannot_see_is_refused(code_only: Path, question: str, answer: str) -> None:
+    """Control characters, marks that turn the direction of writing, and spaces at either end."""
+    if answer.replace(" ", "a") == "a" * len(answer) and answer == answer.strip():
+        return
+    with (
+        pytest.raises(ValueError, match=rf"'{question}': Remove the [^\n]+\.\Z"),
+        _rendered(code_only, **{question: answer}),
+    ):
+        pass
+
+
+@PROPERTY
+@given(
+    name=st.text(VISIBLE, min_size=1, max_size=50).map(str.strip).filter(bool),
+    storage=st.sampled_from(["redis-hash", "s3"]),
+)
+def test_every_project_name_makes_legal_names(code_only: Path, name: str, storage: str) -> None:
+    """Package, contract, URI and bucket are proposed such that they can be taken as they are."""
+    with _rendered(code_only, project_name=name, storage=storage) as project:
+        assert len(list(project.glob("src/*/contract.py"))) == 1
+
+
+def test_the_next_commands_can_be_pasted(owners_template: Template, tmp_path: Path) -> None:
+    """The folder in the closing message is quoted where a shell would take it for something else."""
+    folder = tmp_path / 'it\'s; a "$HOME" `id` $(id) &'
+    done = subprocess.run(
+        ["copier", "copy", "--defaults", str(owners_template.repository), str(folder)],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    (line,) = re.findall(r"^  (cd .*)$", done.stderr, re.MULTILINE)
+    shell = subprocess.run(["sh", "-c", f"{line} && pwd"], check=True, capture_output=True, encoding="utf-8")
+    assert shell.stdout == f"{folder}\n"
+    message = done.stderr[done.stderr.index(" is ready. Next:") :]
+    assert [line.split()[0] for line in message.splitlines() if line.startswith("  ")] == ["cd", "git", "uv"]
+    assert max(len(each) for each in message.replace(line, "").splitlines()) <= 80
+
+
+def _annotations(project: Path, method: str) -> dict[str, str]:
+    tree = ast.parse((project / "src/shipment_tracking/contract.py").read_text(encoding="utf-8"))
+    (function,) = (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == method)
+    return {each.arg: ast.unparse(each.annotation) for each in function.args.args if each.annotation}
+
+
+def test_answers_of_another_kind_are_refused(code_only: Path) -> None:
+    """A list where text belongs, as YAML would make it, and a choice that is none."""
+    for answers in ({"events": ["A", "B"]}, {"role": "spectator"}, {"storage": "tape"}):
+        with pytest.raises(ValueError, match=r"convert|choice"), _rendered(code_only, **answers):
+            pass
