@@ -213,7 +213,8 @@ class TestSeaweed:
         case = StorageCase(S3Storage(seaweed_options(seaweed)))
         references = await case.save(PAYLOAD)
         os.kill(seaweed.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, seaweed.pid, os.WSTOPPED | os.WNOWAIT)  # the signal takes its time: until then it answers
+        # The signal takes its time, and until then the server answers.
+        await asyncio.to_thread(os.waitid, os.P_PID, seaweed.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             started = time.monotonic()
             loading = asyncio.create_task(case.load_one(references))

@@ -15,8 +15,6 @@ import yaml
 
 from event_backbone.cli.manifest import MANIFEST, manifest_text
 
-from event_backbone.cli.manifest import MANIFEST, manifest_text
-
 ROOT = Path(__file__).parents[2]
 PARTS = ("copier.yml", "includes", "template")
 RUNTIME = Path("template/src/event_backbone")
@@ -62,7 +60,7 @@ def template_files() -> list[Path]:
 
 
 def write_manifest(runtime: Path) -> None:
-    """Write the manifest that a release would have; one that is stale in the work tree fails one test, not all."""
+    """Write the manifest that a release has; whether the work tree's is current, tests/house/test_manifest.py tells."""
     (runtime / MANIFEST).write_text(manifest_text(runtime), encoding="utf-8")
 
 
@@ -84,9 +82,7 @@ class Template:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / each, target)
         if self._tag:
-            # Whether the one in the work tree is current, tests/house/test_manifest.py tells, once and for all.
-            folder = self.repository / RUNTIME
-            (folder / MANIFEST).write_text(manifest_text(folder), encoding="utf-8")
+            write_manifest(self.repository / RUNTIME)
             commit(self.repository, "Release 0.0.1")
             git(self.repository, "tag", self._tag)
 

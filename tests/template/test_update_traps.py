@@ -208,7 +208,7 @@ def test_no_question_and_no_choice_was_taken_back(start: str) -> None:
 
 
 def _values(question: dict[str, Any]) -> list[object]:
-    choices = question.get("choices", [])
+    choices: dict[str, object] | list[object] = question.get("choices", [])
     return list(choices.values()) if isinstance(choices, dict) else choices
 
 

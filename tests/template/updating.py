@@ -15,7 +15,7 @@ from tests.support.releases import Release, extract, releases
 from tests.template.rendering import PARTS, ROOT, Answers, commit, git, owned, template_files, write_manifest
 
 EVENTS = "OrderPlaced(email: str, time: datetime), Packing(id: int), Delivered(at: datetime)"
-SHOP: Answers = {"project_name": "Shop", "events": EVENTS}
+SHOP: dict[str, Any] = {"project_name": "Shop", "events": EVENTS}
 WORK_TREE = "v1000.0.0"
 NEXT = "v1000.1.0"
 RUNTIME = Path("template/src/event_backbone")
@@ -40,10 +40,10 @@ class History:
         self.repository = folder / "event-backbone"
         self._thin = thin
         self._projects = folder / "projects"
-        for each in released:
+        for release in released:
             self._clear()
-            extract(each, PARTS, self.repository)
-            self._tag(each.tag)
+            extract(release, PARTS, self.repository)
+            self._tag(release.tag)
         self._clear()
         for each in template_files():
             target = self.repository / each
@@ -110,11 +110,9 @@ def _changed(name: str, text: str) -> str:
     if name.endswith(".md"):
         return _once(r"(?m)^(## .+)$", r"\1, later", text)
     if name.endswith(".json"):
-        return _once(
-            r"""(?m)^( *"[^"]+":) (?=\S)|^(  '\w+': )(?=\d+,$)""",
-            lambda of: f"{of[1]}  " if of[1] else f"{of[2]}1",
-            text,
-        )
+        if re.search(r'(?m)^ *"', text):
+            return _once(r'(?m)^( *"[^"]+": )', r"\1 ", text)
+        return _once(r"(?m)^(  '\w+': )(\d+,)$", r"\g<1>1\2", text)  # an expression that makes it
     if re.search(r"(?m)^# ", text):
         return _once(r"(?m)^# ", "# Later: ", text)
     return re.sub(r"\A((?:\{%-.*-%\}\n)*)", r"\1# Later\n", text, count=1)

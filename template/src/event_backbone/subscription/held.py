@@ -12,9 +12,6 @@ from event_backbone.subscription.signals import Signals
 from event_backbone.subscription.work import Stage, Work
 
 
-CAP = True
-
-
 class Held:
     """Every event between its delivery and its end, by key. What is not in here, nothing may be done with.
 
@@ -107,7 +104,6 @@ class Held:
             return 0
         busy = count["unstarted"] + count["running"]
         room = options.prefetch - max(busy, busy + count["settling"] - options.prefetch)
-        room = min(room, self._half or 1) if CAP else room
         if options.max_events is not None:
             room = min(room, options.max_events - self.finished - len(self.works))
         return max(room, 0)
