@@ -233,6 +233,17 @@ def test_legal_events_work_whatever_they_are_called(
         _assert_works(project, contract)
 
 
+def test_every_nasty_name_works_at_once(code_only: Path, reserved: dict[str, set[str]], load: Any) -> None:
+    """All of those above in one contract, such as an argument that is called like a type, or just l."""
+    arguments = [name for name in NASTY_ARGUMENTS if name not in reserved["arguments"]]
+    events = [name for name in NASTY_EVENTS if _snake(name) not in reserved["events"]]
+    written = [f"{name}({', '.join(f'{each}: str' for each in arguments)})" for name in (*events, "L")]
+    with _rendered(code_only, events="\n".join(written)) as project:
+        contract = load(project)
+        assert len(list(events_of(contract))) == len(written)
+        _assert_works(project, contract)
+
+
 @PROPERTY
 @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=12))
 def test_any_other_events_are_refused_or_work(code_only: Path, load: Any, words: list[str]) -> None:

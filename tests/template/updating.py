@@ -92,7 +92,10 @@ class History:
 
 
 def change_every_file(repository: Path) -> None:
-    """Make the next version: one line of everything that is rendered is another, and the runtime has a new module."""
+    """Make the next version: one line of everything that is rendered is another, and the runtime has a new module.
+
+    In pyproject.toml it is every dependency.
+    """
     runtime = repository / RUNTIME
     for each in sorted((repository / "template").rglob("*")):
         if each.is_file() and not each.is_relative_to(runtime) and each.name != "py.typed":
@@ -105,6 +108,8 @@ def change_every_file(repository: Path) -> None:
 
 
 def _changed(name: str, text: str) -> str:
+    if name == "pyproject.toml":
+        text = re.sub(r'(?m)^(    "[\w\[\]-]+>=[\d.]+,<)', r"\g<1>1", text)  # every bound of a dependency
     if name.endswith(".py"):
         return _once(r'"""', '"""Later: ', text)
     if name.endswith(".md"):

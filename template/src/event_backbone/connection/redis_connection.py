@@ -1,7 +1,7 @@
 """All the clients of one Redis server."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from functools import partial
 
@@ -44,7 +44,8 @@ class RedisConnection:
         self._commands = commands_of(Redis(connection_pool=self._pool))
         self._commands_once = commands_of(Redis(connection_pool=self._pool_once))
         self._waiting: set[WaitingConnection] = set()
-        self._lane = Lane(partial(new_connection, settings, answer_within=answer_within), answer_within)
+        connect = partial(new_connection, settings, answer_within=answer_within)
+        self._lane, self._reading_lane = Lane(connect, answer_within), Lane(connect, answer_within)
 
     @property
     def client(self) -> Redis:
@@ -92,6 +93,16 @@ class RedisConnection:
             break
         return await self.run(script, keys, arguments, repeat=False)
 
+    async def read_each(self, name: str, keys: Sequence[str]) -> list[object]:
+        """Run one reading command on each of many keys, in one write; return the replies, errors as hiredis has them.
+
+        It has a connection of its own, so that no large answer holds up what is written meanwhile.
+        """
+        for _ in range(_REPEATS):
+            with suppress(RedisConnectionError, RedisTimeoutError):
+                return await self._reading_lane.call_each(name, keys)
+        return await self._reading_lane.call_each(name, keys)
+
     def waiting_connection(self) -> WaitingConnection:
         """Return a connection of one's own for blocking reads; ``close`` closes it too."""
         waiting = WaitingConnection(self._new_pool(1, 0), self._waiting.discard)
@@ -101,6 +112,7 @@ class RedisConnection:
     async def forget_connections(self) -> None:
         """Close all idle connections: after a failover the address may lead to another server."""
         await self._lane.close()
+        await self._reading_lane.close()
         for pool in (self._pool, self._pool_once):
             await pool.disconnect(inuse_connections=False)
 
@@ -109,6 +121,7 @@ class RedisConnection:
         for waiting in tuple(self._waiting):
             await waiting.close()
         await self._lane.close()
+        await self._reading_lane.close()
         for pool in (self._pool, self._pool_once):
             await pool.aclose()
 

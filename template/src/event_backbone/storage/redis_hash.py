@@ -21,11 +21,19 @@ from event_backbone.errors import (
 from event_backbone.metadata import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.settings import RedisSettings
 from event_backbone.storage.base import Storage, StorageScope
-from event_backbone.storage.hash_scripts import EMPTY_FIELD, ERASED_FIELD, erase_hashes, load_hashes, store_hashes
+from event_backbone.storage.hash_scripts import (
+    EMPTY_FIELD,
+    ERASED_FIELD,
+    erase_hashes,
+    load_hashes,
+    store_hashes,
+    typical_size_bytes,
+)
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.per_loop import PerLoop
 
 _DEFAULT_NAME = "redis-hash"
+_EXPECTED_BYTES = 64 * 1024
 _ERASED = ERASED_FIELD.encode()
 
 
@@ -57,6 +65,7 @@ class RedisHashStorage:
         self._name = storage_name(name)
         self._expires_after = expires_after
         self._purpose = "payload" if name == _DEFAULT_NAME else f"payload:{name}"
+        self._typical_bytes = _EXPECTED_BYTES
         self._own = None if redis is None else _own_connections(RedisSettings.parse(redis))
 
     @property
@@ -104,7 +113,9 @@ class RedisHashStorage:
         try:
             connection = self._connection(scope)
             with connection.errors(StorageUnavailable):
-                found = await load_hashes(connection, prefix, [reference.key for reference in references])
+                keys = [prefix + reference.key for reference in references]
+                found = await load_hashes(connection, keys, self._typical_bytes)
+                self._typical_bytes = typical_size_bytes(found)
         except StorageUnavailable as error:
             return [error] * len(references)
         except ConfigurationError as error:
