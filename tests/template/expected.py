@@ -120,4 +120,4 @@ def unwanted_words(answers: Answers) -> dict[str, re.Pattern[str]]:
 def used_without_import(answers: Answers, table: Mapping[str | None, set[str]]) -> set[str]:
     """Return the distributions of a table that these answers need."""
     facts = facts_of(answers)
-    return set().union(*(names for fact, names in table.items() if fact is None or facts[fact]))
+    return set[str]().union(*(names for fact, names in table.items() if fact is None or facts[fact]))

@@ -7,7 +7,7 @@ import string
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ def argument_lists(draw: st.DrawFn, taken: set[str]) -> list[tuple[str, str]]:
     """Arguments with names that are legal, if not wise, and every kind of type."""
     plain = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
     names = st.one_of(st.sampled_from(NASTY_ARGUMENTS), plain).filter(lambda name: name not in taken)
-    types = st.builds(lambda kind, optional: kind + optional, st.sampled_from(TYPES), st.sampled_from(["", " | None"]))
+    types = st.tuples(st.sampled_from(TYPES), st.sampled_from(["", " | None"])).map("".join)
     return draw(st.lists(st.tuples(names, types), max_size=6, unique_by=lambda each: each[0]))
 
 
@@ -160,7 +160,7 @@ def event_lists(draw: st.DrawFn, reserved: dict[str, set[str]]) -> tuple[list[Ev
 
 
 @contextmanager
-def _rendered(source: Path, **answers: object) -> Iterator[Path]:
+def _rendered(source: Path, **answers: object) -> Generator[Path]:
     """A project that is gone afterwards. If an answer is refused, there must not be any."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"

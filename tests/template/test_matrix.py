@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.template import expected
-from tests.template.matrix import CORE, EVENTS, MORE, Row, answers_of, every_row, is_asked, pairs_of
+from tests.template.matrix import CORE, EVENTS, MORE, Pair, Row, answers_of, every_row, is_asked, pairs_of
 from tests.template.rendering import ROOT, RUNTIME, Template, assert_clean, owned, package_of, parse
 
 # Events whose own names hold words of what may not have been chosen.
@@ -45,7 +45,7 @@ def matrix(owners_template: Template) -> list[Rendered]:
 
 def test_the_matrix_holds_every_combination_and_every_pair(matrix: list[Rendered]) -> None:
     """All that can be answered of the core; and each two values of any two questions meet, if they can."""
-    met = set().union(*(pairs_of(each.row) for each in matrix))
+    met = set[Pair]().union(*(pairs_of(each.row) for each in matrix))
     values = {**CORE, **MORE}
     wanted = {
         frozenset({(a, x), (b, y)}) for a, b in combinations(values, 2) for x in values[a] for y in values[b]
@@ -107,7 +107,7 @@ def test_every_dependency_is_used_and_every_import_declared(matrix: list[Rendere
             (project["dependency-groups"]["dev"], ("tests/",), expected.TOOLS),
         ):
             names = {re.split(r"[\[<>=;~! ]", requirement)[0] for requirement in declared}
-            imported = set().union(*(found for name, found in sources.items() if name.startswith(folders)))
+            imported = set[str]().union(*(found for name, found in sources.items() if name.startswith(folders)))
             used = {
                 name for name in names if name in expected.IMPORTS and _is_imported(expected.IMPORTS[name], imported)
             }
@@ -122,9 +122,9 @@ def test_every_dependency_is_used_and_every_import_declared(matrix: list[Rendere
 def test_what_the_runtime_is_said_to_import_it_imports() -> None:
     """Else a dependency would stay that nothing uses any more."""
     texts = [each.read_text(encoding="utf-8") for each in (ROOT / RUNTIME).rglob("*.py")]
-    imported = set().union(*(_imports(text) for text in texts))
+    imported = set[str]().union(*(_imports(text) for text in texts))
     imported |= {name for text in texts for name in re.findall(r"import_module\(\"(\w+)\"\)", text)}
-    for name in set().union(*expected.RUNTIME_IMPORTS.values()):
+    for name in set[str]().union(*expected.RUNTIME_IMPORTS.values()):
         assert _is_imported(expected.IMPORTS[name], imported), name
 
 

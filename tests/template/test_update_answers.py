@@ -27,7 +27,7 @@ MORE_CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "GitHub to GitLab": ({}, {"ci": "gitlab"}),
     "producer to both, with S3": ({"role": "producer"}, {"role": "both", "storage": "s3", "telemetry": False}),
     "another URI and group": ({}, {"uri": "shop.events", "consumer_group": "second"}),
-    "another description and author": ({}, {"description": "Sells.", "author_name": "Ada"}),
+    "another author": ({}, {"author_name": "Ada", "author_email": "ada@example.com", "copyright_holder": "Ada"}),
 }
 NAMED = [pytest.param(*change, id=name) for name, change in CHANGES.items()] + [
     pytest.param(*change, id=name, marks=pytest.mark.long) for name, change in MORE_CHANGES.items()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import random
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is at it, and may yet fail; to be tried again
 _FIRST_PAUSE = timedelta(milliseconds=100)
+_LAST_PAUSE = timedelta(milliseconds=50)
+
+# obstore's threads drop what they hold of Python a moment after they have handed over a result. One that finds Python
+# gone by then aborts the process, so they get that moment before it goes.
+atexit.register(time.sleep, _LAST_PAUSE.total_seconds())
 
 
 class S3Objects:

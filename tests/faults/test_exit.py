@@ -1,0 +1,35 @@
+"""A process that has used S3 ends with the exit code that it means."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = 64
+SAVE_AND_END = """
+import asyncio
+
+from event_backbone.metadata import StreamName, new_event_id
+from event_backbone.storage import S3Storage, StorageScope
+
+scope = StorageScope(StreamName.of("parcels", "test"))
+asyncio.run(S3Storage().save(scope, new_event_id(), {"weight": b"1"}))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_process_that_ends_right_after_s3_answered_is_not_aborted(s3_environment: dict[str, str]) -> None:
+    """Threads of obstore still run then. Without care they abort one process in fourteen on a busy machine."""
+    environment = os.environ | s3_environment | {"PYTHONPATH": str(ROOT / "template" / "src")}
+
+    def end(_number: int) -> int:
+        return subprocess.run([sys.executable, "-c", SAVE_AND_END], env=environment, check=False).returncode
+
+    with ThreadPoolExecutor(max_workers=4) as together:
+        assert Counter(together.map(end, range(PROCESSES))) == {0: PROCESSES}
