@@ -5,13 +5,16 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.cli.running import start_shop
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_api_serves_until_it_is_told_to_stop_and_a_taken_port_is_one_sentence(
-    redis_url: str, tmp_path: Path
+    redis_url: str, tmp_path: Path, how: signal.Signals
 ) -> None:
-    """Health answers on the chosen port; a second server there fails; Ctrl-C ends the first with 0."""
+    """Health answers on the chosen port; a second server there fails; Ctrl-C or SIGTERM ends the first with 0."""
     environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url}
     server = start_shop("serve", "--port", "0", temporary=tmp_path, environment=environment)
     assert server.stderr is not None
@@ -26,7 +29,7 @@ def test_the_api_serves_until_it_is_told_to_stop_and_a_taken_port_is_one_sentenc
     assert second.returncode == 1
     sentence = f"The web API cannot listen on 127.0.0.1:{port}; choose another --port or --host."
     assert errors.splitlines()[-1] == sentence
-    server.send_signal(signal.SIGINT)
+    server.send_signal(how)
     _, errors = server.communicate(timeout=30)
     assert server.returncode == 0
     assert "Traceback" not in errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
 from typing import Annotated, Any, cast
@@ -45,11 +46,17 @@ def _serve(api: str, host: str, port: int) -> None:
     create = cast("Callable[[], Application]", getattr(import_module(module), function))
     application = _QuietStart(create())
     server = uvicorn.Server(uvicorn.Config(cast("Any", application), host=host, port=port, log_config=None))
-    # uvicorn has then logged why it ends, and stopped the application in order.
+    # uvicorn stops in order and then raises its signal again, which would end the process before its last traces and
+    # metrics are sent. This way it ends as any process does.
+    signal.signal(signal.SIGTERM, _end)
     with contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()
     if not server.started:
         fail(application.problem or f"The web API cannot listen on {host}:{port}; choose another --port or --host.")
+
+
+def _end(number: int, frame: object) -> None:  # noqa: ARG001 - what a signal handler is given
+    raise SystemExit(0)
 
 
 class _QuietStart:
