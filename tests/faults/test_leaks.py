@@ -20,6 +20,8 @@ from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stoppe
 
 STREAM = "test:parcels"
 TIMES = 200
+CHANCE = 5
+"""How many more connections may be open at one moment than at another; a leak leaves one for each turn."""
 
 
 async def connections(admin: Redis) -> int:
@@ -30,6 +32,12 @@ async def connections(admin: Redis) -> int:
 def of_this_process() -> tuple[int, int, int]:
     """Return the number of tasks, threads and open files."""
     return len(asyncio.all_tasks()), threading.active_count(), len(os.listdir("/dev/fd"))  # noqa: PTH208 - counted only
+
+
+def assert_nothing_grew(before: tuple[int, ...]) -> None:
+    """Compare with an earlier count; what other tests left may have ended meanwhile."""
+    now = of_this_process()
+    assert all(number <= earlier + CHANCE for number, earlier in zip(now, before, strict=True)), (before, now)
 
 
 async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> None:
@@ -47,7 +55,7 @@ async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> Non
                         await remembering.arrived.wait()
                 if turn == TIMES // 10:
                     before = of_this_process()
-            assert of_this_process() == before
+            assert_nothing_grew(before)
             left = {consumer["name"].decode() for consumer in await admin.xinfo_consumers(STREAM, GROUP)}
             assert left <= {RELEASED_CONSUMER}
             assert await connections(admin) <= 10  # what was open at the same time, not one for each turn
@@ -79,7 +87,7 @@ async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> No
                 await eventually(_there_are_no(admin))
                 before = of_this_process()
         await eventually(_there_are_no(admin))
-        assert of_this_process() == before
+        assert_nothing_grew(before)
 
 
 async def test_after_everything_that_can_happen_to_events_no_key_stays_for_ever(redis_url: str) -> None:
