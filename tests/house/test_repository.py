@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOME_FOLDER = re.compile(rb"/(?:home|Users)/[a-z]|/root/|/work/(?:main|shared)")
+HOME_FOLDER = re.compile(rb"/(?:home|Users)/[a-z]|/root/")
 INDEX_HOST = re.compile(rb"files\.python" + rb"hosted|registry\.npm" + rb"js|py" + rb"pi\.org/simple")
 LOCK_FILES = {"uv.lock", "poetry.lock", "Pipfile.lock", "package-lock.json"}
 SCRIPTS = (
