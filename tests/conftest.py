@@ -4,6 +4,7 @@ Set EVENT_BACKBONE_TEST_REDIS_BINARIES to several server binaries, separated lik
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--all``, which runs the tests marked as long, too."""
     parser.addoption("--all", action="store_true", help="also run the tests marked as long")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start, also when a shell started them in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
