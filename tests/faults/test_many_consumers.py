@@ -13,8 +13,8 @@ from event_backbone.backbone import Backbone
 from event_backbone.connection import RedisConnection
 from event_backbone.metadata import StreamName
 from event_backbone.settings import RedisSettings
-from event_backbone.stream.base import NewEntry
 from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.values import NewEntry
 from tests.conformance.stream_suite import new_entry
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_within

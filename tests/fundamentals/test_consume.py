@@ -11,7 +11,7 @@ from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ConfigurationError, LeaseLost
 from event_backbone.metadata import EventKey, Metadata
 from event_backbone.policy import RetryPolicy
-from event_backbone.stream.base import PendingEntry
+from event_backbone.stream.values import PendingEntry
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
 

@@ -11,7 +11,8 @@ from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.metadata import EventKey, StreamName
 from event_backbone.policy import RetryPolicy
-from event_backbone.stream.base import Delivery, Lease, Streams
+from event_backbone.stream.base import Streams
+from event_backbone.stream.values import Delivery, Lease
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within

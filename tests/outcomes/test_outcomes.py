@@ -21,8 +21,9 @@ from event_backbone.metadata import StreamName
 from event_backbone.policy import RetryPolicy
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import RedisHashStorage
-from event_backbone.stream.base import Lease, Streams
+from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.values import Lease
 from event_backbone.testing.servers import RedisServer
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics

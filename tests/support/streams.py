@@ -8,7 +8,8 @@ from uuid import UUID
 
 from event_backbone.errors import StreamError
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import Entry, GroupState, NewEntry, Reservation, Stream
+from event_backbone.stream.base import Stream
+from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
 
 Answer = Sequence[EventKey | StreamError]
 

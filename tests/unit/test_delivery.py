@@ -15,7 +15,7 @@ from event_backbone.interceptors import HandleInterceptor
 from event_backbone.metadata import Payload
 from event_backbone.metadata.current import current_event
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
-from event_backbone.stream.base import NewDeadLetter
+from event_backbone.stream.values import NewDeadLetter
 from event_backbone.testing import context
 
 SECOND = timedelta(seconds=1)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from event_backbone.metadata import StreamName, new_event_id
-from event_backbone.stream.base import Delivery, Lease, NewEntry
 from event_backbone.stream.memory import MemoryStreams
+from event_backbone.stream.values import Delivery, Lease, NewEntry
 from event_backbone.subscription.held import Held
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.options import SubscriptionOptions

@@ -13,8 +13,8 @@ from event_backbone.metadata import EventKey, StreamName, new_event_id
 from event_backbone.producer import Flusher, Producer
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, StorageScope
-from event_backbone.stream.base import NewEntry
 from event_backbone.stream.memory import MemoryStreams
+from event_backbone.stream.values import NewEntry
 from tests.support.eventually import eventually
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream

@@ -8,8 +8,9 @@ from event_backbone.backbone import Backbone
 from event_backbone.errors import StreamUnavailable
 from event_backbone.metadata import StreamName
 from event_backbone.storage.memory import MemoryStorage
-from event_backbone.stream.base import GroupState, Stream
+from event_backbone.stream.base import Stream
 from event_backbone.stream.memory import MemoryStreams
+from event_backbone.stream.values import GroupState
 from event_backbone.subscription.signals import Signals
 from event_backbone.subscription.watching import WatchLoop
 from tests.support.metrics import CountedMetrics

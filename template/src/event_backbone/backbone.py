@@ -22,8 +22,9 @@ from event_backbone.producer import Flusher, Producer
 from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
-from event_backbone.stream.base import GroupState, PendingEntry, Reservation, Start, Streams
+from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.values import GroupState, PendingEntry, Reservation, Start
 from event_backbone.subscription import Subscription, SubscriptionOptions
 
 ContractType = TypeVar("ContractType", bound=Contract)

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from event_backbone.errors import EntryUnreadable, EventNotFound
 from event_backbone.metadata import EventKey, Metadata, StreamName, decode_metadata
-from event_backbone.stream.base import DeadLetter, Streams
+from event_backbone.stream.base import Streams
+from event_backbone.stream.values import DeadLetter
 
 _AT_ONCE = 100
 

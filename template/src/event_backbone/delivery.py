@@ -20,7 +20,7 @@ from event_backbone.interceptors import HandleInterceptor
 from event_backbone.metadata import Metadata, Payload, PayloadReference
 from event_backbone.metadata.current import current_event
 from event_backbone.policy import AckPolicy, DeadLetter, RetryLater, RetryPolicy
-from event_backbone.stream.base import NewDeadLetter
+from event_backbone.stream.values import NewDeadLetter
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from event_backbone.errors import (
 from event_backbone.metadata import EventKey, Metadata, PayloadReference, decode_metadata
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import load_payloads
-from event_backbone.stream.base import Entry, Stream
+from event_backbone.stream.base import Stream
+from event_backbone.stream.values import Entry
 
 Bound = EventKey | datetime
 """A place in a stream: an event's key, or an aware time, which is compared with the server's append time."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from event_backbone.cli.project import Project
-    from event_backbone.stream.base import PendingEntry
+    from event_backbone.stream.values import PendingEntry
 
 
 def add_to(cli: typer.Typer, project: Project, group: str) -> None:

@@ -17,7 +17,8 @@ from event_backbone.errors import BackboneClosed, BackboneError, NotSent, Outcom
 from event_backbone.metadata import EventKey
 from event_backbone.producer.alarm import Alarm
 from event_backbone.producer.room import Room
-from event_backbone.stream.base import NewEntry, Stream
+from event_backbone.stream.base import Stream
+from event_backbone.stream.values import NewEntry
 
 _BATCH_EVENTS = 256
 _SMALL_BATCH_EVENTS = 16

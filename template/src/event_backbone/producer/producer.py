@@ -34,7 +34,7 @@ from event_backbone.metadata import (
 from event_backbone.metadata.current import current_event
 from event_backbone.producer.flusher import Flusher
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
-from event_backbone.stream.base import NewEntry
+from event_backbone.stream.values import NewEntry
 
 _NANOSECONDS_IN_MICROSECOND = 1000
 

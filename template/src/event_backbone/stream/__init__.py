@@ -1,28 +1,25 @@
 """The stream of events: what it guarantees (``base``), on Redis (``redis``) and in memory (``memory``)."""
 
-from event_backbone.stream.base import (
-    RELEASED_CONSUMER,
-    Claimed,
+from event_backbone.stream.base import GroupAdmin, GroupLeases, GroupReader, Stream, Streams
+from event_backbone.stream.values import (
+    WAITING_CONSUMER,
     DeadLetter,
     Delivery,
     Entry,
-    GroupAdmin,
-    GroupLeases,
-    GroupReader,
     GroupState,
     Lease,
+    Look,
+    Mine,
     NewDeadLetter,
     NewEntry,
+    Parking,
     PendingEntry,
     Reservation,
     Start,
-    Stream,
-    Streams,
 )
 
 __all__ = [
-    "RELEASED_CONSUMER",
-    "Claimed",
+    "WAITING_CONSUMER",
     "DeadLetter",
     "Delivery",
     "Entry",
@@ -31,8 +28,11 @@ __all__ = [
     "GroupReader",
     "GroupState",
     "Lease",
+    "Look",
+    "Mine",
     "NewDeadLetter",
     "NewEntry",
+    "Parking",
     "PendingEntry",
     "Reservation",
     "Start",

@@ -1,120 +1,29 @@
-"""What a stream of events guarantees, whatever keeps it.
-
-What is made for every event is a named tuple, at a third of what a frozen dataclass costs to make.
-"""
+"""What a stream of events guarantees, whatever keeps it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Protocol
 from uuid import UUID
 
 from event_backbone.errors import StreamError
-from event_backbone.metadata import EventKey, HashWrite, StreamName
-
-Start = Literal["beginning", "now"] | EventKey | datetime
-"""Where a new consumer group begins: a key or an aware time is inclusive."""
-
-RELEASED_CONSUMER = "released"
-"""The consumer that holds what was given back: nobody reads under this name, so anybody may claim it."""
-
-
-class NewEntry(NamedTuple):
-    """An entry to append: the event's id, its encoded metadata, and hashes to write in the same step."""
-
-    event_id: UUID
-    metadata: bytes
-    writes: tuple[HashWrite, ...] = ()
-
-
-class Entry(NamedTuple):
-    """An entry as it stands in the stream; ``fields`` are its bytes, not yet understood."""
-
-    key: EventKey
-    fields: Mapping[bytes, bytes]
-
-
-class Delivery(NamedTuple):
-    """An entry handed to one consumer of a group.
-
-    ``attempt`` is the server's delivery count, this delivery included; with the consumer's name it is the lease.
-    ``failures`` counts the earlier deliveries that ended in a recorded failure; the others ended in a crash.
-    ``ran_alone`` tells that an earlier delivery was the only event its process was handling.
-    """
-
-    entry: Entry
-    attempt: int
-    failures: int = 0
-    ran_alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """What a claim took over, and the keys of pending entries that are no longer in the stream: lost events."""
-
-    deliveries: tuple[Delivery, ...]
-    vanished: tuple[EventKey, ...] = ()
-
-
-class Lease(NamedTuple):
-    """The right to act on a pending entry: it ends when another consumer takes the entry over."""
-
-    key: EventKey
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewDeadLetter:
-    """Why an event is given up: a short word, a detail without payload, and the error's type."""
-
-    reason: str
-    detail: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An event that a group has given up. ``id`` names the dead letter within its group; ``entry`` is a copy."""
-
-    id: str
-    entry: Entry
-    reason: str
-    detail: str
-    error: str
-    attempts: int
-    failed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PendingEntry:
-    """An entry that was delivered and neither acked nor given up."""
-
-    key: EventKey
-    consumer: str
-    idle: timedelta
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupState:
-    """How a group stands. ``unread`` is None when the server cannot tell."""
-
-    name: str
-    consumers: int
-    pending: int
-    unread: int | None
-    dead_letters: int
-    last_delivered: EventKey
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """The event id kept for an idempotency token, and whether the token came with the same request before."""
-
-    event_id: UUID
-    same_request: bool
+from event_backbone.metadata import EventKey, StreamName
+from event_backbone.stream.values import (
+    DeadLetter,
+    Delivery,
+    Entry,
+    GroupState,
+    Lease,
+    Look,
+    Mine,
+    NewDeadLetter,
+    NewEntry,
+    Parking,
+    PendingEntry,
+    Reservation,
+    Start,
+)
 
 
 class Stream(Protocol):
@@ -167,20 +76,22 @@ class Stream(Protocol):
 
 
 class GroupReader(Protocol):
-    """How one consumer of a group gets entries. A new entry goes to one consumer of the group only.
+    """How one member of a group gets entries. A new entry goes to one member of the group only.
 
-    GroupMissing rises from ``read``, ``claim`` and ``recover`` when the group is gone; ``ensure`` makes it anew.
+    A member's lease is its row, which says until when, by the server's clock, what is pending under its name belongs to
+    it; each look renews it. GroupMissing rises from ``read``, ``look`` and ``mine`` when the group is gone;
+    ``ensure`` makes it again. ``read``, ``look`` and ``mine`` must not be called at the same time.
     """
 
     async def ensure(self, start: Start) -> bool:
-        """Make the group (without past attempts) and the stream, unless they exist; return whether it was made."""
+        """Make the group (without past attempts and due times) and the stream, unless they exist; return if made."""
         ...
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
-        """Return up to ``count`` entries that no consumer of the group has had, waiting up to ``wait`` (at most 1 s).
+        """Return up to ``count`` entries that no member of the group has had, waiting up to ``wait`` (at most 1 s).
 
-        One at a time. Never cancel it, it may still be given entries: ``wake`` ends it. Entries of a lost answer are
-        pending under this consumer's name; ``recover`` finds them.
+        Never cancel it, it may still be given entries: ``wake`` ends it. Entries of a lost answer are pending under
+        this member's name; ``mine`` finds them.
         """
         ...
 
@@ -188,58 +99,62 @@ class GroupReader(Protocol):
         """End a waiting ``read`` at once, and return when it has ended. May be called when none waits. Never raises."""
         ...
 
-    async def claim(self, count: int, idle: timedelta, held: Collection[EventKey]) -> Claimed:
-        """Take over up to ``count`` (at most 100) entries that nobody has renewed for ``idle``, except ``held``.
+    async def look(self, lease: timedelta, room: int) -> Look:
+        """Renew this member's row for ``lease`` from now, and take over up to ``room`` (at most 100) entries.
 
-        Raises their attempt by one. Each call goes on where the last one stopped, at a bounded cost, so it may find
-        nothing though there is something further on. Pending entries that were deleted from the stream are dropped
-        and told, however fresh. Entries of a lost answer are found by ``recover``.
+        Takes what is due from ``WAITING_CONSUMER``, and what is pending under names whose row has ended, each oldest
+        first and up to half of the room left; each counts as a delivery. A name left empty goes with its row. Every
+        quarter of a lease one look of the group gives names without a row one that ends a lease later, and parked
+        entries without a due time one that is now.
+
+        When nobody looked for 5 s (half a lease if shorter), nothing is taken from ended rows for 10 s (half a lease if
+        shorter), so that every living member can renew its row first. When the server's clock went back, all rows
+        are dropped as well, and due times move with the clock. ``room`` 0 only renews. Entries of a lost answer are
+        pending under this member's name; ``mine`` finds them.
         """
         ...
 
-    async def recover(self, held: Collection[EventKey]) -> Sequence[Delivery]:
-        """Return what is pending under this consumer's name and not in ``held``, attempts unchanged, leases renewed."""
+    async def mine(self, held: Collection[Lease]) -> Mine:
+        """Compare what this member has in flight with what is pending under its name; counts nothing."""
         ...
 
-    async def leave(self, crashed_after: timedelta) -> None:
-        """Delete this consumer, and others idle for ``crashed_after``, each only if nothing is pending for it."""
+    async def leave(self) -> None:
+        """Remove this member if nothing is pending under its name; else end its row, so that others take it at once."""
         ...
 
 
 class GroupLeases(Protocol):
-    """What the holder of leases may do with them. Who lost a lease can do nothing, and is told so.
+    """What a member may do with its leases: (member, delivery count) is compared, and nothing else.
 
+    So a member whose row has ended may act on what nobody has taken; who lost a lease can do nothing, and is told so.
     Each method is one atomic step at the server (per thousand leases), and answers with the keys whose lease was lost:
-    all, when the group is gone. Each may be called again after StreamUnavailable. When an answer is lost, ``ack`` and
-    ``dead_letter`` ask once more, and then, as in every later call for the same lease, take an entry that is pending
-    for nobody as finished by an earlier try.
+    all, when the group is gone. Each may be called again after StreamUnavailable. When an answer is lost, ``ack``,
+    ``park``, ``release`` and ``dead_letter`` ask once more, and then, as in every later call for the same lease, take
+    what is no longer this member's as done by an earlier try (``ack`` and ``dead_letter``: what is pending for nobody).
     """
-
-    async def renew(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Start the leases' time anew, without counting an attempt."""
-        ...
 
     async def ack(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
         """Finish the entries. An entry that is finished already counts as lost: its holder must not act on it."""
         ...
 
-    async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Give entries back to the group, claimable at once by anybody.
+    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None) -> Parking:
+        """Note a failure of this attempt and let the entry wait: some member's look takes it ``after`` from now.
 
-        The attempt is taken back, unless its failure is recorded: then it was begun, and stays counted.
+        The next delivery is the next attempt. With ``limit`` entries of the group parked already (None: no limit), the
+        answer is ``full``.
         """
         ...
 
-    async def record_failure(self, lease: Lease) -> frozenset[EventKey]:
-        """Note that this attempt ended in a handled failure; a second time changes nothing. The lease goes on."""
-        ...
-
-    async def begin_attempt(self, lease: Lease) -> Delivery | None:
-        """Begin the next attempt of an entry that waited, None when the lease was lost; called again it is the same."""
+    async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
+        """Give entries back to the group, due now; the attempt is taken back. A mark of running alone goes with it."""
         ...
 
     async def mark_alone(self, lease: Lease) -> frozenset[EventKey]:
-        """Note that this attempt runs as the only one of its process."""
+        """Note that this attempt runs as the only one of its member: if its process ends now, it is to blame."""
+        ...
+
+    async def unmark_alone(self, lease: Lease) -> frozenset[EventKey]:
+        """Take the mark back: others run beside it now."""
         ...
 
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
@@ -254,7 +169,7 @@ class GroupAdmin(Protocol):
     """What people do with a group from outside, while consumers run. Without the group, GroupMissing rises."""
 
     async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
-        """Return up to ``count`` pending entries after ``after``, oldest first; released ones are idle for a year."""
+        """Return up to ``count`` pending entries after ``after``, oldest first; parked ones are idle since then."""
         ...
 
     async def dead_letters(self, after: str | None, count: int) -> Sequence[DeadLetter]:
@@ -264,9 +179,10 @@ class GroupAdmin(Protocol):
     async def redrive(self, dead_letter: DeadLetter) -> bool:
         """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step.
 
-        The next claim of any consumer gets it, as attempt 1. Where the group (made anew) has not read the entry yet,
-        or has it pending, it comes by itself, and only the dead letter is removed. False when the dead letter was gone
-        (redriven by another). EventNotFound when the entry has left the stream; the dead letter stays then.
+        It is due now, so the next look of any member takes it, as attempt 1. Where the group (made again) has not read
+        the entry yet, or has it pending, it comes without this, and only the dead letter is removed. False when the
+        dead letter was gone (redriven by another). EventNotFound when the entry has left the stream; the dead letter
+        stays then.
         """
         ...
 
@@ -278,12 +194,15 @@ class Streams(Protocol):
         """Return the stream of this name, which need not exist yet."""
         ...
 
-    def group_reader(self, name: StreamName, group: str, consumer: str) -> GroupReader:
-        """Return one consumer's reading side; it may keep a connection until ``leave`` or ``close``."""
+    def group_reader(self, name: StreamName, group: str, member: str) -> GroupReader:
+        """Return one member's reading side; it may keep a connection until ``leave`` or ``close``.
+
+        ``member`` must never have been used before, and must not be ``WAITING_CONSUMER``.
+        """
         ...
 
-    def group_leases(self, name: StreamName, group: str, consumer: str) -> GroupLeases:
-        """Return one consumer's leases."""
+    def group_leases(self, name: StreamName, group: str, member: str) -> GroupLeases:
+        """Return one member's leases."""
         ...
 
     def group_admin(self, name: StreamName, group: str) -> GroupAdmin:

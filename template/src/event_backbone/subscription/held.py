@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from event_backbone.metadata import EventKey
-from event_backbone.stream.base import Delivery
+from event_backbone.stream.values import Delivery
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.signals import Signals
 from event_backbone.subscription.work import Stage, Work

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from event_backbone.stream.base import Delivery, GroupReader
+from event_backbone.stream.base import GroupReader
+from event_backbone.stream.values import Delivery
 from event_backbone.subscription.held import Held
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.signals import Signals

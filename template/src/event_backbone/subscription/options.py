@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.policy import AckPolicy, RetryPolicy
-from event_backbone.stream.base import Start
+from event_backbone.stream.values import Start
 
 _SHORTEST_LEASE = timedelta(milliseconds=100)
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 from time import monotonic
 
 from event_backbone.errors import GroupMissing, StreamUnavailable
-from event_backbone.stream.base import GroupReader, Start
+from event_backbone.stream.base import GroupReader
+from event_backbone.stream.values import Start
 from event_backbone.subscription.held import Held
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.outage import Ladder, Outage, pause

@@ -6,7 +6,8 @@ from event_backbone import telemetry
 from event_backbone.delivery import Arrived, Deliverer
 from event_backbone.errors import StreamUnavailable
 from event_backbone.policy import RetryLater
-from event_backbone.stream.base import GroupLeases, NewDeadLetter
+from event_backbone.stream.base import GroupLeases
+from event_backbone.stream.values import NewDeadLetter
 from event_backbone.subscription.held import Held
 from event_backbone.subscription.outage import Outage, Refusals
 from event_backbone.subscription.retrying import RetryLoop

@@ -9,7 +9,7 @@ from datetime import timedelta
 from event_backbone import telemetry
 from event_backbone.errors import BackboneError
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import GroupState
+from event_backbone.stream.values import GroupState
 
 _log = logging.getLogger("event_backbone.subscription")
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from event_backbone.delivery import Arrived
 from event_backbone.errors import EntryUnreadable
-from event_backbone.stream.base import Delivery, Lease
+from event_backbone.stream.values import Delivery, Lease
 
 Stage = Literal["unstarted", "running", "waiting", "settling"]
 """Not begun; in its handlers; waiting for its next attempt; with a call under way that ends or changes its lease."""

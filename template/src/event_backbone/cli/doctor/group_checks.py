@@ -10,7 +10,7 @@ from event_backbone.errors import BackboneError
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
     from event_backbone.cli.project import Project
-    from event_backbone.stream.base import GroupState
+    from event_backbone.stream.values import GroupState
 
 
 async def check_groups(backbone: Backbone, project: Project) -> list[Finding]:

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from event_backbone.errors import EventNotFound
 from event_backbone.metadata import EventKey
-from event_backbone.stream.base import RELEASED_CONSUMER, DeadLetter, PendingEntry
 from event_backbone.stream.memory.log import LONG_AGO_SECONDS, Log, Pending
+from event_backbone.stream.values import RELEASED_CONSUMER, DeadLetter, PendingEntry
 
 
 class MemoryGroupAdmin:

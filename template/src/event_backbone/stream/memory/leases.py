@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from event_backbone.metadata import EventKey
-from event_backbone.stream.base import RELEASED_CONSUMER, Delivery, Lease, NewDeadLetter
 from event_backbone.stream.memory.log import LONG_AGO_SECONDS, Log, Pending
+from event_backbone.stream.values import RELEASED_CONSUMER, Delivery, Lease, NewDeadLetter
 
 
 class MemoryGroupLeases:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from event_backbone.errors import GroupMissing
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import DeadLetter, Delivery, Entry, NewDeadLetter
+from event_backbone.stream.values import DeadLetter, Delivery, Entry, NewDeadLetter
 
 LONG_AGO_SECONDS = 365 * 24 * 3600.0
 LONGEST_WAIT = timedelta(seconds=1)

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from event_backbone.metadata import EventKey
-from event_backbone.stream.base import Claimed, Delivery, Start
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log, Pending
+from event_backbone.stream.values import Claimed, Delivery, Start
 
 _LARGEST_CLAIM = 100
 _LOOKED_AT_PER_CLAIMED = 10

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from event_backbone.errors import EventIdExpired, StreamError
 from event_backbone.metadata import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, EventKey, StreamName
-from event_backbone.stream.base import RELEASED_CONSUMER, Entry, GroupState, NewEntry, Reservation
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
+from event_backbone.stream.values import RELEASED_CONSUMER, Entry, GroupState, NewEntry, Reservation
 
 
 class MemoryStream:

@@ -8,9 +8,9 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import EventNotFound
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import RELEASED_CONSUMER, DeadLetter, Entry, PendingEntry
 from event_backbone.stream.redis.lease_scripts import LONG_AGO_MILLISECONDS
 from event_backbone.stream.redis.replies import entries_of, event_key
+from event_backbone.stream.values import RELEASED_CONSUMER, DeadLetter, Entry, PendingEntry
 
 _PREFIX = b"dead:"
 

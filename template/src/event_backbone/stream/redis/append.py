@@ -8,9 +8,9 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script, refusal
 from event_backbone.errors import EventIdExpired, StreamError, StreamUnavailable
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import NewEntry
 from event_backbone.stream.redis.packing import packed
 from event_backbone.stream.redis.replies import event_key
+from event_backbone.stream.values import NewEntry
 
 EXPIRED = "EXPIRED"
 

@@ -1,7 +1,7 @@
 """The scripts of leases. A lease is (consumer, delivery count), and only XPENDING knows both."""
 
 from event_backbone.connection import Script
-from event_backbone.stream.base import RELEASED_CONSUMER
+from event_backbone.stream.values import RELEASED_CONSUMER
 
 LONG_AGO_MILLISECONDS = 365 * 24 * 3600 * 1000
 """An idle time beyond every lease: the entry can be claimed at once."""

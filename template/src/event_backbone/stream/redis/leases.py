@@ -6,7 +6,6 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import Delivery, Lease, NewDeadLetter
 from event_backbone.stream.redis.lease_scripts import (
     ACK,
     BEGIN_ATTEMPT,
@@ -18,6 +17,7 @@ from event_backbone.stream.redis.lease_scripts import (
 )
 from event_backbone.stream.redis.packing import packed
 from event_backbone.stream.redis.replies import delivery_of, event_key, texts
+from event_backbone.stream.values import Delivery, Lease, NewDeadLetter
 
 _LEASES_AT_ONCE = 1000
 

@@ -9,11 +9,11 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script, WaitingConnection
 from event_backbone.errors import BackboneError, GroupMissing
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.base import Claimed, Delivery, Start
 from event_backbone.stream.redis.claim_scripts import CLAIM, ENSURE, LEAVE, RECOVER
 from event_backbone.stream.redis.packing import packed
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.stream import block
+from event_backbone.stream.values import Claimed, Delivery, Start
 
 _CURSOR_START = "0-0"
 _LARGEST_CLAIM = 100

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from event_backbone.metadata import EventKey
-from event_backbone.stream.base import Delivery, Entry
+from event_backbone.stream.values import Delivery, Entry
 
 _OWN_PARTS = 4
 

@@ -1,0 +1,147 @@
+"""What goes into a stream of events and comes out of it.
+
+What is made for every event is a named tuple, at a third of what a frozen dataclass costs to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from event_backbone.metadata import EventKey, HashWrite
+
+Start = Literal["beginning", "now"] | EventKey | datetime
+"""Where a new consumer group begins: a key or an aware time is inclusive."""
+
+WAITING_CONSUMER = "waiting"
+"""The reserved consumer that holds parked entries: nobody reads under this name."""
+
+
+class NewEntry(NamedTuple):
+    """An entry to append: the event's id, its encoded metadata, and hashes to write in the same step."""
+
+    event_id: UUID
+    metadata: bytes
+    writes: tuple[HashWrite, ...] = ()
+
+
+class Entry(NamedTuple):
+    """An entry as it stands in the stream; ``fields`` are its bytes, not yet understood."""
+
+    key: EventKey
+    fields: Mapping[bytes, bytes]
+
+
+class Delivery(NamedTuple):
+    """An entry handed to one member of a group.
+
+    ``attempt`` is the server's delivery count, this delivery included; with the member's name it is the lease.
+    ``failures`` counts the earlier deliveries that ended in a recorded failure, ``ends_alone`` those that ended their
+    process while they were marked as the only one running. Other deliveries ended without a word, as in a crash.
+    """
+
+    entry: Entry
+    attempt: int
+    failures: int = 0
+    ends_alone: int = 0
+
+
+class Lease(NamedTuple):
+    """The right to act on a pending entry: it ends when another member takes the entry."""
+
+    key: EventKey
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look brought.
+
+    Attributes:
+        deliveries: what was due, and what members whose row has ended left behind; each counted as a delivery.
+        vanished: pending entries that are no longer in the stream: lost events.
+        more: there is more to take than the look was allowed to.
+        row_ended: this member's own row had ended, or was missing: others may have taken what it has in flight.
+        parked: how many entries of the group wait for their due time.
+    """
+
+    deliveries: tuple[Delivery, ...] = ()
+    vanished: tuple[EventKey, ...] = ()
+    more: bool = False
+    row_ended: bool = False
+    parked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """How what a member believes to have in flight compares with what the server has pending under its name.
+
+    Attributes:
+        lost: leases that do not hold any more.
+        deliveries: what only the server knew, as after a lost answer; not counted again.
+        vanished: entries only the server knew, and that are no longer in the stream: lost events.
+    """
+
+    lost: frozenset[EventKey] = frozenset()
+    deliveries: tuple[Delivery, ...] = ()
+    vanished: tuple[EventKey, ...] = ()
+
+
+Parking = Literal["parked", "lost", "vanished", "full"]
+"""What became of an entry to be parked; ``full`` and ``lost`` changed nothing, ``vanished`` ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeadLetter:
+    """Why an event is given up: a short word, a detail without payload, and the error's type."""
+
+    reason: str
+    detail: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that a group has given up. ``id`` names the dead letter within its group; ``entry`` is a copy."""
+
+    id: str
+    entry: Entry
+    reason: str
+    detail: str
+    error: str
+    attempts: int
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEntry:
+    """An entry that was delivered and neither acked nor given up."""
+
+    key: EventKey
+    consumer: str
+    idle: timedelta
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """How a group stands. ``unread`` is None when the server cannot tell; ``parked`` ones are pending, too."""
+
+    name: str
+    consumers: int
+    pending: int
+    unread: int | None
+    dead_letters: int
+    last_delivered: EventKey
+    parked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The event id kept for an idempotency token, and whether the token came with the same request before."""
+
+    event_id: UUID
+    same_request: bool
