@@ -8,14 +8,13 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import EventNotFound
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.redis.lease_scripts import LONG_AGO_MILLISECONDS
 from event_backbone.stream.redis.replies import entries_of, event_key
-from event_backbone.stream.values import RELEASED_CONSUMER, DeadLetter, Entry, PendingEntry
+from event_backbone.stream.values import WAITING_CONSUMER, DeadLetter, Entry, PendingEntry
 
 _PREFIX = b"dead:"
 
-# Made pending anew, for nobody and as if never delivered, so that the next claim of any consumer is the first attempt.
-# An entry that the group has not read yet (it was made anew meanwhile), or that is pending, comes by itself.
+# Made pending again, as if never delivered and due now, so that the next look of any member begins the first attempt.
+# An entry that the group has not read yet (it was made again meanwhile), or that is pending, comes without this.
 _REDRIVE = Script(f"""
 local stream, group, letter, source = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local base = '{{' .. stream .. '}}:'
@@ -32,9 +31,11 @@ for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   end
 end
 if read and #pending == 0 then
-  redis.call('XCLAIM', stream, group, '{RELEASED_CONSUMER}', 0, source,
-    'IDLE', {LONG_AGO_MILLISECONDS}, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  redis.call('XCLAIM', stream, group, '{WAITING_CONSUMER}', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
   redis.call('HDEL', base .. 'attempts:' .. group, source)
+  redis.call('ZADD', base .. 'due:' .. group, now, source)
 end
 redis.call('XDEL', dead, letter)
 return 1

@@ -1,74 +1,77 @@
-"""The scripts of leases. A lease is (consumer, delivery count), and only XPENDING knows both."""
+"""The scripts of leases. A lease is (member, delivery count), and only XPENDING knows both."""
 
 from event_backbone.connection import Script
-from event_backbone.stream.values import RELEASED_CONSUMER
+from event_backbone.stream.redis.notes import NOTES
+from event_backbone.stream.values import WAITING_CONSUMER
 
-LONG_AGO_MILLISECONDS = 365 * 24 * 3600 * 1000
-"""An idle time beyond every lease: the entry can be claimed at once."""
+# What ends or hands back a lease must work on a full server, too: it frees, or it writes a few bytes.
+_ALLOW_OOM = "#!lua flags=allow-oom\n"
 
 # Sets owned, the ids whose lease holds, and lost, the others. The leases come in order, so one XPENDING over their
-# range is the rule; single questions remain for a consumer that holds far more within it. When the message says that
-# this is a repetition after a lost answer, an entry that is pending for nobody counts as finished by the first call.
-# What is noted of an entry's attempts is "<failures>/<attempt of the last failure>/<1 when it ran alone>".
-_OWNED = """
+# range is the rule; single questions remain for a member that has far more pending within it.
+_OWNED = (
+    """
 local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
-local group, consumer, ids, attempts, again = message[1], message[2], message[3], message[4], message[5]
+local group, member, ids, attempts, again = message[1], message[2], message[3], message[4], message[5]
 local base = '{' .. stream .. '}:'
-local notes = base .. 'attempts:' .. group
-
-local function pending(first, last, limit)
-  return redis.call('XPENDING', stream, group, first, last, limit, consumer)
-end
-
+local notes, due = base .. 'attempts:' .. group, base .. 'due:' .. group
+"""
+    f"local WAITING = '{WAITING_CONSUMER}'\n"
+    + NOTES
+    + """
 local limit = 2 * #ids + 16
-local rows, counts = pending(ids[1], ids[#ids], limit), {}
+local rows, counts = redis.call('XPENDING', stream, group, ids[1], ids[#ids], limit, member), {}
 for _, row in ipairs(rows) do counts[row[1]] = row[4] end
 local owned, lost = {}, {}
 for i, id in ipairs(ids) do
   local count = counts[id]
   if not count and #rows == limit then
-    local row = pending(id, id, 1)[1]
+    local row = redis.call('XPENDING', stream, group, id, id, 1, member)[1]
     count = row and row[4]
   end
   if count == attempts[i] then
     owned[#owned + 1] = id
-  elseif not again or redis.call('XPENDING', stream, group, id, id, 1)[1] then
+  else
     lost[#lost + 1] = id
   end
 end
-
-local function noted(id)
-  local failures, last, alone = string.match(redis.call('HGET', notes, id) or '', '^(%d+)/(%d+)/(%d)$')
-  return tonumber(failures) or 0, tonumber(last) or 0, alone or '0'
-end
-
-local function note(id, failures, last, alone)
-  redis.call('HSET', notes, id, string.format('%d/%d/%s', failures, last, alone))
-end
-"""
-
-# XCLAIM drops entries that have been deleted from the stream: their leases are lost.
-RENEW = Script(
-    _OWNED
-    + """
-if #owned > 0 then
-  local call = {'XCLAIM', stream, group, consumer, 0, unpack(owned)}
-  for _, option in ipairs({'IDLE', 0, 'JUSTID'}) do call[#call + 1] = option end
-  local renewed = {}
-  for _, id in ipairs(redis.call(unpack(call))) do renewed[id] = true end
-  for _, id in ipairs(owned) do
-    if not renewed[id] then
-      redis.call('HDEL', notes, id)
-      lost[#lost + 1] = id
-    end
-  end
-end
-return lost
 """
 )
 
+# When the message says that this is a repetition after a lost answer, an entry that is pending for nobody counts as
+# finished by the first call.
+_FINISHED_COUNTS_AS_DONE = """
+if again then
+  local others = {}
+  for _, id in ipairs(lost) do
+    if redis.call('XPENDING', stream, group, id, id, 1)[1] then others[#others + 1] = id end
+  end
+  lost = others
+end
+"""
+
+# Gives an entry to the reserved consumer with this count, and says when it is due; false when it has left the stream.
+_PARK_ONE = """
+local function now_milliseconds()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function park(id, count, at)
+  local given = redis.call('XCLAIM', stream, group, WAITING, 0, id, 'RETRYCOUNT', count, 'JUSTID')
+  if #given == 0 then
+    redis.call('HDEL', notes, id)
+    return false
+  end
+  redis.call('ZADD', due, at, id)
+  return true
+end
+"""
+
 ACK = Script(
-    _OWNED
+    _ALLOW_OOM
+    + _OWNED
+    + _FINISHED_COUNTS_AS_DONE
     + """
 if #owned > 0 then
   redis.call('XACK', stream, group, unpack(owned))
@@ -78,65 +81,66 @@ return lost
 """
 )
 
-# An attempt that ended in a recorded failure stays counted; one that was not begun is taken back.
-RELEASE = Script(
-    _OWNED
-    + f"""
-local attempt_of = {{}}
-for i, id in ipairs(ids) do attempt_of[id] = attempts[i] end
-for _, id in ipairs(owned) do
-  local _, last = noted(id)
-  local count = attempt_of[id]
-  if last ~= count then count = count - 1 end
-  local given = redis.call('XCLAIM', stream, group, '{RELEASED_CONSUMER}', 0, id,
-    'IDLE', {LONG_AGO_MILLISECONDS}, 'RETRYCOUNT', count, 'JUSTID')
-  if #given == 0 then redis.call('HDEL', notes, id) end
-end
-return lost
+PARK = Script(
+    _ALLOW_OOM
+    + _OWNED
+    + _PARK_ONE
+    + """
+local id, attempt, after, most = owned[1], attempts[1], message[6], message[7]
+if not id then return again and 'parked' or 'lost' end
+if most >= 0 and redis.call('ZCARD', due) >= most then return 'full' end
+if not park(id, attempt, now_milliseconds() + after) then return 'vanished' end
+local failures, _, alone, marked = noted(id, attempt)
+note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0)
+return 'parked'
 """
 )
 
-RECORD_FAILURE = Script(
-    _OWNED
+RELEASE = Script(
+    _ALLOW_OOM
+    + _OWNED
+    + _PARK_ONE
     + """
-if owned[1] then
-  local failures, last, alone = noted(owned[1])
-  if last ~= attempts[1] then note(owned[1], failures + 1, attempts[1], alone) end
+local attempt_of, now = {}, now_milliseconds()
+for i, id in ipairs(ids) do attempt_of[id] = attempts[i] end
+for _, id in ipairs(owned) do
+  local attempt = attempt_of[id]
+  local failures, last, alone, marked = noted(id, attempt)
+  if park(id, attempt - 1, now) and marked == attempt then note(id, failures, last, alone, 0) end
 end
-return lost
+return again and {} or lost
 """
 )
 
 MARK_ALONE = Script(
     _OWNED
     + """
-if owned[1] then
-  local failures, last = noted(owned[1])
-  note(owned[1], failures, last, '1')
+local id, attempt = owned[1], attempts[1]
+if id then
+  local failures, last, alone, marked = noted(id, attempt)
+  note(id, failures, last, ends_alone(alone, marked, attempt), attempt)
 end
 return lost
 """
 )
 
-# The count is set, not raised: after a lost answer the same call begins the same attempt.
-BEGIN_ATTEMPT = Script(
-    _OWNED
+UNMARK_ALONE = Script(
+    _ALLOW_OOM
+    + _OWNED
     + """
-local id, attempt = ids[1], attempts[1] + 1
-local row = pending(id, id, 1)[1]
-if not row or (row[4] ~= attempt and row[4] ~= attempt - 1) then return false end
-local entry = redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', attempt)[1]
-if not entry then
-  redis.call('HDEL', notes, id)
-  return false
+local id, attempt = owned[1], attempts[1]
+if id then
+  local failures, last, alone, marked = noted(id, attempt)
+  if marked == attempt then note(id, failures, last, alone, 0) end
 end
-return {id, entry[2], attempt, redis.call('HGET', notes, id)}
+return lost
 """
 )
 
 # XADD may be refused (out of memory), and then nothing is acked.
 DEAD_LETTER = Script(
     _OWNED
+    + _FINISHED_COUNTS_AS_DONE
     + """
 local id = owned[1]
 if id then

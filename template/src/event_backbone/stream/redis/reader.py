@@ -1,4 +1,4 @@
-"""One consumer of a group on Redis: reading, claiming, recovering, leaving."""
+"""One member of a group on Redis: reading, looking, comparing, leaving."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from event_backbone.connection import RedisConnection, Script, WaitingConnection
-from event_backbone.errors import BackboneError, GroupMissing
+from event_backbone.errors import BackboneError
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.redis.claim_scripts import CLAIM, ENSURE, LEAVE, RECOVER
+from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
 from event_backbone.stream.redis.packing import packed
-from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
+from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key, milliseconds
 from event_backbone.stream.redis.stream import block
-from event_backbone.stream.values import Claimed, Delivery, Start
+from event_backbone.stream.values import Delivery, Lease, Look, Mine, Start
 
-_CURSOR_START = "0-0"
-_LARGEST_CLAIM = 100
-_SCANS_A_CLAIM = 10
-_RECOVERED_AT_ONCE = 200
+_FIRST_ID = "0-0"
+_MOST_AT_A_LOOK = 100
+_PENDING_AT_ONCE = 1000
+_FETCHED_AT_ONCE = 200
 _WAKE_AGAIN = timedelta(milliseconds=2)
 _WAKE_AGAIN_AT_MOST = timedelta(milliseconds=100)
 _LARGEST_SEQUENCE = 2**64 - 1
@@ -27,13 +27,12 @@ _LARGEST_SEQUENCE = 2**64 - 1
 class RedisGroupReader:
     """Implements ``stream.base.GroupReader``."""
 
-    def __init__(self, redis: RedisConnection, name: StreamName, group: str, consumer: str) -> None:
-        """Be this consumer of this group."""
+    def __init__(self, redis: RedisConnection, name: StreamName, group: str, member: str) -> None:
+        """Be this member of this group."""
         self._redis = redis
         self._name = name
         self._group = group
-        self._consumer = consumer
-        self._cursor = _CURSOR_START
+        self._member = member
         self._connection: WaitingConnection | None = None
         self._reading = False
 
@@ -44,8 +43,8 @@ class RedisGroupReader:
         return made == 1
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
-        """Return up to ``count`` entries that no consumer of the group has had; ``wake`` ends the waiting."""
-        call = ("GROUP", self._group, self._consumer, "COUNT", count, *block(wait), "STREAMS", self._name.key, ">")
+        """Return up to ``count`` entries that no member of the group has had; ``wake`` ends the waiting."""
+        call = ("GROUP", self._group, self._member, "COUNT", count, *block(wait), "STREAMS", self._name.key, ">")
         self._reading = True
         try:
             with self._errors():
@@ -70,52 +69,56 @@ class RedisGroupReader:
             await asyncio.sleep(pause.total_seconds())
             pause = min(2 * pause, _WAKE_AGAIN_AT_MOST)
 
-    async def claim(self, count: int, idle: timedelta, held: Collection[EventKey]) -> Claimed:
-        """Take over up to ``count`` (at most 100) entries that nobody has renewed for ``idle``.
-
-        One call to the server looks at ten times as many entries as are wanted; up to ten calls look further.
-        """
-        claimed = Claimed(())
-        for _ in range(_SCANS_A_CLAIM if count > 0 else 0):
-            claimed = await self._scan(min(count, _LARGEST_CLAIM), idle, held)
-            if claimed.deliveries or claimed.vanished or self._cursor == _CURSOR_START:
-                break
-        return claimed
-
-    async def _scan(self, count: int, idle: timedelta, held: Collection[EventKey]) -> Claimed:
-        milliseconds = max(0, idle // timedelta(milliseconds=1))
-        message = [self._group, self._consumer, self._cursor, count, milliseconds, [key.entry_id for key in held]]
-        try:
-            reply = await self._run_once(CLAIM, message)
-        except GroupMissing:
-            self._cursor = _CURSOR_START
-            raise
-        cursor, rows, vanished = cast("tuple[bytes, list[list[object]], list[bytes]]", reply)
-        self._cursor = cursor.decode()
-        partition = self._name.partition
-        return Claimed(
-            tuple(delivery_of(row, partition) for row in rows),
-            tuple(event_key(entry_id, partition) for entry_id in vanished),
+    async def look(self, lease: timedelta, room: int) -> Look:
+        """Renew this member's row, and take over what is due and what ended rows leave behind."""
+        message = [self._group, self._member, max(1, milliseconds(lease)), max(0, min(room, _MOST_AT_A_LOOK))]
+        reply = await self._run_once(LOOK, message)
+        rows, vanished, more, ended, parked = cast("tuple[list[list[object]], list[bytes], int, int, int]", reply)
+        return Look(
+            tuple(delivery_of(row, self._name.partition) for row in rows),
+            self._keys(vanished),
+            more=more == 1,
+            row_ended=ended == 1,
+            parked=parked,
         )
 
-    async def recover(self, held: Collection[EventKey]) -> Sequence[Delivery]:
-        """Return what is pending under this consumer's name and not in ``held``, and renew it, attempts unchanged."""
-        recovered: list[Delivery] = []
-        held_ids, after = [key.entry_id for key in held], "-"
-        while True:
-            reply = await self._run_once(RECOVER, [self._group, self._consumer, after, _RECOVERED_AT_ONCE, held_ids])
-            last, rows = cast("tuple[bytes | None, list[list[object]]]", reply)
-            recovered += [delivery_of(row, self._name.partition) for row in rows]
-            if last is None:
-                return recovered
-            after = f"({last.decode()}"
+    async def mine(self, held: Collection[Lease]) -> Mine:
+        """Compare what this member has in flight with what is pending under its name."""
+        attempts = {lease.key.entry_id: lease.attempt for lease in held}
+        pending = await self._pending()
+        lost = frozenset(lease.key for lease in held if pending.get(lease.key.entry_id) != lease.attempt)
+        unknown = [entry_id for entry_id, count in pending.items() if attempts.get(entry_id) != count]
+        deliveries: list[Delivery] = []
+        vanished: list[bytes] = []
+        for first in range(0, len(unknown), _FETCHED_AT_ONCE):
+            some = unknown[first : first + _FETCHED_AT_ONCE]
+            reply = await self._run_once(FETCH, [self._group, self._member, some])
+            rows, gone = cast("tuple[list[list[object]], list[bytes]]", reply)
+            deliveries += [delivery_of(row, self._name.partition) for row in rows]
+            vanished += gone
+        return Mine(lost, tuple(deliveries), self._keys(vanished))
 
-    async def leave(self, crashed_after: timedelta) -> None:
-        """Delete this consumer, and others idle for ``crashed_after``, each only if nothing is pending for it."""
+    async def leave(self) -> None:
+        """Remove this member if nothing is pending under its name; else end its row."""
         await self._hang_up()
-        milliseconds = max(0, crashed_after // timedelta(milliseconds=1))
         with self._errors():
-            await self._redis.run(LEAVE, (self._name.key,), (self._group, self._consumer, milliseconds))
+            await self._redis.run(LEAVE, (self._name.key,), (self._group, self._member))
+
+    async def _pending(self) -> dict[str, int]:
+        """Return the delivery count of everything that is pending under this member's name, by entry id."""
+        found: dict[str, int] = {}
+        after = "-"
+        while True:
+            call = ("XPENDING", self._name.key, self._group, after, "+", _PENDING_AT_ONCE, self._member)
+            with self._errors():
+                rows = cast("list[tuple[bytes, bytes, int, int]]", await self._redis.command(*call))
+            found.update((entry_id.decode(), count) for entry_id, _, _, count in rows)
+            if len(rows) < _PENDING_AT_ONCE:
+                return found
+            after = f"({rows[-1][0].decode()}"
+
+    def _keys(self, entry_ids: Sequence[bytes]) -> tuple[EventKey, ...]:
+        return tuple(event_key(entry_id, self._name.partition) for entry_id in entry_ids)
 
     async def _run_once(self, script: Script, message: Sequence[object]) -> object:
         with self._errors():
@@ -139,11 +142,11 @@ class RedisGroupReader:
 def _before(start: Start) -> str:
     """Return the entry id after which a group begins."""
     if start == "beginning":
-        return _CURSOR_START
+        return _FIRST_ID
     if start == "now":
         return "$"
     milliseconds = int(start.timestamp() * 1000) if isinstance(start, datetime) else start.milliseconds
     sequence = 0 if isinstance(start, datetime) else start.sequence
     if sequence > 0:
         return f"{milliseconds}-{sequence - 1}"
-    return f"{milliseconds - 1}-{_LARGEST_SEQUENCE}" if milliseconds > 0 else _CURSOR_START
+    return f"{milliseconds - 1}-{_LARGEST_SEQUENCE}" if milliseconds > 0 else _FIRST_ID

@@ -1,9 +1,11 @@
 """What the server's replies look like, read once and typed."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import cast
 
 from event_backbone.metadata import EventKey
+from event_backbone.stream.redis.notes import failures_and_ends_alone
 from event_backbone.stream.values import Delivery, Entry
 
 _OWN_PARTS = 4
@@ -32,12 +34,14 @@ def entries_read(reply: object, partition: int) -> list[Entry]:
 
 def delivery_of(row: Sequence[object], partition: int) -> Delivery:
     """Read what a script says of a delivery: entry id, fields, delivery count, and what is noted of its attempts."""
-    entry_id, flat, attempt, noted = cast("tuple[bytes, list[bytes], int, bytes | None]", tuple(row))
-    entry = Entry(event_key(entry_id, partition), _fields(flat))
-    if not noted:
-        return Delivery(entry, attempt)
-    failures, _, alone = noted.split(b"/")
-    return Delivery(entry, attempt, int(failures), ran_alone=alone == b"1")
+    entry_id, flat, attempt, note = cast("tuple[bytes, list[bytes], int, bytes | None]", tuple(row))
+    failures, alone = failures_and_ends_alone(note, attempt)
+    return Delivery(Entry(event_key(entry_id, partition), _fields(flat)), attempt, failures, alone)
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Return a duration as scripts take it, never negative."""
+    return max(0, duration // timedelta(milliseconds=1))
 
 
 def texts(reply: object) -> list[bytes]:

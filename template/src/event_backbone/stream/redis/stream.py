@@ -11,7 +11,7 @@ from event_backbone.errors import StreamError
 from event_backbone.metadata import EventKey, StreamName
 from event_backbone.stream.redis.append import append
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
-from event_backbone.stream.values import RELEASED_CONSUMER, Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.values import WAITING_CONSUMER, Entry, GroupState, NewEntry, Reservation
 
 _START = EventKey(0)
 
@@ -26,7 +26,7 @@ for i = 1, #info, 2 do
 end
 """)
 
-# The consumer of what was given back is nobody, and not counted.
+# The reserved consumer of parked entries is not counted.
 _GROUPS = Script(f"""
 local function about(row)
   local named = {{}}
@@ -43,10 +43,12 @@ for i, row in ipairs(groups) do
   local group = about(row)
   local consumers = 0
   for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], group['name'])) do
-    if about(consumer)['name'] ~= '{RELEASED_CONSUMER}' then consumers = consumers + 1 end
+    if about(consumer)['name'] ~= '{WAITING_CONSUMER}' then consumers = consumers + 1 end
   end
-  local dead = redis.call('XLEN', '{{' .. KEYS[1] .. '}}:dead:' .. group['name'])
-  answer[i] = {{group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id']}}
+  local base = '{{' .. KEYS[1] .. '}}:'
+  local dead = redis.call('XLEN', base .. 'dead:' .. group['name'])
+  local parked = redis.call('ZCARD', base .. 'due:' .. group['name'])
+  answer[i] = {{group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id'], parked}}
 end
 return answer
 """)
@@ -116,10 +118,10 @@ class RedisStream:
         """Return the state of every consumer group."""
         with self._redis.errors():
             reply = await self._redis.run(_GROUPS, (self._name.key,), ())
-        rows = cast("list[tuple[bytes, int, int, int | None, int, bytes]]", reply)
+        rows = cast("list[tuple[bytes, int, int, int | None, int, bytes, int]]", reply)
         return [
-            GroupState(name.decode(), consumers, pending, unread, dead, event_key(last, self._name.partition))
-            for name, consumers, pending, unread, dead, last in rows
+            GroupState(name.decode(), consumers, pending, unread, dead, event_key(last, self._name.partition), parked)
+            for name, consumers, pending, unread, dead, last, parked in rows
         ]
 
 

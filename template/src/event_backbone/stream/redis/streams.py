@@ -30,13 +30,13 @@ class RedisStreams:
         """Return the stream of this name, which need not exist yet."""
         return RedisStream(self._connection, name, self._deduplicate_for)
 
-    def group_reader(self, name: StreamName, group: str, consumer: str) -> RedisGroupReader:
-        """Return one consumer's reading side; it keeps a connection from its first read until ``leave``."""
-        return RedisGroupReader(self._connection, name, group, consumer)
+    def group_reader(self, name: StreamName, group: str, member: str) -> RedisGroupReader:
+        """Return one member's reading side; it keeps a connection from its first read until ``leave``."""
+        return RedisGroupReader(self._connection, name, group, member)
 
-    def group_leases(self, name: StreamName, group: str, consumer: str) -> RedisGroupLeases:
-        """Return one consumer's leases."""
-        return RedisGroupLeases(self._connection, name, group, consumer)
+    def group_leases(self, name: StreamName, group: str, member: str) -> RedisGroupLeases:
+        """Return one member's leases."""
+        return RedisGroupLeases(self._connection, name, group, member)
 
     def group_admin(self, name: StreamName, group: str) -> RedisGroupAdmin:
         """Return a group's administration."""
