@@ -161,6 +161,11 @@ class Backbone:
         max_events: int | None = _DEFAULTS.max_events,
         drain: timedelta = _DEFAULTS.drain,
         start: Start = _DEFAULTS.start,
+        prefetch: int = _DEFAULTS.prefetch,
+        max_waiting: int = _DEFAULTS.max_waiting,
+        max_parked: int = _DEFAULTS.max_parked,
+        alone_for: timedelta = _DEFAULTS.alone_for,
+        consumer_name: str | None = _DEFAULTS.consumer_name,
     ) -> Subscription:
         """Return a subscription of ``consumer`` in a group; it runs inside its own ``async with``.
 
@@ -176,6 +181,11 @@ class Backbone:
             max_events=max_events,
             drain=drain,
             start=start,
+            prefetch=prefetch,
+            max_waiting=max_waiting,
+            max_parked=max_parked,
+            alone_for=alone_for,
+            consumer_name=consumer_name,
         )
         return Subscription(
             self._open(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection
+from types import CodeType
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
 from event_backbone.contract import Contract, EventDefinition, EventOf, definition_of, events_of
@@ -132,6 +133,13 @@ class Consumer(Generic[C_co]):
         """The fallback, or None."""
         return self._fallback
 
+    def codes(self) -> dict[CodeType, str]:
+        """Return the name of each handler, the fallback's too, by its code: so a stack can be told to be inside it."""
+        functions = [each for handlers in self._handlers.values() for each in handlers]
+        if self._fallback is not None:
+            functions.append(self._fallback)
+        return {code: _name(each) for each in functions if (code := _code(each)) is not None}
+
     def _names(self) -> str:
         return ", ".join(sorted({each.attribute for each in self._events.values()})) or "no events"
 
@@ -158,6 +166,15 @@ def _check_async(handler: Callable[..., object], subject: str) -> None:
     function = inspect.unwrap(handler)
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)):
         raise ContractError(f"{subject} must be an async function.")
+
+
+def _code(handler: Callable[..., object]) -> CodeType | None:
+    function = inspect.unwrap(handler)
+    for candidate in (function, type(function).__call__):
+        code = getattr(getattr(candidate, "__func__", candidate), "__code__", None)
+        if isinstance(code, CodeType):
+            return code
+    return None
 
 
 def _name(handler: object) -> str:

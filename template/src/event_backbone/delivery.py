@@ -112,50 +112,48 @@ class Deliverer:
         _log.warning("%s It goes to the dead letters.", error)
         return _outcome(self._retry.decide(1, error), error)
 
-    def crashed(self, deliveries: int) -> NewDeadLetter | None:
-        """Return what is to happen to an event before its delivery number ``deliveries``, when it ran alone before.
-
-        None lets it run once more.
-        """
-        decision = self._retry.crashed(deliveries)
+    def crashed(self, failures: int, ends_alone: int) -> NewDeadLetter | None:
+        """Return what is to happen to a suspect before it runs: None lets it run once more."""
+        decision = self._retry.crashed(failures, ends_alone)
         return None if decision is None else NewDeadLetter(decision.reason, decision.detail, "")
 
-    async def deliver(self, event: Arrived, ctx: Context) -> Outcome:
+    async def deliver(self, event: Arrived, ctx: Context, attempts: int) -> Outcome:
         """Let the handlers work on an event, and return what is to happen to it.
 
-        ``current_event`` is set meanwhile, so that what the handlers produce is known to be caused by this event.
+        ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
+        that what the handlers produce is known to be caused by this event. To be run as a task of its own: when that
+        is cancelled, the attempt has failed; a caller who cancels it ignores the outcome.
         """
         attributes = self.attributes_of(event.metadata.event)
         try:
             call, arguments = self._call_for(event)
         except (DecodeError, StorageError) as error:
-            return self._refused(event, ctx, error)
+            return self._refused(event, attempts, error)
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
-        failure: BaseException | None = None
+        failure: Exception | asyncio.CancelledError | None = None
         token, start = current_event.set(event.metadata), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 await self._surrounded(call, arguments, ctx, attributes)
             else:
                 await call(ctx, **arguments)
-        except asyncio.CancelledError as error:
-            # A handler may await something that somebody else has cancelled; that is its own failure, not ours.
-            if _cancelled_from_outside():
-                raise
-            failure = error
-        except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handlers may raise anything
             failure = error
         finally:
             current_event.reset(token)
             telemetry.handle_duration.record(perf_counter() - start, attributes)
         if failure is not None:
-            return self._failed(event, ctx, failure)
+            return self._failed(ctx, attempts, failure)
         if self._ack == "manual" and not ctx.acked:
-            return RetryLater(self._retry.delay(ctx.attempt + event.tries), counts=False)
+            return RetryLater(self._retry.delay(attempts + event.tries), counts=False)
         telemetry.handled.add(1, attributes)
         return _FINISHED
+
+    def cancelled(self, ctx: Context, attempts: int) -> Outcome:
+        """Return what is to happen to an event whose task was cancelled before it began."""
+        return self._failed(ctx, attempts, asyncio.CancelledError())
 
     def _call_for(self, event: Arrived) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
@@ -189,19 +187,19 @@ class Deliverer:
         with telemetry.handling(ctx.metadata.event, attributes, ctx.metadata.headers):
             await inner(ctx)
 
-    def _refused(self, event: Arrived, ctx: Context, error: DecodeError | StorageError) -> Outcome:
-        decision = _outcome(self._retry.decide(ctx.attempt + event.tries, error), error)
+    def _refused(self, event: Arrived, attempts: int, error: DecodeError | StorageError) -> Outcome:
+        decision = _outcome(self._retry.decide(attempts + event.tries, error), error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
 
-    def _failed(self, event: Arrived, ctx: Context, error: BaseException) -> Outcome:
-        decision = _outcome(self._retry.decide(ctx.attempt, error, handling=True), error)
+    def _failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
+        decision = _outcome(self._retry.decide(attempts, error, handling=True), error)
         if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
             decision = _FINISHED
         _log.warning(
             "Event %s (%s) failed on attempt %d with %s at %s. It %s.",
-            event.metadata.key,
-            event.metadata.event,
+            ctx.metadata.key,
+            ctx.metadata.event,
             ctx.attempt,
             type(error).__name__,
             _place(error.__traceback__),
@@ -240,11 +238,6 @@ def _outcome(decision: RetryLater | DeadLetter, error: BaseException) -> Outcome
 
 def _as_exception(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
-
-
-def _cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 def _is_rejected(decision: Outcome) -> bool:

@@ -68,7 +68,7 @@ class Backoff:
     first: timedelta = timedelta(seconds=1)
     factor: float = 2.0
     longest: timedelta = timedelta(minutes=5)
-    jitter: float = 0.5
+    jitter: float = 0.25
     chance: Callable[[], float] = field(default=random.random, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -90,9 +90,13 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often an event is tried, and how long it waits in between: a fixed time, or a ``Backoff``."""
+    """How often an event is tried, and how long it waits in between: a fixed time, or a ``Backoff``.
 
-    max_attempts: int = 5
+    Attempts that ended in a failure count, and ends of the process while the event ran alone; other crashes do not. By
+    default an event is given up after 25 to 34 minutes, so that a failover of what its handler needs does not cost it.
+    """
+
+    max_attempts: int = 15
     backoff: timedelta | Backoff = field(default_factory=Backoff)
 
     def __post_init__(self) -> None:
@@ -123,14 +127,14 @@ class RetryPolicy:
             return RetryLater(error.after)
         return RetryLater(self.delay(attempt))
 
-    def crashed(self, deliveries: int) -> DeadLetter | None:
-        """Decide before delivery number ``deliveries`` (from 1) of an event whose earlier ones left no word.
+    def crashed(self, failures: int, ends_alone: int) -> DeadLetter | None:
+        """Decide before an event runs alone that has failed, and has ended its process alone, so often.
 
-        They ended with their process. Returns None while the event may be tried once more.
+        Returns None while the event may be tried once more.
         """
-        if deliveries <= self.max_attempts:
+        if ends_alone == 0 or failures + ends_alone < self.max_attempts:
             return None
-        return DeadLetter("crashed", f"{deliveries - 1} deliveries ended with their process")
+        return DeadLetter("crashed", f"{ends_alone} deliveries ended their process while nothing else ran in it")
 
     def delay(self, attempt: int) -> timedelta:
         """Return how long the event waits after attempt number ``attempt``, which counts from 1."""

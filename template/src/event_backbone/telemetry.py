@@ -95,7 +95,7 @@ dead_lettered = _counter(
     "dead_lettered", "{event}", "Events moved to the dead letters.", "uri", "group", "event", "reason"
 )
 unhandled = _counter("unhandled", "{event}", "Events acked because no handler is for them.", "uri", "group", "event")
-lease_lost = _counter("lease_lost", "{event}", "Events that another consumer took over meanwhile.", "uri", "group")
+lease_lost = _counter("lease_lost", "{event}", "Events whose lease was lost while in flight.", "uri", "group")
 vanished = _counter("vanished", "{event}", "Events deleted from the stream while pending: lost.", "uri", "group")
 group_recreated = _counter(
     "group_recreated", "{group}", "Consumer groups found missing and made anew, from the beginning.", "uri", "group"
@@ -103,8 +103,13 @@ group_recreated = _counter(
 poison_suspected = _counter(
     "poison_suspected", "{event}", "Events run alone as they may have ended a process.", "uri", "group"
 )
+running_alone = _gauge(
+    "running_alone", "{event}", "1 while an event runs alone as it may have ended a process.", "uri", "group"
+)
+loop_lag = _histogram("loop_lag", "s", "How late the consumer's event loop is: handlers block it.", "uri", "group")
 lag = _gauge("lag", "{event}", "Events of the stream that the group has not been given yet.", "uri", "group")
 pending = _gauge("pending", "{event}", "Events that the group was given and has not finished.", "uri", "group")
+parked = _gauge("parked", "{event}", "Failed events of the group that wait for their next attempt.", "uri", "group")
 dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group that wait for a redrive.", "uri", "group")
 outages = _counter(
     "outages", "{outage}", "Times that Redis, or for side storage a payload storage, stopped answering.", "uri", "side"

@@ -1,94 +1,199 @@
-"""Where deliveries come in: new ones, claimed ones, and those whose answer was lost."""
+"""Where events come in: one loop looks, compares and reads, one after the other.
+
+A **look** renews this member's row, which is its lease, and brings what is due and what dead members left behind. A
+**comparison** asks the server what is pending under this member's name: it finds leases that were lost, and deliveries
+whose answer was lost. A **read** takes what no member has had. They never run at the same time, so that none of them
+meets the half-done work of another.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from time import monotonic
 
+from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.stream.base import GroupReader
-from event_backbone.stream.values import Delivery
-from event_backbone.subscription.held import Held
-from event_backbone.subscription.outage import Outage
+from event_backbone.stream.values import Delivery, Start
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.outage import Ladder, Outage, pause
 from event_backbone.subscription.signals import Signals
-from event_backbone.subscription.work import Work
+
+_LOOK_EVERY_SECONDS = 1.0
+_LOOKS_PER_LEASE = 4
+_COMPARISONS_PER_LEASE = 4
+_VALID_PART_OF_LEASE = 0.5
 
 
 class Intake:
-    """Takes deliveries up and sends each on its way: to be loaded with others, or to be run alone."""
+    """Takes events up, and keeps the lease.
+
+    The group begins where ``start`` says when it is made for the first time. When it has vanished, with its stream or
+    alone, it begins at the beginning: an event twice rather than never.
+    """
 
     def __init__(
         self,
         reader: GroupReader,
-        held: Held,
+        in_flight: EventsInFlight,
         outage: Outage,
         signals: Signals,
         *,
-        ordinary: Callable[[Sequence[Work]], None],
-        suspicious: Callable[[Sequence[Work]], None],
+        take_up: Callable[[Sequence[InFlight]], None],
+        resume: Callable[[], None],
+        lease: timedelta,
+        start: Start,
+        stopping: asyncio.Event,
     ) -> None:
-        """Take up what ``reader`` gives; the callables take what is to be done."""
+        """Read by ``reader`` until ``stopping``.
+
+        ``take_up`` takes new events; ``resume`` is called when events may begin again.
+        """
         self._reader = reader
-        self._held = held
+        self._in_flight = in_flight
         self._outage = outage
         self._signals = signals
-        self._ordinary = ordinary
-        self._suspicious = suspicious
-        # A claim whose answer is still to come would be found by a recovery as well, and be run twice.
-        self._turn = asyncio.Lock()
+        self._take_up = take_up
+        self._resume = resume
+        self._lease = lease
+        self._lease_seconds = lease.total_seconds()
+        self._look_seconds = min(_LOOK_EVERY_SECONDS, self._lease_seconds / _LOOKS_PER_LEASE)
+        self._start: Start | None = start
+        self._first = True
+        self._stopping = stopping
+        self._next_look = 0.0
+        self._next_comparison = 0.0
+        self._due: list[float] = []
+        self._more = False
+        self._row_ended = False
+        self._valid_until = 0.0
+        self._reading_until = 0.0
+        self._waking: asyncio.Task[None] | None = None
+        self.started = asyncio.Event()
+        self.last_step = monotonic()
+        self.parked = 0
 
-    async def read(self, wait: timedelta) -> bool:
-        """Read what nobody has had yet, as far as there is room; return whether there was room."""
-        if not self._held.limited:
-            return await self._read(wait)
-        # Reading and claiming at the same time might take more than the limit leaves.
-        async with self._turn:
-            return await self._read(wait)
+    @property
+    def ready(self) -> bool:
+        """Whether the group exists, Redis answers, and the lease holds, as far as known."""
+        return self._start is None and not self._outage.lasts and self.may_begin()
 
-    async def claim(self, most: int, idle: timedelta) -> int | None:
-        """Take over what its consumer no longer renews; return how many events, or None when there is no room."""
-        async with self._turn:
-            count = min(self._held.room, most)
-            if count == 0:
-                return None
-            claimed = await self._reader.claim(count, idle, self._held.works.keys())
-            self._admit(claimed.deliveries)
-        if claimed.vanished:
-            self._signals.vanished(claimed.vanished)
-        return len(claimed.deliveries)
+    def may_begin(self) -> bool:
+        """Whether a handler may begin: the last look is recent, and after a lost row everything has been compared."""
+        return monotonic() < self._valid_until and not self._row_ended
 
-    async def recover(self) -> None:
-        """Take up what the server holds to be this consumer's, and this consumer knows nothing of."""
-        async with self._turn:
-            self._outage.recovery_due = False
+    def look_after(self, delay: timedelta) -> None:
+        """Look again when this time has passed: something of this member is due then."""
+        due = monotonic() + delay.total_seconds() + 0.001  # the server counts whole milliseconds
+        heapq.heappush(self._due, due)
+        if due < self._reading_until and (self._waking is None or self._waking.done()):
+            self._waking = asyncio.create_task(self._reader.wake())
+
+    async def run(self) -> None:
+        """Take events up until stopped. Raises only what waiting cannot solve."""
+        await self._repeat(self._step, self._stopping.is_set)
+
+    async def keep_lease(self) -> None:
+        """Look and compare without taking anything, until cancelled: for as long as handlers finish."""
+        await self._repeat(self._keep, lambda: False)
+
+    async def _repeat(self, step: Callable[[], Awaitable[None]], ended: Callable[[], bool]) -> None:
+        ladder = Ladder()
+        while not ended():
+            self.last_step = monotonic()
             try:
-                self._admit(await self._reader.recover(self._held.works.keys()))
-            except BaseException:
-                self._outage.recovery_due = True
-                raise
+                await step()
+            except StreamUnavailable as error:
+                self._outage.report(error)
+                self._next_look = self._next_comparison = 0.0  # what the lost answer held is pending, unknown to us
+                self.started.set()
+                await pause(self._stopping, min(ladder.next(), self._look_seconds))
+            except GroupMissing:
+                self._start = "beginning"
+                await pause(self._stopping, ladder.next())
+            else:
+                ladder.reset()
 
-    async def _read(self, wait: timedelta) -> bool:
-        room = self._held.room
-        if room:
-            self._admit(await self._reader.read(room, wait))
-        return room > 0
+    async def _step(self) -> None:
+        if self._start is not None:
+            await self._make_group(self._start)
+        await self._look_and_compare(self._in_flight.room_at_a_look)
+        self._outage.ended()
+        wait_seconds = max(0.0, min(_LOOK_EVERY_SECONDS, self._seconds_to_look()))
+        room = self._in_flight.room
+        if room == 0:
+            await self._in_flight.wait_for_room(wait_seconds)
+        elif self.may_begin() and not self._stopping.is_set():
+            self._reading_until = monotonic() + wait_seconds
+            try:
+                deliveries = await self._reader.read(room, timedelta(seconds=wait_seconds))
+            finally:
+                self._reading_until = 0.0
+            self._admit(deliveries)
 
-    def send(self, works: Sequence[Work]) -> None:
-        """Send events on their way."""
-        suspicious = [work for work in works if work.suspicious]
-        if suspicious:
-            self._suspicious(suspicious)
-            works = [work for work in works if not work.suspicious]
-        if works:
-            self._ordinary(works)
+    async def _keep(self) -> None:
+        await self._look_and_compare(0)
+        self._outage.ended()
+        await asyncio.sleep(self._look_seconds)
+
+    async def _look_and_compare(self, room: int) -> None:
+        if self._seconds_to_look() <= 0 or (self._more and room > 0):
+            await self._look(room)
+        if self._row_ended or monotonic() >= self._next_comparison:
+            await self._compare()
+
+    def _seconds_to_look(self) -> float:
+        next_look = min(self._next_look, self._due[0]) if self._due else self._next_look
+        return next_look - monotonic()
+
+    async def _look(self, room: int) -> None:
+        sent = monotonic()
+        look = await self._reader.look(self._lease, room)
+        while self._due and self._due[0] <= sent:
+            heapq.heappop(self._due)
+        self._next_look = sent + self._look_seconds
+        self._more, self.parked = look.more, look.parked
+        self._row_ended = self._row_ended or look.row_ended
+        self._valid_until = sent + self._lease_seconds * _VALID_PART_OF_LEASE
+        if look.vanished:
+            self._signals.vanished(look.vanished)
+        self._admit(look.deliveries)
+        if not self._row_ended:
+            self._resume()
+
+    async def _compare(self) -> None:
+        """Let go of what was lost, and take up what only the server knew."""
+        sent = {event.key: (event, event.lease) for event in self._in_flight.events.values()}
+        mine = await self._reader.mine([lease for _, lease in sent.values()])
+        for key in mine.lost:
+            event, lease = sent[key]
+            # A call of its own may have ended or changed this lease meanwhile; that call knows what is true.
+            if event.attempt == lease.attempt and event.stage != "settling":
+                self._in_flight.lose(event)
+        if mine.vanished:
+            self._signals.vanished(mine.vanished)
+        self._next_comparison = monotonic() + self._lease_seconds / _COMPARISONS_PER_LEASE
+        self._row_ended = False
+        self._admit(mine.deliveries)
+        self._resume()
 
     def _admit(self, deliveries: Sequence[Delivery]) -> None:
-        works = self._held.admit(deliveries)
-        if not works:
+        if not deliveries:
             return
-        again = sum([work.attempt > 1 for work in works])
-        self._signals.delivered(len(works), again)
-        if again:
-            self.send(works)
-        else:
-            self._ordinary(works)  # nothing is suspicious the first time
+        events = self._in_flight.admit(deliveries)
+        if events:
+            self._signals.delivered(len(events), sum([event.attempt > 1 for event in events]))
+            self._take_up(events)
+
+    async def _make_group(self, start: Start) -> None:
+        made = await self._reader.ensure(start)
+        self._start = None
+        if made and not self._first:
+            self._signals.group_recreated()
+        self._first = False
+        self._next_look = self._next_comparison = 0.0
+        await self._look_and_compare(0)
+        self._outage.ended()
+        self.started.set()

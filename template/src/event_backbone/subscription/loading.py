@@ -11,9 +11,9 @@ from event_backbone.errors import EntryUnreadable, StorageUnavailable
 from event_backbone.metadata import decode_metadata
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import load_payloads
+from event_backbone.subscription.in_flight import InFlight
 from event_backbone.subscription.outage import Ladder
 from event_backbone.subscription.signals import Signals
-from event_backbone.subscription.work import Work
 
 
 class Loader:
@@ -29,7 +29,7 @@ class Loader:
         storages: Mapping[str, Storage],
         deliverer: Deliverer,
         signals: Signals,
-        later: Callable[[Work, timedelta], None],
+        later: Callable[[InFlight, timedelta], None],
     ) -> None:
         """Load from ``storages``; ``later`` takes what has to come back after a while."""
         self._scope = scope
@@ -40,7 +40,7 @@ class Loader:
         self._ladder = Ladder()
         self._outage = False
 
-    async def load(self, works: Sequence[Work]) -> list[Work]:
+    async def load(self, works: Sequence[InFlight]) -> list[InFlight]:
         """Load what is wanted, and return the events that can go on, in order."""
         self._deliverer.begin_batch()
         wanted = [arrived for work in works if (arrived := self._read(work)) is not None]
@@ -59,7 +59,7 @@ class Loader:
         self._postpone([work for work in works if _is_postponed(work)], failed)
         return [work for work in works if not _is_postponed(work)]
 
-    def _read(self, work: Work) -> Arrived | None:
+    def _read(self, work: InFlight) -> Arrived | None:
         """Decode the metadata, and return what wants its payload."""
         try:
             metadata, references = decode_metadata(work.fields, self._scope.stream, work.key)
@@ -69,7 +69,7 @@ class Loader:
         work.arrived = arrived = Arrived(metadata, None, references, work.tries)
         return arrived if self._deliverer.wants(metadata) else None
 
-    def _postpone(self, works: Sequence[Work], error: StorageUnavailable) -> None:
+    def _postpone(self, works: Sequence[InFlight], error: StorageUnavailable) -> None:
         if not self._outage:
             self._outage = True
             self._signals.storage_outage_began(error)
@@ -78,7 +78,7 @@ class Loader:
             self._later(work, delay)
 
 
-def _is_postponed(work: Work) -> bool:
+def _is_postponed(work: InFlight) -> bool:
     return isinstance(work.arrived, Arrived) and isinstance(work.arrived.payload, StorageUnavailable)
 
 
@@ -88,18 +88,18 @@ class LoadLoop:
     ``run`` may run several times at once; the batches then no longer come out in their order.
     """
 
-    def __init__(self, loader: Loader, put: Callable[[Sequence[Work]], None]) -> None:
+    def __init__(self, loader: Loader, put: Callable[[Sequence[InFlight]], None]) -> None:
         """Load by ``loader`` and hand over to ``put``."""
         self._loader = loader
         self._put = put
-        self._batches: asyncio.Queue[Sequence[Work]] = asyncio.Queue()
+        self._batches: asyncio.Queue[Sequence[InFlight]] = asyncio.Queue()
 
-    def add(self, works: Sequence[Work]) -> None:
+    def add(self, works: Sequence[InFlight]) -> None:
         """Load these next."""
         self._batches.put_nowait(works)
 
     async def run(self) -> None:
         """Load until cancelled; what was not loaded then has not been started."""
         while True:
-            works = [work for work in await self._batches.get() if not work.lost]
+            works = [work for work in await self._batches.get() if work.held]
             self._put(await self._loader.load(works))

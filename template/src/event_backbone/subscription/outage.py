@@ -37,16 +37,12 @@ class Ladder:
 
 
 class Outage:
-    """Whether Redis answers. Every loop of a subscription reports here, so that an outage is told once.
-
-    ``recovery_due`` asks the read loop to look for events whose delivery was lost with an answer.
-    """
+    """Whether Redis answers. Every loop of a subscription reports here, so that an outage is told once."""
 
     def __init__(self, signals: Signals) -> None:
         """Begin without an outage."""
         self._signals = signals
         self._since: float | None = None
-        self.recovery_due = False
 
     @property
     def lasts(self) -> bool:
@@ -55,7 +51,6 @@ class Outage:
 
     def report(self, error: StreamUnavailable) -> None:
         """Report a failed call."""
-        self.recovery_due = True
         if self._since is None:
             self._since = monotonic()
             self._signals.outage_began(error)
@@ -66,20 +61,18 @@ class Outage:
             lasted, self._since = monotonic() - self._since, None
             self._signals.outage_ended(timedelta(seconds=round(lasted, 3)))
 
-    async def outlast(self, call: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
-        """Repeat ``call`` until it is answered; return the answer, and whether an earlier try may have had effect."""
+    async def outlast(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat ``call`` until it is answered, and return the answer."""
         ladder = Ladder()
-        repeated = False
         while True:
             try:
                 answer = await call()
             except StreamUnavailable as error:
                 self.report(error)
-                repeated = True
                 await asyncio.sleep(ladder.next())
             else:
                 self.ended()
-                return answer, repeated
+                return answer
 
 
 class Refusals:

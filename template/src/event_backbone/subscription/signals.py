@@ -31,9 +31,9 @@ class Signals:
             telemetry.redelivered.add(again, self.attributes)
 
     def lease_lost(self, key: EventKey) -> None:
-        """Tell of an event that another consumer has taken over."""
+        """Tell of an event whose lease was lost: it was taken over, or finished, by somebody else."""
         telemetry.lease_lost.add(1, self.attributes)
-        _log.warning("Event %s of %s was taken over by another consumer of %s.", key, self._stream, self._group)
+        _log.warning("The lease of event %s of %s was lost: group %s has it elsewhere.", key, self._stream, self._group)
 
     def vanished(self, keys: Collection[EventKey]) -> None:
         """Tell of events that were deleted from the stream before this group had finished them."""
@@ -46,16 +46,56 @@ class Signals:
         telemetry.group_recreated.add(1, self.attributes)
         _log.warning("Group %s of %s was missing; it begins again at the beginning.", self._group, self._stream)
 
-    def poison_suspected(self, key: EventKey, deliveries: int) -> None:
+    def runs_alone(self, key: EventKey, deliveries: int) -> None:
         """Tell of an event that runs alone because its earlier deliveries may have ended their process."""
         telemetry.poison_suspected.add(1, self.attributes)
-        _log.warning("Event %s of %s runs alone: it was delivered %d times.", key, self._stream, deliveries)
+        telemetry.running_alone.set(1, self.attributes)
+        _log.warning(
+            "Event %s of %s runs alone: its process ended during earlier deliveries; this is number %d.",
+            key,
+            self._stream,
+            deliveries,
+        )
+
+    def no_longer_alone(self, key: EventKey, after: timedelta) -> None:
+        """Tell that others go on beside an event that takes long."""
+        _log.warning("Event %s of %s still runs after %s; other events go on beside it.", key, self._stream, after)
+
+    def ran_alone(self) -> None:
+        """Tell that no event runs alone any more."""
+        telemetry.running_alone.set(0, self.attributes)
+
+    def parking_full(self, most: int) -> None:
+        """Tell that no more failed events can be parked."""
+        _log.error(
+            "Group %s of %s has %d events that wait for a retry; reading slows down.", self._group, self._stream, most
+        )
+
+    def blocked(self, handler: str, after: timedelta) -> None:
+        """Tell of a handler that keeps the event loop from running."""
+        _log.warning(
+            "Handler %s blocks the event loop for more than %s: nothing else runs, and its lease may be lost. "
+            "Await asynchronous calls, and move blocking ones into asyncio.to_thread.",
+            handler,
+            after,
+        )
+
+    def not_ended(self, handlers: int) -> None:
+        """Tell of handlers that went on after they were cancelled."""
+        _log.error(
+            "%d handlers of %s did not end when they were cancelled; they are left behind.", handlers, self._stream
+        )
+
+    def broken(self, error: BaseException) -> None:
+        """Tell that something ended the subscription."""
+        _log.error("The subscription of %s to %s ends: %s: %s", self._group, self._stream, type(error).__name__, error)
 
     def stands(self, state: GroupState) -> None:
         """Tell how the group stands; where the server cannot tell the lag, what was told last remains."""
         if state.unread is not None:
             telemetry.lag.set(state.unread, self.attributes)
         telemetry.pending.set(state.pending, self.attributes)
+        telemetry.parked.set(state.parked, self.attributes)
         telemetry.dead_letters.set(state.dead_letters, self.attributes)
 
     def outage_began(self, error: BackboneError) -> None:
@@ -74,7 +114,7 @@ class Signals:
 
     def left_pending(self, events: int) -> None:
         """Tell of events that could neither be finished nor given back in time."""
-        _log.warning("%d events of %s stay pending until their lease has ended.", events, self._stream)
+        _log.warning("%d events of %s stay pending until others take them.", events, self._stream)
 
     def not_left(self, error: BackboneError) -> None:
         """Tell that the stop could not be told to the server."""

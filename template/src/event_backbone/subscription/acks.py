@@ -1,0 +1,80 @@
+"""Acks: whatever has finished leaves in one call; while that call is under way, the next batch gathers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from event_backbone.errors import LeaseLost
+from event_backbone.metadata import EventKey
+from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.outage import Outage
+
+
+class AckLoop:
+    """Acks finished events, never waiting for slower ones: a lone ack leaves at once."""
+
+    def __init__(self, leases: GroupLeases, in_flight: EventsInFlight, outage: Outage) -> None:
+        """Ack by ``leases`` what is in ``in_flight``."""
+        self._leases = leases
+        self._in_flight = in_flight
+        self._outage = outage
+        self._gathered: list[InFlight] = []
+        self._waiters: dict[InFlight, asyncio.Future[None]] = {}
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    def add(self, event: InFlight) -> None:
+        """Ack an event soon."""
+        self._in_flight.move(event, "settling")
+        event.arrived = None  # so that the payload goes at once
+        self._gathered.append(event)
+        if len(self._gathered) == 1:
+            self._wake.set()
+
+    async def ack(self, event: InFlight) -> None:
+        """Ack an event while its handler runs, and wait until the server has done it; raise LeaseLost if it did not."""
+        if not event.held:
+            raise LeaseLost(f"Event {event.key} was taken over by another consumer, or is finished already.")
+        done = self._waiters[event] = asyncio.get_running_loop().create_future()
+        self.add(event)
+        await done
+
+    def close(self) -> None:
+        """Let ``run`` end once everything is acked."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ack what gathers, until closed and empty."""
+        while self._gathered or not self._closing:
+            if not self._gathered:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch, self._gathered = self._gathered, []
+            held = [event for event in batch if event.held]
+            lost = await self._flush(held) if held else frozenset[EventKey]()
+            if self._waiters:
+                acked = {event for event in held if event.key not in lost}
+                for event in batch:
+                    self._answer(event, acked=event in acked)
+
+    async def _flush(self, batch: list[InFlight]) -> frozenset[EventKey]:
+        leases = [event.lease for event in batch]
+        lost = await self._outage.outlast(lambda: self._leases.ack(leases))
+        if lost:
+            for event in batch:
+                if event.key in lost:
+                    self._in_flight.lose(event)
+        self._in_flight.finish(*batch)  # what is lost is finished no more
+        return lost
+
+    def _answer(self, event: InFlight, *, acked: bool) -> None:
+        waiter = self._waiters.pop(event, None)
+        if waiter is None or waiter.done():
+            return
+        if acked:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(LeaseLost(f"Event {event.key} was taken over by another consumer."))

@@ -1,0 +1,126 @@
+"""How the parts of one subscription fit together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from event_backbone.delivery import Deliverer
+from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.stream.base import GroupLeases, GroupReader
+from event_backbone.subscription.acks import AckLoop
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.intake import Intake
+from event_backbone.subscription.loading import Loader, LoadLoop
+from event_backbone.subscription.options import SubscriptionOptions
+from event_backbone.subscription.outage import Outage
+from event_backbone.subscription.quarantine import Quarantine
+from event_backbone.subscription.settlement import Settlement
+from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.workers import Workers
+
+
+class Assembly:
+    """Everything that one run of a subscription consists of. Made within the event loop it runs in."""
+
+    def __init__(
+        self,
+        reader: GroupReader,
+        leases: GroupLeases,
+        signals: Signals,
+        deliverer: Deliverer,
+        *,
+        scope: StorageScope,
+        storages: Mapping[str, Storage],
+        options: SubscriptionOptions,
+        on_limit: Callable[[], None],
+        broken: Callable[[BaseException], None],
+    ) -> None:
+        """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
+        self.stopping = asyncio.Event()
+        self.reader, self.signals = reader, signals
+        self.in_flight = in_flight = EventsInFlight(options, signals, on_limit)
+        outage = Outage(signals)
+        self.acks = AckLoop(leases, in_flight, outage)
+        self.intake = Intake(
+            reader,
+            in_flight,
+            outage,
+            signals,
+            take_up=self._take_up,
+            resume=self._resume,
+            lease=options.lease,
+            start=options.start,
+            stopping=self.stopping,
+        )
+        self.settlement = Settlement(
+            leases,
+            in_flight,
+            outage,
+            signals,
+            deliverer,
+            max_parked=options.max_parked,
+            again=self._take_up,
+            look_after=self.intake.look_after,
+            broken=broken,
+        )
+        self.workers = Workers(
+            in_flight,
+            deliverer,
+            self.acks,
+            concurrency=options.concurrency,
+            may_begin=self.intake.may_begin,
+            settle=self.settlement.settle,
+            broken=broken,
+        )
+        self._loader = Loader(scope, storages, deliverer, signals, self.settlement.postpone)
+        self.loads = LoadLoop(self._loader, self.workers.put)
+        self.quarantine = Quarantine(
+            leases,
+            in_flight,
+            outage,
+            signals,
+            load=self._load,
+            workers=self.workers,
+            settlement=self.settlement,
+            deliverer=deliverer,
+            alone_for=options.alone_for,
+        )
+
+    def stop(self) -> None:
+        """Let nothing new begin."""
+        self.stopping.set()
+        self.in_flight.wake()
+        self.workers.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether events come in and are handled: nothing holds them back."""
+        return (
+            self.intake.ready
+            and not self.quarantine.running_alone
+            and not self.settlement.full
+            and not self.in_flight.blocked
+        )
+
+    async def give_back(self, *, all_of_them: bool = False) -> None:
+        """Give back what has not begun; with ``all_of_them`` also what was cancelled or could not be settled.
+
+        Raises StreamUnavailable.
+        """
+        kept = set[str]() if all_of_them else {"running", "settling"}
+        await self.settlement.give_back([each for each in self.in_flight.events.values() if each.stage not in kept])
+
+    def _take_up(self, events: Sequence[InFlight]) -> None:
+        suspects = [event for event in events if event.suspicious]
+        if suspects:
+            self.quarantine.add(suspects)
+            events = [event for event in events if not event.suspicious]
+        if events:
+            self.loads.add(events)
+
+    def _resume(self) -> None:
+        self.workers.fill()
+
+    async def _load(self, event: InFlight) -> bool:
+        return bool(await self._loader.load([event]))

@@ -1,0 +1,219 @@
+"""The events that a subscription has in flight, and how many more it may take."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from event_backbone.delivery import Arrived
+from event_backbone.errors import EntryUnreadable
+from event_backbone.metadata import EventKey
+from event_backbone.stream.values import Delivery, Lease
+from event_backbone.subscription.options import SubscriptionOptions
+from event_backbone.subscription.pace import Pace
+from event_backbone.subscription.signals import Signals
+
+Stage = Literal["unstarted", "suspected", "running", "waiting", "settling"]
+"""Not begun; to be run alone; in its handlers; to be tried again here; with a call under way that ends its lease."""
+
+_UNEXPLAINED_ENDS = 2
+_MOST_AT_A_LOOK = 100
+
+
+class InFlight:
+    """One event between its delivery and its end, and the lease that allows this subscription to act on it.
+
+    ``arrived`` is what was read and loaded of it, or why it cannot be read. ``tries`` counts repetitions that are not
+    attempts of the event's own. ``held`` says that it is still in flight here. ``abandoned`` says that this
+    subscription has cancelled its handlers, so that their outcome means nothing.
+    """
+
+    # What is made for every event is kept few: a thousand objects more in flight cost the garbage collector 3 µs
+    # an event.
+    __slots__ = (
+        "abandoned",
+        "arrived",
+        "attempt",
+        "ends_alone",
+        "failures",
+        "fields",
+        "held",
+        "key",
+        "stage",
+        "task",
+        "tries",
+    )
+
+    def __init__(self, delivery: Delivery) -> None:
+        """Take up a delivery."""
+        (self.key, self.fields), self.attempt, self.failures, self.ends_alone = delivery
+        self.arrived: Arrived | EntryUnreadable | None = None
+        self.task: asyncio.Task[object] | None = None
+        self.stage: Stage = "unstarted"
+        self.tries = 0
+        self.held = False
+        self.abandoned = False
+
+    @property
+    def lease(self) -> Lease:
+        """The lease of this attempt."""
+        return Lease(self.key, self.attempt)
+
+    @property
+    def attempts(self) -> int:
+        """Which attempt this is, as the retry policy counts them: crashes beside others are not the event's own."""
+        return self.failures + self.ends_alone + 1
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether it may have ended its process: twice without a word, or once while it ran alone."""
+        return self.ends_alone > 0 or self.attempt - 1 - self.failures >= _UNEXPLAINED_ENDS
+
+
+class EventsInFlight:
+    """Every event between its delivery and its end, by key. What is not in here, nothing may be done with.
+
+    ``finished`` counts the events handled to an end: acked, or moved to the dead letters.
+    """
+
+    def __init__(self, options: SubscriptionOptions, signals: Signals, on_limit: Callable[[], None]) -> None:
+        """Begin with nothing; ``on_limit`` is called when ``max_events`` have come to an end."""
+        self._options = options
+        self._signals = signals
+        self._on_limit = on_limit
+        self._has_room = asyncio.Event()
+        self._room_wanted = False
+        self._count: dict[Stage, int] = {"unstarted": 0, "suspected": 0, "running": 0, "waiting": 0, "settling": 0}
+        self.pace = Pace(options.concurrency)
+        self.events: dict[EventKey, InFlight] = {}
+        self.finished = 0
+        self.on_settled: Callable[[], None] | None = None
+
+    def admit(self, deliveries: Sequence[Delivery]) -> list[InFlight]:
+        """Take up deliveries, and return those that are new here.
+
+        An event that comes with another attempt than the one in flight has been elsewhere meanwhile, or through a group
+        made again: what is in flight of it has lost its lease.
+        """
+        admitted: list[InFlight] = []
+        for delivery in deliveries:
+            event = InFlight(delivery)
+            known = self.events.setdefault(event.key, event)
+            if known is not event:
+                if known.attempt == delivery.attempt:
+                    continue
+                self.lose(known)
+                self.events[event.key] = event
+            event.held = True
+            admitted.append(event)
+        self._count["unstarted"] += len(admitted)
+        return admitted
+
+    def move(self, event: InFlight, stage: Stage) -> None:
+        """Note how far an event has come."""
+        if event.held:
+            self._count[event.stage] -= 1
+            self._count[stage] += 1
+        event.stage = stage
+        if self._room_wanted:
+            self._tell_room()
+
+    def finish(self, *events: InFlight) -> None:
+        """Let go of events that have come to their end."""
+        finished = sum([self._drop(event) for event in events])
+        if finished == 0:
+            return
+        self.finished += finished
+        limit = self._options.max_events
+        if limit is not None and self.finished >= limit:
+            self._on_limit()
+
+    def lose(self, event: InFlight) -> None:
+        """Let go of an event whose lease is lost; its handlers are cancelled."""
+        if not self._drop(event):
+            return
+        self._signals.lease_lost(event.key)
+        event.abandoned = True
+        if event.task is not None:
+            event.task.cancel()
+
+    def let_go(self, event: InFlight) -> None:
+        """Let go of an event that goes back to the group, or has left the stream."""
+        self._drop(event)
+
+    def count(self, stage: Stage) -> int:
+        """Return how many events are at this stage."""
+        return self._count[stage]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether so many events wait here to be tried again that nothing more is read."""
+        return self._count["waiting"] >= self._options.max_waiting
+
+    @property
+    def room(self) -> int:
+        """How many more events may be read now.
+
+        Beyond ``concurrency`` about a second's work is taken ahead. There is room when half of that has begun, so that
+        many events are read at once. What is being acked leaves room for the next, up to once more as many: else
+        nothing would be read while an ack is under way.
+        """
+        count, ahead = self._count, self._ahead
+        if count["unstarted"] > ahead // 2 or self.blocked:
+            return 0
+        most = self._options.concurrency + ahead
+        busy = count["unstarted"] + count["running"]
+        return self._within_limit(most - max(busy, busy + count["settling"] - most))
+
+    @property
+    def room_at_a_look(self) -> int:
+        """How many events a look may take: another second's work, also while what was read ahead fills the first.
+
+        So a busy group begins what is due in time. Suspects, which are run one at a time, count for themselves.
+        """
+        count = self._count
+        busy = count["unstarted"] + count["running"]
+        room = self._options.concurrency + 2 * self._ahead - busy
+        return self._within_limit(0 if self.blocked else min(room, _MOST_AT_A_LOOK - count["suspected"]))
+
+    async def wait_for_room(self, seconds: float) -> None:
+        """Wait until there may be room, for ``seconds`` at most; ``wake`` ends it."""
+        self._has_room.clear()
+        self._room_wanted = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._has_room.wait()
+        except TimeoutError:
+            pass
+
+    def wake(self) -> None:
+        """End ``wait_for_room``."""
+        self._has_room.set()
+
+    @property
+    def _ahead(self) -> int:
+        return min(self._options.prefetch, max(1, math.ceil(self.pace.per_second)))
+
+    def _within_limit(self, room: int) -> int:
+        if self._options.max_events is not None:
+            room = min(room, self._options.max_events - self.finished - len(self.events))
+        return max(room, 0)
+
+    def _drop(self, event: InFlight) -> bool:
+        if not event.held:
+            return False
+        event.held = False
+        del self.events[event.key]
+        self._count[event.stage] -= 1
+        if self._room_wanted:
+            self._tell_room()
+        if self.on_settled is not None:
+            self.on_settled()
+        return True
+
+    def _tell_room(self) -> None:
+        if self.room > 0:
+            self._room_wanted = False
+            self._has_room.set()

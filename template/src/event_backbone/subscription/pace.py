@@ -1,0 +1,42 @@
+"""How fast a subscription handles events: what it may take ahead follows from it."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+_WEIGHT = 1 / 16
+
+
+class Pace:
+    """Estimates events per second from the times between the ends of handled events, idle times left out.
+
+    The mean is exponential, so that it follows within some twenty events. While nothing ends, the estimate sinks with
+    the time that has passed: events that hang do not let others be taken ahead.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        """Begin with a guess: ``concurrency`` events a second."""
+        self._concurrency = concurrency
+        self._mean_seconds = 1 / concurrency
+        self._since = perf_counter()
+        self._busy = False
+
+    def began(self, now: float, *, first: bool) -> None:
+        """Note an event that begins at ``now`` (``perf_counter``); ``first`` says that nothing else runs."""
+        if first:
+            self._since = now
+        self._busy = True
+
+    def ended(self, now: float, *, last: bool) -> None:
+        """Note an event that has ended; ``last`` says that nothing else runs."""
+        self._mean_seconds += (now - self._since - self._mean_seconds) * _WEIGHT
+        self._since = now
+        self._busy = not last
+
+    @property
+    def per_second(self) -> float:
+        """How many events end in a second."""
+        seconds = self._mean_seconds
+        if self._busy:
+            seconds = max(seconds, (perf_counter() - self._since) / self._concurrency)
+        return 1 / max(seconds, 1e-6)

@@ -1,0 +1,121 @@
+"""Events that may have ended their process: each runs alone, or goes to the dead letters as crashed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from time import monotonic
+
+from event_backbone.delivery import Deliverer, Outcome
+from event_backbone.errors import StreamUnavailable
+from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.outage import Outage
+from event_backbone.subscription.settlement import Settlement
+from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.workers import Workers
+
+_SHORTEST_BREAK_SECONDS = 0.05
+
+
+class Quarantine:
+    """Runs suspects one at a time, while nothing else of this subscription runs, with others between them.
+
+    An event is a suspect after two deliveries that ended without a word, whether it was the cause or just in flight
+    beside it, and once its process has ended while it ran alone. Only ends alone count towards its dead letter.
+
+    A suspect waits ``alone_for`` at most for the handlers that run already, and holds back the others for as long at
+    most: then they go on beside it, and it is not blamed for what happens from then on.
+    """
+
+    def __init__(
+        self,
+        leases: GroupLeases,
+        in_flight: EventsInFlight,
+        outage: Outage,
+        signals: Signals,
+        *,
+        load: Callable[[InFlight], Awaitable[bool]],
+        workers: Workers,
+        settlement: Settlement,
+        deliverer: Deliverer,
+        alone_for: timedelta,
+    ) -> None:
+        """Run what is in ``in_flight``; ``load`` loads one event, and says whether it can be handled now."""
+        self._leases = leases
+        self._in_flight = in_flight
+        self._outage = outage
+        self._signals = signals
+        self._load = load
+        self._workers = workers
+        self._settlement = settlement
+        self._deliverer = deliverer
+        self._alone_for = alone_for
+        self._suspects: deque[InFlight] = deque()
+        self._wake = asyncio.Event()
+        self._not_alone: set[asyncio.Task[Outcome]] = set()
+        self.running_alone = False
+
+    def add(self, events: Sequence[InFlight]) -> None:
+        """Take these in their order."""
+        for event in events:
+            self._in_flight.move(event, "suspected")
+        self._suspects.extend(events)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run suspects until cancelled; a suspect that runs is not cancelled with it."""
+        while True:
+            if not self._suspects:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            event = self._suspects.popleft()
+            if not event.held:
+                continue
+            letter = self._deliverer.crashed(event.failures, event.ends_alone)
+            if letter is not None:
+                self._settlement.settle(event, letter)
+            elif await self._load(event) and event.held:
+                held_back_seconds = await self._run_alone(event)
+                # As much time for the others: many suspects must not hold them up for long.
+                await asyncio.sleep(max(held_back_seconds, _SHORTEST_BREAK_SECONDS))
+
+    async def _run_alone(self, event: InFlight) -> float:
+        """Run a suspect; return for how many seconds it held back others."""
+        began = monotonic()
+        self.running_alone = True
+        self._workers.hold_back()
+        self._signals.runs_alone(event.key, event.attempt)
+        try:
+            await self._workers.quiet(self._alone_for, besides=self._not_alone)
+            await self._mark_and_begin(event)
+        finally:
+            self.running_alone = False
+            self._signals.ran_alone()
+            self._workers.go_on()
+        return monotonic() - began
+
+    async def _mark_and_begin(self, event: InFlight) -> None:
+        if not event.held:
+            return
+        lease = event.lease
+        try:
+            lost = await self._leases.mark_alone(lease)
+        except StreamUnavailable as error:
+            self._settlement.refused(event, error)
+            return
+        if event.key in lost:
+            self._in_flight.lose(event)
+            return
+        task = self._workers.begin(event)
+        if task is None:
+            return
+        await asyncio.wait((task,), timeout=self._alone_for.total_seconds())
+        if not task.done():
+            self._not_alone.add(task)
+            task.add_done_callback(self._not_alone.discard)
+            self._signals.no_longer_alone(event.key, self._alone_for)
+            await self._outage.outlast(lambda: self._leases.unmark_alone(lease))

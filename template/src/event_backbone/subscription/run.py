@@ -1,0 +1,151 @@
+"""One run of a subscription: its tasks, and its orderly end, whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
+from datetime import timedelta
+
+from event_backbone.errors import StreamError
+from event_backbone.subscription.assembly import Assembly
+from event_backbone.subscription.blocking import BlockingWatch
+from event_backbone.subscription.watching import WatchLoop
+
+_LOADING_AT_ONCE = 2
+
+# With these, a stop ends within the drain time and 3 s, also when Redis is silent.
+_END_READ_WITHIN = timedelta(milliseconds=700)
+_GIVE_BACK_WITHIN = timedelta(milliseconds=800)
+_CANCEL_WITHIN = timedelta(milliseconds=500)
+_FINISH_WITHIN = timedelta(milliseconds=800)
+_LEAVE_WITHIN = timedelta(milliseconds=500)
+
+
+class Run:
+    """Runs the parts of a subscription until ``stop``, or until one of them breaks.
+
+    Both end the same way: no new reads, what runs may finish within ``drain``, what has finished is acked, the rest
+    goes back to the group, and the member leaves it.
+    """
+
+    def __init__(self, parts: Assembly, watch: WatchLoop, blocking: BlockingWatch, drain: timedelta) -> None:
+        """Prepare; ``execute`` runs it."""
+        self.parts = parts
+        self._watch = watch
+        self._blocking = blocking
+        self._drain = drain
+        self._stopped_at: float | None = None
+        self._draining: asyncio.Timeout | None = None
+        self._broken: BaseException | None = None
+        self.left_behind = 0
+
+    def stop(self, drain: timedelta | None = None) -> None:
+        """Let nothing new begin; a second call may shorten ``drain``."""
+        loop = asyncio.get_running_loop()
+        if self._stopped_at is None:
+            self._stopped_at = loop.time()
+        if drain is not None:
+            self._drain = drain
+            if self._draining is not None:
+                self._draining.reschedule(loop.time() + drain.total_seconds())
+        self.parts.stop()
+
+    def broken(self, error: BaseException) -> None:
+        """Stop because of an error, which ``execute`` raises in the end."""
+        if self._broken is None:
+            self._broken = error
+            self.parts.signals.broken(error)
+        self.stop()
+
+    async def execute(self) -> None:
+        """Run until stopped; raise what broke it."""
+        parts = self.parts
+        reading = self._loop(parts.intake.run(), "intake")
+        acks = self._loop(parts.acks.run(), "acks")
+        preparing = {self._loop(parts.loads.run(), "loading") for _ in range(_LOADING_AT_ONCE)}
+        preparing |= {self._loop(parts.quarantine.run(), "quarantine"), self._loop(self._watch.run(), "watch")}
+        tasks = {reading, acks, *preparing}
+        self._blocking.start()
+        try:
+            await parts.stopping.wait()
+            await self._end_intake(reading)
+            tasks.add(self._loop(parts.intake.keep_lease(), "lease"))
+            await _cancel(preparing)
+            parts.settlement.close()
+            await asyncio.gather(self._end_running(), _try_within(_GIVE_BACK_WITHIN, parts.give_back()))
+            await _try_within(_FINISH_WITHIN, self._finish(acks))
+        finally:
+            self._blocking.stop()
+            parts.workers.cancel()
+            await _cancel(tasks)
+            await self._leave()
+        if self._broken is not None:
+            raise self._broken from self._broken.__cause__
+
+    def _loop(self, running: Coroutine[object, None, None], name: str) -> asyncio.Task[None]:
+        """Start a loop; one that ends while nothing stops breaks the subscription, loudly."""
+        task = asyncio.create_task(running, name=f"event-backbone-{name}")
+        task.add_done_callback(self._loop_ended)
+        return task
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.broken(error)
+        elif not self.parts.stopping.is_set():
+            self.broken(RuntimeError(f"The task {task.get_name()} of a subscription was ended from outside."))
+
+    async def _end_intake(self, reading: asyncio.Task[None]) -> None:
+        """End reading. A read is woken, not cancelled, as it would still be given events; unless Redis is silent."""
+        waking = asyncio.create_task(self.parts.reader.wake())
+        await asyncio.wait({reading}, timeout=_END_READ_WITHIN.total_seconds())
+        await _cancel({reading, waking})
+
+    async def _end_running(self) -> None:
+        """Let the running handlers finish, and cancel those that take longer than ``drain``."""
+        workers, stopped_at = self.parts.workers, self._stopped_at or 0.0
+        try:
+            async with asyncio.timeout_at(stopped_at + self._drain.total_seconds()) as self._draining:
+                await workers.quiet()
+        except TimeoutError:
+            workers.cancel()
+            if not await workers.quiet(_CANCEL_WITHIN):
+                self.left_behind = workers.running
+                self.parts.signals.not_ended(self.left_behind)
+        finally:
+            self._draining = None
+
+    async def _finish(self, acks: asyncio.Task[None]) -> None:
+        """Ack what has finished, settle what was decided, and give back everything else."""
+        self.parts.acks.close()
+        await asyncio.wait({acks})
+        await self.parts.settlement.settled()
+        await self.parts.give_back(all_of_them=True)
+
+    async def _leave(self) -> None:
+        signals, left = self.parts.signals, len(self.parts.in_flight.events)
+        if left:
+            signals.left_pending(left)
+        try:
+            async with asyncio.timeout(_LEAVE_WITHIN.total_seconds()):
+                await self.parts.reader.leave()
+        except StreamError as error:
+            signals.not_left(error)
+        except TimeoutError:
+            pass
+
+
+async def _try_within(limit: timedelta, trying: Awaitable[None]) -> None:
+    """Await for so long at most. What does not get done is found by others when this member's row has ended."""
+    with suppress(StreamError, TimeoutError):
+        async with asyncio.timeout(limit.total_seconds()):
+            await trying
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    running = {task for task in tasks if not task.done()}
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)

@@ -1,0 +1,177 @@
+"""What is done with an event that was not finished: parked until its next attempt, or moved to the dead letters.
+
+A failed event waits for its next attempt at the server, and any member begins it when it is due. Only what is not an
+attempt of its own waits here: for a storage that does not answer, for a manual ack, and for what Redis refuses for now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from event_backbone import telemetry
+from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
+from event_backbone.errors import StreamUnavailable
+from event_backbone.policy import RetryLater
+from event_backbone.stream.base import GroupLeases
+from event_backbone.stream.values import NewDeadLetter
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.outage import Ladder, Outage, Refusals
+from event_backbone.subscription.signals import Signals
+
+
+class Settlement:
+    """Carries out what was decided about an event, through outages of Redis if need be."""
+
+    def __init__(
+        self,
+        leases: GroupLeases,
+        in_flight: EventsInFlight,
+        outage: Outage,
+        signals: Signals,
+        deliverer: Deliverer,
+        *,
+        max_parked: int,
+        again: Callable[[Sequence[InFlight]], None],
+        look_after: Callable[[timedelta], None],
+        broken: Callable[[BaseException], None],
+    ) -> None:
+        """Act by ``leases`` on what is in ``in_flight``.
+
+        ``again`` takes what has waited here; ``look_after`` is told when something parked is due; ``broken`` is told
+        of errors that no waiting solves.
+        """
+        self._leases = leases
+        self._in_flight = in_flight
+        self._refusals = Refusals(outage)
+        self._signals = signals
+        self._deliverer = deliverer
+        self._max_parked = max_parked
+        self._again = again
+        self._look_after = look_after
+        self._broken = broken
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[InFlight, asyncio.TimerHandle] = {}
+        self._failed: dict[InFlight, RetryLater] = {}
+        self._full_ladder = Ladder()
+        self.full = False
+
+    def settle(self, event: InFlight, outcome: Outcome) -> None:
+        """Carry out a decision. What Redis refuses for now is tried again later, so that nobody waits for it here."""
+        if isinstance(outcome, Finished):
+            raise TypeError("A finished event is acked.")
+        if isinstance(event.arrived, Arrived):
+            event.arrived.payload = None
+        if isinstance(outcome, RetryLater) and not outcome.counts:
+            event.tries += 1
+            telemetry.retried.add(1, self._attributes(event))
+            self.postpone(event, outcome.after)
+            return
+        self._in_flight.move(event, "settling")
+        task = self._loop.create_task(self._carry_out(event, outcome))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def postpone(self, event: InFlight, after: timedelta) -> None:
+        """Let an event come again here ``after`` from now, its attempt not yet used."""
+        self._wait(event, after, lambda: self._resume(event))
+
+    def refused(self, event: InFlight, error: StreamUnavailable) -> None:
+        """Let an event that Redis did not let begin come again later."""
+        self.postpone(event, self._refusals.next(error))
+
+    def close(self) -> None:
+        """Let nothing wait any more: what has waited stays in flight."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    async def settled(self) -> None:
+        """Wait until no call is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def give_back(self, events: Sequence[InFlight]) -> None:
+        """Give events back to the group, due now, with their attempt taken back; failures that wait here are noted.
+
+        Raises StreamUnavailable; what was not given back by then is taken by others when this member's row has ended.
+        """
+        failed = [(event, self._failed[event]) for event in events if event in self._failed]
+        await asyncio.gather(*(self._leases.park(event.lease, later.after) for event, later in failed))
+        rest = [event for event in events if event not in self._failed]
+        if rest:
+            await self._leases.release([event.lease for event in rest])
+        for event in events:
+            self._in_flight.let_go(event)
+
+    async def _carry_out(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
+        try:
+            if isinstance(outcome, RetryLater):
+                await self._park(event, outcome)
+            else:
+                await self._dead_letter(event, outcome)
+        except StreamUnavailable as error:
+            if isinstance(outcome, RetryLater):
+                self._failed[event] = outcome
+            self._wait(event, self._refusals.next(error), lambda: self.settle(event, outcome))
+
+    async def _park(self, event: InFlight, later: RetryLater) -> None:
+        parking = await self._leases.park(event.lease, later.after, limit=self._max_parked)
+        self._refusals.ended()
+        if parking == "full":
+            self._failed[event] = later
+            if not self.full:
+                self.full = True
+                self._signals.parking_full(self._max_parked)
+            delay = timedelta(seconds=self._full_ladder.next())
+            self._wait(event, delay, lambda: self.settle(event, later))
+            return
+        self.full = False
+        self._full_ladder.reset()
+        self._failed.pop(event, None)
+        if parking == "lost":
+            self._in_flight.lose(event)
+        elif parking == "vanished":
+            self._in_flight.let_go(event)
+            self._signals.vanished((event.key,))
+        else:
+            telemetry.retried.add(1, self._attributes(event))
+            self._in_flight.let_go(event)
+            self._look_after(later.after)
+
+    async def _dead_letter(self, event: InFlight, letter: NewDeadLetter) -> None:
+        lost = await self._leases.dead_letter(event.lease, letter)
+        self._refusals.ended()
+        if event.key in lost:
+            self._in_flight.lose(event)
+            return
+        telemetry.dead_lettered.add(1, {**self._attributes(event), "reason": letter.reason})
+        self._in_flight.finish(event)
+
+    def _wait(self, event: InFlight, after: timedelta, act: Callable[[], None]) -> None:
+        def due() -> None:
+            self._timers.pop(event, None)
+            if event.held:
+                act()
+            else:
+                self._failed.pop(event, None)
+
+        self._in_flight.move(event, "waiting")
+        if self._in_flight.on_settled is not None:
+            self._in_flight.on_settled()
+        self._timers[event] = self._loop.call_later(after.total_seconds(), due)
+
+    def _resume(self, event: InFlight) -> None:
+        self._in_flight.move(event, "unstarted")
+        self._again([event])
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken(error)
+
+    def _attributes(self, event: InFlight) -> dict[str, str]:
+        name = event.arrived.metadata.event if isinstance(event.arrived, Arrived) else ""
+        return dict(self._deliverer.attributes_of(name))
