@@ -9,13 +9,9 @@ import pytest
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import Reject, Retry
-from event_backbone.metadata import StreamName
 from event_backbone.policy import RetryPolicy
-from event_backbone.storage import MemoryStorage, StorageScope
-from event_backbone.stream.memory import MemoryStreams
-from event_backbone.subscription import Subscription, SubscriptionOptions
 from tests.support.eventually import eventually
-from tests.support.parcels import GROUP, URI, Parcels, pack, run_to_the_end, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
 
 AT_ONCE = RetryPolicy(max_attempts=3, backoff=timedelta())
 
@@ -86,62 +82,73 @@ async def test_a_handler_chooses_itself_when_it_is_called_again(backbone: Backbo
     assert attempts == [1, 2]
 
 
-async def test_a_waiting_retry_keeps_its_lease_and_lets_others_pass(backbone: Backbone) -> None:
-    """Promise 5: another consumer, which claims what is not renewed, does not get it."""
-    consumer, attempts, others = Consumer(Parcels), list[int](), Consumer(Parcels)
-    passed, taken = asyncio.Event(), list[int]()
+async def test_promise_5_a_failed_event_waits_at_the_server_and_any_member_begins_it(backbone: Backbone) -> None:
+    """While it waits it is in nobody's hands, others pass, and the next attempt is another member's."""
+    consumer, other, passed = Consumer(Parcels), Remembering(), asyncio.Event()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
         if number == 2:
             passed.set()
-            return
-        attempts.append(ctx.attempt)
-        if ctx.attempt == 1:
+        elif ctx.attempt == 1:
             raise Retry(after=timedelta(seconds=1))
 
-    @others.on(Parcels.packed)
-    async def take(ctx: Context, number: int) -> None:
-        taken.append(number)
-
     await pack(backbone, 1, 2)
-    lease = timedelta(milliseconds=200)
-    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease, concurrency=1)):
+    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1)) as subscription:
         await passed.wait()
-        async with stopped_within(backbone.subscribe(others, uri=URI, group=GROUP, lease=lease)):
-            await eventually(lambda: attempts == [1, 2])
-    assert taken == []
+        await eventually(lambda: subscription.held == 0)
+        (state,) = await backbone.groups(URI)
+        assert (state.parked, state.pending) == (1, 1)
+    async with stopped_within(backbone.subscribe(other.consumer, uri=URI, group=GROUP)):
+        await eventually(lambda: (other.numbers, other.attempts) == ([1], [2]))
 
 
-async def test_waiting_retries_are_bounded_and_reading_stops_beyond() -> None:
-    """Promise 5: what fails for a long time does not fill the memory."""
-    consumer, failed = Consumer(Parcels), list[int]()
-    streams, storage = MemoryStreams(), MemoryStorage()
+@pytest.mark.parametrize("failures", [1, 300])
+async def test_promise_5_a_short_backoff_is_kept_exactly(backbone: Backbone, failures: int) -> None:
+    """The member that parked an event looks again when it is due, not only when it would have looked anyway."""
+    consumer, waited = Consumer(Parcels), list[float]()
+    failed_at: dict[int, float] = {}
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
-        failed.append(number)
-        raise Retry(after=timedelta(minutes=5))
+        now = asyncio.get_running_loop().time()
+        if ctx.attempt == 1:
+            failed_at[number] = now
+            raise OSError
+        waited.append(now - failed_at[number])
 
-    async with Backbone(storage=storage, environment="test", _streams=streams) as backbone:
-        await pack(backbone, *range(100))
-        subscription = Subscription(
-            streams,
-            scope=StorageScope(StreamName.of(URI, "test")),
-            group=GROUP,
-            consumer=consumer,
-            storages={storage.name: storage},
-            options=SubscriptionOptions(max_waiting=10, prefetch=4, concurrency=2),
-        )
-        async with stopped_within(subscription):
-            await eventually(lambda: len(failed) >= 10)
-            (state,) = await backbone.groups(URI)
-            assert 10 <= state.pending <= 10 + 4
-    assert len(failed) <= 10 + 4
+    await pack(backbone, *range(failures))
+    retry = RetryPolicy(backoff=timedelta(milliseconds=50))
+    await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=failures, retry=retry))
+    assert min(waited) >= 0.05
+    assert sum(waited) / len(waited) < 0.9
 
 
-async def test_a_handler_that_awaits_something_cancelled_has_failed_and_the_worker_goes_on(backbone: Backbone) -> None:
-    """Only a cancellation from outside ends a worker."""
+async def test_promise_5_at_the_bound_of_parked_events_reading_ends(backbone: Backbone) -> None:
+    """What fails for a long time fills neither the server nor the memory, and ``ready`` says so."""
+    consumer, failed, release = Consumer(Parcels), set[int](), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        if not release.is_set():
+            failed.add(number)
+            raise Retry(after=timedelta(milliseconds=500))
+
+    await pack(backbone, *range(100))
+    async with stopped_within(
+        backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=2, prefetch=4, max_parked=10, max_waiting=5)
+    ) as subscription:
+        await eventually(lambda: not subscription.ready)
+        (state,) = await backbone.groups(URI)
+        assert state.parked <= 10
+        assert len(failed) < 50
+        release.set()
+        await eventually(lambda: subscription.handled == 100)
+        await eventually(lambda: subscription.ready)
+
+
+async def test_a_handler_that_awaits_something_cancelled_has_failed_(backbone: Backbone) -> None:
+    """It is tried again, as after any other failure."""
     consumer, handled = Consumer(Parcels), list[tuple[int, int]]()
 
     @consumer.on(Parcels.packed)

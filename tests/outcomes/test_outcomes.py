@@ -17,7 +17,6 @@ from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.dead_letters import DeadEvent
 from event_backbone.errors import Reject, Retry
-from event_backbone.metadata import StreamName
 from event_backbone.policy import RetryPolicy
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import RedisHashStorage
@@ -25,11 +24,11 @@ from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import Lease
 from event_backbone.testing.servers import RedisServer
+from tests.support.crashes import STREAM, crash, crash_again, steal
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
 
-STREAM = StreamName.of(URI, "test")
 TABLE = Path(__file__).parents[2] / "docs" / "reference" / "outcomes.md"
 AT_ONCE = RetryPolicy(max_attempts=3, backoff=timedelta())
 
@@ -265,9 +264,7 @@ async def test_storage_down(redis_url: str, own_redis: RedisServer, counted: Cou
 async def test_consumer_crashes(backbone: Backbone, streams: Streams, counted: CountedMetrics) -> None:
     """Delivered again after the lease, as the next attempt."""
     await pack(backbone, 1)
-    reader = streams.group_reader(STREAM, GROUP, "crashed")
-    await reader.ensure("beginning")
-    assert len(await reader.read(10, timedelta(0))) == 1
+    await crash(streams, 1)
     remembering = Remembering()
     lease = timedelta(milliseconds=200)
     await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1, lease=lease))
@@ -278,15 +275,10 @@ async def test_consumer_crashes(backbone: Backbone, streams: Streams, counted: C
 async def test_event_crashes_every_consumer(backbone: Backbone, streams: Streams, counted: CountedMetrics) -> None:
     """It runs alone from its third delivery on, and is a dead letter after its last attempt."""
     await pack(backbone, 1)
-    reader = streams.group_reader(STREAM, GROUP, "crashed-1")
-    await reader.ensure("beginning")
-    await reader.read(10, timedelta(0))
-    for number in (2, 3):
-        (delivery,) = (
-            await streams.group_reader(STREAM, GROUP, f"crashed-{number}").claim(10, timedelta(0), ())
-        ).deliveries
-        leases = streams.group_leases(STREAM, GROUP, f"crashed-{number}")
-        await leases.mark_alone(Lease(delivery.entry.key, delivery.attempt))
+    await crash(streams, 2)
+    for member in ("alone-1", "alone-2", "alone-3"):
+        (delivery,) = await crash_again(streams, member, 1)
+        await streams.group_leases(STREAM, GROUP, member).mark_alone(Lease(delivery.entry.key, delivery.attempt))
     lease = timedelta(milliseconds=200)
     subscription = backbone.subscribe(
         Remembering().consumer, uri=URI, group=GROUP, max_events=1, lease=lease, retry=AT_ONCE
@@ -311,7 +303,7 @@ async def test_lease_lost(backbone: Backbone, streams: Streams, counted: Counted
     lease = timedelta(seconds=1)
     async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease)):
         await running.wait()
-        await streams.group_reader(STREAM, GROUP, "thief").claim(10, timedelta(0), ())
+        await steal(streams)
         await cancelled.wait()
     (state,) = await backbone.groups(URI)
     assert state.pending == 1
@@ -323,9 +315,7 @@ async def test_event_deleted_while_pending(
 ) -> None:
     """Lost, which is counted; it stops being pending."""
     key = await backbone.producer(Parcels, uri=URI).packed(1)
-    reader = streams.group_reader(STREAM, GROUP, "crashed")
-    await reader.ensure("beginning")
-    await reader.read(10, timedelta(0))
+    await crash(streams, 1)
     async with Redis.from_url(redis_url) as client:
         await client.xdel(STREAM.key, key.entry_id)
     lease = timedelta(milliseconds=200)

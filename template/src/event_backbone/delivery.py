@@ -121,8 +121,8 @@ class Deliverer:
         """Let the handlers work on an event, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
-        that what the handlers produce is known to be caused by this event. To be run as a task of its own: when that
-        is cancelled, the attempt has failed; a caller who cancels it ignores the outcome.
+        that what the handlers produce is known to be caused by this event. To be run as a task of its own: a
+        cancellation passes; unless it was the caller's own, the caller hands it to ``cancelled``.
         """
         attributes = self.attributes_of(event.metadata.event)
         try:
@@ -132,14 +132,14 @@ class Deliverer:
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
-        failure: Exception | asyncio.CancelledError | None = None
+        failure: Exception | None = None
         token, start = current_event.set(event.metadata), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 await self._surrounded(call, arguments, ctx, attributes)
             else:
                 await call(ctx, **arguments)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handlers may raise anything
+        except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
             failure = error
         finally:
             current_event.reset(token)
@@ -151,9 +151,9 @@ class Deliverer:
         telemetry.handled.add(1, attributes)
         return _FINISHED
 
-    def cancelled(self, ctx: Context, attempts: int) -> Outcome:
-        """Return what is to happen to an event whose task was cancelled before it began."""
-        return self._failed(ctx, attempts, asyncio.CancelledError())
+    def cancelled(self, ctx: Context, attempts: int, error: asyncio.CancelledError) -> Outcome:
+        """Return what is to happen to an event whose handlers were cancelled, by themselves or by somebody else."""
+        return self._failed(ctx, attempts, error)
 
     def _call_for(self, event: Arrived) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""

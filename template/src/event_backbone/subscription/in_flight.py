@@ -75,7 +75,8 @@ class InFlight:
 class EventsInFlight:
     """Every event between its delivery and its end, by key. What is not in here, nothing may be done with.
 
-    ``finished`` counts the events handled to an end: acked, or moved to the dead letters.
+    ``finished`` counts the events handled to an end: acked, or moved to the dead letters. ``parking_full`` says that
+    the group has as many parked events as it may, so that failed ones wait here.
     """
 
     def __init__(self, options: SubscriptionOptions, signals: Signals, on_limit: Callable[[], None]) -> None:
@@ -89,6 +90,7 @@ class EventsInFlight:
         self.pace = Pace(options.concurrency)
         self.events: dict[EventKey, InFlight] = {}
         self.finished = 0
+        self.parking_full = False
         self.on_settled: Callable[[], None] | None = None
 
     def admit(self, deliveries: Sequence[Delivery]) -> list[InFlight]:
@@ -171,12 +173,14 @@ class EventsInFlight:
     def room_at_a_look(self) -> int:
         """How many events a look may take: another second's work, also while what was read ahead fills the first.
 
-        So a busy group begins what is due in time. Suspects, which are run one at a time, count for themselves.
+        So a busy group begins what is due in time. Suspects, which are run one at a time, count for themselves. When
+        parking is full, what is due must be taken, however many wait here: nothing else makes a place for them.
         """
         count = self._count
         busy = count["unstarted"] + count["running"]
         room = self._options.concurrency + 2 * self._ahead - busy
-        return self._within_limit(0 if self.blocked else min(room, _MOST_AT_A_LOOK - count["suspected"]))
+        blocked = self.blocked and not self.parking_full
+        return self._within_limit(0 if blocked else min(room, _MOST_AT_A_LOOK - count["suspected"]))
 
     async def wait_for_room(self, seconds: float) -> None:
         """Wait until there may be room, for ``seconds`` at most; ``wake`` ends it."""

@@ -56,7 +56,6 @@ class Settlement:
         self._timers: dict[InFlight, asyncio.TimerHandle] = {}
         self._failed: dict[InFlight, RetryLater] = {}
         self._full_ladder = Ladder()
-        self.full = False
 
     def settle(self, event: InFlight, outcome: Outcome) -> None:
         """Carry out a decision. What Redis refuses for now is tried again later, so that nobody waits for it here."""
@@ -122,13 +121,13 @@ class Settlement:
         self._refusals.ended()
         if parking == "full":
             self._failed[event] = later
-            if not self.full:
-                self.full = True
+            if not self._in_flight.parking_full:
+                self._in_flight.parking_full = True
                 self._signals.parking_full(self._max_parked)
             delay = timedelta(seconds=self._full_ladder.next())
             self._wait(event, delay, lambda: self.settle(event, later))
             return
-        self.full = False
+        self._in_flight.parking_full = False
         self._full_ladder.reset()
         self._failed.pop(event, None)
         if parking == "lost":

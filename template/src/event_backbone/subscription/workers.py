@@ -162,13 +162,15 @@ class Workers:
 
     def _ended(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
-        if task.cancelled():  # before it began
-            outcome: Outcome = self._deliverer.cancelled(ctx, event.attempts)
-        elif (error := task.exception()) is not None:
+        try:
+            outcome = task.result()
+        except asyncio.CancelledError as error:
+            if event.abandoned:
+                return
+            outcome = self._deliverer.cancelled(ctx, event.attempts, error)
+        except BaseException as error:  # noqa: BLE001 - no failure of a handler, which are outcomes, but worse
             self._broken(error)
             return
-        else:
-            outcome = task.result()
         if not event.abandoned:
             self._after(event, None if ctx.acked else outcome)
 
