@@ -1,4 +1,4 @@
-"""Runs ``tests/faults/worker.py`` as a process of its own and follows what it prints."""
+"""Runs ``tests/faults/worker.py``, or another module, as a process of its own and follows what it prints."""
 
 import asyncio
 import os
@@ -63,12 +63,12 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(url: str, *options: str) -> AsyncGenerator[Worker]:
+async def worker(url: str, *options: str, module: str = "tests.faults.worker") -> AsyncGenerator[Worker]:
     """Run a worker for the time of the block; it is at work when the block begins."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.faults.worker",
+        module,
         f"--url={url}",
         *options,
         cwd=ROOT,
