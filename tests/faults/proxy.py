@@ -108,9 +108,7 @@ class Proxy:
             to_server.write(request)
             await to_server.drain()
 
-    async def _replies(
-        self, server: asyncio.StreamReader, back: asyncio.StreamWriter, doomed: asyncio.Event
-    ) -> None:
+    async def _replies(self, server: asyncio.StreamReader, back: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
         while answer := await server.read(_CHUNK_BYTES):
             if self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
-_PATH = os.pathsep.join([str(ROOT / "template" / "src"), str(ROOT)])
+PATH = os.pathsep.join([str(ROOT / "template" / "src"), str(ROOT)])
 
 
 class Worker:
@@ -72,7 +72,7 @@ async def worker(url: str, *options: str, module: str = "tests.faults.worker") -
         f"--url={url}",
         *options,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": _PATH},
+        env={**os.environ, "PYTHONPATH": PATH},
         stdout=PIPE,
     )
     running = Worker(process)

@@ -42,7 +42,7 @@ class Callers:
                 await self._call_again(number, error)
         except BackboneError as error:
             self.refused[number] = type(error).__name__
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told with the other problems of the round, not instead of them
             self.unknown.add(number)
             self.problems.append(f"the call of {number} raised {error!r}")
 

@@ -26,7 +26,7 @@ _WORKERS = 3
 _PAUSE_SECONDS = 0.02
 _LONGEST_GAP_SECONDS = 0.25
 _PRODUCE_TIMEOUT = timedelta(seconds=2)
-_SETTLE_SECONDS = 20.0
+_SETTLE_SECONDS = 30.0
 
 
 @dataclass
@@ -115,6 +115,9 @@ async def _settle(observing: Backbone, outcome: Outcome) -> None:
 
 async def _collect(observing: Backbone, outcome: Outcome) -> None:
     async for event in observing.reader(URI).scan():
+        if event.payload != "present":
+            outcome.problems.append(f"the payload of {event.key} is {event.payload}")
+            continue
         number = event.arguments["number"]
         assert isinstance(number, int)
         outcome.stored.append((event.key, number))

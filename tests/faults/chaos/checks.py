@@ -2,12 +2,14 @@
 
 from collections import Counter
 
-from tests.faults.chaos.characters import MEANT_TO_DIE, STOPS_ALL, character
 from tests.faults.chaos.chaos_round import Outcome
+from tests.faults.chaos.characters import MEANT_TO_DIE, STOPS_ALL, character
 
 _ENDS_OF_A_CRASHED_EVENT = 2
+_UNEXPLAINED_SHARE = 0.2
+"""So many may be handled again although no worker of theirs was disturbed: the server's faults hold up their acks."""
 _OFTEN = 6
-"""More often than that no event is handled: once, once more for each disturbance that may meet it, and the group's end."""
+"""More often no event is handled, whatever befell its workers, unless it is the one that stops them."""
 
 
 def problems_of(outcome: Outcome) -> list[str]:
@@ -17,18 +19,16 @@ def problems_of(outcome: Outcome) -> list[str]:
     return problems + _of_the_stream(outcome) + _of_handling(outcome) + _of_dead_letters(outcome)
 
 
-def handled_again(outcome: Outcome) -> Counter[int]:
-    """Return how often each number was handled successfully after its first time."""
-    return Counter({number: times - 1 for number, times in _count(outcome, "done").items() if times > 1})
-
-
 def summary(outcome: Outcome) -> str:
     """Return what happened in one line."""
-    callers, again = outcome.callers, handled_again(outcome)
+    callers, again = outcome.callers, _handled_again(outcome)
+    most = [f"{number} ({character(outcome.seed, number)}) {times}" for number, times in again.most_common(2)]
     return (
         f"seed {outcome.seed}: {len(callers.acknowledged)} acknowledged, {len(callers.unknown)} unknown, "
         f"{len(callers.refused)} refused {dict(Counter(callers.refused.values()))}, "
-        f"{len(outcome.dead)} dead letters, {sum(again.values())} handled again: {again.most_common(3)}, "
+        f"{len(outcome.dead)} dead letters, {again.total()} handled again "
+        f"({_unexplained(outcome).total()} without a reason; most often {most}), "
+        f"the slowest stop took {max(place.slowest_stop_seconds for place in outcome.places):.1f} s, "
         f"settled after {outcome.settled_after_seconds:.1f} s; faults: {', '.join(outcome.faults)}"
     )
 
@@ -50,15 +50,39 @@ def _of_handling(outcome: Outcome) -> list[str]:
         for key, number in outcome.stored
         if number not in done and key not in dead
     ]
-    problems += [f"handled {times} times: {number}" for number, times in done.items() if times > _OFTEN]
+    problems += [
+        f"handled {times} times: {number}"
+        for number, times in done.items()
+        if times > _OFTEN and character(outcome.seed, number) != STOPS_ALL
+    ]
+    unexplained = _unexplained(outcome)
+    if unexplained.total() > _UNEXPLAINED_SHARE * len(outcome.stored):
+        problems.append(f"handled again without a reason: {unexplained.total()} of {len(outcome.stored)}")
     return problems
+
+
+def _handled_again(outcome: Outcome) -> Counter[int]:
+    """Return how often each number was handled successfully after its first time."""
+    return _count(outcome, "done") - Counter(_count(outcome, "done").keys())
+
+
+def _unexplained(outcome: Outcome) -> Counter[int]:
+    """Return what of that neither the group's new beginning explains, nor the ends of workers that had begun it."""
+    again = _handled_again(outcome)
+    return again - Counter(again.keys()) - _ends(outcome)
+
+
+def _ends(outcome: Outcome) -> Counter[int]:
+    """Return how many workers that were killed, frozen or blocked had begun each number."""
+    ends = Counter[int]()
+    for place in outcome.places:
+        ends += place.begun_before_a_disturbance(lambda number: character(outcome.seed, number) == STOPS_ALL)
+    return ends
 
 
 def _of_dead_letters(outcome: Outcome) -> list[str]:
     """Find what died for another reason than its own, or than having been in flight at several unexplained ends."""
-    numbers, ends = dict(outcome.stored), Counter[int]()
-    for place in outcome.places:
-        ends += place.begun_before_a_disturbance(lambda number: character(outcome.seed, number) == STOPS_ALL)
+    numbers, ends = dict(outcome.stored), _ends(outcome)
     problems: list[str] = []
     for key, reason in outcome.dead:
         number = numbers.get(key)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from event_backbone.testing.servers import RedisServer
 from tests.faults.chaos.settings import ENVIRONMENT, LEASE
@@ -19,7 +19,7 @@ from tests.support.faulty_s3 import FaultyS3, Refusal
 from tests.support.parcels import GROUP, URI
 
 _COMMANDS = (b"XREADGROUP", b"EVALSHA", b"XACK", b"XCLAIM", b"XPENDING", b"")
-_S3_FAULTS = (Refusal(503, "SlowDown"), Refusal(500, "InternalError"))
+_S3_FAULTS = (Refusal(503, "SlowDown"), Refusal(500, "InternalError"), Refusal(403, "NotOfS3"))
 _LEASE_SECONDS = LEASE.total_seconds()
 
 
@@ -37,11 +37,10 @@ class Scene:
         """Choose a worker, one that nothing else befalls where there is one."""
         return chance.choice([place for place in self.places if not place.busy.locked()] or self.places)
 
-    async def order(self, *command: str) -> None:
-        """Give the server an order, past the proxy. What it answers does not matter."""
+    async def order(self, deed: Callable[[Redis], Awaitable[object]]) -> None:
+        """Give the server an order, past the proxy."""
         async with Redis.from_url(self.server.url) as admin:
-            with suppress(RedisError):
-                await admin.execute_command(*command)
+            await deed(admin)
 
 
 Fault = Callable[[Scene, Random], Awaitable[object]]
@@ -110,31 +109,32 @@ async def crash_the_server(scene: Scene, chance: Random) -> None:
 
 async def fill_the_server(scene: Scene, chance: Random) -> None:
     """Leave it no memory for writes."""
-    await scene.order("CONFIG", "SET", "maxmemory", "1")
+    await scene.order(lambda admin: admin.config_set("maxmemory", "1"))
     await asyncio.sleep(chance.uniform(0.15, 0.4))
-    await scene.order("CONFIG", "SET", "maxmemory", "0")
+    await scene.order(lambda admin: admin.config_set("maxmemory", "0"))
 
 
 async def demote_the_server(scene: Scene, chance: Random) -> None:
     """Make it a replica, which refuses writes."""
-    await scene.order("REPLICAOF", "127.0.0.1", "1")
+    await scene.order(lambda admin: admin.replicaof("127.0.0.1", "1"))
     await asyncio.sleep(chance.uniform(0.15, 0.4))
-    await scene.order("REPLICAOF", "NO", "ONE")
+    await scene.order(lambda admin: admin.replicaof("NO", "ONE"))
 
 
 async def destroy_the_group(scene: Scene, chance: Random) -> None:
     """Delete the group: it begins again with the oldest event."""
-    await scene.order("XGROUP", "DESTROY", f"{ENVIRONMENT}:{URI}", GROUP)
+    with suppress(ResponseError):  # there may be no stream yet
+        await scene.order(lambda admin: admin.xgroup_destroy(f"{ENVIRONMENT}:{URI}", GROUP))
 
 
 async def kill_clients(scene: Scene, chance: Random) -> None:
     """Let the server close all connections."""
-    await scene.order("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await scene.order(lambda admin: admin.client_kill_filter(_type="normal", skipme=True))
 
 
 async def flush_scripts(scene: Scene, chance: Random) -> None:
     """Let the server forget all scripts."""
-    await scene.order("SCRIPT", "FLUSH")
+    await scene.order(lambda admin: admin.script_flush())
 
 
 async def spoil_s3(scene: Scene, chance: Random) -> None:

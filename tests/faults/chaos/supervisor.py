@@ -5,11 +5,14 @@ import signal
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from tests.support.worker_process import Worker, worker
 
 _STOP_SECONDS = 25.0
 _READY_SECONDS = 15.0
+_NO_END = 256
+"""No exit code: the process is meant to run."""
 MODULE = "tests.faults.chaos.worker"
 
 
@@ -19,7 +22,7 @@ class Supervised:
     def __init__(self, url: str, *options: str) -> None:
         self._url = url
         self._options = options
-        self._expected: int | None = None
+        self._expected = _NO_END
         self._closing = False
         self.ready = asyncio.Event()
         self._current: Worker | None = None
@@ -27,12 +30,13 @@ class Supervised:
         self.workers: list[Worker] = []
         self.disturbed: set[int] = set()
         self.problems: list[str] = []
+        self.slowest_stop_seconds = 0.0
 
     async def run(self) -> None:
         """Run one process after the other."""
         while not self._closing:
             async with worker(self._url, *self._options, module=MODULE) as running:
-                self._expected, self._current = None, running
+                self._expected, self._current = _NO_END, running
                 self.workers.append(running)
                 self.ready.set()
                 code = await running.process.wait()
@@ -85,11 +89,13 @@ class Supervised:
         self.disturbed.add(len(self.workers) - 1)
 
     async def _stop(self, running: Worker) -> None:
+        began = monotonic()
         try:
             await self._end(running, signal.SIGTERM, 0)
         except TimeoutError:
             self.problems.append(f"a worker did not end within {_STOP_SECONDS:g} s of SIGTERM")
             await self._end(running, signal.SIGKILL, -signal.SIGKILL)
+        self.slowest_stop_seconds = max(self.slowest_stop_seconds, monotonic() - began)
 
     async def _end(self, running: Worker, number: signal.Signals, code: int) -> None:
         self._expected = code
