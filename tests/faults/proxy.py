@@ -1,8 +1,8 @@
-"""A proxy before a Redis server that loses answers, answers itself, or falls silent: what networks and servers do."""
+"""A proxy before a Redis server that cuts, delays, loses or invents answers, or falls silent: what networks do."""
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
@@ -19,6 +19,8 @@ class Proxy:
         self._losing: dict[bytes, int] = {}
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
+        self._delay_seconds = 0.0
+        self._open: set[asyncio.StreamWriter] = set()
         self.swallowed = asyncio.Event()
         self.url = ""
 
@@ -41,23 +43,40 @@ class Proxy:
         """
         self._silent.add(command)
 
+    def delay(self, seconds: float) -> None:
+        """Let each answer wait this long before it is passed on."""
+        self._delay_seconds = seconds
+
+    def cut(self, chosen: Callable[[], bool] = lambda: True) -> None:
+        """Reset the connections to clients that are open now, or those for which ``chosen`` returns true."""
+        for writer in tuple(self._open):
+            if chosen():
+                writer.transport.abort()
+
     def heal(self) -> None:
         """Pass everything on again."""
+        self._delay_seconds = 0.0
         self._losing.clear()
         self._answers.clear()
         self._silent.clear()
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        """Serve one connection until either side ends it."""
-        server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+        """Serve one connection until either side ends it. It is closed at once when the server does not listen."""
+        try:
+            server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            back.close()
+            return
+        self._open.add(back)
         doomed = asyncio.Event()
         passing = [
             asyncio.ensure_future(self._requests(client, to_server, back, doomed)),
-            asyncio.ensure_future(_answers(server, back, doomed)),
+            asyncio.ensure_future(self._replies(server, back, doomed)),
         ]
         try:
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._open.discard(back)
             for task in passing:
                 task.cancel()
             for writer in (to_server, back):
@@ -89,13 +108,14 @@ class Proxy:
             to_server.write(request)
             await to_server.drain()
 
-
-async def _answers(server: asyncio.StreamReader, back: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
-    while answer := await server.read(_CHUNK_BYTES):
-        if doomed.is_set():
-            return
-        back.write(answer)
-        await back.drain()
+    async def _replies(self, server: asyncio.StreamReader, back: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
+        while answer := await server.read(_CHUNK_BYTES):
+            if self._delay_seconds:
+                await asyncio.sleep(self._delay_seconds)
+            if doomed.is_set():
+                return
+            back.write(answer)
+            await back.drain()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Runs ``tests/faults/worker.py`` as a process of its own and follows what it prints."""
+"""Runs ``tests/faults/worker.py``, or another module, as a process of its own and follows what it prints."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
-_PATH = os.pathsep.join([str(ROOT / "template" / "src"), str(ROOT)])
+PATH = os.pathsep.join([str(ROOT / "template" / "src"), str(ROOT)])
 
 
 class Worker:
@@ -63,16 +63,16 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(url: str, *options: str) -> AsyncGenerator[Worker]:
+async def worker(url: str, *options: str, module: str = "tests.faults.worker") -> AsyncGenerator[Worker]:
     """Run a worker for the time of the block; it is at work when the block begins."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.faults.worker",
+        module,
         f"--url={url}",
         *options,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": _PATH},
+        env={**os.environ, "PYTHONPATH": PATH},
         stdout=PIPE,
     )
     running = Worker(process)

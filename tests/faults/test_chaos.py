@@ -1,0 +1,72 @@
+"""Everything at once: while events are produced and consumed, all that can befall servers, networks and processes.
+
+A seed decides which faults come, in which order and for how long, and how each event's handler behaves; the moments at
+which they meet are the machine's own. EVENT_BACKBONE_TEST_CHAOS_SEEDS names other seeds, such as ``7`` or ``21-60``.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from event_backbone.testing.servers import RedisServer
+from tests.faults.chaos.chaos_round import Outcome, chaos
+from tests.faults.chaos.checks import problems_of, summary
+from tests.faults.worker import tell
+from tests.support.faulty_s3 import FaultyS3, faulty_s3
+
+SEEDS_VARIABLE = "EVENT_BACKBONE_TEST_CHAOS_SEEDS"
+EACH_TIME = 3
+ALL = 20
+MOST_TOLD = 20
+
+
+def seeds() -> list[object]:
+    """Return the seeds: all but the first few are left to ``--all``, unless the environment names others."""
+    if chosen := os.environ.get(SEEDS_VARIABLE):
+        first, _, last = chosen.partition("-")
+        return list(range(int(first), int(last or first) + 1))
+    return [pytest.param(seed, marks=[pytest.mark.long] * (seed > EACH_TIME)) for seed in range(1, ALL + 1)]
+
+
+@pytest.fixture
+def server(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that loses nothing it has acknowledged, also when it is killed."""
+    arguments = ("--appendfsync", "always")
+    with RedisServer(binary=redis_binary, append_only=True, directory=tmp_path, arguments=arguments) as server:
+        yield server
+
+
+@pytest.fixture
+async def s3(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyS3]:
+    """An S3 that misbehaves as told, also named in this environment, which the workers inherit."""
+    async with faulty_s3() as server:
+        for name, value in {
+            "ACCESS_KEY": "the-key",
+            "BUCKET": "events",
+            "ENDPOINT": server.endpoint,
+            "REGION": "us-east-1",
+            "SECRET": "the-secret",
+        }.items():
+            monkeypatch.setenv(f"S3_EVENT_SOURCE_{name}", value)
+        yield server
+
+
+def judge(outcome: Outcome) -> None:
+    """Tell what happened (``-rP`` shows it), and fail when a promise was broken."""
+    tell(summary(outcome))
+    problems = problems_of(outcome)
+    assert not problems, "\n".join(problems[:MOST_TOLD])
+
+
+@pytest.mark.parametrize("seed", seeds())
+async def test_chaos_on_redis_hash_loses_nothing(server: RedisServer, seed: int) -> None:
+    """Each acknowledged event stands in the stream once, and was handled or became a dead letter for its own reason."""
+    judge(await chaos(seed, server))
+
+
+@pytest.mark.parametrize("seed", seeds())
+async def test_chaos_on_s3_loses_nothing(server: RedisServer, s3: FaultyS3, seed: int) -> None:
+    """The same with payloads in an S3 that refuses, cuts off, forgets to answer, or says nothing."""
+    judge(await chaos(seed, server, s3))
