@@ -1,12 +1,16 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
 SHOP_STORAGE chooses the storage (redis-hash or s3), SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS
-whether its handlers fail (never, once, always), and SHOP_LATE that the API opens its backbone only when it starts.
+whether its handlers fail (never, once, always), SHOP_HANGS whether ``closed`` goes on for ever (no, task, thread), and
+SHOP_LATE that the API opens its backbone only when it starts.
 """
 
+import asyncio
+import logging
 import os
+import threading
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -83,8 +87,22 @@ def subscribe(backbone: Backbone) -> Subscription:
     @consumer.on(Shop.closed)
     async def closed(ctx: Context) -> None:
         assert ctx.metadata.event == "closed"
+        await go_on_for_ever(setting("HANGS", "no"))
 
-    return backbone.subscribe(consumer, uri="shop", group="main-consumer")
+    drain = timedelta() if setting("HANGS", "no") != "no" else timedelta(seconds=20)
+    return backbone.subscribe(consumer, uri="shop", group="main-consumer", drain=drain)
+
+
+async def go_on_for_ever(how: str) -> None:
+    """Say so, and hang as a task that swallows its cancellation, or within a thread."""
+    if how == "no":
+        return
+    logging.getLogger(__name__).info("Hanging.")
+    if how == "thread":
+        await asyncio.to_thread(threading.Event().wait)
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
 
 
 def create_app() -> "FastAPI":

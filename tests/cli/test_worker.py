@@ -85,7 +85,7 @@ def test_a_worker_handles_events_and_tells_its_health(
     assert (letter["key"], letter["reason"], letter["event"]) == (key, "rejected", "order_placed")
     assert "rejected" in redis_shop("dead-letters", "list").output
     assert worker.stop() == 0
-    assert redis_shop("dead-letters", "redrive", str(letter["id"])).output == "1 redriven.\n"
+    assert redis_shop("dead-letters", "redrive", str(letter["id"])).output.startswith("1 redriven: ")
     healed, _ = start_worker(tmp_path, environment)
     until(lambda: not redis_shop("pending", "--json").lines)
     assert redis_shop("dead-letters", "list").output == "Group main-consumer has no dead letters.\n"
@@ -103,6 +103,21 @@ def test_a_worker_waits_for_redis_and_is_not_ready_meanwhile(own_redis: RedisSer
     own_redis.start()
     until(lambda: get(port, "/health/ready")[0] == 200)
     assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["task", "thread"])
+def test_a_worker_ends_though_a_handler_goes_on_for_ever(
+    how: str, redis_shop: Shop, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """One that swallows its cancellation, or waits in a thread: exit code 1, a sentence, and the event goes back."""
+    worker, _ = start_worker(tmp_path, {**environment, "SHOP_HANGS": how})
+    redis_shop("produce", "closed", "--sample")
+    worker.wait_for("Hanging.")
+    began = time.monotonic()
+    assert worker.stop() == 1
+    assert time.monotonic() - began < 15
+    (event,) = redis_shop("pending", "--json").lines
+    assert (event["consumer"], event["attempt"]) == ("waiting", 0)
 
 
 def test_a_taken_health_port_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:

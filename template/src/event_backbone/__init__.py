@@ -33,7 +33,7 @@ from event_backbone.errors import (
 )
 from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
 from event_backbone.metadata import EventKey, Metadata
-from event_backbone.policy import RetryPolicy
+from event_backbone.policy import Backoff, RetryPolicy
 from event_backbone.reader import Reader
 from event_backbone.subscription import Subscription
 
@@ -42,6 +42,7 @@ __all__ = [
     "Backbone",
     "BackboneClosed",
     "BackboneError",
+    "Backoff",
     "ConfigurationError",
     "Consumer",
     "Context",

@@ -160,6 +160,14 @@ class _Active(AbstractContextManager[Mapping[str, str], None]):
         self._span.end()
 
 
+def shut_down() -> None:
+    """Let the application's SDK, if there is one, send what it has gathered, for a process that ends out of order."""
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        shut_down_provider = getattr(provider, "shutdown", None)
+        if callable(shut_down_provider):
+            shut_down_provider()
+
+
 def tracing() -> bool:
     """Return whether the application has chosen an SDK for spans, or has told one by the environment."""
     return not isinstance(trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider))

@@ -62,7 +62,7 @@ async def _list(project: Project, group: str, limit: int, reason: str | None) ->
 async def _redrive_all(project: Project, group: str, reason: str | None) -> None:
     async with project.open_backbone() as backbone:
         redriven = await backbone.dead_letters(project.uri, group).redrive_all(reason)
-    print_line(f"{redriven.events} redriven.")
+    _tell(redriven.events)
     if redriven.not_found:
         keys = ", ".join(map(str, redriven.not_found))
         fail(f"No longer in the stream, so their dead letters stay: {keys}.")
@@ -72,9 +72,13 @@ async def _redrive(project: Project, group: str, ids: list[str]) -> None:
     async with project.open_backbone() as backbone:
         dead_letters = backbone.dead_letters(project.uri, group)
         missing = [each for each in ids if not await dead_letters.redrive(each)]
-    print_line(f"{len(ids) - len(missing)} redriven.")
+    _tell(len(ids) - len(missing))
     if missing:
         fail(f"There is no dead letter {', '.join(missing)}; see: {project.name} dead-letters list")
+
+
+def _tell(events: int) -> None:
+    print_line(f"{events} redriven: a running worker handles them within a second." if events else "0 redriven.")
 
 
 def _facts(letter: DeadEvent) -> dict[str, object]:

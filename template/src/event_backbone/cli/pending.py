@@ -24,7 +24,7 @@ def add_to(cli: typer.Typer, project: Project, group: str) -> None:
         limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list at most.")] = 100,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ) -> None:
-        """List events that a consumer holds, oldest first."""
+        """List events that were delivered and are not finished, oldest first; consumer waiting has those to be retried."""
         entries = run_async(_pending(project, group, limit))
         if as_json:
             for each in entries:
@@ -34,7 +34,7 @@ def add_to(cli: typer.Typer, project: Project, group: str) -> None:
                 )
         elif entries:
             rows = [(each.key, each.consumer, each.attempt, f"{each.idle.total_seconds():.1f} s") for each in entries]
-            print_table(f"Pending in group {group}", ("Key", "Consumer", "Attempt", "Last sign of life"), rows)
+            print_table(f"Pending in group {group}", ("Key", "Consumer", "Attempt", "For"), rows)
         else:
             print_line(f"Nothing is pending in group {group}.")
 

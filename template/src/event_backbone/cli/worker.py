@@ -16,6 +16,7 @@ import typer
 from event_backbone.cli.errors import run_async
 from event_backbone.cli.journal import Journal
 from event_backbone.cli.logs import LogLevel, configure_logging
+from event_backbone.cli.process_end import end_soon
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
@@ -68,6 +69,7 @@ async def _work(
         _log.info("Handling events of %s as group %s.", project.uri, project.group)
         await subscription.wait()
         _log.info("Stopped.")
+    end_soon()
 
 
 def _stop_on_signal(subscription: Subscription) -> None:
