@@ -10,13 +10,17 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.errors import ConfigurationError, PayloadGone, StorageUnavailable
+from event_backbone.backbone import Backbone
+from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageUnavailable
 from event_backbone.metadata import PayloadReference, new_event_id
-from event_backbone.storage import RedisHashStorage, S3Options, S3Storage
+from event_backbone.policy import RetryPolicy
+from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Options, S3Storage
+from event_backbone.storage.loading import load_payloads
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.storage_suite import PAYLOAD, StorageCase
 from tests.support.eventually import eventually
-from tests.support.faulty_s3 import FaultyS3, Refusal, faulty_s3
+from tests.support.faulty_s3 import FaultyS3, Page, Refusal, faulty_s3
+from tests.support.parcels import GROUP, URI, Remembering, pack, run_to_the_end, stopped_within
 from tests.support.seaweed import SeaweedServer
 
 SOON = timedelta(seconds=1)
@@ -90,13 +94,71 @@ class TestFaultyS3:
             await case.save(PAYLOAD)
         assert 0.9 < time.monotonic() - started < 3.9
 
-    async def test_a_forbidden_object_is_gone_and_costs_one_request(self, case: StorageCase, server: FaultyS3) -> None:
-        """S3 answers so for a missing one when the bucket may not be listed: trying again would never end."""
-        server.fail(Refusal(403, "AccessDenied"))
+    @pytest.mark.parametrize("code", ["AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"])
+    async def test_a_forbidden_object_is_told_as_such_and_costs_one_request(
+        self, case: StorageCase, server: FaultyS3, code: str
+    ) -> None:
+        """S3 answers so for a missing one when the bucket may not be listed, and for a wrong policy of a minute."""
+        server.fail(Refusal(403, code))
         answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
-        assert isinstance(answer, PayloadGone)
+        assert isinstance(answer, PayloadForbidden)
         assert "missing or forbidden" in str(answer)
         assert server.requests == ["GET"]
+
+    async def test_behind_a_cache_a_forbidden_object_is_told_as_such_and_never_kept(
+        self, case: StorageCase, server: FaultyS3
+    ) -> None:
+        """The next try asks the origin again."""
+        references = await case.save(PAYLOAD)
+        cached = StorageCase(CachedStorage(case.storage, MemoryStorage()))
+        server.fail(Refusal(403, "AccessDenied"))
+        assert isinstance(await cached.load_one(references), PayloadForbidden)
+        assert await cached.load_one(references) == PAYLOAD
+
+    async def test_of_a_split_an_outage_counts_before_a_forbidden_part(
+        self, case: StorageCase, server: FaultyS3
+    ) -> None:
+        """The outage uses up no attempt; when it is over the forbidden part has all of them."""
+        away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
+        references = tuple(PayloadReference(name, str(new_event_id())) for name in ("s3", "away"))
+        server.reads = Refusal(403, "AccessDenied")
+        for storages, kind in (({"away": away}, StorageUnavailable), ({"away": MemoryStorage("away")}, PayloadGone)):
+            (answer,) = await load_payloads(case.scope(), {"s3": case.storage, **storages}, [references])
+            assert type(answer) is kind
+        (answer,) = await load_payloads(case.scope(), {"s3": case.storage}, [references[:1]])
+        assert type(answer) is PayloadForbidden
+        await away.close()
+
+    async def test_an_object_that_s3_does_not_have_is_gone(self, case: StorageCase) -> None:
+        """S3 says so by its own code, to whoever may list the bucket."""
+        answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+        assert type(answer) is PayloadGone
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            Page(401, b""),
+            Page(403),
+            Page(403, b"<Error><Code>Teapot</Code></Error>"),
+            Page(404),
+            Page(404, b""),
+            Page(412, b""),
+            Page(501),
+        ],
+        ids=str,
+    )
+    async def test_an_answer_without_a_known_code_is_an_outage(
+        self, case: StorageCase, server: FaultyS3, page: Page
+    ) -> None:
+        """A load balancer says nothing about an object or a setting, whatever its status; it is asked again."""
+        references = await case.save(PAYLOAD)
+        server.fail(page, 3)
+        assert isinstance(await case.load_one(references), StorageUnavailable)
+        server.fail(page, 3)
+        with pytest.raises(StorageUnavailable):
+            await case.save(PAYLOAD)
+        server.fail(page, 2)
+        assert await case.load_one(references) == PAYLOAD
 
     @pytest.mark.parametrize(
         ("refusal", "message"),
@@ -119,7 +181,7 @@ class TestFaultyS3:
             await case.save(PAYLOAD)
         assert "the-" not in str(raised.value)
         answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
-        assert isinstance(answer, PayloadGone if refusal.code == "AccessDenied" else StorageUnavailable)
+        assert isinstance(answer, PayloadForbidden if refusal.code == "AccessDenied" else StorageUnavailable)
         assert server.requests == ["PUT", "GET"]
 
     async def test_credentials_that_ran_out_are_waited_for(self, case: StorageCase, server: FaultyS3) -> None:
@@ -146,6 +208,70 @@ class TestFaultyS3:
         answers = await case.load(*((PayloadReference("s3", str(new_event_id())),) for _ in range(20)))
         assert all(isinstance(answer, StorageUnavailable) for answer in answers)
         assert time.monotonic() - started < 3
+
+
+class TestConsumingFromFaultyS3:
+    """What becomes of events whose payloads S3 does not hand out."""
+
+    @pytest.fixture
+    async def backbone(self, case: StorageCase, redis_url: str) -> AsyncIterator[Backbone]:
+        """With payloads on the faulty server."""
+        async with Backbone(redis_url, environment="dev", storage=case.storage) as backbone:
+            yield backbone
+
+    @pytest.mark.parametrize("page", [Page(403), Page(404), Page(404, b"")], ids=str)
+    async def test_an_answer_that_is_not_s3s_own_uses_up_no_attempt(
+        self, backbone: Backbone, server: FaultyS3, page: Page
+    ) -> None:
+        """However long it lasts; afterwards everything is handled, at its first attempt."""
+        remembering = Remembering()
+        await pack(backbone, 1, 2, 3)
+        server.reads = page
+        once = RetryPolicy(max_attempts=1)
+        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, retry=once)):
+            await eventually(lambda: server.requests.count("GET") >= 18)
+            server.reads = None
+            await eventually(lambda: len(remembering.numbers) == 3)
+        assert remembering.attempts == [1, 1, 1]
+
+    async def test_forbidden_for_a_while_is_tried_again_and_handled(self, backbone: Backbone, server: FaultyS3) -> None:
+        """As when a role is changed by mistake: each try counts, and waits as after a failed handler."""
+        remembering = Remembering()
+        await pack(backbone, 1, 2, 3)
+        server.reads = Refusal(403, "AccessDenied")
+        often = RetryPolicy(max_attempts=1000, backoff=timedelta(milliseconds=10))
+        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, retry=often)):
+            await eventually(lambda: server.requests.count("GET") >= 12)
+            server.reads = None
+            await eventually(lambda: len(remembering.numbers) == 3)
+        assert sorted(remembering.numbers) == [1, 2, 3]
+        assert min(remembering.attempts) > 1
+        assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
+
+    async def test_forbidden_for_good_is_a_dead_letter_after_the_last_attempt(
+        self, backbone: Backbone, server: FaultyS3
+    ) -> None:
+        """A missing object looks the same when the bucket may not be listed, so this ends."""
+        await pack(backbone, 1)
+        server.reads = Refusal(403, "AccessDenied")
+        thrice = RetryPolicy(max_attempts=3, backoff=timedelta(milliseconds=10))
+        consumer = Remembering().consumer
+        await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, retry=thrice, max_events=1))
+        (letter,) = [letter async for letter in backbone.dead_letters(URI, GROUP).list()]
+        assert (letter.reason, letter.error, letter.attempts) == ("payload-gone", "PayloadForbidden", 3)
+        assert "missing or forbidden" in letter.detail
+        assert server.requests.count("GET") == 3
+
+    async def test_a_reader_yields_a_forbidden_event_without_its_payload(
+        self, backbone: Backbone, server: FaultyS3
+    ) -> None:
+        """A reader has no attempts; the metadata may be all that somebody wants."""
+        await pack(backbone, 1)
+        server.reads = Refusal(403, "AccessDenied")
+        (event,) = [event async for event in backbone.reader(URI).scan()]
+        assert event.metadata.event == "packed"
+        with pytest.raises(PayloadGone, match="missing or forbidden"):
+            _ = event.arguments
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,24 @@ class Refusal:
 
 
 @dataclass
+class Page:
+    """An answer that is not S3's own: of a load balancer, a proxy, or a gateway whose service is away."""
+
+    status: int
+    body: bytes = b"<html><body><h1>Sorry</h1></body></html>"
+
+
+@dataclass
 class FaultyS3:
-    """What it was asked and holds; ``faults`` are used up one a request."""
+    """What it was asked and holds; ``faults`` are used up one a request, ``reads`` lasts until it is taken away."""
 
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
-    faults: deque[Fault | Refusal] = field(default_factory=deque[Fault | Refusal])
+    faults: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
+    reads: Refusal | Page | None = None
 
-    def fail(self, fault: Fault | Refusal, requests: int = 1) -> None:
+    def fail(self, fault: Fault | Refusal | Page, requests: int = 1) -> None:
         """Let the next requests that have no fault yet go wrong like this."""
         self.faults.extend(fault for _ in range(requests))
 
@@ -48,9 +57,12 @@ class FaultyS3:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(method)
-        fault = self.faults.popleft() if self.faults else None
+        fault = self.faults.popleft() if self.faults else self.reads if method == "GET" else None
         if isinstance(fault, Refusal):
             writer.write(_error(fault))
+            return True
+        if isinstance(fault, Page):
+            writer.write(_page(fault))
             return True
         if fault == "say nothing":
             await asyncio.sleep(3600)
@@ -100,3 +112,8 @@ def _error(refusal: Refusal) -> bytes:
         f"HTTP/1.1 {refusal.status} Refused\r\n{refusal.headers}Content-Type: application/xml\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def _page(page: Page) -> bytes:
+    head = f"HTTP/1.1 {page.status} Sorry\r\nContent-Type: text/html\r\nContent-Length: {len(page.body)}\r\n\r\n"
+    return head.encode() + page.body

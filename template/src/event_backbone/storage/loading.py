@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 from event_backbone import telemetry
-from event_backbone.errors import PayloadErased, PayloadGone, StorageError
+from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError
 from event_backbone.metadata import Payload, PayloadReference
 from event_backbone.storage.base import Storage, StorageScope
 
@@ -59,4 +59,6 @@ def _merged(parts: Sequence[Payload | StorageError]) -> Payload | StorageError:
 
 
 def _finality(error: StorageError) -> int:
+    if isinstance(error, PayloadForbidden):
+        return 3  # may be the mistake of a minute, of which every try is counted: none while another part is away
     return 0 if isinstance(error, PayloadErased) else 1 if isinstance(error, PayloadGone) else 2
