@@ -26,7 +26,6 @@ from event_backbone.subscription.watching import WatchLoop
 
 _LIFE_SIGN_SECONDS = 30.0
 _FAREWELL_SECONDS = 2.0
-_LOADING_AT_ONCE = 2
 
 
 class Subscription:
@@ -184,8 +183,7 @@ class Subscription:
         try:
             async with asyncio.TaskGroup() as group:
                 intake = {group.create_task(parts.reads.run()), group.create_task(parts.claims.run())}
-                preparation = {group.create_task(way.loads.run()) for _ in range(min(concurrency, _LOADING_AT_ONCE))}
-                preparation |= {group.create_task(way.retries.run()), group.create_task(watch.run())}
+                preparation = {group.create_task(each.run()) for each in (way.loads, way.retries, watch)}
                 running = {group.create_task(way.workers.run()) for _ in range(concurrency)}
                 running.add(group.create_task(way.poison.run()))
                 acks = group.create_task(way.acks.run())
