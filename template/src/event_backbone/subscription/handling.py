@@ -34,9 +34,8 @@ class Handling:
         scope: StorageScope,
         storages: Mapping[str, Storage],
         again: Callable[[Sequence[Work]], None],
-        in_order: bool,
     ) -> None:
-        """Join the parts; ``again`` takes events whose next attempt is due, ``in_order`` keeps the others in a line."""
+        """Join the parts; ``again`` takes events whose next attempt is due."""
         gate = shared_gate()
         self.acks = AckLoop(leases, held, outage)
         self.retries = RetryLoop(leases, held, outage, again)
@@ -44,7 +43,7 @@ class Handling:
         runner = Runner(held, gate, deliverer, settler, self.acks)
         self.workers = Workers(runner, gate)
         loader = Loader(scope, storages, deliverer, signals, self.retries.postpone)
-        self.loads = LoadLoop(loader, self.workers.put, in_order=in_order)
+        self.loads = LoadLoop(loader, self.workers.put, in_order=held.in_order)
         self.poison = PoisonLoop(
             leases,
             held,

@@ -93,6 +93,11 @@ class Held:
         return self._options.max_events is not None
 
     @property
+    def in_order(self) -> bool:
+        """Whether events are to be handled in the order of the stream, since only one is handled at a time."""
+        return self._options.concurrency == 1
+
+    @property
     def room(self) -> int:
         """How many more events may be taken now.
 

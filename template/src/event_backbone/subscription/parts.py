@@ -41,15 +41,7 @@ class Parts:
         outage = Outage(signals)
         self.held = held = Held(options, signals, on_limit)
         self.handling = handling = Handling(
-            leases,
-            held,
-            outage,
-            signals,
-            deliverer=deliverer,
-            scope=scope,
-            storages=storages,
-            again=self._take_up,
-            in_order=options.concurrency == 1,
+            leases, held, outage, signals, deliverer=deliverer, scope=scope, storages=storages, again=self._take_up
         )
         self.intake = Intake(reader, held, outage, signals, ordinary=handling.loads.add, suspicious=handling.poison.add)
         self.heartbeat = HeartbeatLoop(leases, held, outage, options.lease)
