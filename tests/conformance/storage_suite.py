@@ -121,6 +121,15 @@ class StorageSuite:
         references = await asyncio.gather(*(case.save(payload) for payload in payloads))
         assert await case.load(*references) == payloads
 
+    async def test_each_is_handed_over_exactly_once(self, case: StorageCase) -> None:
+        """Also one that is asked for twice, and ones that are not there."""
+        references = [*await case.save(PAYLOAD), *await case.save(PAYLOAD)]
+        references += [PayloadReference(reference.storage, str(new_event_id())) for reference in references]
+        references += references[:1]
+        found: list[tuple[int, Payload | StorageError]] = []
+        await case.storage.load(case.scope(), references, found.extend)
+        assert sorted(place for place, _ in found) == list(range(len(references)))
+
     async def test_one_bad_payload_does_not_spoil_the_others(self, case: StorageCase) -> None:
         """Each event of a batch has its own outcome; asking twice for one is fine."""
         first, erased, last = [await case.save(PAYLOAD) for _ in range(3)]

@@ -12,7 +12,7 @@ from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone
 from event_backbone.metadata import Payload
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
-from event_backbone.storage.loading import load_payloads
+from event_backbone.storage.loading import load_all, load_payloads
 from event_backbone.testing.servers import S3Server
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
 from tests.conformance.test_storage_s3 import s3_case
@@ -101,8 +101,8 @@ async def test_each_argument_lies_in_its_storage(
     """And nowhere else."""
     first, second = await case.save(PAYLOAD)
     assert (first.storage, second.storage) == ("rest", "personal")
-    assert await personal.load(case.scope(), (second,)) == [{"email": PAYLOAD["email"]}]
-    assert await rest.load(case.scope(), (first,)) == [
+    assert await load_all(case.scope(), personal, (second,)) == [{"email": PAYLOAD["email"]}]
+    assert await load_all(case.scope(), rest, (first,)) == [
         {name: value for name, value in PAYLOAD.items() if name != "email"}
     ]
 

@@ -1,8 +1,13 @@
-"""An S3 server that misbehaves as told: one bucket, no authentication, a fault for each request that is to go wrong."""
+"""S3 that misbehaves as told.
+
+``faulty_s3`` is a server of one bucket without authentication, with a fault for each request that is to go wrong;
+``relay_before`` stands before a real server, and holds back what it is told to.
+"""
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,15 +25,24 @@ class Refusal:
 
 
 @dataclass
+class Page:
+    """An answer that is not S3's own: of a load balancer, a proxy, or a gateway whose service is away."""
+
+    status: int
+    body: bytes = b"<html><body><h1>Sorry</h1></body></html>"
+
+
+@dataclass
 class FaultyS3:
-    """What it was asked and holds; ``faults`` are used up one a request."""
+    """What it was asked and holds; ``faults`` are used up one a request, ``reads`` lasts until it is taken away."""
 
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
-    faults: deque[Fault | Refusal] = field(default_factory=deque[Fault | Refusal])
+    faults: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
+    reads: Refusal | Page | None = None
 
-    def fail(self, fault: Fault | Refusal, requests: int = 1) -> None:
+    def fail(self, fault: Fault | Refusal | Page, requests: int = 1) -> None:
         """Let the next requests that have no fault yet go wrong like this."""
         self.faults.extend(fault for _ in range(requests))
 
@@ -48,9 +62,12 @@ class FaultyS3:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(method)
-        fault = self.faults.popleft() if self.faults else None
+        fault = self.faults.popleft() if self.faults else self.reads if method == "GET" else None
         if isinstance(fault, Refusal):
             writer.write(_error(fault))
+            return True
+        if isinstance(fault, Page):
+            writer.write(_page(fault))
             return True
         if fault == "say nothing":
             await asyncio.sleep(3600)
@@ -74,19 +91,75 @@ class FaultyS3:
         return f'HTTP/1.1 200 OK\r\nETag: "1"\r\n{modified}\r\nContent-Length: {len(body)}\r\n\r\n'.encode() + body
 
 
+@dataclass
+class Relay:
+    """Passes everything on to an S3 server, signatures intact, except reads of what it is told to hold back."""
+
+    endpoint: str = ""
+    held: str | None = None
+    holding: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = 0
+
+    def hold(self, key: str) -> None:
+        """Hold back reads of the object whose key ends like this, until ``released`` is set."""
+        self.held = key
+
+    async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        """Serve one connection until either side ends it."""
+        server, to_server = await asyncio.open_connection("127.0.0.1", self.port)
+        answers = asyncio.ensure_future(_passed_on(server, back))
+        try:
+            while True:
+                head = await client.readuntil(b"\r\n\r\n")
+                length = re.search(rb"content-length: *(\d+)", head.lower())
+                body = await client.readexactly(int(length.group(1))) if length else b""
+                path = head.split(b" ", 2)[1].decode()
+                if self.held is not None and head.startswith(b"GET") and path.endswith(self.held):
+                    self.holding.set()
+                    await self.released.wait()
+                to_server.write(head + body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            answers.cancel()
+            to_server.close()
+            back.close()
+
+
+async def _passed_on(server: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+    while answer := await server.read(1 << 16):
+        back.write(answer)
+
+
+@asynccontextmanager
+async def relay_before(port: int) -> AsyncGenerator[Relay]:
+    """Run a relay before the S3 server on this loopback port until left."""
+    relay = Relay(port=port)
+    async with _served(relay.serve) as relay.endpoint:
+        yield relay
+
+
 @asynccontextmanager
 async def faulty_s3() -> AsyncGenerator[FaultyS3]:
     """Serve on a free loopback port until left."""
     server = FaultyS3()
+    async with _served(server.serve) as server.endpoint:
+        yield server
+
+
+@asynccontextmanager
+async def _served(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
+) -> AsyncGenerator[str]:
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.get_running_loop().create_task(server.serve(reader, writer)))
+        tasks.add(asyncio.get_running_loop().create_task(serve(reader, writer)))
 
     listener = await asyncio.start_server(connected, "127.0.0.1", 0)
-    server.endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:
-        yield server
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     finally:
         listener.close()
         for task in tasks:
@@ -100,3 +173,8 @@ def _error(refusal: Refusal) -> bytes:
         f"HTTP/1.1 {refusal.status} Refused\r\n{refusal.headers}Content-Type: application/xml\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def _page(page: Page) -> bytes:
+    head = f"HTTP/1.1 {page.status} Sorry\r\nContent-Type: text/html\r\nContent-Length: {len(page.body)}\r\n\r\n"
+    return head.encode() + page.body

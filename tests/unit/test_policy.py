@@ -11,6 +11,7 @@ from event_backbone.errors import (
     DecodeError,
     EntryUnreadable,
     PayloadErased,
+    PayloadForbidden,
     PayloadGone,
     Reject,
     Retry,
@@ -88,6 +89,13 @@ def test_a_reject_is_final_at_once(handling: bool) -> None:
 def test_what_waiting_does_not_solve_is_final_at_once(error: BackboneError, reason: str) -> None:
     """An event that cannot be loaded or decoded goes to the dead letters on its first delivery, with our own words."""
     assert STEADY.decide(1, error) == DeadLetter(reason, str(error))
+
+
+def test_a_forbidden_payload_is_tried_as_often_as_a_failing_handler() -> None:
+    """Permissions come back; after the last attempt it counts as gone, with our own words."""
+    error = PayloadForbidden("Missing or forbidden.")
+    assert [STEADY.decide(attempt, error) for attempt in (1, 2)] == [RetryLater(SECOND)] * 2
+    assert STEADY.decide(3, error) == DeadLetter("payload-gone", str(error))
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away"), StreamUnavailable("away")])

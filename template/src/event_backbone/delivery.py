@@ -188,7 +188,7 @@ class Deliverer:
             await inner(ctx)
 
     def _refused(self, event: Arrived, attempts: int, error: DecodeError | StorageError) -> Outcome:
-        decision = _outcome(self._retry.decide(attempts + event.tries, error), error)
+        decision = _outcome(self._retry.decide(attempts, error), error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
 

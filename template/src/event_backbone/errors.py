@@ -12,7 +12,8 @@ The tree, from the root down::
     |   |   `-- UnknownVersion      the contract has the event, but no way from that version
     |-- StorageError                a payload could not be saved or loaded
     |   |-- StorageUnavailable      retryable: the storage does not answer
-    |   |-- PayloadGone             the payload is missing, expired, or may not be read
+    |   |-- PayloadGone             the payload is missing, or has expired
+    |   |   `-- PayloadForbidden    it may not be read, or is missing: S3 says no more
     |   |-- PayloadErased           the payload was erased on purpose
     |   `-- PayloadConflict         another payload is already saved under this event id
     |-- StreamError                 the stream could not be read or written
@@ -89,7 +90,16 @@ class StorageUnavailable(StorageError):
 
 
 class PayloadGone(StorageError):
-    """The payload is missing, has expired, or may not be read (S3 answers 403 for both without list permission)."""
+    """The payload is missing, or has expired."""
+
+
+class PayloadForbidden(PayloadGone):
+    """The storage refuses to hand out the payload.
+
+    S3 answers so for an object that is missing when the bucket may not be listed, and for one that may not be read,
+    be it for a mistake of a minute. So a subscription tries again as after a failure of the handler, and only then
+    gives the event up.
+    """
 
 
 class PayloadErased(StorageError):

@@ -13,6 +13,7 @@ from event_backbone.errors import (
     ConfigurationError,
     DecodeError,
     PayloadErased,
+    PayloadForbidden,
     PayloadGone,
     Reject,
     Retry,
@@ -110,18 +111,20 @@ class RetryPolicy:
         """Decide what happens after attempt number ``attempt`` (from 1) failed with ``error``.
 
         ``handling`` tells that a handler raised it. The package's own errors then mean nothing special, since they may
-        come from whatever the handler itself did; Retry and Reject always do, also within an ExceptionGroup.
+        come from whatever the handler itself did; Retry and Reject always do, also within an ExceptionGroup. What S3
+        forbids to read may be permitted again in a minute, so it is given up only after the last attempt.
         """
         error = _decisive(error)
+        last = attempt >= self.max_attempts
         if isinstance(error, Reject):
             return DeadLetter("rejected", error.reason)
         if isinstance(error, BackboneError) and not handling:
             for kind, reason in _HOPELESS:
-                if isinstance(error, kind):
+                if isinstance(error, kind) and (last or not isinstance(error, PayloadForbidden)):
                     return DeadLetter(reason, str(error))
             if error.retryable:
                 return RetryLater(self.delay(attempt), counts=False)
-        if attempt >= self.max_attempts:
+        if last:
             return DeadLetter("attempts-exhausted", _type_name(error))
         if isinstance(error, Retry) and error.after is not None:
             return RetryLater(error.after)

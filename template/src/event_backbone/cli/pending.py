@@ -24,7 +24,7 @@ def add_to(cli: typer.Typer, project: Project, group: str) -> None:
         limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list at most.")] = 100,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ) -> None:
-        """List events that were delivered and are not finished, oldest first; consumer waiting has those to be retried."""
+        """List events that are delivered and not finished, oldest first; `waiting` has those to be retried."""
         entries = run_async(_pending(project, group, limit))
         if as_json:
             for each in entries:

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 def end_soon() -> None:
     """Let the process end within 2 s from now: by itself, as usual, or else with exit code 1.
 
-    A handler that swallows its cancellation keeps the event loop from closing, and a thread of ``asyncio.to_thread`` that
-    hangs keeps the interpreter from exiting. What traces and metrics wait to be sent is sent first.
+    A handler that swallows its cancellation keeps the event loop from closing, and a thread of ``asyncio.to_thread``
+    that hangs keeps the interpreter from exiting. Traces and metrics that wait to be sent are sent first.
     """
     threading.Thread(target=_end, name="event-backbone-end", daemon=True).start()
 

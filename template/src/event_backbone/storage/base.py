@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -20,6 +20,10 @@ class StorageScope:
 
     stream: StreamName
     redis: RedisConnection | None = None
+
+
+HandOver = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
+"""Takes places in a sequence, each with what was found for it."""
 
 
 class Storage(Protocol):
@@ -43,12 +47,12 @@ class Storage(Protocol):
         """
         ...
 
-    async def load(
-        self, scope: StorageScope, references: Sequence[PayloadReference]
-    ) -> Sequence[Payload | StorageError]:
-        """Return the payload, or the error, of each reference, in order: one bad one does not spoil the others.
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+        """Hand over the payload, or the error, of each reference as soon as it is there, in any order.
 
-        The errors are PayloadGone, PayloadErased and StorageUnavailable. Never raises them.
+        ``hand_over`` takes places in ``references`` with what was found, one or many at a time; each place exactly once
+        before this returns, and none afterwards. The errors are PayloadGone, PayloadForbidden, PayloadErased and
+        StorageUnavailable; they are never raised, so that one bad payload neither spoils nor delays the others.
         """
         ...
 

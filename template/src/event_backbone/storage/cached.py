@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.metadata import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.hash_scripts import store_hashes
+from event_backbone.storage.loading import load_all
 from event_backbone.storage.short_circuit import ShortCircuit
 
 _Answer = Payload | StorageError
@@ -82,17 +83,23 @@ class CachedStorage:
         copied = await self._cache_circuit.ask(lambda: self._cache.save(scope, event_id, payload))
         return saved if copied is None else SavedPayload(saved.references, (*saved.writes, *copied.writes))
 
-    async def load(
-        self, scope: StorageScope, references: Sequence[PayloadReference]
-    ) -> Sequence[Payload | StorageError]:
-        """Take from the cache what is there, tombstones among it, and from the origin the rest."""
-        answers: dict[PayloadReference, _Answer] = await self._load_cached(scope, references)
-        missing = [reference for reference in references if reference not in answers]
-        if missing:
-            loaded = dict(zip(missing, await self._origin.load(scope, missing), strict=True))
-            answers.update(loaded)
-            await self._cache_circuit.ask(lambda: self.put_into_cache(scope, loaded))
-        return [answers[reference] for reference in references]
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+        """Hand over what is in the cache, tombstones among it, and then what the origin has of the rest."""
+        hits = await self._load_cached(scope, references)
+        if hits:
+            hand_over(hits.items())
+        missing = [place for place in range(len(references)) if place not in hits]
+        if not missing:
+            return
+        loaded: dict[PayloadReference, _Answer] = {}
+
+        def take(answers: Iterable[tuple[int, _Answer]]) -> None:
+            found = [(missing[place], answer) for place, answer in answers]
+            loaded.update((references[place], answer) for place, answer in found)
+            hand_over(found)
+
+        await self._origin.load(scope, [references[place] for place in missing], take)
+        await self._cache_circuit.ask(lambda: self.put_into_cache(scope, loaded))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase in both. Raises also when only the cache does not answer: erase again, or wait till it has expired."""
@@ -139,21 +146,18 @@ class CachedStorage:
             with scope.redis.errors(StorageUnavailable):
                 await store_hashes(scope.redis, scope.stream, writes)
 
-    async def _load_cached(
-        self, scope: StorageScope, references: Sequence[PayloadReference]
-    ) -> dict[PayloadReference, _Answer]:
+    async def _load_cached(self, scope: StorageScope, references: Sequence[PayloadReference]) -> dict[int, _Answer]:
         found = await self._cache_circuit.ask(lambda: self._copied(scope, references))
         if found is None:
             self._count("down", len(references))
             return {}
-        pairs = zip(references, found, strict=True)
-        hits = {reference: answer for reference, answer in pairs if not isinstance(answer, PayloadGone)}
+        hits = {place: answer for place, answer in enumerate(found) if not isinstance(answer, PayloadGone)}
         self._count("hit", len(hits))
         self._count("miss", len(references) - len(hits))
         return hits
 
     async def _copied(self, scope: StorageScope, references: Sequence[PayloadReference]) -> Sequence[_Answer]:
-        found = await self._cache.load(scope, self._copies(references))
+        found = await load_all(scope, self._cache, self._copies(references))
         for answer in found:
             if isinstance(answer, StorageUnavailable):
                 raise answer

@@ -61,23 +61,21 @@ return #KEYS
 StoreAnswer = Literal["stored", "same", "other", "erased"]
 
 
-async def load_hashes(connection: RedisConnection, keys: Sequence[str], typical_bytes: int) -> list[object]:
+async def load_hashes(connection: RedisConnection, keys: Sequence[str]) -> list[object]:
     """Return, for each key, names and values in turn (empty: no such hash), or the server's error of another type.
 
-    Many HGETALL in one write cost the server a third of one script, and keep nobody waiting. How many depends on what
-    a hash is expected to hold, so that answers do not heap up in the server: ``typical_bytes``, then as those before.
+    Many HGETALL in one write cost the server a third of one script, and keep nobody waiting.
     """
-    found: list[object] = []
-    while len(found) < len(keys):
-        most = max(1, min(_KEYS_A_CALL, _CALL_BYTES // max(typical_bytes, 1)))
-        batch = keys[len(found) : len(found) + most]
-        replies = await connection.read_each("HGETALL", batch)
-        for place, reply in enumerate(replies):
-            if isinstance(reply, ReplyError) and not str(reply).startswith("WRONGTYPE"):
-                replies[place] = await connection.command("HGETALL", batch[place])
-        found += replies
-        typical_bytes = typical_size_bytes(replies)
-    return found
+    replies = await connection.read_each("HGETALL", keys)
+    for place, reply in enumerate(replies):
+        if isinstance(reply, ReplyError) and not str(reply).startswith("WRONGTYPE"):
+            replies[place] = await connection.command("HGETALL", keys[place])
+    return replies
+
+
+def hashes_a_call(typical_bytes: int) -> int:
+    """Return how many hashes of this size to load at once, so that answers do not heap up in the server."""
+    return max(1, min(_KEYS_A_CALL, _CALL_BYTES // max(typical_bytes, 1)))
 
 
 def typical_size_bytes(hashes: Sequence[object]) -> int:

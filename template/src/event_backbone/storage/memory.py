@@ -7,7 +7,7 @@ from uuid import UUID
 
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
 from event_backbone.metadata import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.names import storage_name
 
 
@@ -31,11 +31,9 @@ class MemoryStorage:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
         return SavedPayload((reference,))
 
-    async def load(
-        self, scope: StorageScope, references: Sequence[PayloadReference]
-    ) -> Sequence[Payload | StorageError]:
-        """Return a copy, PayloadErased or PayloadGone for each reference."""
-        return [self._load(self.location(scope, reference)) for reference in references]
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+        """Hand over a copy, PayloadErased or PayloadGone for each reference, all at once."""
+        hand_over(enumerate(self._load(self.location(scope, reference)) for reference in references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace payloads by tombstones."""

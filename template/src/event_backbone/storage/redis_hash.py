@@ -20,11 +20,12 @@ from event_backbone.errors import (
 )
 from event_backbone.metadata import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.settings import RedisSettings
-from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.hash_scripts import (
     EMPTY_FIELD,
     ERASED_FIELD,
     erase_hashes,
+    hashes_a_call,
     load_hashes,
     store_hashes,
     typical_size_bytes,
@@ -105,22 +106,23 @@ class RedisHashStorage:
         """Return the hash that keeps a payload under the key of its reference, the event id as text."""
         return HashWrite(f"{self._purpose}:{key}", payload or {EMPTY_FIELD: b"1"}, self._expires_after)
 
-    async def load(
-        self, scope: StorageScope, references: Sequence[PayloadReference]
-    ) -> Sequence[Payload | StorageError]:
-        """Fetch all payloads in as few calls as their size allows."""
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+        """Fetch the payloads in as few calls as their size allows, and hand over what each call brought."""
         prefix = scope.stream.key_of(f"{self._purpose}:")
+        keys = [prefix + reference.key for reference in references]
+        done = 0
         try:
             connection = self._connection(scope)
             with connection.errors(StorageUnavailable):
-                keys = [prefix + reference.key for reference in references]
-                found = await load_hashes(connection, keys, self._typical_bytes)
-                self._typical_bytes = typical_size_bytes(found)
-        except StorageUnavailable as error:
-            return [error] * len(references)
-        except ConfigurationError as error:
-            return [StorageUnavailable(str(error))] * len(references)
-        return [_payload(prefix, reference, fields) for reference, fields in zip(references, found, strict=True)]
+                while done < len(keys):
+                    some = keys[done : done + hashes_a_call(self._typical_bytes)]
+                    found = await load_hashes(connection, some)
+                    self._typical_bytes = typical_size_bytes(found)
+                    hand_over(enumerate(map(_payload, some, found), done))
+                    done += len(some)
+        except (StorageUnavailable, ConfigurationError) as error:
+            away = error if isinstance(error, StorageUnavailable) else StorageUnavailable(str(error))
+            hand_over((place, away) for place in range(done, len(keys)))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace the hashes by tombstones that expire when the payloads would have."""
@@ -161,14 +163,14 @@ def _own_connections(settings: RedisSettings) -> PerLoop[RedisConnection]:
     return PerLoop(lambda: RedisConnection(settings))
 
 
-def _payload(prefix: str, reference: PayloadReference, fields: object) -> Payload | StorageError:
+def _payload(key: str, fields: object) -> Payload | StorageError:
     if not isinstance(fields, list):
-        return PayloadGone(f"The Redis key {prefix}{reference.key} holds something else than a payload.")
+        return PayloadGone(f"The Redis key {key} holds something else than a payload.")
     parts = cast("list[bytes]", fields)
     if not parts:
-        return PayloadGone(f"There is no Redis hash {prefix}{reference.key}: it has expired or was deleted.")
+        return PayloadGone(f"There is no Redis hash {key}: it has expired or was deleted.")
     if parts[0] == _ERASED:
-        return PayloadErased(f"The payload in the Redis hash {prefix}{reference.key} was erased.")
+        return PayloadErased(f"The payload in the Redis hash {key} was erased.")
     payload: dict[str, bytes] = {}
     for place in range(0, len(parts), 2):  # half the cost of a comprehension over pairs
         name = parts[place]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from event_backbone.errors import ConfigurationError, PayloadGone, StorageError
+from event_backbone.errors import ConfigurationError
 from event_backbone.metadata import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.cached import CachedStorage
+from event_backbone.storage.loading import load_parts
 from event_backbone.storage.together import together
 
 
@@ -48,19 +49,9 @@ class SplitStorage:
             tuple(write for each in saved for write in each.writes),
         )
 
-    async def load(
-        self, scope: StorageScope, references: Sequence[PayloadReference]
-    ) -> Sequence[Payload | StorageError]:
-        """Return the part that each reference leads to, unmerged."""
-        answers: dict[PayloadReference, Payload | StorageError] = {
-            reference: PayloadGone(f"No storage named {reference.storage!r} is part of this split.")
-            for reference in references
-        }
-        groups = self._grouped(references)
-        loaded = await together(storage.load(scope, group) for storage, group in groups)
-        for (_, group), found in zip(groups, loaded, strict=True):
-            answers.update(zip(group, found, strict=True))
-        return [answers[reference] for reference in references]
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+        """Hand over the part that each reference leads to, unmerged; every storage is asked at the same time."""
+        await load_parts(scope, self._readable, references, hand_over)
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase the parts that the references lead to."""

@@ -74,7 +74,7 @@ class Assembly:
             broken=broken,
         )
         self._loader = Loader(scope, storages, deliverer, signals, self.settlement.postpone)
-        self.loads = LoadLoop(self._loader, self.workers.put)
+        self.loads = LoadLoop(self._loader, self.workers.put, in_order=options.concurrency == 1)
         self.quarantine = Quarantine(
             leases,
             in_flight,

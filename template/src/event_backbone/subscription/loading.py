@@ -1,19 +1,23 @@
-"""Payloads: the events of one read are loaded in one go, before their handlers run."""
+"""Payloads: the events of one read are loaded together, and each goes on to its handlers once its payload is there."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from event_backbone.delivery import Arrived, Deliverer
-from event_backbone.errors import EntryUnreadable, StorageUnavailable
-from event_backbone.metadata import decode_metadata
+from event_backbone.errors import EntryUnreadable, StorageError, StorageUnavailable
+from event_backbone.metadata import Payload, decode_metadata
 from event_backbone.storage.base import Storage, StorageScope
-from event_backbone.storage.loading import load_payloads
+from event_backbone.storage.loading import load_events
 from event_backbone.subscription.in_flight import InFlight
 from event_backbone.subscription.outage import Ladder
 from event_backbone.subscription.signals import Signals
+
+Put = Callable[[Sequence[InFlight]], None]
+"""Takes events that can go on to their handlers."""
 
 
 class Loader:
@@ -40,66 +44,136 @@ class Loader:
         self._ladder = Ladder()
         self._outage = False
 
-    async def load(self, works: Sequence[InFlight]) -> list[InFlight]:
-        """Load what is wanted, and return the events that can go on, in order."""
-        self._deliverer.begin_batch()
-        wanted = [arrived for work in works if (arrived := self._read(work)) is not None]
-        if not wanted:
-            return list(works)
-        payloads = await load_payloads(self._scope, self._storages, [arrived.references for arrived in wanted])
-        failed: StorageUnavailable | None = None
-        for arrived, payload in zip(wanted, payloads, strict=True):
-            arrived.payload = payload
-            if isinstance(payload, StorageUnavailable):
-                failed = failed or payload
-        if failed is None:
-            self._outage = False
-            self._ladder.reset()
-            return list(works)
-        self._postpone([work for work in works if _is_postponed(work)], failed)
-        return [work for work in works if not _is_postponed(work)]
+    async def load(self, events: Sequence[InFlight]) -> list[InFlight]:
+        """Load what is wanted, and return the events that can go on, in order, once all is there."""
+        ready: list[InFlight] = []
+        await self.hand_over(events, ready.extend, in_order=True)
+        return ready
 
-    def _read(self, work: InFlight) -> Arrived | None:
+    async def hand_over(self, events: Sequence[InFlight], put: Put, *, in_order: bool = False) -> None:
+        """Load what is wanted, and put each event as soon as it can go on.
+
+        ``in_order`` lets each wait until all those before it in ``events`` have gone on, or are to come back later.
+        """
+        self._deliverer.begin_batch()
+        in_turn = _InOrder(events, put) if in_order else None
+        ready: list[InFlight] = []
+        wanted: list[InFlight] = []
+        arrivals: list[Arrived] = []
+        for event in events:
+            arrived = self._read(event)
+            if arrived is None:
+                ready.append(event)
+            else:
+                wanted.append(event)
+                arrivals.append(arrived)
+        if ready:
+            (put if in_turn is None else in_turn.put)(ready)
+        if wanted:
+            await self._load(wanted, arrivals, put, in_turn)
+
+    def _read(self, event: InFlight) -> Arrived | None:
         """Decode the metadata, and return what wants its payload."""
         try:
-            metadata, references = decode_metadata(work.fields, self._scope.stream, work.key)
+            metadata, references = decode_metadata(event.fields, self._scope.stream, event.key)
         except EntryUnreadable as error:
-            work.arrived = error
+            event.arrived = error
             return None
-        work.arrived = arrived = Arrived(metadata, None, references, work.tries)
+        event.arrived = arrived = Arrived(metadata, None, references, event.tries)
         return arrived if self._deliverer.wants(metadata) else None
 
-    def _postpone(self, works: Sequence[InFlight], error: StorageUnavailable) -> None:
+    async def _load(
+        self, events: Sequence[InFlight], arrivals: Sequence[Arrived], put: Put, in_turn: _InOrder | None
+    ) -> None:
+        left = len(events)
+        delay: timedelta | None = None
+        go_on = put if in_turn is None else in_turn.put
+
+        def take(answers: Iterable[tuple[int, Payload | StorageError]]) -> None:
+            nonlocal left, delay
+            ready: list[InFlight] = []
+            for place, payload in answers:
+                arrivals[place].payload = payload
+                if not isinstance(payload, StorageUnavailable):
+                    ready.append(events[place])
+                    continue
+                left -= 1
+                delay = delay or self._delay(payload)
+                self._later(events[place], delay)
+                if in_turn is not None:
+                    in_turn.skip(events[place])
+            left -= len(ready)
+            if ready:
+                go_on(ready)
+
+        await load_events(self._scope, self._storages, [arrived.references for arrived in arrivals], take)
+        if left:
+            raise RuntimeError(f"A storage left {left} of {len(events)} payloads unanswered.")
+        if delay is None:
+            self._outage = False
+            self._ladder.reset()
+
+    def _delay(self, error: StorageUnavailable) -> timedelta:
+        """Return after how long the events of a batch that meets an outage are to come back."""
         if not self._outage:
             self._outage = True
             self._signals.storage_outage_began(error)
-        delay = timedelta(seconds=self._ladder.next())
-        for work in works:
-            self._later(work, delay)
+        return timedelta(seconds=self._ladder.next())
 
 
-def _is_postponed(work: InFlight) -> bool:
-    return isinstance(work.arrived, Arrived) and isinstance(work.arrived.payload, StorageUnavailable)
+class _InOrder:
+    """Lets the events of a batch go on in their order, as far as it is known of each whether it does."""
+
+    def __init__(self, events: Sequence[InFlight], put: Put) -> None:
+        self._waiting = deque(events)
+        self._known: dict[InFlight, bool] = {}
+        self._put = put
+
+    def put(self, events: Sequence[InFlight]) -> None:
+        """Let these go on when it is their turn."""
+        self._known.update(dict.fromkeys(events, True))
+        self._advance()
+
+    def skip(self, event: InFlight) -> None:
+        """Keep nobody waiting for this one."""
+        self._known[event] = False
+        self._advance()
+
+    def _advance(self) -> None:
+        ready: list[InFlight] = []
+        while self._waiting and self._waiting[0] in self._known:
+            event = self._waiting.popleft()
+            if self._known.pop(event):
+                ready.append(event)
+        if ready:
+            self._put(ready)
 
 
 class LoadLoop:
-    """Loads batch after batch, while workers handle the one before and the read loop reads the one after.
+    """Loads batches while workers handle those before, and the read loop reads those after.
 
-    ``run`` may run several times at once; the batches then no longer come out in their order.
+    No event waits for the payload of another one, of its own batch or of an earlier one; unless they are to be handled
+    ``in_order``: then batches are loaded one after the other, and each event goes on after all those before it.
     """
 
-    def __init__(self, loader: Loader, put: Callable[[Sequence[InFlight]], None]) -> None:
+    def __init__(self, loader: Loader, put: Put, *, in_order: bool) -> None:
         """Load by ``loader`` and hand over to ``put``."""
         self._loader = loader
         self._put = put
+        self._in_order = in_order
         self._batches: asyncio.Queue[Sequence[InFlight]] = asyncio.Queue()
 
-    def add(self, works: Sequence[InFlight]) -> None:
+    def add(self, events: Sequence[InFlight]) -> None:
         """Load these next."""
-        self._batches.put_nowait(works)
+        self._batches.put_nowait(events)
 
     async def run(self) -> None:
-        """Load until cancelled; what was not loaded then has not been started."""
-        while True:
-            works = [work for work in await self._batches.get() if work.held]
-            self._put(await self._loader.load(works))
+        """Load until cancelled, which ends every request; what was not handed over by then has not been started."""
+        async with asyncio.TaskGroup() as tasks:  # as many as there are batches, which what may be held bounds
+            while True:
+                events = [event for event in await self._batches.get() if event.held]
+                loading = self._loader.hand_over(events, self._put, in_order=self._in_order)
+                if self._in_order:
+                    await loading
+                else:
+                    tasks.create_task(loading)

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
+from typing import cast
 
 from event_backbone.errors import StreamError
 from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.blocking import BlockingWatch
 from event_backbone.subscription.watching import WatchLoop
-
-_LOADING_AT_ONCE = 2
 
 # With these, a stop ends within the drain time and 3 s, also when Redis is silent.
 _END_READ_WITHIN = timedelta(milliseconds=700)
@@ -63,8 +62,11 @@ class Run:
         parts = self.parts
         reading = self._loop(parts.intake.run(), "intake")
         acks = self._loop(parts.acks.run(), "acks")
-        preparing = {self._loop(parts.loads.run(), "loading") for _ in range(_LOADING_AT_ONCE)}
-        preparing |= {self._loop(parts.quarantine.run(), "quarantine"), self._loop(self._watch.run(), "watch")}
+        preparing = {
+            self._loop(parts.loads.run(), "loading"),
+            self._loop(parts.quarantine.run(), "quarantine"),
+            self._loop(self._watch.run(), "watch"),
+        }
         tasks = {reading, acks, *preparing}
         self._blocking.start()
         try:
@@ -92,7 +94,7 @@ class Run:
     def _loop_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self.broken(error)
+            self.broken(_first(error))
         elif not self.parts.stopping.is_set():
             self.broken(RuntimeError(f"The task {task.get_name()} of a subscription was ended from outside."))
 
@@ -134,6 +136,13 @@ class Run:
             signals.not_left(error)
         except TimeoutError:
             pass
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the error itself, or the first one of a group of errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 async def _try_within(limit: timedelta, trying: Awaitable[None]) -> None:

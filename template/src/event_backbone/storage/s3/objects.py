@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is at it, and may yet fail; to be tried again
+_FAILURES = (BaseError, FileNotFoundError)  # the second is obstore's word for any 404
 _FIRST_PAUSE = timedelta(milliseconds=100)
 _LAST_PAUSE = timedelta(milliseconds=50)
 
@@ -85,13 +86,13 @@ class S3Objects:
 
         try:
             return await self._within_deadline(get)
-        except (BaseError, FileNotFoundError, TimeoutError) as error:
+        except (*_FAILURES, TimeoutError) as error:
             raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
 
     async def _write(self, put: Callable[[], Awaitable[T]]) -> T:
         try:
             return await self._within_deadline(put)
-        except (BaseError, FileNotFoundError, TimeoutError) as error:
+        except (*_FAILURES, TimeoutError) as error:
             raise write_error(problem_of(error), self._bucket, self._endpoint) from error
 
     async def _within_deadline(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -100,7 +101,7 @@ class S3Objects:
             for _ in range(self._tries - 1):
                 try:
                     return await call()
-                except BaseError as error:
+                except _FAILURES as error:
                     if problem_of(error) != "outage":
                         raise
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads repeats, keeps no secret

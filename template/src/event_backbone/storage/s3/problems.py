@@ -6,7 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from event_backbone.errors import BackboneError, ConfigurationError, PayloadGone, StorageError, StorageUnavailable
+from event_backbone.errors import (
+    BackboneError,
+    ConfigurationError,
+    PayloadForbidden,
+    PayloadGone,
+    StorageError,
+    StorageUnavailable,
+)
 from event_backbone.storage.s3.options import (
     ACCESS_KEY_VARIABLE,
     BUCKET_VARIABLE,
@@ -18,13 +25,13 @@ from event_backbone.storage.s3.options import (
 Problem = Literal["no object", "no bucket", "forbidden", "credentials", "expired", "region", "unsupported", "outage"]
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
-_STATUS = re.compile(r"status code: (\d{3})")
 _BY_CODE: Mapping[str, Problem] = {
     "NoSuchBucket": "no bucket",
     "NoSuchKey": "no object",
     "AccessDenied": "forbidden",
     "AllAccessDisabled": "forbidden",
     "AccountProblem": "forbidden",
+    "InvalidObjectState": "forbidden",  # moved to an archive such as Glacier
     "InvalidAccessKeyId": "credentials",
     "SignatureDoesNotMatch": "credentials",
     "InvalidToken": "credentials",
@@ -35,13 +42,6 @@ _BY_CODE: Mapping[str, Problem] = {
     "AuthorizationHeaderMalformed": "region",
     "PermanentRedirect": "region",
     "NotImplemented": "unsupported",
-}
-_BY_STATUS: Mapping[str, Problem] = {
-    "301": "region",
-    "401": "credentials",
-    "403": "forbidden",
-    "404": "no object",
-    "501": "unsupported",
 }
 _NO_BUCKET = f"The S3 bucket {{bucket}} does not exist at {{endpoint}}; create it, or correct {BUCKET_VARIABLE}."
 _SENTENCES: Mapping[Problem, str] = {
@@ -58,33 +58,32 @@ _SENTENCES: Mapping[Problem, str] = {
     "outage": f"S3 at {{endpoint}} does not answer, or refuses for now; start it or correct {ENDPOINT_VARIABLE}.",
 }
 _RENEWAL = "credential provider"
-_REDIRECT = "redirect without LOCATION"
+_REDIRECT = "redirect without LOCATION"  # obstore keeps nothing else of S3's own answer; a proxy would give a place
 
 
 def problem_of(error: Exception) -> Problem:
-    """Tell what went wrong, by the code in S3's answer, else by its status, else by what obstore says."""
+    """Tell what went wrong, by the code in S3's answer, else by what obstore says; what neither explains is an outage.
+
+    A status alone explains nothing: load balancers and proxies answer 403 and 404, too, while S3 itself is away.
+    """
     text = str(error)
     if code := _CODE.search(text):
-        known = _BY_CODE.get(code.group(1))
-        if known is not None:
-            return known
-    if status := _STATUS.search(text):
-        return _BY_STATUS.get(status.group(1), "outage")
+        return _BY_CODE.get(code.group(1), "outage")
     if _RENEWAL in text:
         return "expired"
-    if _REDIRECT in text:
-        return "region"
-    return "no object" if isinstance(error, FileNotFoundError) else "outage"
+    return "region" if _REDIRECT in text else "outage"
 
 
 def read_error(problem: Problem, bucket: str, key: str, endpoint: str) -> StorageError:
     """Return what a failed read means for the event.
 
-    An object that is missing or forbidden is gone: S3 answers 403 for both to whoever may not list the bucket, so it
-    must not be tried for ever. What concerns every object alike says nothing about this one, and is worth waiting for.
+    S3 calls an object forbidden that is missing when the bucket may not be listed, so that must not be tried for ever.
+    What concerns every object alike says nothing about this one, and is worth waiting for.
     """
-    if problem in {"no object", "forbidden"}:
-        return PayloadGone(f"The S3 object {key} in bucket {bucket} is missing or forbidden.")
+    if problem == "no object":
+        return PayloadGone(f"There is no S3 object {key} in bucket {bucket}.")
+    if problem == "forbidden":
+        return PayloadForbidden(f"The S3 object {key} in bucket {bucket} is missing or forbidden.")
     return StorageUnavailable(_SENTENCES[problem].format(bucket=bucket, endpoint=endpoint))
 
 

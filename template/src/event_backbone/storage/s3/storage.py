@@ -20,7 +20,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.metadata import Payload, PayloadReference, SavedPayload, payload_from_json, payload_to_json
-from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.options import S3Options
@@ -93,10 +93,8 @@ class S3Storage:
         telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
         return SavedPayload((reference,))
 
-    async def load(
-        self, scope: StorageScope, references: Sequence[PayloadReference]
-    ) -> Sequence[Payload | StorageError]:
-        """Fetch all objects at once, as far as ``concurrency`` lets them.
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+        """Fetch all objects at once, as far as ``concurrency`` lets them, and hand over each when it is there.
 
         An object that is no payload counts as gone. So that nothing is given up for a wrong setting, that is
         StorageUnavailable here; ``check`` tells it at start-up.
@@ -104,8 +102,14 @@ class S3Storage:
         try:
             objects = await self._objects(scope)
         except ConfigurationError as error:
-            return [StorageUnavailable(str(error))] * len(references)
-        return await asyncio.gather(*(_load(objects, self.location(scope, reference)) for reference in references))
+            away = StorageUnavailable(str(error))
+            hand_over((place, away) for place in range(len(references)))
+            return
+
+        async def fetch(place: int, key: str) -> None:
+            hand_over(((place, await _load(objects, key)),))
+
+        await together(fetch(place, self.location(scope, reference)) for place, reference in enumerate(references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Overwrite the objects by tombstones."""
