@@ -86,6 +86,7 @@ class EventsInFlight:
         self._on_limit = on_limit
         self._has_room = asyncio.Event()
         self._room_wanted = False
+        self._enough_unstarted = 0
         self._count: dict[Stage, int] = {"unstarted": 0, "suspected": 0, "running": 0, "waiting": 0, "settling": 0}
         self.pace = Pace(options.concurrency)
         self.events: dict[EventKey, InFlight] = {}
@@ -119,7 +120,7 @@ class EventsInFlight:
             self._count[event.stage] -= 1
             self._count[stage] += 1
         event.stage = stage
-        if self._room_wanted:
+        if self._room_wanted and self._count["unstarted"] <= self._enough_unstarted:
             self._tell_room()
 
     def finish(self, *events: InFlight) -> None:
@@ -127,6 +128,7 @@ class EventsInFlight:
         finished = sum([self._drop(event) for event in events])
         if finished == 0:
             return
+        self._dropped()
         self.finished += finished
         limit = self._options.max_events
         if limit is not None and self.finished >= limit:
@@ -136,6 +138,7 @@ class EventsInFlight:
         """Let go of an event whose lease is lost; its handlers are cancelled."""
         if not self._drop(event):
             return
+        self._dropped()
         self._signals.lease_lost(event.key)
         event.abandoned = True
         if event.task is not None:
@@ -143,7 +146,8 @@ class EventsInFlight:
 
     def let_go(self, event: InFlight) -> None:
         """Let go of an event that goes back to the group, or has left the stream."""
-        self._drop(event)
+        if self._drop(event):
+            self._dropped()
 
     def count(self, stage: Stage) -> int:
         """Return how many events are at this stage."""
@@ -163,7 +167,8 @@ class EventsInFlight:
         nothing would be read while an ack is under way.
         """
         count, ahead = self._count, self._ahead
-        if count["unstarted"] > ahead // 2 or self.blocked:
+        self._enough_unstarted = ahead // 2
+        if count["unstarted"] > self._enough_unstarted or self.blocked:
             return 0
         most = self._options.concurrency + ahead
         busy = count["unstarted"] + count["running"]
@@ -211,11 +216,13 @@ class EventsInFlight:
         event.held = False
         del self.events[event.key]
         self._count[event.stage] -= 1
+        return True
+
+    def _dropped(self) -> None:
         if self._room_wanted:
             self._tell_room()
         if self.on_settled is not None:
             self.on_settled()
-        return True
 
     def _tell_room(self) -> None:
         if self.room > 0:

@@ -21,10 +21,9 @@ class Pace:
         self._since = perf_counter()
         self._busy = False
 
-    def began(self, now: float, *, first: bool) -> None:
-        """Note an event that begins at ``now`` (``perf_counter``); ``first`` says that nothing else runs."""
-        if first:
-            self._since = now
+    def began(self, now: float) -> None:
+        """Note that an event begins at ``now`` (``perf_counter``) while no other one runs."""
+        self._since = now
         self._busy = True
 
     def ended(self, now: float, *, last: bool) -> None:

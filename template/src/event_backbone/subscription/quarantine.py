@@ -110,7 +110,7 @@ class Quarantine:
         if event.key in lost:
             self._in_flight.lose(event)
             return
-        task = self._workers.begin(event)
+        task = self._workers.begin_alone(event)
         if task is None:
             return
         await asyncio.wait((task,), timeout=self._alone_for.total_seconds())

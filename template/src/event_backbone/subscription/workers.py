@@ -1,7 +1,6 @@
 """Runs events: at most ``concurrency`` at the same time, each in a task and a context of its own.
 
-So a handler may cancel its task or set context variables: the next event knows nothing of it. Where Python has eager
-tasks (from 3.12 on), a handler that never waits costs no turn of the event loop.
+So a handler may cancel its task or set context variables: the next event knows nothing of it.
 """
 
 from __future__ import annotations
@@ -9,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import sys
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from time import perf_counter
 
@@ -19,6 +17,7 @@ from event_backbone.consumer import Context
 from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
 from event_backbone.errors import EntryUnreadable
 from event_backbone.subscription.acks import AckLoop
+from event_backbone.subscription.eager import between_tasks, start_eagerly
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 
 _SLICE_SECONDS = 0.002
@@ -71,34 +70,41 @@ class Workers:
 
     def fill(self) -> None:
         """Begin what is ready, as far as there are free places."""
-        if self._filling or not self._ready:
+        if self._filling or not self._ready or not self._free() or not self._may_begin():
             return
         self._filling = True
-        began = perf_counter()
+        now = perf_counter()
+        until = now + _SLICE_SECONDS
+        if not self._tasks:
+            self._in_flight.pace.began(now)
         try:
-            while self._ready and self._free():
-                event = self._ready.popleft()
-                if not event.held:
-                    continue
-                self.begin(event)
-                if perf_counter() - began > _SLICE_SECONDS:
-                    # Handlers that never wait would keep every other task, the next look among them, from running.
-                    self._loop.call_soon(self.fill, context=self._context)
-                    return
+            with between_tasks(self._loop):
+                while self._ready and self._free():
+                    event = self._ready.popleft()
+                    if event.held and self._begin(event) is None and perf_counter() > until:
+                        # Handlers that never wait would keep every other task, such as the look, from running.
+                        self._loop.call_soon(self.fill, context=self._context)
+                        return
         finally:
             self._filling = False
 
-    def begin(self, event: InFlight) -> asyncio.Task[Outcome] | None:
+    def begin_alone(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         """Begin an event now, whatever else runs; return its task, None when it has ended already."""
+        if not self._tasks:
+            self._in_flight.pace.began(perf_counter())
+        with between_tasks(self._loop):
+            return self._begin(event)
+
+    def _begin(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         self._in_flight.move(event, "running")
         arrived = event.arrived
         if not isinstance(arrived, Arrived):
             assert isinstance(arrived, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
             self._after(event, self._deliverer.unreadable(arrived))
             return None
-        self._in_flight.pace.began(perf_counter(), first=not self._tasks)
         ctx = Context(arrived.metadata, event.attempt, functools.partial(self._acks.ack, event))
-        task = self._start(self._deliverer.deliver(arrived, ctx, event.attempts))
+        handling = self._deliverer.deliver(arrived, ctx, event.attempts)
+        task = start_eagerly(self._loop, handling, self._context.copy())
         if task.done():
             self._ended(event, ctx, task)
             return None
@@ -143,16 +149,12 @@ class Workers:
         return len(self._tasks)
 
     def _free(self) -> bool:
-        if self._closed or self._held_back or len(self._tasks) >= self._concurrency or not self._may_begin():
+        if self._closed or self._held_back or len(self._tasks) >= self._concurrency:
             return False
+        if self._concurrency > 1:
+            return True
         last = self._unsettled
-        return self._concurrency > 1 or last is None or not last.held or last.stage == "waiting"
-
-    def _start(self, handling: Coroutine[object, None, Outcome]) -> asyncio.Task[Outcome]:
-        context = self._context.copy()
-        if sys.version_info >= (3, 12):
-            return asyncio.Task(handling, loop=self._loop, context=context, eager_start=True)
-        return self._loop.create_task(handling, context=context)
+        return last is None or not last.held or last.stage == "waiting"
 
     def _left(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[task]
