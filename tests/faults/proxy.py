@@ -2,11 +2,14 @@
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
 _CHUNK_BYTES = 1 << 16
+_LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 _COMMAND = re.compile(rb"(?:\A|\r\n)\*\d+\r\n(?=\$)")
 
 
@@ -19,6 +22,7 @@ class Proxy:
         self._losing: dict[bytes, int] = {}
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self.swallowed = asyncio.Event()
         self.url = ""
 
@@ -41,6 +45,12 @@ class Proxy:
         """
         self._silent.add(command)
 
+    def reset(self) -> None:
+        """Reset every connection of a client: it ends at once, also for a client that is not reading."""
+        for client in self._clients:
+            client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
+            client.transport.abort()
+
     def heal(self) -> None:
         """Pass everything on again."""
         self._losing.clear()
@@ -51,6 +61,7 @@ class Proxy:
         """Serve one connection until either side ends it."""
         server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
         doomed = asyncio.Event()
+        self._clients.add(back)
         passing = [
             asyncio.ensure_future(self._requests(client, to_server, back, doomed)),
             asyncio.ensure_future(_answers(server, back, doomed)),
@@ -58,6 +69,7 @@ class Proxy:
         try:
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._clients.discard(back)
             for task in passing:
                 task.cancel()
             for writer in (to_server, back):

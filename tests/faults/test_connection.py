@@ -2,10 +2,13 @@
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 import pytest
+import uvloop
+from redis.exceptions import DataError
 
 from event_backbone.connection import RedisConnection, Script, redis_errors
 from event_backbone.errors import (
@@ -15,11 +18,24 @@ from event_backbone.errors import (
 )
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.redis.reader import RedisGroupReader
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.stream_suite import GROUP, NAME, NO_WAIT, new_entry
+from tests.faults.proxy import proxy_before
 
 SECOND = timedelta(seconds=1)
 SECRET = "s3cr3t-Pa55"
+ECHO = Script("return ARGV[1]")
+
+Call = Callable[[RedisConnection, RedisGroupReader], Awaitable[object]]
+CALLS: Mapping[str, Call] = {
+    "command": lambda connection, _: connection.command("PING"),
+    "command once": lambda connection, _: connection.command("PING", repeat=False),
+    "script": lambda connection, _: connection.run(ECHO, ("key",), ("x",), repeat=False),
+    "lane": lambda connection, _: connection.run_in_lane(ECHO, ("key",), ("x",)),
+    "reads": lambda connection, _: connection.read_each("GET", ["key"]),
+    "blocking read": lambda _, reader: reader.read(1, NO_WAIT),
+}
 
 
 @pytest.fixture
@@ -193,3 +209,43 @@ async def test_a_deadline_shorter_than_a_wait_is_refused() -> None:
     """A healthy blocking read must never reach the deadline of its socket."""
     with pytest.raises(ConfigurationError, match="longer than"):
         RedisConnection(RedisSettings.parse("127.0.0.1:1"), answer_within=SECOND)
+
+
+@pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_writing_to_a_connection_that_was_reset_is_an_outage(
+    redis_server: RedisServer,
+    redis_url: str,
+    call: Call,
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """Never the RuntimeError, AttributeError or TypeError of the transport; the next call has a new connection."""
+
+    async def reset_and_call() -> None:
+        async with proxy_before(redis_server.port) as proxy:
+            connection = RedisConnection(RedisSettings.parse(proxy.url))
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(connection.close)
+                reader = RedisStreams(connection).group_reader(NAME, GROUP, "one")
+                await reader.ensure("beginning")
+                await call(connection, reader)
+                for turns in range(20):
+                    proxy.reset()
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    with suppress(StreamUnavailable), connection.errors():
+                        await call(connection, reader)
+                    await call(connection, reader)
+
+    assert redis_url
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(reset_and_call())
+
+
+async def test_an_argument_that_cannot_be_sent_is_no_outage(connection: RedisConnection) -> None:
+    """It is an error of the program, which no waiting mends: it is not translated."""
+    for call in (connection.command, connection.waiting_connection().command):
+        with pytest.raises(DataError), connection.errors():
+            await call("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError), connection.errors():
+        await connection.run_in_lane(ECHO, ("key",), ([],))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from socket import gaierror
 from ssl import SSLError
 
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, DataError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -40,10 +40,13 @@ def redis_errors(
 
     Wrong credentials, rights, database numbers and keys that hold other data become ConfigurationError, a vanished
     group or stream GroupMissing, and everything else, known or not, ``unavailable``. The server's own text is never
-    repeated, because it may quote a command; ``address`` must hold no password.
+    repeated, because it may quote a command; ``address`` must hold no password. An argument that cannot be sent at all
+    is an error of the program, and not translated.
     """
     try:
         yield
+    except DataError:
+        raise
     except (RedisError, OSError) as error:
         raise _translated(error, unavailable, f"Redis at {address}" if address else "Redis", group_missing) from error
 

@@ -99,7 +99,6 @@ class _Wire(asyncio.Protocol):
     """Takes over a connection's socket, and answers calls in the order in which they were sent."""
 
     def __init__(self, connection: PromptConnection, within_seconds: float) -> None:
-        self.lost = False
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._within_seconds = within_seconds
@@ -110,6 +109,12 @@ class _Wire(asyncio.Protocol):
         self._late = False
         self._heard_at = 0.0
         self._transport, self._former = connection.hand_over(self)
+        self._lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether it can no longer be written to."""
+        return self._lost or self._transport.is_closing()
 
     def call(self, request: bytes, gathered: _Gathered | None) -> asyncio.Future[object]:
         """Send a request; the future holds its reply, or is done once all of its replies are ``gathered``."""
@@ -138,7 +143,7 @@ class _Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who wait, and redis-py."""
-        self.lost = True
+        self._lost = True
         if self._timer is not None:
             self._timer.cancel()
         while self._waiting:
@@ -151,12 +156,12 @@ class _Wire(asyncio.Protocol):
 
     def abort(self) -> None:
         """Give up the connection at once."""
-        self.lost = True
+        self._lost = True
         self._transport.abort()
 
     async def close(self) -> None:
         """Close the connection."""
-        self.lost = True
+        self._lost = True
         await self._connection.disconnect()
 
     def _check(self) -> None:

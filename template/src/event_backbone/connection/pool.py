@@ -86,6 +86,11 @@ class PromptConnection(AbstractConnection):
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         """Send a command that is packed already, within the deadline of a write."""
+        if self._writer is not None and self._writer.transport.is_closing():
+            # Not every transport can be written to after its end: those of uvloop raise RuntimeError, and those of
+            # Python 3.12.0, 3.12.1 and 3.13.0 AttributeError or TypeError (gh-136234).
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("Connection lost")
         within, self.socket_timeout = self.socket_timeout, None
         try:
             async with asyncio.timeout(within):
