@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.connection.pool import Argument, PromptConnection
+from event_backbone.connection.server import ServerCheck
 
 
 class _Packer(Protocol):
@@ -31,9 +32,15 @@ class Lane:
     Calls whose answer is lost, or does not come in time, raise redis-py's ConnectionError or TimeoutError.
     """
 
-    def __init__(self, new_connection: Callable[[], PromptConnection], answer_within: timedelta) -> None:
-        """Connect by ``new_connection`` when first used, and again after a failure."""
+    def __init__(
+        self,
+        new_connection: Callable[[], PromptConnection],
+        answer_within: timedelta,
+        server: ServerCheck | None = None,
+    ) -> None:
+        """Connect by ``new_connection`` when first used, and again after a failure; each time examine the server."""
         self._new_connection = new_connection
+        self._server = server
         self._within_seconds = answer_within.total_seconds()
         self._wire: _Wire | None = None
         self._connecting = asyncio.Lock()
@@ -78,6 +85,8 @@ class Lane:
             connection = self._new_connection()
             try:
                 await connection.open()
+                if self._server is not None:
+                    await self._server.examine(connection.ask)
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise

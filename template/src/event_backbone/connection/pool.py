@@ -77,8 +77,10 @@ class _Maker(Protocol):
     def make_connection(self) -> PromptConnection: ...
 
 
-class _Connects(Protocol):
+class _Speaks(Protocol):
     async def connect(self) -> None: ...
+    async def send_command(self, *parts: Argument) -> None: ...
+    async def read_response(self) -> object: ...
 
 
 class PromptConnection(AbstractConnection):
@@ -102,7 +104,13 @@ class PromptConnection(AbstractConnection):
 
     async def open(self) -> None:
         """Connect and log in, as redis-py does."""
-        await cast("_Connects", self).connect()
+        await cast("_Speaks", self).connect()
+
+    async def ask(self, *parts: Argument) -> object:
+        """Send one command on the open connection and return its reply."""
+        connection = cast("_Speaks", self)
+        await connection.send_command(*parts)
+        return await connection.read_response()
 
     def hand_over(self, to: asyncio.Protocol) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Let ``to`` read the open socket from now on; return what writes to it, and who has read it so far."""

@@ -15,6 +15,7 @@ from event_backbone.connection.errors import redis_errors
 from event_backbone.connection.lane import Lane
 from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_connection, new_pool
 from event_backbone.connection.script import Script
+from event_backbone.connection.server import ServerCheck
 from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
 from event_backbone.errors import BackboneError, ConfigurationError, StreamUnavailable
 from event_backbone.settings import RedisSettings
@@ -45,7 +46,8 @@ class RedisConnection:
         self._commands_once = commands_of(Redis(connection_pool=self._pool_once))
         self._waiting: set[WaitingConnection] = set()
         connect = partial(new_connection, settings, answer_within=answer_within)
-        self._lane, self._reading_lane = Lane(connect, answer_within), Lane(connect, answer_within)
+        self._server = ServerCheck(settings.described)
+        self._lane, self._reading_lane = Lane(connect, answer_within, self._server), Lane(connect, answer_within)
 
     @property
     def client(self) -> Redis:
@@ -66,6 +68,14 @@ class RedisConnection:
         except ReadOnlyError:
             await self.forget_connections()
             raise
+
+    async def examine(self) -> None:
+        """Ask what kind of server this is, as the lane and every blocking connection do when they are opened.
+
+        Raises ConfigurationError for a server that is too old or may evict streams; warns, once, of what else may lose
+        events. A user who may not ask for INFO is not refused.
+        """
+        await self._server.examine(self.command)
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, repeat: bool = True
@@ -105,7 +115,7 @@ class RedisConnection:
 
     def waiting_connection(self) -> WaitingConnection:
         """Return a connection of one's own for blocking reads; ``close`` closes it too."""
-        waiting = WaitingConnection(self._new_pool(1, 0), self._waiting.discard)
+        waiting = WaitingConnection(self._new_pool(1, 0), self._server, self._waiting.discard)
         self._waiting.add(waiting)
         return waiting
 
