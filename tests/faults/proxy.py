@@ -20,15 +20,20 @@ class Proxy:
         """Stand before the server on this port of the loopback address."""
         self._port = port
         self._losing: dict[bytes, int] = {}
+        self._then: dict[bytes, str | None] = {}
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self.swallowed = asyncio.Event()
         self.url = ""
 
-    def lose(self, command: bytes, times: int = 1) -> None:
-        """Let the server carry out the command, but close the connection instead of passing its answer on."""
+    def lose(self, command: bytes, times: int = 1, then: str | None = None) -> None:
+        """Let the server carry out the command, but close the connection instead of passing its answer on.
+
+        ``then`` is the error that the command is answered afterwards; the server no longer sees it.
+        """
         self._losing[command] = times
+        self._then[command] = then
 
     def still_to_lose(self, command: bytes) -> int:
         """Return how many answers of this command are still to be lost."""
@@ -98,6 +103,9 @@ class Proxy:
                 if left and command in request:
                     self._losing[command] -= 1
                     doomed.set()
+                    then = self._then[command]
+                    if then is not None and not self._losing[command]:
+                        self.answer(command, then)
             to_server.write(request)
             await to_server.drain()
 

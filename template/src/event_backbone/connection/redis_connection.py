@@ -1,6 +1,6 @@
 """All the clients of one Redis server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from functools import partial
@@ -8,10 +8,10 @@ from functools import partial
 from hiredis import ReplyError
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from event_backbone.connection.errors import redis_errors
+from event_backbone.connection.errors import redis_errors, word_of
 from event_backbone.connection.lane import Lane
 from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_connection, new_pool
 from event_backbone.connection.script import Script
@@ -87,21 +87,39 @@ class RedisConnection:
         except NoScriptError:
             return await self.command("EVAL", script.source, *call, repeat=repeat)
 
-    async def run_in_lane(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> object:
+    async def run_in_lane(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        refuses: Callable[[object], bool] = lambda _: False,
+    ) -> object:
         """Like ``run``, at less than half the cost, for a script that is called all the time and may be repeated.
 
         Its calls follow each other on one connection, so a large answer holds up the next. Whatever is out of the
         ordinary is left to ``run``.
+
+        A refusal after a lost answer raises the loss, because what was refused when repeated may have been carried out
+        before: an error, or a reply that ``refuses``.
         """
-        for _ in range(_REPEATS):
+        lost: RedisError | None = None
+        repeats = 0
+        while True:
             try:
                 reply = await self._lane.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except (RedisConnectionError, RedisTimeoutError):
-                continue
-            if not isinstance(reply, ReplyError):
-                return reply
-            break
-        return await self.run(script, keys, arguments, repeat=False)
+                if isinstance(reply, ReplyError):
+                    reply = await self.run(script, keys, arguments, repeat=False)
+            except (RedisError, BackboneError) as error:
+                if isinstance(error, RedisError) and word_of(error) is None and repeats < _REPEATS:
+                    lost, repeats = error, repeats + 1
+                    continue
+                if lost is None:
+                    raise
+            else:
+                if lost is None or not refuses(reply):
+                    return reply
+            raise lost
 
     async def read_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Run one reading command on each of many keys, in one write; return the replies, errors as hiredis has them.

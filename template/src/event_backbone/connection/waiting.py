@@ -1,6 +1,6 @@
 """The connection of a blocking read: its own, so that nobody waits behind it and it can be woken."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 from redis.asyncio import ConnectionPool, Redis

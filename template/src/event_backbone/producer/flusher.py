@@ -36,7 +36,8 @@ _log = logging.getLogger("event_backbone")
 class _Waiting:
     """An entry on its way, and the future of the call that waits for its key.
 
-    It is ``in_doubt`` once it was handed to the stream and there was no answer.
+    It is ``in_doubt`` once it was handed to the stream and there was no answer: then it may stand there, whatever the
+    stream answers later, except a key.
     """
 
     __slots__ = ("deadline", "entry", "in_doubt", "key", "size_bytes")
@@ -57,8 +58,13 @@ class _Waiting:
         self.key.set_exception(error)
 
     def refuse(self, cause: BackboneError) -> None:
-        """Hand on the stream's answer, as an error of the caller's own: a shared one would collect tracebacks."""
-        if not self.key.done():
+        """Hand on the stream's answer, as an error of the caller's own: a shared one would collect tracebacks.
+
+        What is in doubt stays so: the answer becomes the cause of OutcomeUnknown.
+        """
+        if self.in_doubt:
+            self.fail(cause, str(cause))
+        elif not self.key.done():
             error = copy.copy(cause)
             error.__cause__ = cause
             self.key.set_exception(error)
@@ -218,9 +224,10 @@ class Flusher:
     async def _append(self, batch: list[_Waiting]) -> Sequence[EventKey | StreamError]:
         try:
             return await self._stream.append([waiting.entry for waiting in batch])
-        except BaseException:
-            for waiting in batch:
-                waiting.in_doubt = True
+        except BaseException as error:
+            if not isinstance(error, BackboneError) or error.retryable:  # else it is an answer
+                for waiting in batch:
+                    waiting.in_doubt = True
             raise
 
     def _note_outage(self, failure: BackboneError) -> None:

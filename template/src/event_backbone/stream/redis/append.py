@@ -83,17 +83,24 @@ return answers
 async def append(
     redis: RedisConnection, name: StreamName, entries: Sequence[NewEntry], window: timedelta
 ) -> list[EventKey | StreamError]:
-    """Run the script; a lost answer is asked for again, which changes nothing."""
+    """Run the script; a lost answer is asked for again, which changes nothing.
+
+    A refusal after a lost answer raises the loss: the entry may stand in the stream all the same.
+    """
     message = packed([_milliseconds(window), *map(_event, entries)])
-    reply = await redis.run_in_lane(APPEND, (name.key,), (message,))
+    reply = await redis.run_in_lane(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
     answers = cast("list[bytes | list[bytes]]", reply)
-    refused = [answer[0] for answer in answers if isinstance(answer, list)]
-    if any(text.startswith(b"READONLY") for text in refused):
+    if any(text.startswith(b"READONLY") for text in _refused(reply)):
         await redis.forget_connections()
     partition = name.partition
     return [
         event_key(answer, partition) if isinstance(answer, bytes) else _error(answer[0], window) for answer in answers
     ]
+
+
+def _refused(reply: object) -> list[bytes]:
+    """Return the errors among the answers."""
+    return [answer[0] for answer in cast("list[bytes | list[bytes]]", reply) if isinstance(answer, list)]
 
 
 def _event(entry: NewEntry) -> list[object]:
