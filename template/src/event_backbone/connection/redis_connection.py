@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.connection.errors import redis_errors, word_of
+from event_backbone.connection.event_loop import OneEventLoop
 from event_backbone.connection.lane import Lane
 from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_connection, new_pool
 from event_backbone.connection.script import Script
@@ -26,7 +27,7 @@ _CALLS_ONCE = 256
 
 
 class RedisConnection:
-    """One server's clients; they connect when first used, and again after ``close``.
+    """One server's clients; they connect when first used, and again after ``close``, in one event loop at a time.
 
     A command whose answer is lost is sent again, up to twice; what must not be repeated unseen goes through
     ``command`` or ``run`` with ``repeat=False``. Every command has a deadline. Errors are redis-py's own: call within
@@ -38,6 +39,7 @@ class RedisConnection:
         if answer_within <= LONGEST_WAIT:
             raise ConfigurationError(f"The deadline for an answer must be longer than {LONGEST_WAIT}.")
         self.settings = settings
+        self._loop = OneEventLoop()
         self._answer_within = answer_within
         self._pool = self._new_pool(_CONNECTIONS, _REPEATS)
         self._pool_once = self._new_pool(_CALLS_ONCE, 0)
@@ -52,6 +54,7 @@ class RedisConnection:
     @property
     def client(self) -> Redis:
         """A client of redis-py for commands that may run twice; texts in replies are bytes."""
+        self._loop.refuse_another()
         return self._client
 
     def errors(
@@ -62,6 +65,7 @@ class RedisConnection:
 
     async def command(self, *parts: Argument, repeat: bool = True) -> object:
         """Send one command and return its reply as the server gave it."""
+        self._loop.running()
         commands = self._commands if repeat else self._commands_once
         try:
             return await commands.execute_command(*parts)
@@ -103,6 +107,7 @@ class RedisConnection:
         A refusal after a lost answer raises the loss, because what was refused when repeated may have been carried out
         before: an error, or a reply that ``refuses``.
         """
+        self._loop.running()
         lost: RedisError | None = None
         repeats = 0
         while True:
@@ -126,6 +131,7 @@ class RedisConnection:
 
         It has a connection of its own, so that no large answer holds up what is written meanwhile.
         """
+        self._loop.running()
         for _ in range(_REPEATS):
             with suppress(RedisConnectionError, RedisTimeoutError):
                 return await self._reading_lane.call_each(name, keys)
@@ -133,6 +139,7 @@ class RedisConnection:
 
     def waiting_connection(self) -> WaitingConnection:
         """Return a connection of one's own for blocking reads; ``close`` closes it too."""
+        self._loop.refuse_another()
         waiting = WaitingConnection(self._new_pool(1, 0), self._server, self._waiting.discard)
         self._waiting.add(waiting)
         return waiting
@@ -152,6 +159,7 @@ class RedisConnection:
         await self._reading_lane.close()
         for pool in (self._pool, self._pool_once):
             await pool.aclose()
+        self._loop.leave()
 
     def _new_pool(self, connections: int, repeats: int) -> ConnectionPool:
         return new_pool(self.settings, connections=connections, repeats=repeats, answer_within=self._answer_within)

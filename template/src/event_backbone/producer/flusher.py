@@ -13,7 +13,16 @@ from datetime import timedelta
 from functools import cached_property
 
 from event_backbone import telemetry
-from event_backbone.errors import BackboneClosed, BackboneError, NotSent, OutcomeUnknown, StreamError, StreamUnavailable
+from event_backbone.connection import OneEventLoop
+from event_backbone.errors import (
+    BackboneClosed,
+    BackboneError,
+    ConfigurationError,
+    NotSent,
+    OutcomeUnknown,
+    StreamError,
+    StreamUnavailable,
+)
 from event_backbone.metadata import EventKey
 from event_backbone.producer.alarm import Alarm
 from event_backbone.producer.room import Room
@@ -80,7 +89,14 @@ class Flusher:
     Every call of ``append`` ends: with a key, or with an error.
     """
 
-    def __init__(self, stream: Stream, *, queue_events: int = _QUEUE_EVENTS, queue_bytes: int = _QUEUE_BYTES) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        queue_events: int = _QUEUE_EVENTS,
+        queue_bytes: int = _QUEUE_BYTES,
+        event_loop: OneEventLoop | None = None,
+    ) -> None:
         """Append to ``stream``. ``queue_events`` and ``queue_bytes`` bound what may be on its way at once."""
         self.room = Room(queue_events, queue_bytes)
         self._stream = stream
@@ -90,11 +106,24 @@ class Flusher:
         self._closed = False
         self._outage: BackboneError | None = None
         self._alarm = Alarm()
+        self._event_loop = event_loop or OneEventLoop()
 
     @cached_property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that this flusher works in, from its first use on: asking for it costs a system call."""
         return asyncio.get_running_loop()
+
+    def running_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, for the caller of ``append``.
+
+        Raises ConfigurationError in another loop than this flusher's; BackboneClosed when it is closed.
+        """
+        try:
+            return self._event_loop.running()
+        except ConfigurationError:
+            if self._closed:
+                raise BackboneClosed(_CLOSED) from None
+            raise
 
     def append(self, entry: NewEntry, deadline: float, size_bytes: int) -> asyncio.Future[EventKey]:
         """Queue an entry; the future holds its key, or raises NotSent, OutcomeUnknown or the stream's answer.
