@@ -41,12 +41,20 @@ def test_a_wrong_endpoint_fails_in_a_line(
     assert any(level == "fail" and words in text for level, text in found(shop).values())
 
 
-@pytest.mark.parametrize(("policy", "level"), [("allkeys-lru", "fail"), ("volatile-ttl", "warn"), ("noeviction", "ok")])
+@pytest.mark.parametrize(
+    ("policy", "limit", "level"),
+    [
+        ("allkeys-lru", "10mb", "fail"),
+        ("allkeys-lru", "0", "ok"),
+        ("volatile-ttl", "10mb", "warn"),
+        ("noeviction", "10mb", "ok"),
+    ],
+)
 def test_a_server_that_evicts_events_is_refused(
-    shop: Shop, policy: str, level: str, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, policy: str, limit: str, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """allkeys-* deletes streams, volatile-* only what expires."""
-    with RedisServer(arguments=("--maxmemory-policy", policy), append_only=True) as redis:
+    """allkeys-* deletes streams, volatile-* only what expires; without a maxmemory nothing is deleted."""
+    with RedisServer(arguments=("--maxmemory-policy", policy, "--maxmemory", limit), append_only=True) as redis:
         monkeypatch.setenv("REDIS_EVENT_SOURCE_ENDPOINT", redis.url)
         findings = found(shop)
     assert findings["Redis eviction"][0] == level

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from event_backbone.errors import EventIdExpired
+from event_backbone.errors import EventIdAhead, EventIdExpired
 from event_backbone.metadata import EventKey, HashWrite, new_event_id
 from event_backbone.stream import NewEntry
 from tests.conformance.stream_suite import NAME, NO_WAIT, Rig, keys_of, new_entry
@@ -57,14 +57,34 @@ class AppendSuite:
         old = NewEntry(event_id_of(datetime.now(UTC) - timedelta(minutes=11)), b"old")
         answers = await stream.append([new_entry("a"), old, new_entry("b")])
         assert [type(answer) for answer in answers] == [EventKey, EventIdExpired, EventKey]
+        assert "11 min behind the server's clock, and at most 10 min is accepted" in str(answers[1])
         assert len(await stream.range(None, None, 10)) == 2
+
+    async def test_an_event_id_from_the_far_future_is_refused(self, rig: Rig) -> None:
+        """A clock that is further ahead than the window is named; up to that it is accepted."""
+        stream = rig.streams.stream(NAME)
+        ahead = NewEntry(event_id_of(datetime.now(UTC) + timedelta(minutes=15)), b"ahead")
+        answers = await stream.append([ahead, NewEntry(event_id_of(datetime.now(UTC) + timedelta(minutes=9)), b"m")])
+        assert [type(answer) for answer in answers] == [EventIdAhead, EventKey]
+        assert "15 min ahead of the server's clock, and at most 10 min is accepted" in str(answers[0])
+        assert len(await stream.range(None, None, 10)) == 1
 
     async def test_an_event_id_within_the_window_is_recognised(self, rig: Rig) -> None:
         """Up to the end of the window the same id answers the same key, also one from a clock ahead of the server's."""
         stream = rig.streams.stream(NAME)
-        for age in (timedelta(minutes=9), timedelta(minutes=-5)):
-            entry = NewEntry(event_id_of(datetime.now(UTC) - age), b"m")
-            assert keys_of(await stream.append([entry])) == keys_of(await stream.append([entry]))
+        for age in (timedelta(minutes=9), timedelta(0), timedelta(minutes=-5)):
+            entries = [NewEntry(event_id_of(datetime.now(UTC) - age), b"m") for _ in range(10)]
+            assert keys_of(await stream.append(entries)) == keys_of(await stream.append(entries))
+
+    async def test_event_ids_of_one_ending_are_told_apart(self, rig: Rig) -> None:
+        """Ids that differ in nothing but their time, by a millisecond or by what a second's hash does not say."""
+        first = event_id_of(datetime.now(UTC) - timedelta(minutes=3)).int
+        ids = [UUID(int=first + (milliseconds << 80)) for milliseconds in (0, 1, 1000, 1 << 16)]
+        entries = [NewEntry(event_id, b"m") for event_id in ids]
+        stream = rig.streams.stream(NAME)
+        keys = keys_of(await stream.append(entries))
+        assert len(set(keys)) == len(entries)
+        assert keys_of(await stream.append(entries)) == keys
 
     async def test_hashes_are_written_with_their_entry(self, rig: Rig) -> None:
         """What a storage asks to be written stands there, and bytes stay as they are."""

@@ -2,11 +2,14 @@
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
 _CHUNK_BYTES = 1 << 16
+_LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 _COMMAND = re.compile(rb"(?:\A|\r\n)\*\d+\r\n(?=\$)")
 
 
@@ -17,16 +20,21 @@ class Proxy:
         """Stand before the server on this port of the loopback address."""
         self._port = port
         self._losing: dict[bytes, int] = {}
+        self._then: dict[bytes, str | None] = {}
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
         self._delay_seconds = 0.0
-        self._open: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self.swallowed = asyncio.Event()
         self.url = ""
 
-    def lose(self, command: bytes, times: int = 1) -> None:
-        """Let the server carry out the command, but close the connection instead of passing its answer on."""
+    def lose(self, command: bytes, times: int = 1, then: str | None = None) -> None:
+        """Let the server carry out the command, but close the connection instead of passing its answer on.
+
+        ``then`` is the error that the command is answered afterwards; the server no longer sees it.
+        """
         self._losing[command] = times
+        self._then[command] = then
 
     def still_to_lose(self, command: bytes) -> int:
         """Return how many answers of this command are still to be lost."""
@@ -49,9 +57,15 @@ class Proxy:
 
     def cut(self, chosen: Callable[[], bool] = lambda: True) -> None:
         """Reset the connections to clients that are open now, or those for which ``chosen`` returns true."""
-        for writer in tuple(self._open):
+        for writer in tuple(self._clients):
             if chosen():
                 writer.transport.abort()
+
+    def reset(self) -> None:
+        """Reset every connection of a client: it ends at once, also for a client that is not reading."""
+        for client in self._clients:
+            client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
+            client.transport.abort()
 
     def heal(self) -> None:
         """Pass everything on again."""
@@ -67,8 +81,8 @@ class Proxy:
         except OSError:
             back.close()
             return
-        self._open.add(back)
         doomed = asyncio.Event()
+        self._clients.add(back)
         passing = [
             asyncio.ensure_future(self._requests(client, to_server, back, doomed)),
             asyncio.ensure_future(self._replies(server, back, doomed)),
@@ -76,7 +90,7 @@ class Proxy:
         try:
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._open.discard(back)
+            self._clients.discard(back)
             for task in passing:
                 task.cancel()
             for writer in (to_server, back):
@@ -105,6 +119,9 @@ class Proxy:
                 if left and command in request:
                     self._losing[command] -= 1
                     doomed.set()
+                    then = self._then[command]
+                    if then is not None and not self._losing[command]:
+                        self.answer(command, then)
             to_server.write(request)
             await to_server.drain()
 

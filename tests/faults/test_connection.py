@@ -2,10 +2,13 @@
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 import pytest
+import uvloop
+from redis.exceptions import DataError
 
 from event_backbone.connection import RedisConnection, Script, redis_errors
 from event_backbone.errors import (
@@ -15,11 +18,24 @@ from event_backbone.errors import (
 )
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.redis.reader import RedisGroupReader
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.stream_suite import GROUP, NAME, NO_WAIT, new_entry
+from tests.faults.proxy import proxy_before
 
 SECOND = timedelta(seconds=1)
 SECRET = "s3cr3t-Pa55"
+ECHO = Script("return ARGV[1]")
+
+Call = Callable[[RedisConnection, RedisGroupReader], Awaitable[object]]
+CALLS: Mapping[str, Call] = {
+    "command": lambda connection, _: connection.command("PING"),
+    "command once": lambda connection, _: connection.command("PING", repeat=False),
+    "script": lambda connection, _: connection.run(ECHO, ("key",), ("x",), repeat=False),
+    "lane": lambda connection, _: connection.run_in_lane(ECHO, ("key",), ("x",)),
+    "reads": lambda connection, _: connection.read_each("GET", ["key"]),
+    "blocking read": lambda _, reader: reader.read(1, NO_WAIT),
+}
 
 
 @pytest.fixture
@@ -126,12 +142,89 @@ async def test_a_key_with_other_data_is_a_configuration_error(
     assert "choose another URI or environment" in str(answer)
 
 
+async def evict(connection: RedisConnection, policy: str, limit: str = "100mb") -> None:
+    """Let the server evict by this policy."""
+    await connection.command("CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", limit)
+
+
 async def test_an_evicting_server_is_refused(streams: RedisStreams, connection: RedisConnection) -> None:
-    """A policy that may evict a stream with all its groups is told by the check."""
+    """A policy that may evict a stream with all its groups is told by the check, if there is a limit of memory."""
+    await evict(connection, "allkeys-lru", "0")
     await streams.check()
-    await connection.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await evict(connection, "allkeys-lru")
     with pytest.raises(ConfigurationError, match="allkeys-lru"):
         await streams.check()
+
+
+async def test_an_evicting_server_is_refused_when_events_are_produced(
+    streams: RedisStreams, connection: RedisConnection
+) -> None:
+    """Nothing is appended, on the first connection and after each reconnection."""
+    await evict(connection, "allkeys-lru")
+    stream = streams.stream(NAME)
+    with pytest.raises(ConfigurationError, match="allkeys-lru"):
+        await stream.append([new_entry()])
+    assert await stream.range(None, None, 10) == []
+    await evict(connection, "noeviction")
+    await stream.append([new_entry()])
+    await evict(connection, "allkeys-random")
+    await connection.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    with pytest.raises(ConfigurationError, match="allkeys-random"):
+        await stream.append([new_entry()])
+    assert len(await stream.range(None, None, 10)) == 1
+
+
+async def test_an_evicting_server_is_refused_when_events_are_consumed(
+    streams: RedisStreams, connection: RedisConnection
+) -> None:
+    """On the first read and after each reconnection: an error that ends the subscription, not one to wait out."""
+    reader = streams.group_reader(NAME, GROUP, "one")
+    await reader.ensure("beginning")
+    await evict(connection, "allkeys-lru")
+    with pytest.raises(ConfigurationError, match="allkeys-lru"):
+        await reader.read(1, NO_WAIT)
+    await evict(connection, "noeviction")
+    await reader.read(1, NO_WAIT)
+    await evict(connection, "allkeys-lru")
+    await connection.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    with pytest.raises(StreamUnavailable):
+        await reader.read(1, NO_WAIT)
+    with pytest.raises(ConfigurationError, match="allkeys-lru"):
+        await reader.read(1, NO_WAIT)
+
+
+async def test_a_user_who_may_not_ask_is_not_refused(own_redis: RedisServer, connection: RedisConnection) -> None:
+    """Managed servers and narrow rights keep the policy to themselves."""
+    await evict(connection, "allkeys-lru")
+    await connection.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-info")
+    streams = RedisStreams(RedisConnection(RedisSettings.parse(own_redis.url.replace("//", "//bob:pw@"))))
+    await streams.stream(NAME).append([new_entry()])
+    reader = streams.group_reader(NAME, GROUP, "one")
+    await reader.ensure("beginning")
+    assert len(await reader.read(1, NO_WAIT)) == 1
+    await streams.close()
+
+
+async def test_what_may_lose_some_events_is_warned_of_once(
+    redis_binary: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not once a connection: a server without an append-only file, and one that evicts what expires."""
+    arguments = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
+    with RedisServer(binary=redis_binary, arguments=arguments) as server:
+        connection = RedisConnection(RedisSettings.parse(server.url))
+        streams = RedisStreams(connection)
+        for _ in range(2):
+            await streams.stream(NAME).append([new_entry()])
+            reader = streams.group_reader(NAME, GROUP, "one")
+            await reader.ensure("beginning")
+            await reader.read(1, NO_WAIT)
+            await connection.forget_connections()
+            await streams.check()
+        await streams.close()
+    assert [record.getMessage().partition(" ")[2].partition(" ")[2].partition(" ")[2] for record in caplog.records] == [
+        "may delete payloads before they expire (maxmemory-policy volatile-lru); set it to noeviction.",
+        "has no append-only file: a restart may lose events; set appendonly to yes.",
+    ]
 
 
 async def test_a_storage_has_its_own_word_for_an_outage() -> None:
@@ -193,3 +286,43 @@ async def test_a_deadline_shorter_than_a_wait_is_refused() -> None:
     """A healthy blocking read must never reach the deadline of its socket."""
     with pytest.raises(ConfigurationError, match="longer than"):
         RedisConnection(RedisSettings.parse("127.0.0.1:1"), answer_within=SECOND)
+
+
+@pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_writing_to_a_connection_that_was_reset_is_an_outage(
+    redis_server: RedisServer,
+    redis_url: str,
+    call: Call,
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """Never the RuntimeError, AttributeError or TypeError of the transport; the next call has a new connection."""
+
+    async def reset_and_call() -> None:
+        async with proxy_before(redis_server.port) as proxy:
+            connection = RedisConnection(RedisSettings.parse(proxy.url))
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(connection.close)
+                reader = RedisStreams(connection).group_reader(NAME, GROUP, "one")
+                await reader.ensure("beginning")
+                await call(connection, reader)
+                for turns in range(20):
+                    proxy.reset()
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    with suppress(StreamUnavailable), connection.errors():
+                        await call(connection, reader)
+                    await call(connection, reader)
+
+    assert redis_url
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(reset_and_call())
+
+
+async def test_an_argument_that_cannot_be_sent_is_no_outage(connection: RedisConnection) -> None:
+    """It is an error of the program, which no waiting mends: it is not translated."""
+    for call in (connection.command, connection.waiting_connection().command):
+        with pytest.raises(DataError), connection.errors():
+            await call("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError), connection.errors():
+        await connection.run_in_lane(ECHO, ("key",), ([],))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

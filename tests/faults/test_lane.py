@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 
 from event_backbone.connection import RedisConnection, Script
-from event_backbone.errors import StreamUnavailable
+from event_backbone.errors import ConfigurationError, StreamUnavailable
 from event_backbone.settings import RedisSettings
 from event_backbone.testing.servers import RedisServer
 from tests.faults.proxy import Proxy, proxy_before
 from tests.support.eventually import eventually
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
+COUNT = Script("return redis.call('INCR', KEYS[1])")
 FAILS = Script("return redis.call('LPUSH', KEYS[1], ARGV[1])")
 SHORT = timedelta(seconds=1.05)
 
@@ -90,6 +91,20 @@ async def test_a_lost_answer_is_asked_for_again(proxy: Proxy, connection: RedisC
     proxy.lose(b"EVALSHA", times)
     answers = await asyncio.gather(*(_echo(connection, str(number)) for number in range(10)))
     assert answers == [[b"key", str(number).encode()] for number in range(10)]
+
+
+async def test_a_refusal_after_a_lost_answer_is_told_as_the_loss(proxy: Proxy, connection: RedisConnection) -> None:
+    """What the repeated call is refused may have been done by the first one; a refused first call is told as it is."""
+    await connection.run(COUNT, ("count",), ())
+    proxy.lose(b"EVALSHA")
+    with pytest.raises(StreamUnavailable, match="connection lost"), connection.errors():
+        await connection.run_in_lane(COUNT, ("count",), (), refuses=lambda reply: reply == 3)
+    assert await connection.run_in_lane(COUNT, ("count",), (), refuses=lambda reply: reply == 4) == 4
+    proxy.lose(b"EVALSHA", then="NOPERM not allowed")
+    with pytest.raises(StreamUnavailable, match="connection lost"), connection.errors():
+        await _echo(connection, "x")
+    with pytest.raises(ConfigurationError, match="denies"):
+        await _echo(connection, "x")
 
 
 async def test_no_answer_at_all_is_told(proxy: Proxy, connection: RedisConnection) -> None:

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from event_backbone.backbone import Backbone
-from event_backbone.errors import NotSent, OutcomeUnknown
+from event_backbone.errors import ConfigurationError, NotSent, OutcomeUnknown
 from event_backbone.metadata import EventKey
 from event_backbone.testing.servers import RedisServer
+from tests.faults.proxy import proxy_before
 from tests.support.shipment import ShipmentTracking
 
 URI = "shipments"
@@ -85,3 +86,21 @@ async def test_a_lost_script_is_loaded_again(own_redis: RedisServer) -> None:
         await connection.command("SCRIPT", "FLUSH")
         await producer.note("b")
         assert [event.arguments["text"] async for event in backbone.reader(URI).scan()] == ["a", "b"]
+
+
+async def test_a_refusal_after_a_lost_answer_is_not_told_as_not_sent(redis_server: RedisServer, redis_url: str) -> None:
+    """The answer to the first try was lost, and the event stands there: nobody may say that it does not."""
+    assert redis_url
+    async with proxy_before(redis_server.port) as proxy, Backbone(proxy.url) as backbone:
+        producer = backbone.producer(ShipmentTracking, uri=URI)
+        await producer.note("connected")
+        proxy.lose(b"EVALSHA", then="NOPERM this user has no permissions to run the 'evalsha' command")
+        with pytest.raises(OutcomeUnknown, match="denies this user a command") as caught:
+            await producer.note("in doubt")
+        assert isinstance(caught.value.__cause__, ConfigurationError)
+        with pytest.raises(ConfigurationError, match="denies this user a command"):
+            await producer.note("never sent")
+        proxy.heal()
+        again = await producer.note.using(event_id=caught.value.event_id)("in doubt")
+        found = [(event.key, event.arguments["text"]) async for event in backbone.reader(URI).scan()]
+    assert found[1:] == [(again, "in doubt")]

@@ -1,5 +1,7 @@
 """The backbone's own life: settings, opening, closing, opening again, and what it says when it is used wrongly."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +17,7 @@ from event_backbone.errors import (
     StreamUnavailable,
 )
 from event_backbone.metadata import EventKey
+from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, RedisHashStorage
 from event_backbone.testing.memory import memory_backbone
 from tests.support.shipment import ShipmentTracking
@@ -77,6 +80,54 @@ async def test_it_may_be_opened_again(redis_url: str) -> None:
         with pytest.raises(BackboneClosed):
             await old.note("third")
         assert [each.arguments["text"] async for each in backbone.reader(URI).scan()] == ["first", "second"]
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["redis", "memory"])
+def test_another_event_loop_is_refused_in_one_sentence(redis_url: str, in_memory: bool) -> None:
+    """Before anything is sent, whatever is called. Its own loop goes on, and another one may open it after that."""
+    backbone = memory_backbone() if in_memory else Backbone(redis_url)
+    with asyncio.Runner() as own, asyncio.Runner() as other:
+        own.run(backbone.__aenter__())
+        producer, reader = backbone.producer(ShipmentTracking, uri=URI), backbone.reader(URI)
+        consumer = Consumer(ShipmentTracking)
+
+        async def subscribe() -> None:
+            backbone.subscribe(consumer, uri=URI, group="g")
+
+        calls: list[Callable[[], Coroutine[object, object, object]]] = [
+            lambda: producer.note("x"),
+            lambda: backbone.groups(URI),
+            lambda: backbone.pending(URI, "g"),
+            lambda: backbone.erase(URI, EventKey(1)),
+            lambda: backbone.reserve_event_id(URI, "token", b"body"),
+            lambda: backbone.__aexit__(None, None, None),
+            backbone.check,
+            subscribe,
+        ]
+        if not in_memory:
+            calls += [lambda: reader.get(EventKey(1)), lambda: _first(reader)]
+        for call in calls:
+            with pytest.raises(ConfigurationError, match="opened in another event loop"):
+                other.run(call())
+        own.run(producer.note("sent"))
+        with pytest.raises(ConfigurationError, match="opened in another event loop"):
+            other.run(producer.note("x"))
+        assert own.run(_first(reader)) == "sent"
+        own.run(backbone.__aexit__(None, None, None))
+        with pytest.raises(BackboneClosed):
+            other.run(producer.note("x"))
+        other.run(_note(backbone, "in another loop"))
+
+
+async def _first(reader: Reader) -> object:
+    """Return the text of the only event."""
+    (event,) = [event async for event in reader.scan()]
+    return event.arguments["text"]
+
+
+async def _note(backbone: Backbone, text: str) -> None:
+    async with backbone:
+        await backbone.producer(ShipmentTracking, uri=URI).note(text)
 
 
 async def test_an_error_in_the_block_still_closes() -> None:

@@ -231,6 +231,35 @@ async def test_refused_events_are_not_in_doubt(flusher: Flusher, stream: HeldStr
         await _producer(refusing, SOON).note("x")
 
 
+@pytest.mark.parametrize("refusal", [ConfigurationError("Redis denies it."), EventIdExpired("It is too old.")])
+async def test_an_event_in_doubt_that_is_refused_later_stays_in_doubt(
+    stream: HeldStream, refusal: BackboneError
+) -> None:
+    """The answer to the first try was lost, so the entry may stand there; the refusal of the second is the cause."""
+    refusing = _RefusingLater(stream, refusal)
+    stream.lost.append(StreamUnavailable("the answer was lost"))
+    with pytest.raises(OutcomeUnknown, match=str(refusal)) as caught:
+        await _producer(Flusher(refusing)).note("x")
+    assert caught.value.__cause__ is refusal
+    assert await _stands(stream) == 1
+
+
+async def test_an_event_in_doubt_that_has_a_key_later_is_sent(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """Its neighbour is refused and was never handed over before: that one is told so."""
+    stream.lost.append(StreamUnavailable("the answer was lost"))
+    stream.open.clear()
+    first = asyncio.create_task(producer.note("in doubt"))
+    await stream.entered.wait()
+    old = new_event_id()
+    expired = type(old)(int=(old.int & ((1 << 80) - 1)) | (1_000 << 80))
+    second = asyncio.create_task(producer.note.using(event_id=expired)("too old"))
+    await _turns()
+    stream.open.set()
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(result) for result in results] == [EventKey, EventIdExpired]
+    assert len(stream.batches) == 2
+
+
 async def test_one_bad_event_does_not_spoil_its_batch(stream: HeldStream, producer: ShipmentTracking) -> None:
     """Each caller gets its own answer: a key, or the error of its own event."""
     old = new_event_id()
@@ -416,3 +445,19 @@ class _Refusing(HeldStream):
     async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
         """Refuse."""
         return [StreamUnavailable("Redis is out of memory.") for _ in entries]
+
+
+class _RefusingLater(HeldStream):
+    """A stream that takes the first batch, and refuses each event of every later one."""
+
+    def __init__(self, stream: HeldStream, refusal: BackboneError) -> None:
+        super().__init__(stream)
+        self._refusal = refusal
+
+    async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
+        """Pass on, then refuse."""
+        if not self.batches:
+            return await super().append(entries)
+        if isinstance(self._refusal, StreamError):
+            return [self._refusal for _ in entries]
+        raise self._refusal

@@ -1,6 +1,8 @@
 """The reader when things go wrong: outages while following, foreign entries, missing storages, older versions."""
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from event_backbone.contract import Contract, bind, event
-from event_backbone.errors import EntryUnreadable, PayloadGone, StreamUnavailable
+from event_backbone.errors import BackboneError, EntryUnreadable, PayloadGone, StorageUnavailable, StreamUnavailable
 from event_backbone.metadata import EventKey, StreamName, new_event_id
 from event_backbone.producer import Flusher, Producer
 from event_backbone.reader import Reader
@@ -49,6 +51,27 @@ async def test_following_waits_out_an_outage_without_a_gap(parts: _Parts) -> Non
         await eventually(lambda: not parts.stream.faults)
         second = await parts.producer.note("after")
         assert (await coming).key == second
+
+
+@pytest.mark.parametrize("fault", [StreamUnavailable("away"), StorageUnavailable("away")])
+async def test_following_waits_out_an_outage_while_it_catches_up(parts: _Parts, fault: BackboneError) -> None:
+    """A stream of more than a page is read from its beginning, and the server goes away in the middle of it."""
+    keys = await asyncio.gather(*(parts.producer.note(str(number)) for number in range(250)))
+    reader = Reader(_AwayAfter(parts.stream, 1, [fault, fault]), {"memory": parts.storage}, SCOPE)
+    async with asyncio.timeout(10), aclosing(reader.scan(follow=True)) as events:
+        assert [(await anext(events)).key for _ in keys] == keys
+
+
+async def test_the_first_read_of_a_scan_that_follows_raises(parts: _Parts) -> None:
+    """Whoever begins to follow wants to know that nobody is there, and so does who reads a range, on every page."""
+    keys = await asyncio.gather(*(parts.producer.note(str(number)) for number in range(250)))
+    away = StreamUnavailable("away")
+    for pages, follow in ((0, True), (1, False)):
+        reader = Reader(_AwayAfter(parts.stream, pages, [away]), {"memory": parts.storage}, SCOPE)
+        events = reader.scan(follow=follow)
+        assert [(await anext(events)).key for _ in range(pages * 100)] == keys[: pages * 100]
+        with pytest.raises(StreamUnavailable):
+            await anext(events)
 
 
 async def test_a_plain_scan_raises_when_the_stream_is_away() -> None:
@@ -128,3 +151,19 @@ class _Away(HeldStream):
     async def range(self, start: EventKey | None, end: EventKey | None, count: int) -> Any:
         """Raise."""
         raise StreamUnavailable("away")
+
+
+class _AwayAfter(HeldStream):
+    """A stream that reads some pages, and then fails so often."""
+
+    def __init__(self, stream: HeldStream, pages: int, range_faults: Sequence[BackboneError]) -> None:
+        super().__init__(stream)
+        self._pages = pages
+        self._range_faults = deque(range_faults)
+
+    async def range(self, start: EventKey | None, end: EventKey | None, count: int) -> Any:
+        """Read, or fail."""
+        self._pages -= 1
+        if self._pages < 0 and self._range_faults:
+            raise self._range_faults.popleft()
+        return await super().range(start, end, count)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
-from event_backbone.connection import RedisConnection
+from event_backbone.connection import OneEventLoop, RedisConnection
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, bind, check
 from event_backbone.contract.stored_event import StoredEvent
@@ -38,7 +38,8 @@ class Backbone:
 
     It is used as ``async with Backbone(...) as backbone``, which connects on first use: an unreachable server shows in
     the first call, or in ``check``. Leaving sends what is still queued, and closes every connection. It may be opened
-    again after that; what was got from it before stays closed.
+    again after that; what was got from it before stays closed. It works in the event loop in which it was opened, and
+    refuses any other with ConfigurationError.
 
     Args:
         redis: ``host:port``, ``redis://``, ``rediss://`` or ``unix://``; None reads REDIS_EVENT_SOURCE_ENDPOINT and
@@ -88,10 +89,12 @@ class Backbone:
         self._redis: RedisConnection | None = None
         self._flushers: dict[StreamName, Flusher] = {}
         self._was_open = False
+        self._event_loop = OneEventLoop()
 
     async def __aenter__(self) -> Self:
         if self._streams is not None:
             raise ConfigurationError("This backbone is open already; open it once and share it.")
+        self._event_loop = OneEventLoop()
         if self._settings is None:
             self._streams = self._given_streams
         else:
@@ -102,6 +105,7 @@ class Backbone:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._event_loop.running()
         streams, redis, flushers = self._streams, self._redis, tuple(self._flushers.values())
         self._streams, self._redis, self._was_open = None, None, True
         self._flushers.clear()
@@ -138,7 +142,8 @@ class Backbone:
         scope = self._scope(uri)
         flusher = self._flushers.get(scope.stream)
         if flusher is None:
-            flusher = self._flushers[scope.stream] = Flusher(self._open().stream(scope.stream))
+            stream = self._open().stream(scope.stream)
+            flusher = self._flushers[scope.stream] = Flusher(stream, event_loop=self._event_loop)
         producer = Producer(
             flusher,
             self._storage,
@@ -269,6 +274,7 @@ class Backbone:
 
     def _open(self) -> Streams:
         if self._streams is not None:
+            self._event_loop.refuse_another()
             return self._streams
         if self._was_open:
             raise BackboneClosed("The backbone is closed.")

@@ -21,6 +21,7 @@ The tree, from the root down::
     |   |-- GroupMissing            retryable: the consumer group has vanished with its stream
     |   |-- EventNotFound           no entry has this event key
     |   |-- EventIdExpired          the event id is older than the window in which twins are recognised
+    |   |-- EventIdAhead            the event id's time lies further in the future than that window
     |   `-- LeaseLost               the entry belongs to another consumer by now
     |-- NotSent                     the event was not sent; producing it again is safe
     |   `-- BackboneClosed          the backbone is closed, or closing
@@ -132,6 +133,10 @@ class EventNotFound(StreamError):
 
 class EventIdExpired(StreamError):
     """The event id is older than the deduplication window, so a twin could not be recognised. Nothing was sent."""
+
+
+class EventIdAhead(StreamError):
+    """The event id's time is ahead of the server's clock by more than the deduplication window. Nothing was sent."""
 
 
 class LeaseLost(StreamError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from event_backbone import telemetry
@@ -26,6 +27,10 @@ from event_backbone.stream.values import Entry
 
 Bound = EventKey | datetime
 """A place in a stream: an event's key, or an aware time, which is compared with the server's append time."""
+
+_Wanted = Collection[EventOf[Any, ...]] | None
+_Page = tuple[Sequence[Entry], list[StoredEvent]]
+"""Entries, and those of their events that are wanted."""
 
 _PAGE = 100
 _WAIT = timedelta(seconds=1)
@@ -86,17 +91,18 @@ class Reader:
             raise ConfigurationError("Give either follow=True or an end: what follows does not end.")
         last = await self._before(start)
         stop = None if end is None else _key_at(end)
-        there_is_more = True
-        while there_is_more or follow:
-            if there_is_more:
-                entries = await self._stream.range(_next(last), stop, _PAGE)
-                found = await self._read(entries, events)
-                there_is_more = len(entries) == _PAGE
-            else:
-                entries, found = await self._follow(last, events)
+        entries, found = await self._range(last, stop, events)
+        while True:
             for event in found:
                 yield event
             last = entries[-1].key if entries else last
+            if len(entries) == _PAGE:
+                read = partial(self._range, last, stop, events)
+            elif follow:
+                read = partial(self._after, last, events)
+            else:
+                return
+            entries, found = await (self._through_outages(read) if follow else read())
 
     async def _before(self, start: Bound | Literal["now"] | None) -> EventKey:
         """Return a key before the first wanted event, and not before any earlier one."""
@@ -106,22 +112,29 @@ class Reader:
             return await self._stream.last_key()
         return _previous(_key_at(start))
 
-    async def _follow(
-        self, last: EventKey, events: Collection[EventOf[Any, ...]] | None
-    ) -> tuple[Sequence[Entry], list[StoredEvent]]:
-        """Wait for what comes after ``last``, through outages; nothing is lost, as the place is the reader's own."""
+    async def _range(self, last: EventKey, stop: EventKey | None, events: _Wanted) -> _Page:
+        """Return what stands there after ``last``."""
+        entries = await self._stream.range(_next(last), stop, _PAGE)
+        return entries, await self._read(entries, events)
+
+    async def _after(self, last: EventKey, events: _Wanted) -> _Page:
+        """Wait for what comes after ``last``."""
+        entries = await self._stream.after(last, _PAGE, _WAIT)
+        return entries, await self._read(entries, events)
+
+    async def _through_outages(self, read: Callable[[], Awaitable[_Page]]) -> _Page:
+        """Read until there is an answer; nothing is lost meanwhile, as the place in the stream is the reader's own."""
         backoff_seconds = 0.05
         while True:
             try:
-                entries = await self._stream.after(last, _PAGE, _WAIT)
-                return entries, await self._read(entries, events)
+                return await read()
             except (StreamUnavailable, StorageUnavailable) as error:
                 telemetry.outages.add(1, {"uri": self._stream.name.uri, "side": "reader"})
                 _log.warning("Reading stream %s waits: %s", self._stream.name.key, error)
                 await asyncio.sleep(backoff_seconds)
                 backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
 
-    async def _read(self, entries: Sequence[Entry], events: Collection[EventOf[Any, ...]] | None) -> list[StoredEvent]:
+    async def _read(self, entries: Sequence[Entry], events: _Wanted) -> list[StoredEvent]:
         wanted: list[tuple[Metadata, tuple[PayloadReference, ...]]] = []
         for entry in entries:
             try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from socket import gaierror
 from ssl import SSLError
 
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, DataError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -40,10 +40,13 @@ def redis_errors(
 
     Wrong credentials, rights, database numbers and keys that hold other data become ConfigurationError, a vanished
     group or stream GroupMissing, and everything else, known or not, ``unavailable``. The server's own text is never
-    repeated, because it may quote a command; ``address`` must hold no password.
+    repeated, because it may quote a command; ``address`` must hold no password. An argument that cannot be sent at all
+    is an error of the program, and not translated.
     """
     try:
         yield
+    except DataError:
+        raise
     except (RedisError, OSError) as error:
         raise _translated(error, unavailable, f"Redis at {address}" if address else "Redis", group_missing) from error
 
@@ -54,10 +57,18 @@ def refusal(answer: str) -> str:
     return match.group() if match else "ERR"
 
 
+def word_of(error: RedisError) -> str | None:
+    """Return the leading word of what the server answered; None when it did not answer."""
+    if error.status_code is not None:
+        return error.status_code
+    silent = isinstance(error, RedisConnectionError | RedisTimeoutError) and not isinstance(error, AuthenticationError)
+    return None if silent else refusal(str(error))
+
+
 def _translated(
     error: RedisError | OSError, unavailable: type[BackboneError], server: str, group_missing: str
 ) -> BackboneError:
-    word = None if isinstance(error, OSError) else _word(error)
+    word = None if isinstance(error, OSError) else word_of(error)
     if word is None:
         return unavailable(f"{server} does not answer ({_reason(error)}); start it or set {REDIS_ENDPOINT_VARIABLE}.")
     text = str(error)
@@ -69,14 +80,6 @@ def _translated(
     return (
         unavailable(f"{server} refuses for now ({word}).") if wrong is None else ConfigurationError(f"{server} {wrong}")
     )
-
-
-def _word(error: RedisError) -> str | None:
-    """Return the leading word of what the server answered; None when it did not answer."""
-    if error.status_code is not None:
-        return error.status_code
-    silent = isinstance(error, RedisConnectionError | RedisTimeoutError) and not isinstance(error, AuthenticationError)
-    return None if silent else refusal(str(error))
 
 
 def _reason(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.connection.pool import Argument, PromptConnection
+from event_backbone.connection.server import ServerCheck
 
 
 class _Packer(Protocol):
@@ -31,9 +32,15 @@ class Lane:
     Calls whose answer is lost, or does not come in time, raise redis-py's ConnectionError or TimeoutError.
     """
 
-    def __init__(self, new_connection: Callable[[], PromptConnection], answer_within: timedelta) -> None:
-        """Connect by ``new_connection`` when first used, and again after a failure."""
+    def __init__(
+        self,
+        new_connection: Callable[[], PromptConnection],
+        answer_within: timedelta,
+        server: ServerCheck | None = None,
+    ) -> None:
+        """Connect by ``new_connection`` when first used, and again after a failure; each time examine the server."""
         self._new_connection = new_connection
+        self._server = server
         self._within_seconds = answer_within.total_seconds()
         self._wire: _Wire | None = None
         self._connecting = asyncio.Lock()
@@ -78,6 +85,8 @@ class Lane:
             connection = self._new_connection()
             try:
                 await connection.open()
+                if self._server is not None:
+                    await self._server.examine(connection.ask)
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
@@ -99,7 +108,6 @@ class _Wire(asyncio.Protocol):
     """Takes over a connection's socket, and answers calls in the order in which they were sent."""
 
     def __init__(self, connection: PromptConnection, within_seconds: float) -> None:
-        self.lost = False
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._within_seconds = within_seconds
@@ -110,6 +118,12 @@ class _Wire(asyncio.Protocol):
         self._late = False
         self._heard_at = 0.0
         self._transport, self._former = connection.hand_over(self)
+        self._lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether it can no longer be written to."""
+        return self._lost or self._transport.is_closing()
 
     def call(self, request: bytes, gathered: _Gathered | None) -> asyncio.Future[object]:
         """Send a request; the future holds its reply, or is done once all of its replies are ``gathered``."""
@@ -138,7 +152,7 @@ class _Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who wait, and redis-py."""
-        self.lost = True
+        self._lost = True
         if self._timer is not None:
             self._timer.cancel()
         while self._waiting:
@@ -151,12 +165,12 @@ class _Wire(asyncio.Protocol):
 
     def abort(self) -> None:
         """Give up the connection at once."""
-        self.lost = True
+        self._lost = True
         self._transport.abort()
 
     async def close(self) -> None:
         """Close the connection."""
-        self.lost = True
+        self._lost = True
         await self._connection.disconnect()
 
     def _check(self) -> None:

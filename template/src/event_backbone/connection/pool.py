@@ -77,8 +77,10 @@ class _Maker(Protocol):
     def make_connection(self) -> PromptConnection: ...
 
 
-class _Connects(Protocol):
+class _Speaks(Protocol):
     async def connect(self) -> None: ...
+    async def send_command(self, *parts: Argument) -> None: ...
+    async def read_response(self) -> object: ...
 
 
 class PromptConnection(AbstractConnection):
@@ -86,6 +88,11 @@ class PromptConnection(AbstractConnection):
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         """Send a command that is packed already, within the deadline of a write."""
+        if self._writer is not None and self._writer.transport.is_closing():
+            # Not every transport can be written to after its end: those of uvloop raise RuntimeError, and those of
+            # Python 3.12.0, 3.12.1 and 3.13.0 AttributeError or TypeError (gh-136234).
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("Connection lost")
         within, self.socket_timeout = self.socket_timeout, None
         try:
             async with asyncio.timeout(within):
@@ -97,7 +104,13 @@ class PromptConnection(AbstractConnection):
 
     async def open(self) -> None:
         """Connect and log in, as redis-py does."""
-        await cast("_Connects", self).connect()
+        await cast("_Speaks", self).connect()
+
+    async def ask(self, *parts: Argument) -> object:
+        """Send one command on the open connection and return its reply."""
+        connection = cast("_Speaks", self)
+        await connection.send_command(*parts)
+        return await connection.read_response()
 
     def hand_over(self, to: asyncio.Protocol) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Let ``to`` read the open socket from now on; return what writes to it, and who has read it so far."""

@@ -1,6 +1,6 @@
 """All the clients of one Redis server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from functools import partial
@@ -8,13 +8,15 @@ from functools import partial
 from hiredis import ReplyError
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from event_backbone.connection.errors import redis_errors
+from event_backbone.connection.errors import redis_errors, word_of
+from event_backbone.connection.event_loop import OneEventLoop
 from event_backbone.connection.lane import Lane
 from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_connection, new_pool
 from event_backbone.connection.script import Script
+from event_backbone.connection.server import ServerCheck
 from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
 from event_backbone.errors import BackboneError, ConfigurationError, StreamUnavailable
 from event_backbone.settings import RedisSettings
@@ -25,7 +27,7 @@ _CALLS_ONCE = 256
 
 
 class RedisConnection:
-    """One server's clients; they connect when first used, and again after ``close``.
+    """One server's clients; they connect when first used, and again after ``close``, in one event loop at a time.
 
     A command whose answer is lost is sent again, up to twice; what must not be repeated unseen goes through
     ``command`` or ``run`` with ``repeat=False``. Every command has a deadline. Errors are redis-py's own: call within
@@ -37,6 +39,7 @@ class RedisConnection:
         if answer_within <= LONGEST_WAIT:
             raise ConfigurationError(f"The deadline for an answer must be longer than {LONGEST_WAIT}.")
         self.settings = settings
+        self._loop = OneEventLoop()
         self._answer_within = answer_within
         self._pool = self._new_pool(_CONNECTIONS, _REPEATS)
         self._pool_once = self._new_pool(_CALLS_ONCE, 0)
@@ -45,11 +48,13 @@ class RedisConnection:
         self._commands_once = commands_of(Redis(connection_pool=self._pool_once))
         self._waiting: set[WaitingConnection] = set()
         connect = partial(new_connection, settings, answer_within=answer_within)
-        self._lane, self._reading_lane = Lane(connect, answer_within), Lane(connect, answer_within)
+        self._server = ServerCheck(settings.described)
+        self._lane, self._reading_lane = Lane(connect, answer_within, self._server), Lane(connect, answer_within)
 
     @property
     def client(self) -> Redis:
         """A client of redis-py for commands that may run twice; texts in replies are bytes."""
+        self._loop.refuse_another()
         return self._client
 
     def errors(
@@ -60,12 +65,21 @@ class RedisConnection:
 
     async def command(self, *parts: Argument, repeat: bool = True) -> object:
         """Send one command and return its reply as the server gave it."""
+        self._loop.running()
         commands = self._commands if repeat else self._commands_once
         try:
             return await commands.execute_command(*parts)
         except ReadOnlyError:
             await self.forget_connections()
             raise
+
+    async def examine(self) -> None:
+        """Ask what kind of server this is, as the lane and every blocking connection do when they are opened.
+
+        Raises ConfigurationError for a server that is too old or may evict streams; warns, once, of what else may lose
+        events. A user who may not ask for INFO is not refused.
+        """
+        await self._server.examine(self.command)
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, repeat: bool = True
@@ -77,27 +91,47 @@ class RedisConnection:
         except NoScriptError:
             return await self.command("EVAL", script.source, *call, repeat=repeat)
 
-    async def run_in_lane(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> object:
+    async def run_in_lane(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        refuses: Callable[[object], bool] = lambda _: False,
+    ) -> object:
         """Like ``run``, at less than half the cost, for a script that is called all the time and may be repeated.
 
         Its calls follow each other on one connection, so a large answer holds up the next. Whatever is out of the
         ordinary is left to ``run``.
+
+        A refusal after a lost answer raises the loss, because what was refused when repeated may have been carried out
+        before: an error, or a reply that ``refuses``.
         """
-        for _ in range(_REPEATS):
+        self._loop.running()
+        lost: RedisError | None = None
+        repeats = 0
+        while True:
             try:
                 reply = await self._lane.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except (RedisConnectionError, RedisTimeoutError):
-                continue
-            if not isinstance(reply, ReplyError):
-                return reply
-            break
-        return await self.run(script, keys, arguments, repeat=False)
+                if isinstance(reply, ReplyError):
+                    reply = await self.run(script, keys, arguments, repeat=False)
+            except (RedisError, BackboneError) as error:
+                if isinstance(error, RedisError) and word_of(error) is None and repeats < _REPEATS:
+                    lost, repeats = error, repeats + 1
+                    continue
+                if lost is None:
+                    raise
+            else:
+                if lost is None or not refuses(reply):
+                    return reply
+            raise lost
 
     async def read_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Run one reading command on each of many keys, in one write; return the replies, errors as hiredis has them.
 
         It has a connection of its own, so that no large answer holds up what is written meanwhile.
         """
+        self._loop.running()
         for _ in range(_REPEATS):
             with suppress(RedisConnectionError, RedisTimeoutError):
                 return await self._reading_lane.call_each(name, keys)
@@ -105,7 +139,8 @@ class RedisConnection:
 
     def waiting_connection(self) -> WaitingConnection:
         """Return a connection of one's own for blocking reads; ``close`` closes it too."""
-        waiting = WaitingConnection(self._new_pool(1, 0), self._waiting.discard)
+        self._loop.refuse_another()
+        waiting = WaitingConnection(self._new_pool(1, 0), self._server, self._waiting.discard)
         self._waiting.add(waiting)
         return waiting
 
@@ -124,6 +159,7 @@ class RedisConnection:
         await self._reading_lane.close()
         for pool in (self._pool, self._pool_once):
             await pool.aclose()
+        self._loop.leave()
 
     def _new_pool(self, connections: int, repeats: int) -> ConnectionPool:
         return new_pool(self.settings, connections=connections, repeats=repeats, answer_within=self._answer_within)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from redis.asyncio import ConnectionPool, Redis
 
 from event_backbone.connection.pool import Argument, commands_of
+from event_backbone.connection.server import ServerCheck
 
 LONGEST_WAIT = timedelta(seconds=1)
 """No read blocks longer: a lost server is noticed soon, and no socket deadline is reached in good health."""
@@ -17,8 +18,11 @@ class WaitingConnection:
     Commands run one at a time. After any error it is of no use any more: close it and open another.
     """
 
-    def __init__(self, pool: ConnectionPool, closed: Callable[["WaitingConnection"], None]) -> None:
-        """Take the pool, whose only connection it will use, and whom to tell when it is closed."""
+    def __init__(
+        self, pool: ConnectionPool, server: ServerCheck, closed: Callable[["WaitingConnection"], None]
+    ) -> None:
+        """Take the pool, whose only connection it will use, who judges the server, and whom to tell of the closing."""
+        self._server = server
         self._closed = closed
         self._client = Redis(connection_pool=pool, single_connection_client=True)
         self._client.auto_close_connection_pool = True
@@ -31,7 +35,8 @@ class WaitingConnection:
         return self._id
 
     async def open(self) -> None:
-        """Connect, and learn the number."""
+        """Connect, examine the server, and learn the number. Raises ConfigurationError if the server is refused."""
+        await self._server.examine(self._commands.execute_command)
         number = await self._commands.execute_command("CLIENT ID")
         self._id = number if isinstance(number, int) else None
 

@@ -1,6 +1,6 @@
 """What is known of an event besides its payload: ids, keys, names, references."""
 
-from event_backbone.metadata.event_id import event_id_time, new_event_id, new_event_id_and_text
+from event_backbone.metadata.event_id import event_id_error, event_id_time, new_event_id, new_event_id_and_text
 from event_backbone.metadata.event_key import EventKey
 from event_backbone.metadata.metadata import (
     FORMAT_FIELD,
@@ -40,6 +40,7 @@ __all__ = [
     "decode_metadata",
     "encode_metadata",
     "environment_name",
+    "event_id_error",
     "event_id_time",
     "kind_json",
     "metadata_text",

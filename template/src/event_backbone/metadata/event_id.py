@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uuid_utils
 
-from event_backbone.errors import ArgumentsInvalid
+from event_backbone.errors import ArgumentsInvalid, EventIdAhead, EventIdExpired
 
 _VERSION = 7
+_UNITS = (("days", 24 * 3600), ("h", 3600), ("min", 60))
 
 
 def new_event_id() -> UUID:
@@ -28,3 +29,22 @@ def event_id_time(event_id: UUID) -> datetime:
     if event_id.version != _VERSION:
         raise ArgumentsInvalid("An event id must be a UUIDv7, whose time tells whether a twin can be recognised.")
     return datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC)
+
+
+def event_id_error(event_id: UUID, now: float, window: timedelta) -> EventIdExpired | EventIdAhead:
+    """Return the error of an event id whose time is further than ``window`` from ``now``, the server's Unix time."""
+    behind_seconds = now - (event_id.int >> 80) / 1000
+    accepted = f"and at most {_rounded(window.total_seconds())} is accepted"
+    correct = "correct the clock of the machine that made it"
+    if behind_seconds > 0:
+        behind = f"The event id's time is {_rounded(behind_seconds)} behind the server's clock"
+        return EventIdExpired(f"{behind}, {accepted}; {correct}, or use a new event id.")
+    ahead = f"The event id's time is {_rounded(-behind_seconds)} ahead of the server's clock"
+    return EventIdAhead(f"{ahead}, {accepted}; {correct}.")
+
+
+def _rounded(seconds: float) -> str:
+    for unit, length in _UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

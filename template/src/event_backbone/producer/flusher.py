@@ -13,7 +13,16 @@ from datetime import timedelta
 from functools import cached_property
 
 from event_backbone import telemetry
-from event_backbone.errors import BackboneClosed, BackboneError, NotSent, OutcomeUnknown, StreamError, StreamUnavailable
+from event_backbone.connection import OneEventLoop
+from event_backbone.errors import (
+    BackboneClosed,
+    BackboneError,
+    ConfigurationError,
+    NotSent,
+    OutcomeUnknown,
+    StreamError,
+    StreamUnavailable,
+)
 from event_backbone.metadata import EventKey
 from event_backbone.producer.alarm import Alarm
 from event_backbone.producer.room import Room
@@ -37,7 +46,8 @@ _log = logging.getLogger("event_backbone")
 class _Waiting:
     """An entry on its way, and the future of the call that waits for its key.
 
-    It is ``in_doubt`` once it was handed to the stream and there was no answer.
+    It is ``in_doubt`` once it was handed to the stream and there was no answer: then it may stand there, whatever the
+    stream answers later, except a key.
     """
 
     __slots__ = ("deadline", "entry", "in_doubt", "key", "size_bytes")
@@ -58,8 +68,13 @@ class _Waiting:
         self.key.set_exception(error)
 
     def refuse(self, cause: BackboneError) -> None:
-        """Hand on the stream's answer, as an error of the caller's own: a shared one would collect tracebacks."""
-        if not self.key.done():
+        """Hand on the stream's answer, as an error of the caller's own: a shared one would collect tracebacks.
+
+        What is in doubt stays so: the answer becomes the cause of OutcomeUnknown.
+        """
+        if self.in_doubt:
+            self.fail(cause, str(cause))
+        elif not self.key.done():
             error = copy.copy(cause)
             error.__cause__ = cause
             self.key.set_exception(error)
@@ -75,7 +90,14 @@ class Flusher:
     Every call of ``append`` ends: with a key, or with an error.
     """
 
-    def __init__(self, stream: Stream, *, queue_events: int = _QUEUE_EVENTS, queue_bytes: int = _QUEUE_BYTES) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        queue_events: int = _QUEUE_EVENTS,
+        queue_bytes: int = _QUEUE_BYTES,
+        event_loop: OneEventLoop | None = None,
+    ) -> None:
         """Append to ``stream``. ``queue_events`` and ``queue_bytes`` bound what may be on its way at once."""
         self.room = Room(queue_events, queue_bytes)
         self._stream = stream
@@ -85,11 +107,24 @@ class Flusher:
         self._closed = False
         self._outage: BackboneError | None = None
         self._alarm = Alarm()
+        self._event_loop = event_loop or OneEventLoop()
 
     @cached_property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that this flusher works in, from its first use on: asking for it costs a system call."""
         return asyncio.get_running_loop()
+
+    def running_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, for the caller of ``append``.
+
+        Raises ConfigurationError in another loop than this flusher's; BackboneClosed when it is closed.
+        """
+        try:
+            return self._event_loop.running()
+        except ConfigurationError:
+            if self._closed:
+                raise BackboneClosed(_CLOSED) from None
+            raise
 
     def append(self, entry: NewEntry, deadline: float, size_bytes: int) -> asyncio.Future[EventKey]:
         """Queue an entry; the future holds its key, or raises NotSent, OutcomeUnknown or the stream's answer.
@@ -219,9 +254,10 @@ class Flusher:
     async def _append(self, batch: list[_Waiting]) -> Sequence[EventKey | StreamError]:
         try:
             return await self._stream.append([waiting.entry for waiting in batch])
-        except BaseException:
-            for waiting in batch:
-                waiting.in_doubt = True
+        except BaseException as error:
+            if not isinstance(error, BackboneError) or error.retryable:  # else it is an answer
+                for waiting in batch:
+                    waiting.in_doubt = True
             raise
 
     def _note_outage(self, failure: BackboneError) -> None:

@@ -90,7 +90,7 @@ class Producer:
     ) -> EventKey:
         """Encode, save and append one event, and return its key; see ``Sender`` for what is promised."""
         payload = definition.codec.encode(args, kwargs)
-        loop = self._flusher.loop
+        loop = self._flusher.running_loop()
         start = loop.time()
         deadline = start + self._timeout_seconds
         kind = self._kinds.get(definition) or self._kind(definition)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from event_backbone.cli.doctor.finding import Finding, fail, ok, warn
+from event_backbone.connection import evicts, info_fields
 from event_backbone.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ async def check_redis(connection: RedisConnection) -> list[Finding]:
         return [fail("Redis", str(error))]
     return [
         _version(info, connection.settings.described),
-        _eviction(info.get("maxmemory_policy") or await _setting(connection, "maxmemory-policy")),
+        _eviction(info, info.get("maxmemory_policy") or await _setting(connection, "maxmemory-policy")),
         _append_only(info.get("aof_enabled")),
     ]
 
@@ -39,15 +40,16 @@ def _version(info: dict[str, str], address: str) -> Finding:
     return ok("Redis", f"{name} {text} at {address}")
 
 
-def _eviction(policy: str | None) -> Finding:
+def _eviction(info: dict[str, str], policy: str | None) -> Finding:
     subject = "Redis eviction"
     if policy is None:
         return warn(subject, f"The eviction policy {_UNKNOWN}")
-    if policy.startswith("allkeys"):
+    evicted = evicts({**info, "maxmemory_policy": policy})
+    if evicted == "streams":
         return fail(subject, f"maxmemory-policy is {policy}, which deletes streams; set it to noeviction.")
-    if policy.startswith("volatile"):
+    if evicted == "expiring keys":
         return warn(subject, f"maxmemory-policy is {policy}, which may delete payloads early; set it to noeviction.")
-    return ok(subject, f"maxmemory-policy is {policy}")
+    return ok(subject, f"maxmemory-policy is {policy}, maxmemory is {info.get('maxmemory', 'unknown')}")
 
 
 def _append_only(enabled: str | None) -> Finding:
@@ -75,5 +77,4 @@ def _info(reply: object) -> dict[str, str]:
     """Return the fields of INFO, whether redis-py has parsed them or not."""
     if isinstance(reply, dict):
         return {str(name): str(value) for name, value in cast("dict[object, object]", reply).items()}
-    text = reply.decode(errors="replace") if isinstance(reply, bytes) else str(reply)
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return info_fields(reply) if isinstance(reply, bytes) else {}

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from event_backbone.errors import EventIdExpired, StreamError
-from event_backbone.metadata import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, EventKey, StreamName
+from event_backbone.errors import StreamError
+from event_backbone.metadata import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, EventKey, StreamName, event_id_error
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
 from event_backbone.stream.values import WAITING_CONSUMER, Entry, GroupState, NewEntry, Reservation
 
@@ -68,10 +68,9 @@ class MemoryStream:
         seen = self._log.seen.get(entry.event_id)
         if seen is not None:
             return seen
-        if self._log.wall() >= self._refused_from(entry.event_id):
-            return EventIdExpired(
-                f"The event id is older than {self._deduplicate_for}, the time in which a twin is recognised."
-            )
+        now = self._log.wall()
+        if now >= self._refused_from(entry.event_id) or now < self._accepted_from(entry.event_id):
+            return event_id_error(entry.event_id, now, self._deduplicate_for)
         for write in entry.writes:
             self._log.hashes[write.purpose] = {**self._log.hashes.get(write.purpose, {}), **write.fields}
         key = self._log.add({FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): entry.metadata})
@@ -80,6 +79,9 @@ class MemoryStream:
 
     def _refused_from(self, event_id: UUID) -> float:
         return (event_id.int >> 80) // 1000 + 1 + self._deduplicate_for.total_seconds()
+
+    def _accepted_from(self, event_id: UUID) -> float:
+        return (event_id.int >> 80) // 1000 - self._deduplicate_for.total_seconds()
 
     def _forget(self) -> None:
         now = self._log.wall()
