@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from event_backbone.errors import EventNotFound
 from event_backbone.metadata import EventKey
-from event_backbone.stream.memory.log import LONG_AGO_SECONDS, Log, Pending
-from event_backbone.stream.values import RELEASED_CONSUMER, DeadLetter, PendingEntry
+from event_backbone.stream.memory.log import Log, Pending
+from event_backbone.stream.values import DeadLetter, PendingEntry
 
 
 class MemoryGroupAdmin:
@@ -18,8 +18,8 @@ class MemoryGroupAdmin:
         self._group = group
 
     async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
-        """Return up to ``count`` pending entries after ``after``, oldest first."""
-        group, now = self._log.group(self._group), self._log.monotonic()
+        """Return up to ``count`` pending entries after ``after``, oldest first; parked ones are idle since then."""
+        group, now = self._log.group(self._group), self._log.now()
         keys = sorted(key for key in group.pending if after is None or key > after)
         return [self._pending_entry(key, group.pending[key], now) for key in keys[: max(count, 0)]]
 
@@ -38,12 +38,12 @@ class MemoryGroupAdmin:
             raise EventNotFound(f"Event {key} is no longer in stream {self._log.name.key}.")
         group = self._log.group(self._group)
         if key <= group.last and key not in group.pending:
-            long_ago = self._log.monotonic() - LONG_AGO_SECONDS
-            group.pending[key] = Pending(RELEASED_CONSUMER, 0, long_ago)
-            group.consumers[RELEASED_CONSUMER] = self._log.monotonic()
+            self._log.membership(self._group).notes.pop(key, None)
+            self._log.park(self._group, key, 0)
         del letters[dead_letter.id]
         return True
 
     @staticmethod
-    def _pending_entry(key: EventKey, pending: Pending, now: float) -> PendingEntry:
-        return PendingEntry(key, pending.consumer, timedelta(seconds=now - pending.renewed_at), pending.attempt)
+    def _pending_entry(key: EventKey, pending: Pending, now: int) -> PendingEntry:
+        idle = timedelta(milliseconds=max(0, now - pending.since))
+        return PendingEntry(key, pending.consumer, idle, pending.attempt)

@@ -1,107 +1,98 @@
 """What the holder of leases does with them, in memory."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from event_backbone.metadata import EventKey
-from event_backbone.stream.memory.log import LONG_AGO_SECONDS, Log, Pending
-from event_backbone.stream.values import RELEASED_CONSUMER, Delivery, Lease, NewDeadLetter
+from event_backbone.stream.memory.log import Log, Note
+from event_backbone.stream.values import Lease, NewDeadLetter, Parking
 
 
 class MemoryGroupLeases:
-    """Implements ``stream.base.GroupLeases``."""
+    """Implements ``stream.base.GroupLeases``. No answer is ever lost here."""
 
-    def __init__(self, log: Log, group: str, consumer: str) -> None:
-        """Act for this consumer of this group."""
+    def __init__(self, log: Log, group: str, member: str) -> None:
+        """Act for this member of this group."""
         self._log = log
         self._group = group
-        self._consumer = consumer
-
-    async def renew(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Start the leases' time anew, without counting an attempt."""
-        return self._each(leases, self._renew)
+        self._member = member
 
     async def ack(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
         """Finish the entries."""
-        return self._each(leases, self._finish)
+        return self._each(leases, lambda lease: self._log.finish(self._group, lease.key))
+
+    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None) -> Parking:
+        """Note a failure of this attempt and let the entry wait: some member's look takes it ``after`` from now."""
+        kept = self._log.membership(self._group)
+        if not self._holds(lease):
+            return "lost"
+        if limit is not None and len(kept.due) >= limit:
+            return "full"
+        if lease.key not in self._log.entries:
+            self._log.finish(self._group, lease.key)
+            return "vanished"
+        note = self._note(lease)
+        kept.notes[lease.key] = Note(
+            note.failures + 1, lease.attempt, note.ends_alone_before(lease.attempt), marked_attempt=0
+        )
+        self._log.park(self._group, lease.key, lease.attempt, after // timedelta(milliseconds=1))
+        return "parked"
 
     async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Give entries that were not begun back to the group, claimable at once, attempt lowered by one."""
-        return self._each(leases, self._release)
+        """Give entries back to the group, due now; the attempt is taken back. A mark of running alone goes with it."""
 
-    async def record_failure(self, lease: Lease) -> frozenset[EventKey]:
-        """Note that this attempt ended in a handled failure."""
-        return self._each((lease,), self._fail)
+        def give_back(lease: Lease) -> None:
+            if lease.key not in self._log.entries:
+                self._log.finish(self._group, lease.key)
+                return
+            self._unmark(lease)
+            self._log.park(self._group, lease.key, lease.attempt - 1)
 
-    async def begin_attempt(self, lease: Lease) -> Delivery | None:
-        """Begin the next attempt of an entry that waited for it; None when the lease was lost."""
-        pending = self._held(lease) or self._held(Lease(lease.key, lease.attempt + 1))
-        entry = self._log.entries.get(lease.key)
-        if pending is None:
-            return None
-        if entry is None:
-            self._finish(lease.key, pending)
-            return None
-        pending.attempt = lease.attempt + 1
-        pending.renewed_at = self._log.monotonic()
-        return pending.delivery(entry)
+        return self._each(leases, give_back)
 
     async def mark_alone(self, lease: Lease) -> frozenset[EventKey]:
-        """Note that this attempt runs as the only one of its process."""
-        return self._each((lease,), self._mark_alone)
+        """Note that this attempt runs as the only one of its member."""
+
+        def mark(lease: Lease) -> None:
+            note = self._note(lease)
+            self._log.membership(self._group).notes[lease.key] = note._replace(
+                ends_alone=note.ends_alone_before(lease.attempt), marked_attempt=lease.attempt
+            )
+
+        return self._each((lease,), mark)
+
+    async def unmark_alone(self, lease: Lease) -> frozenset[EventKey]:
+        """Take the mark back: others run beside it now."""
+        return self._each((lease,), self._unmark)
 
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
         """Move the entry to the group's dead letters and ack it, in one step."""
 
-        def give_up(key: EventKey, pending: Pending) -> bool:
-            self._log.bury(self._group, key, letter, pending.attempt)
-            return self._finish(key, pending)
+        def give_up(lease: Lease) -> None:
+            self._log.bury(self._group, lease.key, letter, lease.attempt)
+            self._log.finish(self._group, lease.key)
 
         return self._each((lease,), give_up)
 
-    def _each(self, leases: Sequence[Lease], act: Callable[[EventKey, Pending], bool]) -> frozenset[EventKey]:
-        """Act on every lease that holds; return the keys of the others, and of those where there was nothing to do."""
+    def _each(self, leases: Sequence[Lease], act: Callable[[Lease], None]) -> frozenset[EventKey]:
+        """Act on every lease that holds; return the keys of the others."""
         lost: set[EventKey] = set()
         for lease in leases:
-            pending = self._held(lease)
-            if pending is None or not act(lease.key, pending):
+            if self._holds(lease):
+                act(lease)
+            else:
                 lost.add(lease.key)
         return frozenset(lost)
 
-    def _held(self, lease: Lease) -> Pending | None:
+    def _holds(self, lease: Lease) -> bool:
         group = self._log.groups.get(self._group)
         pending = None if group is None else group.pending.get(lease.key)
-        if pending is None or pending.consumer != self._consumer or pending.attempt != lease.attempt:
-            return None
-        return pending
+        return pending is not None and (pending.consumer, pending.attempt) == (self._member, lease.attempt)
 
-    def _renew(self, key: EventKey, pending: Pending) -> bool:
-        if key not in self._log.entries:
-            self._finish(key, pending)
-            return False
-        pending.renewed_at = self._log.monotonic()
-        return True
+    def _note(self, lease: Lease) -> Note:
+        return self._log.membership(self._group).note(lease.key, lease.attempt)
 
-    def _finish(self, key: EventKey, _pending: Pending) -> bool:
-        del self._log.group(self._group).pending[key]
-        return True
-
-    def _release(self, key: EventKey, pending: Pending) -> bool:
-        group = self._log.group(self._group)
-        if key not in self._log.entries:
-            return self._finish(key, pending)
-        pending.attempt -= 0 if pending.failed_attempt == pending.attempt else 1
-        pending.consumer, pending.renewed_at = RELEASED_CONSUMER, self._log.monotonic() - LONG_AGO_SECONDS
-        group.consumers[RELEASED_CONSUMER] = self._log.monotonic()
-        return True
-
-    @staticmethod
-    def _fail(_key: EventKey, pending: Pending) -> bool:
-        if pending.failed_attempt != pending.attempt:
-            pending.failures += 1
-            pending.failed_attempt = pending.attempt
-        return True
-
-    @staticmethod
-    def _mark_alone(_key: EventKey, pending: Pending) -> bool:
-        pending.ran_alone = True
-        return True
+    def _unmark(self, lease: Lease) -> None:
+        note = self._note(lease)
+        if note.marked_attempt == lease.attempt:
+            self._log.membership(self._group).notes[lease.key] = note._replace(marked_attempt=0)

@@ -5,39 +5,85 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from event_backbone.errors import GroupMissing
 from event_backbone.metadata import EventKey, StreamName
-from event_backbone.stream.values import DeadLetter, Delivery, Entry, NewDeadLetter
+from event_backbone.stream.values import WAITING_CONSUMER, DeadLetter, Delivery, Entry, NewDeadLetter
 
-LONG_AGO_SECONDS = 365 * 24 * 3600.0
 LONGEST_WAIT = timedelta(seconds=1)
+
+
+class Note(NamedTuple):
+    """How earlier attempts at an entry ended; attempt 0 is none.
+
+    ``ends_alone`` counts the ends of marked attempts up to the one that is marked now.
+    """
+
+    failures: int = 0
+    failed_attempt: int = 0
+    ends_alone: int = 0
+    marked_attempt: int = 0
+
+    def ends_alone_before(self, attempt: int) -> int:
+        """Return how many attempts before this one ended while they were marked as running alone."""
+        return self.ends_alone + (0 < self.marked_attempt < attempt)
 
 
 @dataclass(slots=True)
 class Pending:
-    """A delivered entry: whose it is, since when (monotonic seconds), and what is noted of its attempts."""
+    """A delivered entry: whose it is, how often it was delivered, and since when (milliseconds)."""
 
     consumer: str
     attempt: int
-    renewed_at: float
-    failures: int = 0
-    failed_attempt: int = 0
-    ran_alone: bool = False
-
-    def delivery(self, entry: Entry) -> Delivery:
-        """Return the entry as handed to the consumer."""
-        return Delivery(entry, self.attempt, self.failures, self.ran_alone)
+    since: int
 
 
 @dataclass(slots=True)
 class Group:
-    """A consumer group: the last entry delivered, what is pending, and when each consumer was last heard of."""
+    """A consumer group: the last entry delivered, what is pending, and who was given something."""
 
     last: EventKey
     pending: dict[EventKey, Pending] = field(default_factory=dict[EventKey, Pending])
-    consumers: dict[str, float] = field(default_factory=dict[str, float])
+    consumers: set[str] = field(default_factory=set[str])
+
+    def keys_of(self, consumer: str) -> list[EventKey]:
+        """Return what is pending under this name, oldest first."""
+        return sorted(key for key, pending in self.pending.items() if pending.consumer == consumer)
+
+
+@dataclass(slots=True)
+class Membership:
+    """What a group keeps in keys of their own, which outlive the group. Times are in milliseconds.
+
+    Attributes:
+        rows: until when each member's lease goes.
+        due: when each parked entry is to be delivered again.
+        notes: how earlier attempts ended.
+        looked: when a member last looked.
+        hold: until when nothing is taken from ended rows.
+        swept: when names without a row were last given one.
+        longest_lease: the longest lease that a member had.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict[str, int])
+    due: dict[EventKey, int] = field(default_factory=dict[EventKey, int])
+    notes: dict[EventKey, Note] = field(default_factory=dict[EventKey, Note])
+    looked: int | None = None
+    hold: int = 0
+    swept: int = 0
+    longest_lease: int = 0
+
+    def note(self, key: EventKey, attempt: int) -> Note:
+        """Return what is noted of an entry; a note beyond its delivery count is from an earlier life of the group."""
+        note = self.notes.get(key, Note())
+        return Note() if max(note.failed_attempt, note.marked_attempt) > attempt else note
+
+    def delivery(self, entry: Entry, attempt: int) -> Delivery:
+        """Return the entry as handed to a member."""
+        note = self.note(entry.key, attempt)
+        return Delivery(entry, attempt, note.failures, note.ends_alone_before(attempt))
 
 
 @dataclass(slots=True)
@@ -46,17 +92,21 @@ class Log:
 
     name: StreamName
     wall: Callable[[], float]
-    monotonic: Callable[[], float]
     last: EventKey
     keys: list[EventKey] = field(default_factory=list[EventKey])
     entries: dict[EventKey, Entry] = field(default_factory=dict[EventKey, Entry])
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
+    memberships: dict[str, Membership] = field(default_factory=dict[str, Membership])
     dead: dict[str, dict[str, DeadLetter]] = field(default_factory=dict[str, dict[str, DeadLetter]])
     buried: int = 0
     seen: dict[UUID, EventKey] = field(default_factory=dict[UUID, EventKey])
     tokens: dict[str, tuple[UUID, str, float]] = field(default_factory=dict[str, tuple[UUID, str, float]])
     hashes: dict[str, Mapping[str, bytes]] = field(default_factory=dict[str, Mapping[str, bytes]])
     waiting: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
+
+    def now(self) -> int:
+        """Return the time in milliseconds since 1970."""
+        return int(self.wall() * 1000)
 
     def group(self, name: str) -> Group:
         """Return a group; raise GroupMissing."""
@@ -65,9 +115,13 @@ class Log:
         except KeyError:
             raise GroupMissing(f"Stream {self.name.key} has no consumer group {name!r}.") from None
 
+    def membership(self, group: str) -> Membership:
+        """Return what this group keeps, also while it is missing."""
+        return self.memberships.setdefault(group, Membership())
+
     def add(self, fields: Mapping[bytes, bytes]) -> EventKey:
         """Append an entry and tell who waits."""
-        milliseconds = max(int(self.wall() * 1000), self.last.milliseconds)
+        milliseconds = max(self.now(), self.last.milliseconds)
         sequence = self.last.sequence + 1 if milliseconds == self.last.milliseconds else 0
         key = self.last = EventKey(milliseconds, sequence, self.name.partition)
         self.keys.append(key)
@@ -86,6 +140,18 @@ class Log:
         """Remove an entry; where it is pending, it stays so."""
         if self.entries.pop(key, None) is not None:
             self.keys.remove(key)
+
+    def finish(self, group: str, key: EventKey) -> None:
+        """End an entry for a group: it is pending no more, and nothing is noted of it."""
+        del self.group(group).pending[key]
+        self.membership(group).notes.pop(key, None)
+
+    def park(self, group: str, key: EventKey, attempt: int, after: int = 0) -> None:
+        """Let an entry wait with this delivery count until ``after`` milliseconds from now. Wakes nobody."""
+        present, now = self.group(group), self.now()
+        present.pending[key] = Pending(WAITING_CONSUMER, attempt, now)
+        present.consumers.add(WAITING_CONSUMER)
+        self.membership(group).due[key] = now + after
 
     def bury(self, group: str, key: EventKey, letter: NewDeadLetter, attempts: int) -> None:
         """Add a dead letter with a copy of the entry."""

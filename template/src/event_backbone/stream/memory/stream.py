@@ -8,7 +8,7 @@ from uuid import UUID
 from event_backbone.errors import EventIdExpired, StreamError
 from event_backbone.metadata import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, EventKey, StreamName
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
-from event_backbone.stream.values import RELEASED_CONSUMER, Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.values import WAITING_CONSUMER, Entry, GroupState, NewEntry, Reservation
 
 
 class MemoryStream:
@@ -54,7 +54,7 @@ class MemoryStream:
 
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""
-        now = self._log.monotonic()
+        now = self._log.wall()
         kept = self._log.tokens.get(token)
         if kept is None or kept[2] <= now:
             kept = self._log.tokens[token] = (event_id, request, now + keep.total_seconds())
@@ -89,9 +89,10 @@ class MemoryStream:
     def _state(self, name: str, group: Group) -> GroupState:
         return GroupState(
             name=name,
-            consumers=len(group.consumers.keys() - {RELEASED_CONSUMER}),
+            consumers=len(group.consumers - {WAITING_CONSUMER}),
             pending=len(group.pending),
             unread=len(self._log.from_key(group.last, len(self._log.keys), exclusive=True)),
             dead_letters=len(self._log.dead.get(name, {})),
             last_delivered=group.last,
+            parked=len(self._log.membership(name).due),
         )

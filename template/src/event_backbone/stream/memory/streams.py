@@ -15,8 +15,8 @@ from event_backbone.stream.memory.stream import MemoryStream
 class MemoryStreams:
     """Streams that live as long as this object, in one event loop. Implements ``stream.base.Streams``.
 
-    The clocks can be replaced in tests: ``wall`` (seconds since 1970) dates entries and forgets event ids,
-    ``monotonic`` (seconds) tells how long a lease has not been renewed.
+    The clock can be replaced in tests: ``wall`` (seconds since 1970) dates entries, forgets event ids and tokens, and
+    decides which lease has ended and what is due.
     """
 
     def __init__(
@@ -24,25 +24,23 @@ class MemoryStreams:
         *,
         deduplicate_for: timedelta = timedelta(minutes=10),
         wall: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with no streams."""
         self._deduplicate_for = deduplicate_for
         self._wall = wall
-        self._monotonic = monotonic
         self._logs: dict[StreamName, Log] = {}
 
     def stream(self, name: StreamName) -> MemoryStream:
         """Return the stream of this name."""
         return MemoryStream(self.log(name), self._deduplicate_for)
 
-    def group_reader(self, name: StreamName, group: str, consumer: str) -> MemoryGroupReader:
-        """Return one consumer's reading side."""
-        return MemoryGroupReader(self.log(name), group, consumer)
+    def group_reader(self, name: StreamName, group: str, member: str) -> MemoryGroupReader:
+        """Return one member's reading side."""
+        return MemoryGroupReader(self.log(name), group, member)
 
-    def group_leases(self, name: StreamName, group: str, consumer: str) -> MemoryGroupLeases:
-        """Return one consumer's leases."""
-        return MemoryGroupLeases(self.log(name), group, consumer)
+    def group_leases(self, name: StreamName, group: str, member: str) -> MemoryGroupLeases:
+        """Return one member's leases."""
+        return MemoryGroupLeases(self.log(name), group, member)
 
     def group_admin(self, name: StreamName, group: str) -> MemoryGroupAdmin:
         """Return a group's administration."""
@@ -79,5 +77,5 @@ class MemoryStreams:
     def log(self, name: StreamName) -> Log:
         """Return what the stream holds, for tests that look inside."""
         if name not in self._logs:
-            self._logs[name] = Log(name, self._wall, self._monotonic, EventKey(0, 0, name.partition))
+            self._logs[name] = Log(name, self._wall, EventKey(0, 0, name.partition))
         return self._logs[name]
