@@ -6,22 +6,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from event_backbone.errors import GroupMissing
-from event_backbone.metadata import EventKey
+from event_backbone.stream import Lease, Mine
 from tests.conformance.stream_suite import (
     GROUP,
-    LEASE,
+    LETTER,
     NAME,
     NO_WAIT,
+    SECOND,
     Member,
     Rig,
     admin,
+    hand_over,
     lease_of,
+    leases_of,
     members,
     numbers,
+    settled,
 )
-
-SECOND = timedelta(seconds=1)
-LONG = timedelta(hours=1)
 
 
 class GroupSuite:
@@ -95,142 +96,109 @@ class GroupSuite:
         await rig.produce(1)
         assert numbers(await one.read()) == [0]
 
-    async def test_a_claim_passes_over_what_is_held(self, rig: Rig) -> None:
-        """What this process still works on is neither delivered to it again nor counted."""
-        keys = await rig.produce(2)
-        [one] = await members(rig, "one")
-        held = await one.read()
-        for key in keys:
-            await rig.age(key, LEASE)
-        claimed = await one.reader.claim(10, LEASE, {keys[0]})
-        assert [(each.entry.key, each.attempt) for each in claimed.deliveries] == [(keys[1], 2)]
-        assert await one.leases.ack([lease_of(held[0])]) == frozenset()
-
-    async def test_claims_go_on_where_the_last_one_stopped(self, rig: Rig) -> None:
-        """However many fresh entries come first, claims of bounded cost get to the stale ones behind them."""
-        keys = await rig.produce(100)
+    async def test_entries_of_a_lost_answer_are_found(self, rig: Rig) -> None:
+        """What is pending under one's own name and not held comes again, in order, and its attempt stays as it was."""
+        await rig.produce(4)
         one, two = await members(rig, "one", "two")
-        await one.read(100)
-        for key in keys[-2:]:
-            await rig.age(key, LEASE)
-        found: list[EventKey] = []
-        for _ in range(10):  # 2 wanted, so 20 looked at by each call
-            found += [delivery.entry.key for delivery in await two.claim(2)]
-        assert found == keys[-2:]
-
-    async def test_a_claim_takes_no_more_than_asked_for(self, rig: Rig) -> None:
-        """The rest is left for the next claim; no free place means no claim."""
-        keys = await rig.produce(5)
-        one, two = await members(rig, "one", "two")
-        await one.read()
-        for key in keys:
-            await rig.age(key, LEASE)
-        assert list(await two.claim(0)) == []
-        assert [len(await two.claim(3)), len(await two.claim(3))] == [3, 2]
-
-    async def test_an_entry_deleted_while_pending_vanishes(self, rig: Rig) -> None:
-        """A claim reports it once, by its key, and it is pending no more."""
-        keys = await rig.produce(2)
-        one, two = await members(rig, "one", "two")
-        await one.read()
-        for key in keys:
-            await rig.age(key, LEASE)
-        await rig.remove_entry(keys[0])
-        claimed = await two.reader.claim(10, LEASE, ())
-        assert [delivery.entry.key for delivery in claimed.deliveries] == [keys[1]]
-        assert claimed.vanished == (keys[0],)
-        assert [entry.key for entry in await admin(rig).pending(None, 10)] == [keys[1]]
-
-    async def test_entries_of_a_lost_answer_are_recovered(self, rig: Rig) -> None:
-        """What is pending under one's own name and not held comes again, and its attempt stays as it was."""
-        keys = await rig.produce(3)
-        one, two = await members(rig, "one", "two")
-        await one.read(2)
+        [held, *_] = await one.read(3)
         await two.read()
-        recovered = await Member(rig, "one").reader.recover({keys[0]})
-        assert [(each.entry.key, each.attempt) for each in recovered] == [(keys[1], 1)]
-        assert numbers(recovered) == [1]
+        mine = await one.reader.mine([lease_of(held)])
+        assert ([(int(each.entry.fields[b"metadata"]), each.attempt) for each in mine.deliveries], mine.lost) == (
+            [(1, 1), (2, 1)],
+            frozenset(),
+        )
+        assert await one.reader.mine(leases_of((held, *mine.deliveries))) == Mine()
 
-    async def test_recovering_renews_and_tells_failures(self, rig: Rig) -> None:
-        """Nobody can claim what was just recovered."""
-        [key] = await rig.produce(1)
+    async def test_what_a_lost_look_took_is_found_with_its_history(self, rig: Rig) -> None:
+        """Counted by the look, not by being found."""
+        await rig.produce(1)
         one, two = await members(rig, "one", "two")
         [delivery] = await one.read()
-        await one.leases.record_failure(lease_of(delivery))
-        await rig.age(key, LEASE)
-        [recovered] = await one.reader.recover(())
-        assert (recovered.attempt, recovered.failures) == (1, 1)
-        assert list(await two.claim()) == []
+        await one.leases.park(lease_of(delivery), NO_WAIT)
+        await two.look()
+        for _ in range(2):
+            [found] = (await two.reader.mine(())).deliveries
+            assert (found.attempt, found.failures) == (2, 1)
 
-    async def test_many_entries_are_recovered(self, rig: Rig) -> None:
-        """All of them, in order."""
-        keys = await rig.produce(250)
+    async def test_lost_leases_are_told(self, rig: Rig) -> None:
+        """Those that others took, and those that are finished; what is still there is not."""
+        keys = await rig.produce(3)
+        one, two = await members(rig, "one", "two")
+        held = leases_of(await one.read())
+        await one.leases.park(held[0], NO_WAIT)
+        await two.look()
+        await rig.remove_pending(keys[1])
+        mine = await one.reader.mine(held)
+        assert (mine.lost, mine.deliveries) == (frozenset(keys[:2]), ())
+
+    async def test_another_count_is_another_lease(self, rig: Rig) -> None:
+        """Who believes to have an older delivery lost that one, and is given the newer."""
+        [key] = await rig.produce(1)
         [one] = await members(rig, "one")
-        await one.read(250)
-        assert [each.entry.key for each in await one.reader.recover(())] == keys
+        [old] = await one.read()
+        await one.leases.park(lease_of(old), NO_WAIT)
+        await one.look()
+        mine = await one.reader.mine([lease_of(old)])
+        assert (mine.lost, [lease_of(each) for each in mine.deliveries]) == (frozenset({key}), [Lease(key, 2)])
+
+    async def test_what_was_not_held_and_left_the_stream_vanishes(self, rig: Rig) -> None:
+        """It is reported once; what is held stays pending, so that its holder can finish it."""
+        keys = await rig.produce(2)
+        [one] = await members(rig, "one")
+        [held, _] = await one.read()
+        for key in keys:
+            await rig.remove_entry(key)
+        assert await one.reader.mine([lease_of(held)]) == Mine(vanished=(keys[1],))
+        assert await one.reader.mine([lease_of(held)]) == Mine()
+        assert await one.leases.ack([lease_of(held)]) == frozenset()
+
+    async def test_many_entries_are_found(self, rig: Rig) -> None:
+        """All of them, in order."""
+        keys = await rig.produce(1100)
+        [one] = await members(rig, "one")
+        leases = leases_of(await one.read(1100))
+        assert [each.entry.key for each in (await one.reader.mine(leases[::100])).deliveries] == [
+            key for number, key in enumerate(keys) if number % 100
+        ]
 
     async def test_pending_entries_are_listed_in_pages(self, rig: Rig) -> None:
-        """Oldest first, with holder, attempt and the time since the last renewal."""
+        """Oldest first, with holder and attempt."""
         keys = await rig.produce(3)
         [one] = await members(rig, "one")
         await one.read()
-        await rig.age(keys[0], LONG)
         first = await admin(rig).pending(None, 2)
         rest = await admin(rig).pending(first[-1].key, 2)
         assert [entry.key for entry in (*first, *rest)] == keys
-        assert first[0].idle >= LONG > first[1].idle
         assert {(entry.consumer, entry.attempt) for entry in first} == {("one", 1)}
 
-    async def test_a_consumer_that_holds_nothing_can_leave(self, rig: Rig) -> None:
-        """It is deleted only when nothing is pending for it; those of crashed processes likewise."""
-        await rig.produce(2)
-        one, two = await members(rig, "one", "two")
-        await two.read(1)
-        [finished] = await one.read()  # a server of version 7.0 knows a consumer only once it was given something
-        await one.leases.ack([lease_of(finished)])
-        assert (await rig.streams.stream(NAME).groups())[0].consumers == 2
-        await one.reader.leave(LONG)
-        assert (await rig.streams.stream(NAME).groups())[0].consumers == 1
-        await two.reader.leave(LONG)
-        [state] = await rig.streams.stream(NAME).groups()
-        assert (state.consumers, state.pending) == (1, 1)
-
-    async def test_leaving_sweeps_consumers_of_crashed_processes(self, rig: Rig) -> None:
-        """Another consumer that was not heard of for long goes too, unless something is pending for it."""
-        await rig.produce(1)
-        one, two, three = await members(rig, "one", "two", "three")
-        await one.read()
-        await two.read()
-        await three.read()
-        await three.reader.leave(timedelta(0))
-        [state] = await rig.streams.stream(NAME).groups()
-        assert (state.consumers, state.pending) == (1, 1)
-
-    async def test_a_consumer_that_left_can_come_back(self, rig: Rig) -> None:
-        """Reading again makes it anew."""
-        [one] = await members(rig, "one")
-        await one.read()
-        await one.reader.leave(LONG)
-        await rig.produce(1)
-        assert numbers(await one.read()) == [0]
-
     async def test_a_missing_group_is_an_error_of_its_own(self, rig: Rig) -> None:
-        """Reading, claiming and recovering raise it; leases of a vanished group are simply lost."""
+        """Reading, looking and comparing raise it; leases of a vanished group are simply lost."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [delivery] = await one.read()
+        await one.look()
         await rig.remove_group()
         with pytest.raises(GroupMissing, match=GROUP):
             await one.read()
+        for room in (0, 10):
+            with pytest.raises(GroupMissing):
+                await one.look(room)
         with pytest.raises(GroupMissing):
-            await one.claim()
-        with pytest.raises(GroupMissing):
-            await one.reader.recover(())
+            await one.reader.mine(())
         with pytest.raises(GroupMissing):
             await admin(rig).pending(None, 10)
-        assert await one.leases.ack([lease_of(delivery)]) == frozenset({key})
-        assert await one.leases.begin_attempt(lease_of(delivery)) is None
-        await one.reader.leave(LONG)
+        lease = lease_of(delivery)
+        for outcome in (
+            await one.leases.ack([lease]),
+            await one.leases.release([lease]),
+            await one.leases.mark_alone(lease),
+            await one.leases.unmark_alone(lease),
+            await one.leases.dead_letter(lease, LETTER),
+        ):
+            assert outcome == frozenset({key})
+        assert await one.leases.park(lease, NO_WAIT) == "lost"
+        assert list(await admin(rig).dead_letters(None, 10)) == []
+        await one.reader.leave()
 
     async def test_a_group_that_vanishes_under_a_waiting_read_is_told_at_once(self, rig: Rig) -> None:
         """With the whole stream; made anew from the beginning, the group misses nothing."""
@@ -246,17 +214,20 @@ class GroupSuite:
         assert await one.reader.ensure("beginning") is True
         assert numbers(await one.read()) == [0, 1]
 
-    async def test_a_group_made_anew_has_forgotten_old_failures(self, rig: Rig) -> None:
-        """Attempts begin at one again, and so do their notes."""
-        await rig.produce(1)
-        [one] = await members(rig, "one")
-        [delivery] = await one.read()
-        await one.leases.record_failure(lease_of(delivery))
+    async def test_a_group_made_again_forgets_attempts_and_due_times(self, rig: Rig) -> None:
+        """Attempts begin at one again, and so do their notes; nothing waits."""
+        await rig.produce(3)
+        one, two, three = await settled(rig, "one", "two", "three")
+        failed, alone, parked = await one.read()
+        await one.leases.park(lease_of(failed), NO_WAIT)
+        await one.leases.mark_alone(lease_of(alone))
+        await one.leases.park(lease_of(parked), SECOND)
         await rig.remove_group()
-        await one.reader.ensure("beginning")
-        await one.read()
-        [again] = await one.reader.recover(())
-        assert (again.attempt, again.failures) == (1, 0)
+        assert await one.reader.ensure("beginning") is True
+        assert (await rig.state()).parked == 0
+        assert [each.attempt for each in await two.read()] == [1, 1, 1]
+        again = await hand_over(two, three)
+        assert [(each.attempt, each.failures, each.ends_alone) for each in again] == [(2, 0, 0)] * 3
 
     async def test_many_consumers_share_without_loss_or_twins(self, rig: Rig) -> None:
         """Twenty consumers of one group together get every entry once."""

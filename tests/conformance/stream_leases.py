@@ -1,247 +1,201 @@
-"""Acting on what a group was delivered: who holds a lease, what failures leave behind, and the dead letters."""
+"""Acting on what a group was delivered: who holds a lease, and what an attempt leaves behind."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import pytest
-
-from event_backbone.errors import EventNotFound
 from tests.conformance.stream_suite import (
     LEASE,
     LETTER,
-    NAME,
+    NO_WAIT,
+    SECOND,
     Rig,
     admin,
+    hand_over,
     lease_of,
+    leases_of,
     members,
     numbers,
+    settled,
+    time_passes,
 )
 
 
 class LeaseSuite:
     """Runs on every implementation."""
 
-    async def test_a_fresh_delivery_cannot_be_claimed(self, rig: Rig) -> None:
-        """Who holds a lease keeps it; when it is over, another consumer gets the entry as the next attempt."""
-        keys = await rig.produce(2)
-        one, two = await members(rig, "one", "two")
-        await one.read()
-        assert list(await two.claim()) == []
-        await rig.age(keys[0], LEASE)
-        [delivery] = await two.claim()
-        assert (delivery.entry.key, delivery.attempt, delivery.failures) == (keys[0], 2, 0)
-        assert delivery.entry.fields[b"metadata"] == b"0"
-        assert list(await one.claim()) == []
-
-    async def test_a_renewed_lease_goes_on(self, rig: Rig) -> None:
-        """Renewing starts the time anew and does not count as an attempt."""
-        [key] = await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [delivery] = await one.read()
-        await rig.age(key, LEASE)
-        assert await one.leases.renew([lease_of(delivery)]) == frozenset()
-        assert list(await two.claim()) == []
-        await rig.age(key, LEASE)
-        [delivery] = await two.claim()
-        assert delivery.attempt == 2
-
     async def test_an_acked_entry_is_finished(self, rig: Rig) -> None:
         """It is not pending any more, and a second ack is told as lost."""
         await rig.produce(3)
         [one] = await members(rig, "one")
-        leases = [lease_of(delivery) for delivery in await one.read()]
+        leases = leases_of(await one.read())
         assert await one.leases.ack(leases[:2]) == frozenset()
         assert [entry.key for entry in await admin(rig).pending(None, 10)] == [leases[2].key]
         assert await one.leases.ack(leases) == frozenset(lease.key for lease in leases[:2])
         assert list(await admin(rig).pending(None, 10)) == []
 
+    async def test_what_nobody_has_taken_can_be_acked_after_the_row_has_ended(self, rig: Rig) -> None:
+        """The lease is the member and the delivery count: what was taken is lost, the rest is not."""
+        keys = await rig.produce(3)
+        one, two = await settled(rig, "one", "two")
+        leases = leases_of(await one.read())
+        await time_passes(rig, LEASE + 2 * SECOND, two)
+        assert numbers(await two.take(1)) == [0]
+        assert await one.leases.ack(leases[:2]) == frozenset({keys[0]})
+        assert (await one.look()).row_ended is True
+        assert await one.leases.ack(leases[2:]) == frozenset()
+        assert [(entry.key, entry.consumer) for entry in await admin(rig).pending(None, 10)] == [(keys[0], "two")]
+
     async def test_who_lost_the_lease_can_do_nothing(self, rig: Rig) -> None:
-        """Renew, ack, release, notes and dead letters of the former holder change nothing and are told as lost."""
+        """Whatever the former holder does changes nothing and is told as lost."""
         [key] = await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [lost] = [lease_of(delivery) for delivery in await one.read()]
-        await rig.age(key, LEASE)
-        [held] = await two.claim()
+        one, two, three = await settled(rig, "one", "two", "three")
+        [lost] = leases_of(await one.read())
+        [held] = await hand_over(one, two)
         for outcome in (
-            await one.leases.renew([lost]),
             await one.leases.ack([lost]),
             await one.leases.release([lost]),
-            await one.leases.record_failure(lost),
             await one.leases.mark_alone(lost),
+            await one.leases.unmark_alone(lost),
             await one.leases.dead_letter(lost, LETTER),
         ):
             assert outcome == frozenset({key})
-        assert await one.leases.begin_attempt(lost) is None
+        assert await one.leases.park(lost, NO_WAIT) == "lost"
         [pending] = await admin(rig).pending(None, 10)
         assert (pending.key, pending.consumer, pending.attempt) == (key, "two", 2)
         assert list(await admin(rig).dead_letters(None, 10)) == []
-        await rig.age(key, LEASE)
-        [again] = await one.claim()
-        assert (again.attempt, again.failures, again.ran_alone) == (3, 0, False)
+        [again] = await hand_over(two, three)
+        assert (again.attempt, again.failures, again.ends_alone) == (3, 0, 0)
         assert await two.leases.ack([lease_of(held)]) == frozenset({key})
 
-    async def test_the_same_consumer_loses_an_old_lease_too(self, rig: Rig) -> None:
-        """The lease is consumer and attempt: after a claim of one's own, only the new one counts."""
+    async def test_the_same_member_loses_an_old_lease_too(self, rig: Rig) -> None:
+        """When it takes its own entry again, only the new lease counts."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [old] = await one.read()
-        await rig.age(key, LEASE)
-        [new] = await one.claim()
+        await one.leases.park(lease_of(old), NO_WAIT)
+        [new] = await one.take()
         assert await one.leases.ack([lease_of(old)]) == frozenset({key})
+        assert await one.leases.park(lease_of(old), NO_WAIT) == "lost"
         assert await one.leases.ack([lease_of(new)]) == frozenset()
 
     async def test_many_leases_are_acked_among_others_that_stay(self, rig: Rig) -> None:
-        """A consumer that holds far more entries than it acks, spread over all of them, acks exactly those."""
+        """A member that has far more entries than it acks, spread over all of them, acks exactly those."""
         await rig.produce(256)
         [one] = await members(rig, "one")
-        leases = [lease_of(delivery) for delivery in await one.read(256)]
+        leases = leases_of(await one.read(256))
         some = leases[::60]
         assert await one.leases.ack(some) == frozenset()
-        assert await one.leases.renew(some) == frozenset(lease.key for lease in some)
+        assert await one.leases.ack(some) == frozenset(lease.key for lease in some)
         assert len(await admin(rig).pending(None, 1000)) == 256 - len(some)
-        assert await one.leases.renew(()) == frozenset()
+        assert await one.leases.ack(()) == frozenset()
 
-    async def test_the_lease_of_a_deleted_entry_is_lost(self, rig: Rig) -> None:
-        """Its holder learns of it with the next renewal."""
+    async def test_more_leases_than_one_call_takes_are_acked(self, rig: Rig) -> None:
+        """As many as there are, in one call, with every lost one among them told."""
+        keys = await rig.produce(1100)
+        [one] = await members(rig, "one")
+        leases = leases_of(await one.read(1100))
+        await one.leases.ack([leases[0], leases[-1]])
+        assert await one.leases.ack(leases) == frozenset({keys[0], keys[-1]})
+        assert list(await admin(rig).pending(None, 10)) == []
+
+    async def test_a_parked_entry_is_no_members(self, rig: Rig) -> None:
+        """It is pending under the reserved name, idle since it was parked, and no consumer is counted for it."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [delivery] = await one.read()
-        await rig.remove_entry(key)
-        assert await one.leases.renew([lease_of(delivery)]) == frozenset({key})
+        await rig.pass_time(timedelta(hours=1))
+        assert (await admin(rig).pending(None, 10))[0].idle >= timedelta(hours=1)
+        assert await one.leases.park(lease_of(delivery), LEASE) == "parked"
+        [pending] = await admin(rig).pending(None, 10)
+        assert (pending.key, pending.consumer, pending.attempt) == (key, "waiting", 1)
+        assert pending.idle < timedelta(minutes=1)
+        await one.reader.leave()
+        state = await rig.state()
+        assert (state.consumers, state.pending, state.parked) == (0, 1, 1)
 
-    async def test_released_entries_can_be_claimed_at_once(self, rig: Rig) -> None:
-        """Without waiting for a lease to end, by anybody, and the attempt that was not begun is taken back."""
-        await rig.produce(2)
-        one, two = await members(rig, "one", "two")
-        assert await one.leases.release([lease_of(delivery) for delivery in await one.read()]) == frozenset()
-        assert [delivery.attempt for delivery in await two.claim()] == [1, 1]
-
-    async def test_a_released_retry_keeps_the_attempt_that_failed(self, rig: Rig) -> None:
-        """An entry given back while it waits for its next attempt comes as that next attempt."""
+    async def test_parking_twice_counts_one_failure(self, rig: Rig) -> None:
+        """The second call finds the lease lost and changes nothing, not even the due time."""
         await rig.produce(1)
         one, two = await members(rig, "one", "two")
         [delivery] = await one.read()
-        await one.leases.record_failure(lease_of(delivery))
-        assert await one.leases.release([lease_of(delivery)]) == frozenset()
-        [again] = await two.claim()
+        assert await one.leases.park(lease_of(delivery), NO_WAIT) == "parked"
+        assert await one.leases.park(lease_of(delivery), timedelta(hours=1)) == "lost"
+        [again] = await two.take()
         assert (again.attempt, again.failures) == (2, 1)
 
     async def test_failures_are_counted_apart_from_attempts(self, rig: Rig) -> None:
-        """An attempt whose failure was recorded is told from one that ended in a crash; recording twice counts once."""
-        [key] = await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [delivery] = await one.read()
-        assert await one.leases.record_failure(lease_of(delivery)) == frozenset()
-        assert await one.leases.record_failure(lease_of(delivery)) == frozenset()
-        await rig.age(key, LEASE)
-        [second] = await two.claim()
-        await rig.age(key, LEASE)
-        [third] = await one.claim()
-        assert [(each.attempt, each.failures) for each in (second, third)] == [(2, 1), (3, 1)]
-
-    async def test_a_consumer_begins_the_next_attempt_itself(self, rig: Rig) -> None:
-        """The old lease ends, the new one holds; begun twice, because an answer was lost, it is one attempt."""
-        [key] = await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [delivery] = await one.read()
-        await one.leases.record_failure(lease_of(delivery))
-        await rig.age(key, LEASE)
-        again = await one.leases.begin_attempt(lease_of(delivery))
-        assert again is not None
-        assert (again.attempt, again.failures, again.entry) == (2, 1, delivery.entry)
-        assert await one.leases.begin_attempt(lease_of(delivery)) == again
-        assert list(await two.claim()) == []
-        assert await one.leases.ack([lease_of(delivery)]) == frozenset({key})
-        assert await one.leases.ack([lease_of(again)]) == frozenset()
-
-    async def test_having_run_alone_is_remembered(self, rig: Rig) -> None:
-        """The note outlives the process that made it, and ends with the entry."""
-        [key] = await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [delivery] = await one.read()
-        assert await one.leases.mark_alone(lease_of(delivery)) == frozenset()
-        await rig.age(key, LEASE)
-        [again] = await two.claim()
-        assert (again.ran_alone, again.failures) == (True, 0)
-
-    async def test_a_dead_letter_is_a_copy_with_its_reason(self, rig: Rig) -> None:
-        """It holds the entry, why it was given up and how often it was tried; the entry is pending no more."""
-        [key] = await rig.produce(1)
-        [one] = await members(rig, "one")
-        [delivery] = await one.read()
-        assert await one.leases.dead_letter(lease_of(delivery), LETTER) == frozenset()
-        [letter] = await admin(rig).dead_letters(None, 10)
-        assert letter.entry == delivery.entry
-        assert (letter.reason, letter.detail, letter.error) == ("rejected", "no such customer", "LookupError")
-        assert letter.attempts == 1
-        assert abs(letter.failed_at - datetime.now(UTC)) < timedelta(minutes=1)
-        assert list(await admin(rig).pending(None, 10)) == []
-        assert await one.leases.dead_letter(lease_of(delivery), LETTER) == frozenset({key})
-        [state] = await rig.streams.stream(NAME).groups()
-        assert (state.dead_letters, state.pending) == (1, 0)
-
-    async def test_dead_letters_are_listed_in_pages(self, rig: Rig) -> None:
-        """In the order in which they were given up; other groups have their own."""
-        await rig.produce(3)
-        [one] = await members(rig, "one")
-        for delivery in await one.read():
-            await one.leases.dead_letter(lease_of(delivery), LETTER)
-        first = await admin(rig).dead_letters(None, 2)
-        rest = await admin(rig).dead_letters(first[-1].id, 2)
-        assert [int(letter.entry.fields[b"metadata"]) for letter in (*first, *rest)] == [0, 1, 2]
-        assert list(await rig.streams.group_admin(NAME, "shipping").dead_letters(None, 10)) == []
-
-    async def test_a_redriven_event_is_delivered_as_if_for_the_first_time(self, rig: Rig) -> None:
-        """At once, to this group, as attempt 1 without failures; its dead letter is gone."""
-        [key] = await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [delivery] = await one.read()
-        await one.leases.record_failure(lease_of(delivery))
-        await one.leases.dead_letter(lease_of(delivery), LETTER)
-        [letter] = await admin(rig).dead_letters(None, 10)
-        assert await admin(rig).redrive(letter) is True
-        assert await admin(rig).redrive(letter) is False
-        assert list(await admin(rig).dead_letters(None, 10)) == []
-        [again] = await two.claim()
-        assert (again.entry.key, again.attempt, again.failures) == (key, 1, 0)
-        assert await two.leases.ack([lease_of(again)]) == frozenset()
-
-    async def test_a_redriven_event_that_has_left_the_stream_is_not_found(self, rig: Rig) -> None:
-        """The dead letter stays, with its copy of the entry."""
-        [key] = await rig.produce(1)
-        [one] = await members(rig, "one")
-        [delivery] = await one.read()
-        await one.leases.dead_letter(lease_of(delivery), LETTER)
-        await rig.remove_entry(key)
-        [letter] = await admin(rig).dead_letters(None, 10)
-        with pytest.raises(EventNotFound, match=str(key)):
-            await admin(rig).redrive(letter)
-        assert len(await admin(rig).dead_letters(None, 10)) == 1
-
-    async def test_a_redriven_event_that_is_pending_keeps_its_holder(self, rig: Rig) -> None:
-        """A group made anew may have been delivered it again: then only the dead letter is removed."""
-        [key] = await rig.produce(1)
-        [one] = await members(rig, "one")
-        [delivery] = await one.read()
-        await one.leases.dead_letter(lease_of(delivery), LETTER)
-        [letter] = await admin(rig).dead_letters(None, 10)
-        await rig.remove_group()
-        await one.reader.ensure("beginning")
-        [again] = await one.read()
-        assert await admin(rig).redrive(letter) is True
-        assert list(await admin(rig).dead_letters(None, 10)) == []
-        assert await one.leases.ack([lease_of(again)]) == frozenset()
-        assert again.entry.key == key
-
-    async def test_a_redriven_event_that_is_unread_is_delivered_once(self, rig: Rig) -> None:
-        """A group made anew that has not come to it yet will read it; it does not get it twice."""
+        """An attempt that ended in a recorded failure is told from one that ended in a crash."""
         await rig.produce(1)
+        one, two, three = await settled(rig, "one", "two", "three")
+        [first] = await one.read()
+        await one.leases.park(lease_of(first), NO_WAIT)
+        [second] = await two.take()
+        [third] = await hand_over(two, three)
+        await three.leases.park(lease_of(third), NO_WAIT)
+        [fourth] = await one.take()
+        assert [(each.attempt, each.failures) for each in (second, third, fourth)] == [(2, 1), (3, 1), (4, 2)]
+
+    async def test_no_more_is_parked_than_the_limit(self, rig: Rig) -> None:
+        """What is refused stays in its member's hands as it was; when there is room again, it can be parked."""
+        keys = await rig.produce(3)
+        one, two = await members(rig, "one", "two")
+        first, second, third = leases_of(await one.read())
+        assert await one.leases.park(first, NO_WAIT, limit=2) == "parked"
+        assert await one.leases.park(second, timedelta(hours=1), limit=2) == "parked"
+        assert await one.leases.park(third, NO_WAIT, limit=2) == "full"
+        assert [entry.consumer for entry in await admin(rig).pending(None, 10)] == ["waiting", "waiting", "one"]
+        assert numbers(await two.take()) == [0]
+        assert await one.leases.park(third, NO_WAIT, limit=2) == "parked"
+        [again] = await two.take()
+        assert (again.entry.key, again.attempt, again.failures) == (keys[2], 2, 1)
+
+    async def test_a_lost_lease_is_told_before_the_limit(self, rig: Rig) -> None:
+        """So that its holder lets go of it, and does not wait for room."""
+        await rig.produce(1)
+        [one] = await members(rig, "one")
+        [lease] = leases_of(await one.read())
+        await one.leases.park(lease, LEASE)
+        assert await one.leases.park(lease, LEASE, limit=1) == "lost"
+
+    async def test_parking_an_entry_that_left_the_stream_ends_it(self, rig: Rig) -> None:
+        """There is nothing to deliver again."""
+        [key] = await rig.produce(1)
+        [one] = await members(rig, "one")
+        [delivery] = await one.read()
+        await rig.remove_entry(key)
+        assert await one.leases.park(lease_of(delivery), NO_WAIT) == "vanished"
+        assert list(await admin(rig).pending(None, 10)) == []
+        assert (await rig.state()).parked == 0
+
+    async def test_a_release_keeps_the_failures_of_earlier_attempts(self, rig: Rig) -> None:
+        """Only the attempt that was not brought to its end is taken back; releasing twice takes back one."""
+        [key] = await rig.produce(1)
         one, two = await members(rig, "one", "two")
         [delivery] = await one.read()
-        await one.leases.dead_letter(lease_of(delivery), LETTER)
-        [letter] = await admin(rig).dead_letters(None, 10)
-        await rig.remove_group()
-        await one.reader.ensure("beginning")
-        assert await admin(rig).redrive(letter) is True
-        assert list(await two.claim()) == []
-        assert numbers(await one.read()) == [0]
-        assert list(await two.claim()) == []
+        await one.leases.park(lease_of(delivery), NO_WAIT)
+        [second] = await one.take()
+        assert await one.leases.release([lease_of(second)]) == frozenset()
+        assert await one.leases.release([lease_of(second)]) == frozenset({key})
+        [again] = await two.take()
+        assert (again.attempt, again.failures) == (2, 1)
+
+    async def test_releasing_an_entry_that_left_the_stream_ends_it(self, rig: Rig) -> None:
+        """It is pending no more; that is no lost lease."""
+        keys = await rig.produce(2)
+        one, two = await members(rig, "one", "two")
+        leases = leases_of(await one.read())
+        await rig.remove_entry(keys[0])
+        assert await one.leases.release(leases) == frozenset()
+        assert [entry.key for entry in await admin(rig).pending(None, 10)] == [keys[1]]
+        assert numbers(await two.take()) == [1]
+
+    async def test_a_note_that_exceeds_the_delivery_count_is_ignored(self, rig: Rig) -> None:
+        """It is of an earlier life of the group, as after a restore; the next failure begins a new one."""
+        keys = await rig.produce(2)
+        one, two = await members(rig, "one", "two")
+        deliveries = await one.read()
+        await rig.set_note(keys[0], "4/5/1/0")
+        await rig.set_note(keys[1], "1/1/1/7")
+        assert [(each.failures, each.ends_alone) for each in (await one.reader.mine(())).deliveries] == [(0, 0)] * 2
+        for delivery in deliveries:
+            await one.leases.park(lease_of(delivery), NO_WAIT)
+        assert [(each.failures, each.ends_alone) for each in await two.take()] == [(1, 0)] * 2

@@ -6,13 +6,17 @@ from datetime import timedelta
 
 from event_backbone.errors import StreamError
 from event_backbone.metadata import EventKey, HashWrite, StreamName, new_event_id
-from event_backbone.stream import Delivery, GroupAdmin, Lease, NewDeadLetter, NewEntry, Streams
+from event_backbone.stream import Delivery, GroupAdmin, GroupState, Lease, Look, NewDeadLetter, NewEntry, Streams
 
 NAME = StreamName.of("shipments", "test")
 GROUP = "billing"
 NO_WAIT = timedelta(0)
+SECOND = timedelta(seconds=1)
 LEASE = timedelta(seconds=30)
+HOLD = timedelta(seconds=10)
 LETTER = NewDeadLetter("rejected", "no such customer", "LookupError")
+_LARGEST_BATCH = 256
+_BETWEEN_LOOKS = timedelta(seconds=2)
 
 
 class Rig(ABC):
@@ -21,8 +25,28 @@ class Rig(ABC):
     streams: Streams
 
     @abstractmethod
-    async def age(self, key: EventKey, by: timedelta) -> None:
-        """Let a pending entry seem not to have been renewed for this long."""
+    async def pass_time(self, by: timedelta) -> None:
+        """Let this much time pass without anybody looking; when negative, the server's clock is put back."""
+
+    @abstractmethod
+    async def rows(self) -> Mapping[str, int]:
+        """Return until when each member's lease goes: milliseconds of a clock that ``pass_time`` moves."""
+
+    @abstractmethod
+    async def remove_rows(self) -> None:
+        """Delete all rows."""
+
+    @abstractmethod
+    async def set_due(self, key: EventKey, after: timedelta | None) -> None:
+        """Set or (None) delete the due time of an entry, whoever has it."""
+
+    @abstractmethod
+    async def set_note(self, key: EventKey, note: str) -> None:
+        """Write a note of an entry's attempts, as "failures/failed attempt/ends alone/marked attempt"."""
+
+    @abstractmethod
+    async def remove_pending(self, key: EventKey) -> None:
+        """Ack an entry by the server's own command."""
 
     @abstractmethod
     async def hash_at(self, purpose: str) -> Mapping[str, bytes]:
@@ -41,25 +65,37 @@ class Rig(ABC):
         """Delete the group."""
 
     async def produce(self, count: int) -> list[EventKey]:
-        """Append so many entries, whose metadata are b"0", b"1" and so on."""
-        return keys_of(await self.streams.stream(NAME).append([new_entry(str(number)) for number in range(count)]))
+        """Append so many entries, whose metadata are b"0", b"1" and so on, in batches like the producer's."""
+        stream, entries = self.streams.stream(NAME), [new_entry(str(number)) for number in range(count)]
+        batches = [entries[first : first + _LARGEST_BATCH] for first in range(0, count, _LARGEST_BATCH)]
+        return [key for batch in batches for key in keys_of(await stream.append(batch))]
+
+    async def state(self) -> GroupState:
+        """Return the state of the only group."""
+        [state] = await self.streams.stream(NAME).groups()
+        return state
 
 
 class Member:
-    """One consumer of the group: its reader and its leases."""
+    """One member of the group: its reader and its leases."""
 
-    def __init__(self, rig: Rig, consumer: str) -> None:
+    def __init__(self, rig: Rig, name: str, lease: timedelta = LEASE) -> None:
         """Join under this name."""
-        self.reader = rig.streams.group_reader(NAME, GROUP, consumer)
-        self.leases = rig.streams.group_leases(NAME, GROUP, consumer)
+        self.reader = rig.streams.group_reader(NAME, GROUP, name)
+        self.leases = rig.streams.group_leases(NAME, GROUP, name)
+        self.lease = lease
 
     async def read(self, count: int = 10) -> Sequence[Delivery]:
         """Read what is there."""
         return await self.reader.read(count, NO_WAIT)
 
-    async def claim(self, count: int = 10) -> Sequence[Delivery]:
-        """Claim what nobody has renewed for a lease."""
-        return (await self.reader.claim(count, LEASE, ())).deliveries
+    async def look(self, room: int = 100) -> Look:
+        """Renew the row and take over what the room allows."""
+        return await self.reader.look(self.lease, room)
+
+    async def take(self, room: int = 100) -> Sequence[Delivery]:
+        """Look, and return only what was taken over."""
+        return (await self.look(room)).deliveries
 
 
 def new_entry(metadata: str = "m", *writes: HashWrite) -> NewEntry:
@@ -79,6 +115,11 @@ def lease_of(delivery: Delivery) -> Lease:
     return Lease(delivery.entry.key, delivery.attempt)
 
 
+def leases_of(deliveries: Sequence[Delivery]) -> list[Lease]:
+    """Return the leases that come with deliveries."""
+    return [lease_of(delivery) for delivery in deliveries]
+
+
 def numbers(deliveries: Sequence[Delivery]) -> list[int]:
     """Return which of the produced entries were delivered."""
     return [int(delivery.entry.fields[b"metadata"]) for delivery in deliveries]
@@ -89,8 +130,33 @@ def admin(rig: Rig) -> GroupAdmin:
     return rig.streams.group_admin(NAME, GROUP)
 
 
-async def members(rig: Rig, *consumers: str) -> list[Member]:
-    """Make the group, from the beginning, and let these consumers join it."""
-    joined = [Member(rig, consumer) for consumer in consumers]
+async def members(rig: Rig, *names: str) -> list[Member]:
+    """Make the group, from the beginning, and let these members join it."""
+    joined = [Member(rig, name) for name in names]
     await joined[0].reader.ensure("beginning")
     return joined
+
+
+async def settled(rig: Rig, *names: str) -> list[Member]:
+    """Let these members join and look until the hold of the group's first look is over."""
+    joined = await members(rig, *names)
+    for member in joined:
+        await member.look(0)
+    await time_passes(rig, HOLD + SECOND, *joined)
+    return joined
+
+
+async def time_passes(rig: Rig, by: timedelta, *living: Member) -> None:
+    """Let time pass while these members look, often enough for the group not to hold; they take nothing."""
+    while by > NO_WAIT:
+        step = min(by, _BETWEEN_LOOKS)
+        by -= step
+        await rig.pass_time(step)
+        for member in living:
+            await member.look(0)
+
+
+async def hand_over(old: Member, new: Member) -> Sequence[Delivery]:
+    """Let a member leave with what is pending under its name, and another one take it."""
+    await old.reader.leave()
+    return await new.take()

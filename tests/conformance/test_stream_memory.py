@@ -6,25 +6,66 @@ from datetime import timedelta
 
 import pytest
 
+from event_backbone.errors import EventIdExpired
 from event_backbone.metadata import EventKey
 from event_backbone.stream.memory import MemoryStreams
+from event_backbone.stream.memory.log import Membership, Note
 from tests.conformance.stream_append import AppendSuite
+from tests.conformance.stream_dead_letters import DeadLetterSuite
 from tests.conformance.stream_groups import GroupSuite
 from tests.conformance.stream_leases import LeaseSuite
-from tests.conformance.stream_suite import GROUP, NAME, Rig
+from tests.conformance.stream_looks import LookSuite
+from tests.conformance.stream_marks import MarkSuite
+from tests.conformance.stream_rows import RowSuite
+from tests.conformance.stream_suite import (
+    GROUP,
+    LETTER,
+    NAME,
+    NO_WAIT,
+    SECOND,
+    Rig,
+    lease_of,
+    members,
+    new_entry,
+    numbers,
+)
 
 
 class MemoryRig(Rig):
-    """Ages one pending entry by moving the moment of its last renewal."""
+    """Time stands still unless the test lets it pass."""
 
     def __init__(self) -> None:
         """Begin with no streams."""
-        self.memory = MemoryStreams()
+        self.now = time.time()
+        self.memory = MemoryStreams(wall=lambda: self.now)
         self.streams = self.memory
 
-    async def age(self, key: EventKey, by: timedelta) -> None:
-        """Let a pending entry seem not to have been renewed for this long."""
-        self.memory.log(NAME).groups[GROUP].pending[key].renewed_at -= by.total_seconds()
+    async def pass_time(self, by: timedelta) -> None:
+        """Move the clock."""
+        self.now += by.total_seconds()
+
+    async def rows(self) -> Mapping[str, int]:
+        """Return until when each member's lease goes."""
+        return dict(self._kept.rows)
+
+    async def remove_rows(self) -> None:
+        """Delete all rows."""
+        self._kept.rows.clear()
+
+    async def set_due(self, key: EventKey, after: timedelta | None) -> None:
+        """Set or (None) delete the due time of an entry, whoever has it."""
+        if after is None:
+            del self._kept.due[key]
+        else:
+            self._kept.due[key] = int((self.now + after.total_seconds()) * 1000)
+
+    async def set_note(self, key: EventKey, note: str) -> None:
+        """Write a note of an entry's attempts."""
+        self._kept.notes[key] = Note(*map(int, note.split("/")))
+
+    async def remove_pending(self, key: EventKey) -> None:
+        """End an entry for the group, and nothing else."""
+        del self.memory.log(NAME).group(GROUP).pending[key]
 
     async def hash_at(self, purpose: str) -> Mapping[str, bytes]:
         """Return the hash that was written with an entry."""
@@ -42,9 +83,13 @@ class MemoryRig(Rig):
         """Delete the group."""
         self.memory.remove_group(NAME, GROUP)
 
+    @property
+    def _kept(self) -> Membership:
+        return self.memory.log(NAME).membership(GROUP)
+
 
 @pytest.fixture
-def rig() -> Rig:
+def rig() -> MemoryRig:
     """The implementation under test."""
     return MemoryRig()
 
@@ -57,23 +102,56 @@ class TestMemoryGroups(GroupSuite):
     """Reading by consumer groups."""
 
 
+class TestMemoryLooks(LookSuite):
+    """What a look takes over."""
+
+
+class TestMemoryRows(RowSuite):
+    """Rows, holds and clocks."""
+
+
 class TestMemoryLeases(LeaseSuite):
     """Acting on what was delivered."""
 
 
-async def test_time_is_injected_not_waited_for() -> None:
-    """With clocks of one's own, leases end and event ids are forgotten without waiting."""
-    from event_backbone.errors import EventIdExpired
-    from tests.conformance.stream_suite import new_entry
+class TestMemoryMarks(MarkSuite):
+    """Ends while running alone."""
 
-    now = time.time()
-    streams = MemoryStreams(wall=lambda: now, monotonic=lambda: now)
-    entry, reader = new_entry(), streams.group_reader(NAME, GROUP, "one")
-    await streams.stream(NAME).append([entry])
-    await reader.ensure("beginning")
-    await reader.read(1, timedelta(0))
-    now += 30
-    assert len((await reader.claim(1, timedelta(seconds=30), ())).deliveries) == 1
-    now = (entry.event_id.int >> 80) / 1000 + 602
-    [answer] = await streams.stream(NAME).append([entry])
+
+class TestMemoryDeadLetters(DeadLetterSuite):
+    """What a group gives up."""
+
+
+async def test_nothing_is_noted_of_what_is_finished(rig: MemoryRig) -> None:
+    """However it ended: notes would otherwise grow for ever."""
+    keys = await rig.produce(3)
+    one, two = await members(rig, "one", "two")
+    for delivery in await one.read():
+        await one.leases.park(lease_of(delivery), NO_WAIT)
+    await rig.remove_entry(keys[0])
+    acked, given_up = await two.take()
+    await two.leases.ack([lease_of(acked)])
+    await two.leases.dead_letter(lease_of(given_up), LETTER)
+    assert rig.memory.log(NAME).membership(GROUP).notes == {}
+
+
+async def test_a_due_time_is_exact(rig: MemoryRig) -> None:
+    """With a clock of one's own there is no tolerance: not a millisecond before, and then at once."""
+    await rig.produce(1)
+    one, two = await members(rig, "one", "two")
+    [delivery] = await one.read()
+    rig.now = 1_764_000_000.0
+    await one.leases.park(lease_of(delivery), SECOND)
+    rig.now += 0.998
+    assert list(await two.take()) == []
+    rig.now += 0.002
+    assert numbers(await two.take()) == [0]
+
+
+async def test_event_ids_are_forgotten_without_waiting(rig: MemoryRig) -> None:
+    """The same clock dates entries and forgets event ids."""
+    entry = new_entry()
+    await rig.streams.stream(NAME).append([entry])
+    rig.now = (entry.event_id.int >> 80) / 1000 + 602
+    [answer] = await rig.streams.stream(NAME).append([entry])
     assert isinstance(answer, EventIdExpired)

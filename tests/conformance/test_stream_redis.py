@@ -11,38 +11,91 @@ from event_backbone.metadata import EventKey, HashWrite
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from tests.conformance.stream_append import AppendSuite
+from tests.conformance.stream_dead_letters import DeadLetterSuite
 from tests.conformance.stream_groups import GroupSuite
 from tests.conformance.stream_leases import LeaseSuite
+from tests.conformance.stream_looks import LookSuite
+from tests.conformance.stream_marks import MarkSuite
+from tests.conformance.stream_rows import RowSuite
 from tests.conformance.stream_suite import (
     GROUP,
-    LEASE,
     LETTER,
     NAME,
+    NO_WAIT,
     Rig,
     lease_of,
-    members,
+    leases_of,
     new_entry,
+    numbers,
+    settled,
 )
 from tests.support.keys import assert_no_leaked_keys
 
+MILLISECOND = timedelta(milliseconds=1)
+MEMBERS, DUE, NOTES, STATE = (NAME.key_of(f"{kind}:{GROUP}") for kind in ("members", "due", "attempts", "group"))
+
+# A server's clock cannot be moved. So every time that is kept moves the other way, which looks the same from inside.
+SHIFT = """
+local stream, members, due, state = unpack(KEYS)
+local group, by = ARGV[1], tonumber(ARGV[2])
+for _, key in ipairs({members, due}) do
+  local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  for i = 1, #found, 2 do redis.call('ZADD', key, found[i + 1] - by, found[i]) end
+end
+for _, name in ipairs({'looked', 'hold', 'swept'}) do
+  local value = redis.call('HGET', state, name)
+  if value then redis.call('HSET', state, name, string.format('%d', value - by)) end
+end
+local pending = redis.pcall('XPENDING', stream, group, '-', '+', 1000)
+for _, row in ipairs(pending.err and {} or pending) do
+  local id, consumer, idle, count = unpack(row)
+  if redis.call('XRANGE', stream, id, id)[1] then
+    redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', math.max(0, idle + by), 'RETRYCOUNT', count, 'JUSTID')
+  end
+end
+"""
+
 
 class RedisRig(Rig):
-    """Ages one pending entry by XCLAIM with an idle time, and removes things as an administrator would."""
+    """Lets time pass by moving every time that is kept, and removes things as an administrator would."""
 
     def __init__(self, connection: RedisConnection) -> None:
         """Work on this server."""
         self.connection = connection
         self.streams = RedisStreams(connection)
+        self._passed = 0
 
-    async def age(self, key: EventKey, by: timedelta) -> None:
-        """Let a pending entry seem not to have been renewed for this long."""
-        pending = next(
-            entry for entry in await self.streams.group_admin(NAME, GROUP).pending(None, 1000) if entry.key == key
-        )
-        idle = by // timedelta(milliseconds=1)
-        await self.connection.command(
-            *("XCLAIM", NAME.key, GROUP, pending.consumer, 0, key.entry_id, "IDLE", idle, "JUSTID")
-        )
+    async def pass_time(self, by: timedelta) -> None:
+        """Move every time that is kept the other way."""
+        milliseconds = by // MILLISECOND
+        self._passed += milliseconds
+        await self.connection.command("EVAL", SHIFT, 4, NAME.key, MEMBERS, DUE, STATE, GROUP, milliseconds)
+
+    async def rows(self) -> Mapping[str, int]:
+        """Return until when each member's lease goes."""
+        found = cast("list[bytes]", await self.connection.command("ZRANGE", MEMBERS, 0, -1, "WITHSCORES"))
+        return {name.decode(): int(end) + self._passed for name, end in zip(found[::2], found[1::2], strict=True)}
+
+    async def remove_rows(self) -> None:
+        """Delete all rows."""
+        await self.connection.command("DEL", MEMBERS)
+
+    async def set_due(self, key: EventKey, after: timedelta | None) -> None:
+        """Set or (None) delete the due time of an entry, whoever has it."""
+        if after is None:
+            await self.connection.command("ZREM", DUE, key.entry_id)
+            return
+        seconds, microseconds = cast("list[bytes]", await self.connection.command("TIME"))
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        await self.connection.command("ZADD", DUE, now + after // MILLISECOND, key.entry_id)
+
+    async def set_note(self, key: EventKey, note: str) -> None:
+        """Write a note of an entry's attempts."""
+        await self.connection.command("HSET", NOTES, key.entry_id, note)
+
+    async def remove_pending(self, key: EventKey) -> None:
+        """Ack an entry by the server's own command."""
+        await self.connection.command("XACK", NAME.key, GROUP, key.entry_id)
 
     async def hash_at(self, purpose: str) -> Mapping[str, bytes]:
         """Return the hash that was written with an entry."""
@@ -78,8 +131,24 @@ class TestRedisGroups(GroupSuite):
     """Reading by consumer groups."""
 
 
+class TestRedisLooks(LookSuite):
+    """What a look takes over."""
+
+
+class TestRedisRows(RowSuite):
+    """Rows, holds and clocks."""
+
+
 class TestRedisLeases(LeaseSuite):
     """Acting on what was delivered."""
+
+
+class TestRedisMarks(MarkSuite):
+    """Ends while running alone."""
+
+
+class TestRedisDeadLetters(DeadLetterSuite):
+    """What a group gives up."""
 
 
 class TestRedisKeys:
@@ -103,23 +172,59 @@ class TestRedisKeys:
         assert await rig.connection.command("PTTL", NAME.key_of("payload:2")) == -1
 
     async def test_no_key_is_left_behind(self, rig: RedisRig) -> None:
-        """Whatever happened to the events, what remains is a stream or expires."""
-        await rig.produce(6)
+        """Whatever happened to the events, what remains when all members have left is a stream or expires."""
+        await rig.produce(8)
         await rig.streams.stream(NAME).reserve("token", "digest", new_entry().event_id, timedelta(minutes=1))
-        [one] = await members(rig, "one")
-        acked, released, given_up, deleted, gone, lost = [lease_of(delivery) for delivery in await one.read()]
-        for lease in (acked, released, given_up, deleted, gone, lost):
-            await one.leases.record_failure(lease)
-        await rig.remove_entry(gone.key)
-        assert await one.leases.renew([gone]) == frozenset({gone.key})
-        await rig.remove_entry(lost.key)
-        await one.leases.release([lost])
-        await one.leases.ack([acked])
-        await one.leases.release([released])
+        one, two = await settled(rig, "one", "two")
+        for delivery in await one.read():  # every entry with a note, and a second delivery
+            await one.leases.park(lease_of(delivery), NO_WAIT)
+        acked, released, given_up, *gone, left, unmarked = leases_of(await one.take())
+        await one.leases.mark_alone(unmarked)
+        await one.leases.unmark_alone(unmarked)
+        for lease in gone:
+            await rig.remove_entry(lease.key)
+        assert await one.leases.park(gone[0], NO_WAIT) == "vanished"
+        await one.leases.release([gone[1], released])
+        assert (await one.reader.mine([acked, given_up, left, unmarked])).vanished == (gone[2].key,)
+        await one.leases.ack([acked, unmarked])
         await one.leases.dead_letter(given_up, LETTER)
-        await rig.age(deleted.key, LEASE)
-        await rig.remove_entry(deleted.key)
-        claimed = await one.reader.claim(10, LEASE, ())
-        assert claimed.vanished == (deleted.key,)
-        await one.leases.ack([lease_of(delivery) for delivery in claimed.deliveries])
-        await assert_no_leaked_keys(rig.connection.client)
+        await rig.remove_entry(left.key)
+        await one.reader.leave()
+        look = await two.look()
+        assert look.vanished == (left.key,)
+        await two.leases.ack(leases_of(look.deliveries))
+        await two.reader.leave()
+        await assert_no_leaked_keys(rig.connection.client, allowed=[STATE])
+
+
+class TestRedisAtLength:
+    """What a look finds among very much that is pending."""
+
+    async def test_one_dead_member_of_200_is_found_among_10_000_pending(self, rig: RedisRig) -> None:
+        """All of its entries are taken within a few looks of the others, and nothing else is."""
+        await rig.produce(10_000)
+        [*living, dead] = await settled(rig, *(f"member-{number}" for number in range(200)))
+        for member in living:
+            await member.read(50)
+            await member.look(0)  # time really passes here, and five seconds without a look would make the group hold
+        left = numbers(await dead.read(50))
+        await dead.reader.leave()
+        taken: list[int] = []
+        for member in living[:5]:
+            taken += numbers(await member.take(50))
+        assert taken == left
+        assert (await rig.state()).consumers == 199
+
+    async def test_fresh_entries_of_living_members_do_not_hide_those_of_a_dead_one(self, rig: RedisRig) -> None:
+        """One look finds them behind 100,000 that are older."""
+        fill = "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'wire', '1', 'metadata', i) end"
+        await rig.connection.command("EVAL", fill, 1, NAME.key, 100_001)
+        one, two, dead = await settled(rig, "one", "two", "dead")
+        for member in (one, two):
+            for _ in range(50):
+                await member.read(1000)
+                await member.look(0)
+        [left] = await dead.read()
+        await dead.reader.leave()
+        look = await two.look()
+        assert ([each.entry.key for each in look.deliveries], look.more) == ([left.entry.key], False)

@@ -53,7 +53,7 @@ class MemoryLook:
             kept.rows.clear()
             kept.due = {key: due - (looked - now) for key, due in kept.due.items()}
             kept.swept = 0
-        if looked is None or went_back or now - looked > min(_LOOKED_IS_KEPT, self._lease // 8):
+        if looked is None or went_back or now - looked >= min(_LOOKED_IS_KEPT, self._lease // 8):
             kept.looked = now
 
     def _renew(self) -> bool:
@@ -93,7 +93,7 @@ class MemoryLook:
         rows, now = self._kept.rows, self._now
         if now < self._kept.hold:
             return False
-        room, more = _half(self._room - len(self._deliveries)), False
+        room, more = _half(self._room - len(self._deliveries) - len(self._vanished)), False
         for name in sorted((name for name, end in rows.items() if end <= now), key=lambda name: (rows[name], name)):
             keys = self._group.keys_of(name)
             for key in keys[:room]:

@@ -1,0 +1,97 @@
+"""What a group gives up: its dead letters, and how they are delivered again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from event_backbone.errors import EventNotFound
+from tests.conformance.stream_suite import LETTER, NAME, NO_WAIT, Rig, admin, lease_of, members, numbers
+
+
+class DeadLetterSuite:
+    """Runs on every implementation."""
+
+    async def test_a_dead_letter_is_a_copy_with_its_reason(self, rig: Rig) -> None:
+        """It holds the entry, why it was given up and how often it was tried; the entry is pending no more."""
+        [key] = await rig.produce(1)
+        [one] = await members(rig, "one")
+        [delivery] = await one.read()
+        assert await one.leases.dead_letter(lease_of(delivery), LETTER) == frozenset()
+        [letter] = await admin(rig).dead_letters(None, 10)
+        assert letter.entry == delivery.entry
+        assert (letter.reason, letter.detail, letter.error) == ("rejected", "no such customer", "LookupError")
+        assert letter.attempts == 1
+        assert abs(letter.failed_at - datetime.now(UTC)) < timedelta(minutes=1)
+        assert list(await admin(rig).pending(None, 10)) == []
+        assert await one.leases.dead_letter(lease_of(delivery), LETTER) == frozenset({key})
+        state = await rig.state()
+        assert (state.dead_letters, state.pending) == (1, 0)
+
+    async def test_dead_letters_are_listed_in_pages(self, rig: Rig) -> None:
+        """In the order in which they were given up; other groups have their own."""
+        await rig.produce(3)
+        [one] = await members(rig, "one")
+        for delivery in await one.read():
+            await one.leases.dead_letter(lease_of(delivery), LETTER)
+        first = await admin(rig).dead_letters(None, 2)
+        rest = await admin(rig).dead_letters(first[-1].id, 2)
+        assert [int(letter.entry.fields[b"metadata"]) for letter in (*first, *rest)] == [0, 1, 2]
+        assert list(await rig.streams.group_admin(NAME, "shipping").dead_letters(None, 10)) == []
+
+    async def test_a_redriven_event_is_delivered_as_if_for_the_first_time(self, rig: Rig) -> None:
+        """At once, to this group, as attempt 1 without failures; its dead letter is gone."""
+        [key] = await rig.produce(1)
+        one, two = await members(rig, "one", "two")
+        [delivery] = await one.read()
+        await one.leases.park(lease_of(delivery), NO_WAIT)
+        [delivery] = await one.take()
+        await one.leases.dead_letter(lease_of(delivery), LETTER)
+        [letter] = await admin(rig).dead_letters(None, 10)
+        assert await admin(rig).redrive(letter) is True
+        assert await admin(rig).redrive(letter) is False
+        assert list(await admin(rig).dead_letters(None, 10)) == []
+        assert (await rig.state()).parked == 1
+        [again] = await two.take()
+        assert (again.entry.key, again.attempt, again.failures) == (key, 1, 0)
+        assert await two.leases.ack([lease_of(again)]) == frozenset()
+
+    async def test_a_redriven_event_that_has_left_the_stream_is_not_found(self, rig: Rig) -> None:
+        """The dead letter stays, with its copy of the entry."""
+        [key] = await rig.produce(1)
+        [one] = await members(rig, "one")
+        [delivery] = await one.read()
+        await one.leases.dead_letter(lease_of(delivery), LETTER)
+        await rig.remove_entry(key)
+        [letter] = await admin(rig).dead_letters(None, 10)
+        with pytest.raises(EventNotFound, match=str(key)):
+            await admin(rig).redrive(letter)
+        assert len(await admin(rig).dead_letters(None, 10)) == 1
+
+    async def test_a_redriven_event_that_is_pending_keeps_its_holder(self, rig: Rig) -> None:
+        """A group made anew may have been delivered it again: then only the dead letter is removed."""
+        [key] = await rig.produce(1)
+        [one] = await members(rig, "one")
+        [delivery] = await one.read()
+        await one.leases.dead_letter(lease_of(delivery), LETTER)
+        [letter] = await admin(rig).dead_letters(None, 10)
+        await rig.remove_group()
+        await one.reader.ensure("beginning")
+        [again] = await one.read()
+        assert await admin(rig).redrive(letter) is True
+        assert list(await admin(rig).dead_letters(None, 10)) == []
+        assert await one.leases.ack([lease_of(again)]) == frozenset()
+        assert again.entry.key == key
+
+    async def test_a_redriven_event_that_is_unread_is_delivered_once(self, rig: Rig) -> None:
+        """A group made anew that has not come to it yet will read it; it does not get it twice."""
+        await rig.produce(1)
+        one, two = await members(rig, "one", "two")
+        [delivery] = await one.read()
+        await one.leases.dead_letter(lease_of(delivery), LETTER)
+        [letter] = await admin(rig).dead_letters(None, 10)
+        await rig.remove_group()
+        await one.reader.ensure("beginning")
+        assert await admin(rig).redrive(letter) is True
+        assert list(await two.take()) == []
+        assert numbers(await one.read()) == [0]
+        assert list(await two.take()) == []
