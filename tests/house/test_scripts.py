@@ -114,10 +114,38 @@ def test_ci_runs_all_on_the_oldest_python_and_faults_on_the_newest(clone: Clone)
     clone.replace("scripts/test", TOLD)
     done = clone.run(".ci/run")
     assert done.returncode == 1
-    assert done.stderr == "Failed: scripts/check, on Python 3.11.2\n"
-    assert clone.told[:2] == ["/old/python: "] * 2
-    assert all(each.startswith("/new/python: ") and "tests/faults" in each for each in clone.told[2:])
-    assert [each for each in clone.told[2:] if "--uvloop" in each]
+    assert done.stderr == "Failed: scripts/check on Python 3.11.2\n"
+    faults = clone.told[2].removeprefix("/new/python: ")
+    assert clone.told == [
+        *("/old/python: ", "/old/python: "),
+        *(f"/new/python: {faults}", f"/new/python: --uvloop {faults}"),
+    ]
+    assert all((ROOT / each).exists() for each in faults.split())
+
+
+def test_ci_with_one_python_does_nothing_twice(clone: Clone) -> None:
+    """The suite has run the fault tests on it already, but not on uvloop; without any Python, CI fails."""
+    clone.replace("scripts/_pythons", "echo 3.12.9 /usual/python\n")
+    clone.replace("scripts/check", "exit 0\n")
+    clone.replace("scripts/test", TOLD)
+    assert clone.run(".ci/run").returncode == 0
+    whole, faults = clone.told
+    assert whole == "/usual/python: "
+    assert faults.startswith("/usual/python: --uvloop tests/faults")
+
+    clone.replace("scripts/_pythons", "exit 0\n")
+    done = clone.run(".ci/run")
+    assert done.returncode == 1
+    assert done.stderr.startswith("A Python from 3.11 to 3.14 is needed")
+
+
+def _pythons(**variables: str) -> list[tuple[str, str]]:
+    """What ``scripts/_pythons`` lists: versions and paths."""
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHON"} | variables
+    done = subprocess.run(
+        [ROOT / "scripts/_pythons"], env=environment, check=True, capture_output=True, encoding="utf-8"
+    )
+    return [(version, path) for version, _, path in (line.partition(" ") for line in done.stdout.splitlines())]
 
 
 def test_pythons_that_do_not_count_are_left_out(tmp_path: Path) -> None:
@@ -125,16 +153,26 @@ def test_pythons_that_do_not_count_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "python3.14").write_text("#!/bin/sh\necho no version of that name >&2\nexit 127\n")
     (tmp_path / "python3.14").chmod(0o755)
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        [ROOT / "scripts/_pythons"],
-        env=os.environ | {"PATH": path, "PYENV_ROOT": str(tmp_path)},
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    found = [line.split(" ")[0] for line in done.stdout.splitlines()]
-    versions = [tuple(map(int, each.split("."))) for each in found]
-    assert platform.python_version() in found
+    found = _pythons(PATH=path, PYENV_ROOT=str(tmp_path))
+    versions = [tuple(map(int, version.split("."))) for version, _ in found]
+    assert platform.python_version() in dict(found)
     assert versions == sorted(set(versions))
     assert all((3, 11) <= each < (3, 15) for each in versions)
-    assert all(Path(line.split(" ", 1)[1]).exists() for line in done.stdout.splitlines())
+    assert all(Path(path).exists() for _, path in found)
+
+
+def test_pyenvs_versions_are_found(tmp_path: Path) -> None:
+    """Also those that are not on PATH."""
+    (tmp_path / "versions/any/bin").mkdir(parents=True)
+    (tmp_path / "versions/any/bin/python").symlink_to(sys.executable)
+    assert platform.python_version() in dict(_pythons(PATH="/usr/bin:/bin", PYENV_ROOT=str(tmp_path)))
+
+
+def test_a_named_python_is_the_only_one() -> None:
+    """By its path, or by its name on PATH."""
+    found = _pythons(PYTHON=sys.executable)
+    assert [version for version, _ in found] == [platform.python_version()]
+    assert (
+        _pythons(PYTHON=Path(sys.executable).name, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}") == found
+    )
+    assert _pythons(PYTHON="no-such-python") == []
