@@ -72,7 +72,7 @@ def test_every_test_is_in_one_of_two_runs(clone: Clone) -> None:
     assert clone.run("scripts/test", "--all").returncode == 0
     together, apart = clone.told
     folders = re.findall(r"tests/\w+", together)
-    assert re.fullmatch(r"its own: --numprocesses=\S+ --maxprocesses=\d+( tests/\w+)+ --all", together)
+    assert re.fullmatch(r"its own: --numprocesses=\S+ --maxprocesses=\d+ --dist=loadfile( tests/\w+)+ --all", together)
     assert apart == f"its own: {' '.join(f'--ignore={each}' for each in folders)} --all"
     assert all((ROOT / each).is_dir() for each in folders)
 
