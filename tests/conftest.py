@@ -5,25 +5,50 @@ Set EVENT_BACKBONE_TEST_REDIS_BINARIES to several server binaries, separated lik
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.testing.servers import RedisServer, S3Server
+from tests.support.event_loop import LOOP_VARIABLE, UVLOOP, LoopFactory, loop_factory
 
 BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--all``, which runs the tests marked as long, too."""
+    """Add ``--all``, which runs the tests marked as long, too, and ``--uvloop``, which changes the event loop."""
     parser.addoption("--all", action="store_true", help="also run the tests marked as long")
+    parser.addoption(
+        "--uvloop", action="store_true", help="run asynchronous tests, and the workers that they start, on uvloop"
+    )
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C reach what the tests start, also when a shell started them in the background, which ignores it."""
+class OnUvloop:
+    """A plugin that gives every asynchronous test, and its fixtures, a loop of uvloop."""
+
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, LoopFactory]:
+        """Name the only loop that tests run on."""
+        factory = loop_factory()
+        assert factory is not None
+        return {UVLOOP: factory}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make it the same for what the tests start, however they were started themselves.
+
+    The tools of this environment are on PATH, and Ctrl-C arrives, which a shell has its background processes ignore.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    tools = str(Path(sys.executable).parent)
+    if not os.environ["PATH"].startswith(tools):
+        os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    if config.getoption("--uvloop"):
+        os.environ[LOOP_VARIABLE] = UVLOOP
+    if loop_factory():
+        config.pluginmanager.register(OnUvloop())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
+from tests.support.event_loop import loop_factory
 from tests.support.parcels import GROUP, URI, Parcels
 
 POISON = 666
@@ -67,7 +68,8 @@ def main() -> None:
     parser.add_argument("--drain", type=float, default=10)
     parser.add_argument("--concurrency", type=int, default=10)
     parser.add_argument("--block-odd", action="store_true")
-    asyncio.run(work(parser.parse_args()))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(work(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 HOME_FOLDER = re.compile(rb"/(?:home|Users)/[a-z]|/root/")
 INDEX_HOST = re.compile(rb"files\.python" + rb"hosted|registry\.npm" + rb"js|py" + rb"pi\.org/simple")
 LOCK_FILES = {"uv.lock", "poetry.lock", "Pipfile.lock", "package-lock.json"}
+MADE_HERE = {".venv", "build", "__pycache__"}
 SCRIPTS = (
+    "scripts/_pythons",
     "scripts/check",
     "scripts/demo",
     "scripts/docs",
@@ -32,7 +34,7 @@ def _files() -> list[Path]:
     if listed.returncode == 0:
         names = [ROOT / name.decode() for name in listed.stdout.split(b"\0") if name]
     else:
-        names = [path for path in ROOT.rglob("*") if ".venv" not in path.parts and "__pycache__" not in path.parts]
+        names = [path for path in ROOT.rglob("*") if not MADE_HERE.intersection(path.parts)]
     return [path for path in names if path.is_file()]
 
 

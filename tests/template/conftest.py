@@ -66,10 +66,13 @@ def _jinja_compiled_once() -> Iterator[None]:
     compiled: dict[tuple[object, ...], CodeType] = {}
     compile_anew = jinja2.Environment.compile
 
-    def compile_once(self: jinja2.Environment, *arguments: Any, **options: Any) -> CodeType:
-        key = (*arguments, *sorted(options.items()))
+    def compile_once(
+        self: jinja2.Environment, source: Any, name: str | None = None, filename: str | None = None, **options: Any
+    ) -> CodeType:
+        # The path is no part of the key: Copier clones the template to another folder for each render.
+        key = (source, name, *sorted(options.items()))
         if key not in compiled:
-            compiled[key] = compile_anew(self, *arguments, **options)
+            compiled[key] = compile_anew(self, source, name, filename, **options)
         return compiled[key]
 
     with patch.object(jinja2.Environment, "compile", compile_once):

@@ -105,13 +105,15 @@ def test_a_wrong_option_is_one_sentence(tmp_path: Path, arguments: list[str], se
 def test_a_kept_project_can_be_updated(tmp_path: Path) -> None:
     """With ``--keep``, from a clone without changes, the project is a repository that knows where it comes from."""
     clone = tmp_path / "clone"
+    environments = (".venv", "build")
     shutil.copytree(
-        ROOT, clone, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+        ROOT, clone, ignore=shutil.ignore_patterns(".git", *environments, "__pycache__", ".*_cache", ".hypothesis")
     )
     commit(clone, "Everything")
-    if (ROOT / ".venv").exists():
-        (clone / ".venv").symlink_to(ROOT / ".venv")
-        (clone / ".git/info/exclude").write_text(".venv\n", encoding="utf-8")
+    for each in environments:
+        if (ROOT / each).exists():
+            (clone / each).symlink_to(ROOT / each)
+    (clone / ".git/info/exclude").write_text("\n".join(environments), encoding="utf-8")
     project = tmp_path / "kept"
     with _demo(tmp_path / "tmp", "--storage", "redis-hash", "--keep", str(project), root=clone) as process:
         output, _ = process.communicate()

@@ -4,8 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,10 @@ from tests.template.rendering import RUNTIME, Answers, Template, package_of, run
 
 pytestmark = pytest.mark.timeout(300)
 ROWS = every_row()
-SPANNING = pairwise(ROWS, CORE)
-SAVED = ["default", "many-events"]
+PROJECTS = [
+    *(pytest.param(answers_of(ROWS[number], number), id=str(number)) for number in pairwise(ROWS, CORE)),
+    *(pytest.param(saved_answers(name), id=name) for name in ("default", "many-events")),
+]
 
 # Python runs this wherever the folder is on its path, in children as well: connections leave the machine for no reason.
 NO_NETWORK = """
@@ -80,22 +81,10 @@ def whole(template: Template, owners_template: Template, tmp_path_factory: pytes
     return render
 
 
-@pytest.fixture(scope="module")
-def runs(whole: Whole, closed_network: Path) -> Iterator[dict[int | str, Future[Done]]]:
-    """The tests of every project, two at a time: mostly they wait for their servers."""
-    answers: dict[int | str, Answers] = {number: answers_of(ROWS[number], number) for number in SPANNING}
-    answers |= {name: saved_answers(name) for name in SAVED}
-    projects = {key: whole(each) for key, each in answers.items()}
-    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
-    with ThreadPoolExecutor(2) as pool:
-        yield {key: pool.submit(_run, project, closed_network, *command) for key, project in projects.items()}
-        pool.shutdown(cancel_futures=True)
-
-
-@pytest.mark.parametrize("key", [*SPANNING, *SAVED])
-def test_the_tests_of_a_project_pass(runs: dict[int | str, Future[Done]], key: int | str) -> None:
+@pytest.mark.parametrize("answers", PROJECTS)
+def test_the_tests_of_a_project_pass(whole: Whole, closed_network: Path, answers: Answers) -> None:
     """Right after rendering, for each two values that answers can have together; without any network."""
-    done = runs[key].result()
+    done = _run(whole(answers), closed_network, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), "none may be skipped, and none may warn"
 
