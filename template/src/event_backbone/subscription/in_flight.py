@@ -75,7 +75,8 @@ class InFlight:
 class EventsInFlight:
     """Every event between its delivery and its end, by key. What is not in here, nothing may be done with.
 
-    ``finished`` counts the events handled to an end: acked, or moved to the dead letters.
+    ``finished`` counts the events handled to an end: acked, or moved to the dead letters. ``unparked`` has those that
+    failed and that the group has no room to park.
     """
 
     def __init__(self, options: SubscriptionOptions, signals: Signals, on_limit: Callable[[], None]) -> None:
@@ -88,6 +89,7 @@ class EventsInFlight:
         self._count: dict[Stage, int] = {"unstarted": 0, "suspected": 0, "running": 0, "waiting": 0, "settling": 0}
         self.pace = Pace(options.concurrency)
         self.events: dict[EventKey, InFlight] = {}
+        self.unparked: set[InFlight] = set()
         self.finished = 0
         self.on_settled: Callable[[], None] | None = None
 
@@ -149,8 +151,16 @@ class EventsInFlight:
 
     @property
     def blocked(self) -> bool:
-        """Whether so many events wait here to be tried again that nothing more is read."""
-        return self._count["waiting"] >= self._options.max_waiting
+        """Whether so many events wait here to be tried again that nothing more is taken.
+
+        Those that cannot be parked do not count: only what looks take makes room for them.
+        """
+        return self._count["waiting"] - len(self.unparked) >= self._options.max_waiting
+
+    @property
+    def full(self) -> bool:
+        """Whether failed events wait here because the group has too many parked already: nothing more is read."""
+        return bool(self.unparked)
 
     @property
     def room(self) -> int:
@@ -161,7 +171,7 @@ class EventsInFlight:
         nothing would be read while an ack is under way.
         """
         count, ahead = self._count, self._ahead
-        if count["unstarted"] > ahead // 2 or self.blocked:
+        if count["unstarted"] > ahead // 2 or self.blocked or self.full:
             return 0
         most = self._options.concurrency + ahead
         busy = count["unstarted"] + count["running"]
@@ -206,6 +216,7 @@ class EventsInFlight:
             return False
         event.held = False
         del self.events[event.key]
+        self.unparked.discard(event)
         self._count[event.stage] -= 1
         if self._room_wanted:
             self._tell_room()

@@ -109,6 +109,7 @@ class Quarantine:
             return
         if event.key in lost:
             self._in_flight.lose(event)
+        if not event.held or self._workers.closed:
             return
         task = self._workers.begin(event)
         if task is None:
