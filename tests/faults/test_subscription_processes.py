@@ -1,14 +1,17 @@
 """Consumers as real processes that are killed, frozen and stopped in the middle of their work."""
 
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from time import monotonic
 
 import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer
 from tests.support.eventually import eventually
-from tests.support.parcels import GROUP, URI, Parcels, pack, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
 from tests.support.worker_process import Worker, worker
 
 
@@ -120,3 +123,39 @@ async def test_a_crashed_member_leaves_the_group_when_its_lease_ends(backbone: B
 async def _members(backbone: Backbone, count: int) -> bool:
     (state,) = await backbone.groups(URI)
     return state.consumers == count
+
+
+@pytest.mark.parametrize(("number", "within_seconds"), [(signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0)])
+async def test_what_a_worker_had_is_soon_another_ones(
+    backbone: Backbone, redis_url: str, number: signal.Signals, within_seconds: float
+) -> None:
+    """Item 6: released, within a second; of a killed worker, within its lease and one more (and slack)."""
+    remembering, lease = Remembering(), timedelta(seconds=1)
+    await pack(backbone, 1, 3, 5)
+    async with worker(redis_url, "--lease=1", "--drain=0", "--block-odd") as ended:
+        await ended.until("began 5 1")
+        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease)) as heir:
+            await eventually(lambda: heir.ready)
+            ended.send(number)
+            await ended.ended()
+            begun = monotonic()
+            await eventually(lambda: heir.handled == 3)
+            assert monotonic() - begun < within_seconds + 1.5
+    assert set(remembering.attempts) == {1 if number == signal.SIGTERM else 2}
+
+
+async def test_workers_that_block_their_loop_rob_each_other_only_with_a_count(
+    backbone: Backbone, redis_url: str
+) -> None:
+    """Item 4: one event blocks longer than the lease. No attempt is seen twice; innocents run twice at most or so."""
+    options = ("--lease=0.5", "--sleep=1.5", "--concurrency=5", "--max-attempts=3")
+    async with worker(redis_url, *options) as one, worker(redis_url, *options) as two:
+        await pack(backbone, *range(10), 777, *range(10, 20))
+        await eventually(lambda: only_are_pending(backbone, 0), 60)
+        begun = Counter((each[0], each[1]) for process in (one, two) for each in process.steps("began"))
+    assert {number for number, _ in begun} == {777, *range(20)}
+    assert set(begun.values()) == {1}
+    times = Counter(number for number, _ in begun)
+    del times[777]
+    assert max(times.values()) <= 3
+    assert times.total() <= 2 * 20
