@@ -30,7 +30,7 @@ async def test_events_cancelled_by_stops_are_given_back_and_never_taken_for_pois
     async def handle(ctx: Context, number: int) -> None:
         attempts.append(ctx.attempt)
         running.set()
-        if ctx.attempt <= stops:
+        if len(attempts) <= stops:
             await asyncio.Event().wait()
 
     await pack(backbone, 1)
@@ -43,6 +43,6 @@ async def test_events_cancelled_by_stops_are_given_back_and_never_taken_for_pois
         assert (state.consumers, state.pending) == (0, 1)
     async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, retry=retry)) as subscription:
         await eventually(lambda: subscription.handled == 1)
-    assert attempts == list(range(1, stops + 2))
+    assert attempts == [1] * (stops + 1)
     assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
     assert counted.count("event_backbone.poison_suspected") == 0

@@ -13,7 +13,7 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import Reject
 from event_backbone.policy import RetryPolicy
 from event_backbone.storage import RedisHashStorage
-from event_backbone.stream.values import RELEASED_CONSUMER
+from event_backbone.stream.values import WAITING_CONSUMER
 from tests.support.eventually import eventually
 from tests.support.keys import assert_no_leaked_keys
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
@@ -57,7 +57,8 @@ async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> Non
                     before = of_this_process()
             assert_nothing_grew(before)
             left = {consumer["name"].decode() for consumer in await admin.xinfo_consumers(STREAM, GROUP)}
-            assert left <= {RELEASED_CONSUMER}
+            assert left <= {WAITING_CONSUMER}
+            assert await admin.zcard(f"{{{STREAM}}}:members:{GROUP}") == 0
             assert await connections(admin) <= others + 10  # what was open at the same time, not one for each turn
         await eventually(_there_are_no_more(admin, others))
 
@@ -91,7 +92,7 @@ async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> No
 
 
 async def test_after_everything_that_can_happen_to_events_no_key_stays_for_ever(redis_url: str) -> None:
-    """Scenario 46: with payloads that expire, what has no end is streams alone, of events and of dead letters."""
+    """Scenario 46: with payloads that expire, what has no end is streams, of events and dead letters, and groups."""
     consumer, done = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
@@ -118,7 +119,7 @@ async def test_after_everything_that_can_happen_to_events_no_key_stays_for_ever(
         first = await anext(aiter(backbone.reader(URI).scan()))
         await backbone.erase(URI, first.key)
         await eventually(lambda: _nothing_is_pending(backbone))
-        await assert_no_leaked_keys(admin)
+        await assert_no_leaked_keys(admin, [f"{{{STREAM}}}:group:{GROUP}"])
 
 
 async def _nothing_is_pending(backbone: Backbone) -> bool:

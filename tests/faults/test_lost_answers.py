@@ -6,26 +6,26 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.connection import RedisConnection, Script
+from event_backbone.connection import RedisConnection
 from event_backbone.errors import StreamUnavailable
 from event_backbone.settings import RedisSettings
-from event_backbone.stream import Delivery, GroupReader
-from event_backbone.stream.redis import RedisStreams, append, claim_scripts, lease_scripts
+from event_backbone.stream import Delivery, GroupReader, Lease
+from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.redis.append import APPEND
+from event_backbone.stream.redis.group_scripts import FETCH, LOOK
+from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.stream_suite import GROUP, LETTER, NAME, NO_WAIT, keys_of, lease_of, new_entry
+from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import Proxy, proxy_before
 
-SCRIPT = b"EVALSHA"
+LEASE = timedelta(milliseconds=200)
 
 
 @pytest.fixture
 async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
     """A proxy before an empty server that knows all scripts, so that the lost answer is that of the script itself."""
-    loading = RedisConnection(RedisSettings.parse(redis_url))
-    for script in (append.APPEND, *vars(lease_scripts).values(), *vars(claim_scripts).values()):
-        if isinstance(script, Script):
-            await loading.command("SCRIPT", "LOAD", script.source)
-    await loading.close()
+    await load_scripts(redis_url)
     async with proxy_before(redis_server.port) as proxy:
         yield proxy
 
@@ -36,6 +36,14 @@ async def streams(proxy: Proxy) -> AsyncIterator[RedisStreams]:
     streams = RedisStreams(RedisConnection(RedisSettings.parse(proxy.url)))
     yield streams
     await streams.close()
+
+
+@pytest.fixture
+async def direct(redis_url: str) -> AsyncIterator[RedisConnection]:
+    """A connection to the server itself."""
+    connection = RedisConnection(RedisSettings.parse(redis_url))
+    yield connection
+    await connection.close()
 
 
 async def one_delivery(streams: RedisStreams) -> Delivery:
@@ -52,7 +60,7 @@ async def test_an_append_whose_answer_is_lost_makes_one_entry(proxy: Proxy, stre
     """Repeated by the connection itself, it answers the key of the entry that the first one made."""
     stream = streams.stream(NAME)
     await stream.append([new_entry()])
-    proxy.lose(SCRIPT, times)
+    proxy.lose(called(APPEND), times)
     [key] = keys_of(await stream.append([new_entry("second")]))
     assert [entry.key for entry in await stream.range(None, None, 10)][1:] == [key]
 
@@ -61,22 +69,22 @@ async def test_an_append_repeated_by_its_caller_makes_one_entry(proxy: Proxy, st
     """When no answer comes at all the caller is told, and may ask again with the same event id."""
     stream, entry = streams.stream(NAME), new_entry()
     await stream.append([new_entry()])
-    proxy.lose(SCRIPT, 3)
+    proxy.lose(called(APPEND), 3)
     with pytest.raises(StreamUnavailable):
         await stream.append([entry])
     [key] = keys_of(await stream.append([entry]))
     assert [entry.key for entry in await stream.range(None, None, 10)][1:] == [key]
 
 
-async def test_entries_of_a_lost_read_are_recovered(proxy: Proxy, streams: RedisStreams) -> None:
-    """The read is not repeated, which would hide them; recover finds them, their attempt still the first."""
+async def test_entries_of_a_lost_read_are_found(proxy: Proxy, streams: RedisStreams) -> None:
+    """The read is not repeated, which would hide them; a comparison finds them, their attempt still the first."""
     [key] = keys_of(await streams.stream(NAME).append([new_entry()]))
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
     proxy.lose(b"XREADGROUP")
     with pytest.raises(StreamUnavailable):
         await reader.read(10, NO_WAIT)
-    assert [(each.entry.key, each.attempt) for each in await reader.recover(())] == [(key, 1)]
+    assert [(each.entry.key, each.attempt) for each in (await reader.mine(())).deliveries] == [(key, 1)]
     assert list(await reader.read(10, NO_WAIT)) == []
 
 
@@ -97,7 +105,7 @@ async def test_a_reader_can_be_woken_after_a_lost_answer(proxy: Proxy, streams: 
 
 
 async def test_a_cancelled_read_leaves_nothing_for_the_next(streams: RedisStreams) -> None:
-    """Whatever it was still given is recovered; the next read gets its own answer."""
+    """Whatever it was still given a comparison finds; the next read gets its own answer."""
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
     await reader.read(1, NO_WAIT)
@@ -107,66 +115,75 @@ async def test_a_cancelled_read_leaves_nothing_for_the_next(streams: RedisStream
     with pytest.raises(asyncio.CancelledError):
         await reading
     keys = keys_of(await streams.stream(NAME).append([new_entry(), new_entry()]))
-    found = [*await reader.read(10, NO_WAIT), *await reader.recover(())]
+    found = [*await reader.read(10, NO_WAIT), *(await reader.mine(())).deliveries]
     assert {delivery.entry.key for delivery in found} == set(keys)
 
 
 async def test_an_ack_whose_answer_is_lost_is_done(proxy: Proxy, streams: RedisStreams) -> None:
     """It is not told as a lost lease: the entry is finished, and nobody else had it."""
     lease = lease_of(await one_delivery(streams))
-    leases = streams.group_leases(NAME, GROUP, "one")
-    await leases.renew([lease])
-    proxy.lose(SCRIPT)
-    assert await leases.ack([lease]) == frozenset()
+    proxy.lose(called(ACK))
+    assert await streams.group_leases(NAME, GROUP, "one").ack([lease]) == frozenset()
     assert list(await streams.group_admin(NAME, GROUP).pending(None, 10)) == []
 
 
-async def test_a_lost_lease_is_told_also_after_a_lost_answer(proxy: Proxy, streams: RedisStreams) -> None:
-    """What is pending for another consumer was not finished by the first call."""
-    delivery = await one_delivery(streams)
-    await streams.group_reader(NAME, GROUP, "two").claim(1, timedelta(0), ())
-    leases = streams.group_leases(NAME, GROUP, "one")
-    await leases.renew(())
-    proxy.lose(SCRIPT)
-    assert await leases.ack([lease_of(delivery)]) == frozenset({delivery.entry.key})
+async def test_a_lost_lease_is_told_also_after_a_lost_answer(
+    proxy: Proxy, streams: RedisStreams, direct: RedisConnection
+) -> None:
+    """What is pending for another member was not finished by the first call."""
+    key = (await one_delivery(streams)).entry.key
+    await direct.command("XCLAIM", NAME.key, GROUP, "two", 0, key.entry_id)
+    proxy.lose(called(ACK))
+    assert await streams.group_leases(NAME, GROUP, "one").ack([Lease(key, 1)]) == frozenset({key})
 
 
 async def test_a_dead_letter_whose_answer_is_lost_is_one(proxy: Proxy, streams: RedisStreams) -> None:
     """The entry is moved once, and acked."""
     lease = lease_of(await one_delivery(streams))
-    proxy.lose(SCRIPT)
+    proxy.lose(called(DEAD_LETTER))
     assert await streams.group_leases(NAME, GROUP, "one").dead_letter(lease, LETTER) == frozenset()
     assert len(await streams.group_admin(NAME, GROUP).dead_letters(None, 10)) == 1
     assert list(await streams.group_admin(NAME, GROUP).pending(None, 10)) == []
 
 
-async def test_entries_of_a_lost_claim_are_recovered(proxy: Proxy, streams: RedisStreams) -> None:
-    """The claim is not repeated; its entries are pending under the claimer's name, counted once."""
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_a_lost_look_took_is_found_and_counted_once(proxy: Proxy, streams: RedisStreams, times: int) -> None:
+    """The look is not repeated; what it took is found by the next comparison, also when that is lost once."""
     delivery = await one_delivery(streams)
-    claimer = streams.group_reader(NAME, GROUP, "two")
-    proxy.lose(SCRIPT)
-    with pytest.raises(StreamUnavailable):
-        await claimer.claim(10, timedelta(0), ())
-    assert [(each.entry, each.attempt) for each in await claimer.recover(())] == [(delivery.entry, 2)]
+    await streams.group_leases(NAME, GROUP, "one").release([lease_of(delivery)])
+    two = streams.group_reader(NAME, GROUP, "two")
+    proxy.lose(called(LOOK))
+    proxy.lose(called(FETCH), times - 1)
+    for lost in (two.look(LEASE, 10), *(two.mine(()) for _ in range(times - 1))):
+        with pytest.raises(StreamUnavailable):
+            await lost
+    mine = await two.mine(())
+    assert (mine.deliveries, mine.lost) == ((delivery,), frozenset())
 
 
-async def test_an_attempt_whose_beginning_is_lost_is_one(proxy: Proxy, streams: RedisStreams) -> None:
-    """Beginning it is repeated, and does not count twice."""
+@pytest.mark.parametrize("times", [1, 4])
+async def test_a_parking_whose_answer_is_lost_counts_once(proxy: Proxy, streams: RedisStreams, times: int) -> None:
+    """Asked again, by the connection or by its caller, what is no longer this member's is parked."""
     lease = lease_of(await one_delivery(streams))
-    leases = streams.group_leases(NAME, GROUP, "one")
-    proxy.lose(SCRIPT, 2)
-    again = await leases.begin_attempt(lease)
-    assert again is not None
-    assert again.attempt == 2
+    leases, reader = streams.group_leases(NAME, GROUP, "one"), streams.group_reader(NAME, GROUP, "one")
+    proxy.lose(called(PARK), times)
+    if times == 4:
+        with pytest.raises(StreamUnavailable):
+            await leases.park(lease, NO_WAIT)
+    assert await leases.park(lease, NO_WAIT) == "parked"
+    [again] = (await reader.look(LEASE, 10)).deliveries
+    assert (again.attempt, again.failures) == (2, 1)
 
 
-async def test_a_failure_whose_answer_is_lost_counts_once(proxy: Proxy, streams: RedisStreams) -> None:
-    """Recording it is repeated for the same attempt."""
+async def test_a_mark_and_a_release_whose_answers_are_lost_happen_once(proxy: Proxy, streams: RedisStreams) -> None:
+    """The attempt is taken back once, and its mark with it."""
     lease = lease_of(await one_delivery(streams))
-    proxy.lose(SCRIPT, 2)
-    assert await streams.group_leases(NAME, GROUP, "one").record_failure(lease) == frozenset()
-    [again] = await streams.group_reader(NAME, GROUP, "one").recover(())
-    assert again.failures == 1
+    leases, reader = streams.group_leases(NAME, GROUP, "one"), streams.group_reader(NAME, GROUP, "one")
+    for script, call in ((MARK_ALONE, leases.mark_alone(lease)), (RELEASE, leases.release([lease]))):
+        proxy.lose(called(script))
+        assert await call == frozenset()
+    [again] = (await reader.look(LEASE, 10)).deliveries
+    assert (again.attempt, again.failures, again.ends_alone) == (1, 0, 0)
 
 
 async def test_a_silent_server_is_noticed(proxy: Proxy) -> None:

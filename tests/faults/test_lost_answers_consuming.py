@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
 from event_backbone.connection import RedisConnection
@@ -16,15 +17,8 @@ from event_backbone.policy import RetryPolicy
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.append import APPEND
-from event_backbone.stream.redis.claim_scripts import CLAIM, ENSURE, RECOVER
-from event_backbone.stream.redis.lease_scripts import (
-    ACK,
-    BEGIN_ATTEMPT,
-    DEAD_LETTER,
-    RECORD_FAILURE,
-    RELEASE,
-    RENEW,
-)
+from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LOOK
+from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, PARK, RELEASE
 from event_backbone.testing.servers import RedisServer
 from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import Proxy, proxy_before
@@ -34,7 +28,6 @@ from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stoppe
 
 STREAM = StreamName.of(URI, "test")
 AWAY = "LOADING Redis is loading the dataset in memory"
-NOW = RetryPolicy(backoff=timedelta(milliseconds=1))
 
 
 @pytest.fixture
@@ -67,10 +60,17 @@ async def spoiled(proxy: Proxy, direct: Backbone) -> AsyncIterator[Backbone]:
 
 @pytest.fixture
 async def streams(redis_url: str) -> AsyncIterator[RedisStreams]:
-    """Streams of the same server, for other consumers of the group, without the proxy."""
+    """Streams of the same server, for other members of the group, without the proxy."""
     streams = RedisStreams(RedisConnection(RedisSettings.parse(redis_url)))
     yield streams
     await streams.close()
+
+
+@pytest.fixture
+async def admin(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of the same server, without the proxy."""
+    async with Redis.from_url(redis_url) as opened:
+        yield opened
 
 
 async def nothing_is_left(backbone: Backbone) -> bool:
@@ -134,66 +134,65 @@ async def test_a_lost_dead_letter_move_is_one_move(
     assert counted.count("event_backbone.dead_lettered", reason="rejected") == 1
 
 
-async def test_a_lost_claim_runs_its_event_once_and_gives_nothing_up(
+async def test_a_lost_look_runs_what_it_took_once_and_gives_nothing_up(
     proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
 ) -> None:
-    """Scenario 20: the count rose without a run; the event is recovered and handled, although it may run only twice."""
+    """Scenario 20: the count rose without a run; the event is found and handled, although it may run only once."""
     await pack(direct, 1)
     crashed = streams.group_reader(STREAM, GROUP, "crashed")
     await crashed.ensure("beginning")
     await crashed.read(1, timedelta(0))
-    remembering = Remembering()
-    proxy.lose(called(CLAIM), 1)
-    proxy.lose(called(RECOVER), 2)
-    once = RetryPolicy(max_attempts=1)
-    lease = timedelta(milliseconds=200)
-    async with stopped_within(
-        spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease, retry=once)
-    ) as subscription:
+    remembering, once = Remembering(), RetryPolicy(max_attempts=1)
+    lease = timedelta(milliseconds=400)
+    subscription = spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease, retry=once)
+    async with stopped_within(subscription):
+        await eventually(lambda: subscription.ready)
+        proxy.lose(called(LOOK), 5)
+        proxy.lose(called(FETCH), 2)
+        await crashed.leave()  # one of these looks takes what it had
         await eventually(lambda: subscription.handled == 1)
-    assert proxy.still_to_lose(called(CLAIM)) == 0
+    assert (proxy.still_to_lose(called(LOOK)), proxy.still_to_lose(called(FETCH))) == (0, 0)
     assert (remembering.numbers, remembering.attempts) == ([1], [2])
     assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []
 
 
-async def test_a_lost_note_of_a_failure_and_a_lost_beginning_count_once(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone
-) -> None:
+async def test_a_parking_with_lost_answers_counts_once(proxy: Proxy, direct: Backbone, spoiled: Backbone) -> None:
     """A failed event comes again as its second attempt, however many of these answers are lost."""
     consumer, attempts = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
         attempts.append(ctx.attempt)
-        if ctx.attempt == 1:
+        if ctx.attempt <= 2:
             raise LookupError
 
     await pack(direct, 1)
-    proxy.lose(called(RECORD_FAILURE), 4)
-    proxy.lose(called(BEGIN_ATTEMPT), 4)
-    async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP, retry=NOW)) as subscription:
+    proxy.lose(called(PARK), 6)
+    thrice = RetryPolicy(max_attempts=3, backoff=timedelta(milliseconds=1))
+    async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP, retry=thrice)) as subscription:
         await eventually(lambda: subscription.handled == 1)
         await eventually(lambda: nothing_is_left(direct))
-    assert attempts == [1, 2]
-    assert (proxy.still_to_lose(called(RECORD_FAILURE)), proxy.still_to_lose(called(BEGIN_ATTEMPT))) == (0, 0)
+    assert attempts == [1, 2, 3]
+    assert proxy.still_to_lose(called(PARK)) == 0
+    assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []
 
 
-async def test_lost_answers_of_heartbeats_lose_no_lease(
+async def test_lost_answers_of_looks_lose_no_lease(
     proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
 ) -> None:
-    """The renewals had their effect: nobody else can claim, and the handler is not disturbed."""
-    lease = timedelta(milliseconds=400)
+    """They had renewed the row: nobody else can take the event, and the handler is not disturbed."""
+    lease = timedelta(milliseconds=800)
     consumer, attempts = Consumer(Parcels), list[int]()
-    thief = streams.group_reader(STREAM, GROUP, "thief")
+    other = streams.group_reader(STREAM, GROUP, "other")
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
         attempts.append(ctx.attempt)
-        await eventually(lambda: proxy.still_to_lose(called(RENEW)) == 0)
-        assert (await thief.claim(10, lease, ())).deliveries == ()
+        proxy.lose(called(LOOK), 4)
+        await eventually(lambda: proxy.still_to_lose(called(LOOK)) == 0)
+        assert (await other.look(lease, 10)).deliveries == ()
 
     await pack(direct, 1)
-    proxy.lose(called(RENEW), 4)
     async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP, lease=lease)) as subscription:
         await eventually(lambda: subscription.handled == 1)
     assert attempts == [1]
@@ -248,16 +247,16 @@ async def test_a_produce_call_with_lost_answers_makes_one_entry(
 
 
 async def test_an_ack_that_comes_too_late_after_an_outage_is_told_as_lost(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, admin: Redis
 ) -> None:
-    """Another consumer has the event by then: neither the handler nor the count may take it as acked."""
+    """Another member has the event by then: neither the handler nor the count may take it as acked."""
     consumer, outcomes = Consumer(Parcels), list[str]()
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
-        for script in (ACK, RENEW):
+        for script in (ACK, LOOK):
             proxy.answer(called(script), AWAY)
-        await streams.group_reader(STREAM, GROUP, "thief").claim(1, timedelta(0), ())
+        await admin.xclaim(STREAM.key, GROUP, "other", 0, [ctx.metadata.key.entry_id])
         try:
             await ctx.ack()
         except (LeaseLost, asyncio.CancelledError):  # told, or cancelled as whoever lost a lease is
@@ -276,16 +275,16 @@ async def test_an_ack_that_comes_too_late_after_an_outage_is_told_as_lost(
 
 
 async def test_a_dead_letter_that_comes_too_late_after_an_outage_is_not_counted(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams, counted: CountedMetrics
+    proxy: Proxy, direct: Backbone, spoiled: Backbone, admin: Redis, counted: CountedMetrics
 ) -> None:
-    """Another consumer has the event by then, and decides about it."""
+    """Another member has the event by then, and decides about it."""
     consumer = Consumer(Parcels)
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
-        for script in (DEAD_LETTER, RENEW):
+        for script in (DEAD_LETTER, LOOK):
             proxy.answer(called(script), AWAY)
-        await streams.group_reader(STREAM, GROUP, "thief").claim(1, timedelta(0), ())
+        await admin.xclaim(STREAM.key, GROUP, "other", 0, [ctx.metadata.key.entry_id])
         raise Reject("not this one")
 
     await pack(direct, 1)

@@ -14,11 +14,10 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import ConfigurationError, Reject
 from event_backbone.metadata import StreamName
 from event_backbone.settings import RedisSettings
+from event_backbone.stream import GroupReader
 from event_backbone.stream.redis import RedisStreams
-from event_backbone.stream.redis.lease_scripts import RENEW
 from event_backbone.testing.servers import RedisServer
-from tests.faults.known_scripts import called, load_scripts
-from tests.faults.proxy import proxy_before
+from tests.faults.known_scripts import load_scripts
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
@@ -42,19 +41,29 @@ async def streams(own_redis: RedisServer) -> AsyncIterator[RedisStreams]:
 
 
 async def crash(streams: RedisStreams, times: int) -> None:
-    """Deliver what the group has to so many consumers that die without a word."""
+    """Deliver the event that the group has to so many members that die without a word, their leases ended."""
     reader = streams.group_reader(STREAM, GROUP, "crashed-0")
     await reader.ensure("beginning")
     await reader.read(100, timedelta(0))
     for number in range(1, times):
-        await streams.group_reader(STREAM, GROUP, f"crashed-{number}").claim(100, timedelta(0), ())
+        await reader.leave()
+        reader = streams.group_reader(STREAM, GROUP, f"crashed-{number}")
+        await eventually(lambda: _took(reader))  # noqa: B023 - awaited within the turn
+    await reader.leave()
+
+
+async def _took(reader: GroupReader) -> bool:
+    return bool((await reader.look(timedelta(milliseconds=1), 10)).deliveries)
 
 
 @pytest.mark.parametrize("failure", [Reject("not this one"), LookupError()])
 async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
     own_redis: RedisServer, backbone: Backbone, failure: Exception
 ) -> None:
-    """Scenario 32: the server is full. More events fail than handlers run at once; the others are handled and acked."""
+    """Scenario 32: the server is full. More fail than handlers run at once; the others are handled and acked.
+
+    Parking is not refused, so that what failed is tried again meanwhile; dead letters are.
+    """
     consumer, numbers = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
@@ -71,7 +80,8 @@ async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
         await admin.config_set("maxmemory", "1")
         async with stopped_within(subscription, 40):
             await eventually(lambda: set(numbers) == set(range(20)))
-            await eventually(lambda: subscription.handled == 15)
+            at_first = 15 if isinstance(failure, Reject) else 20
+            await eventually(lambda: subscription.handled == at_first)
             assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
             await admin.config_set("maxmemory", "0")
             await eventually(lambda: subscription.handled == 20)
@@ -124,30 +134,6 @@ async def test_a_stop_does_not_wait_for_what_another_subscription_runs_alone(
         go_on.set()
 
 
-async def test_a_stop_ends_soon_although_the_network_is_silent(own_redis: RedisServer) -> None:
-    """Half-open connections: nothing is answered, nothing is closed. A heartbeat under way is not waited for."""
-    consumer, running = Consumer(Parcels), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await asyncio.Event().wait()
-
-    async with proxy_before(own_redis.port) as proxy, Backbone(proxy.url, environment="test") as backbone:
-        lease, drain = timedelta(seconds=1), timedelta(milliseconds=100)
-        subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
-        async with stopped_within(subscription, 60):
-            await pack(backbone, 1)
-            await running.wait()
-            proxy.swallow(called(RENEW))
-            await proxy.swallowed.wait()
-            proxy.swallow(b"")
-            begun = monotonic()
-            subscription.stop()
-            await subscription.wait()
-        assert monotonic() - begun < 10
-
-
 async def test_two_reasons_to_cancel_a_handler_do_not_cancel_each_other_out(own_redis: RedisServer) -> None:
     """Its lease is lost, and while it cleans up the whole subscription breaks: that still ends."""
     consumer, running, cleaning = Consumer(Parcels), asyncio.Event(), asyncio.Event()
@@ -162,12 +148,13 @@ async def test_two_reasons_to_cancel_a_handler_do_not_cancel_each_other_out(own_
             await asyncio.Event().wait()
 
     async with Backbone(own_redis.url, environment="test") as backbone, Redis.from_url(own_redis.url) as admin:
-        lease = timedelta(milliseconds=400)
-        async with asyncio.timeout(20), backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease) as subscription:
+        lease, drain = timedelta(milliseconds=400), timedelta(seconds=1)
+        subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
+        async with asyncio.timeout(20), subscription:
             await pack(backbone, 1)
             await running.wait()
             (entry,) = await backbone.pending(URI, GROUP)
-            await admin.xclaim(STREAM.key, GROUP, "thief", 0, [entry.key.entry_id])
+            await admin.xclaim(STREAM.key, GROUP, "other", 0, [entry.key.entry_id])
             await cleaning.wait()
             await admin.config_set("requirepass", "changed")
             await admin.client_kill_filter(_type="normal", skipme=True)

@@ -96,7 +96,7 @@ async def test_a_killed_server_is_survived(own_redis: RedisServer, streams: Redi
     own_redis.start()
     assert keys_of(await streams.stream(NAME).append([entry])) == [key]
     assert await leases.ack([lease_of(delivery)]) == frozenset()
-    assert len(await reader.recover(())) == 9
+    assert len((await reader.mine(())).deliveries) == 9
     assert list(await reader.read(10, NO_WAIT)) == []
 
 
@@ -139,8 +139,8 @@ async def test_a_server_that_became_a_replica_is_waited_for(streams: RedisStream
 async def test_a_full_server_refuses_appends_and_lets_consumers_drain(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
-    """No payload without its entry, acks go on, and a dead letter that cannot be written acks nothing."""
-    await streams.stream(NAME).append([new_entry(), new_entry()])
+    """No payload without its entry; looks, acks and parking go on; a dead letter that is refused acks nothing."""
+    await streams.stream(NAME).append([new_entry(), new_entry(), new_entry()])
     reader, leases = streams.group_reader(NAME, GROUP, "one"), streams.group_leases(NAME, GROUP, "one")
     await reader.ensure("beginning")
     await connection.command("CONFIG", "SET", "maxmemory", "1")
@@ -148,13 +148,16 @@ async def test_a_full_server_refuses_appends_and_lets_consumers_drain(
     assert isinstance(answer, StreamUnavailable)
     assert "OOM" in str(answer)
     assert await connection.command("EXISTS", NAME.key_of("payload:1")) == 0
-    first, second = await reader.read(10, NO_WAIT)
-    assert await leases.renew([lease_of(first), lease_of(second)]) == frozenset()
+    first, second, third = await reader.read(10, NO_WAIT)
+    assert not (await reader.look(SECOND, 10)).deliveries
     assert await leases.ack([lease_of(first)]) == frozenset()
+    assert await leases.park(lease_of(third), NO_WAIT) == "parked"
+    [again] = (await reader.look(SECOND, 10)).deliveries
+    assert await leases.release([lease_of(again)]) == frozenset()
     with pytest.raises(StreamUnavailable, match="OOM"):
         await leases.dead_letter(lease_of(second), LETTER)
-    [pending] = await streams.group_admin(NAME, GROUP).pending(None, 10)
-    assert pending.key == second.entry.key
+    pending = await streams.group_admin(NAME, GROUP).pending(None, 10)
+    assert [(each.key, each.consumer) for each in pending] == [(second.entry.key, "one"), (third.entry.key, "waiting")]
     await connection.command("CONFIG", "SET", "maxmemory", "0")
     assert await leases.dead_letter(lease_of(second), LETTER) == frozenset()
 

@@ -1,20 +1,24 @@
 """A consuming process for fault tests: prints a line for each step, and ends as its signals say.
 
-``packed`` with number 666 ends the process at once. With ``--block-odd`` odd numbers never finish.
+``packed`` with number 666 ends the process at once, with 777 it blocks the event loop for ``--sleep`` seconds. With
+``--block-odd`` odd numbers never finish.
 """
 
 import argparse
 import asyncio
 import os
 import signal
+import time
 from datetime import timedelta
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
+from event_backbone.policy import RetryPolicy
 from tests.support.event_loop import loop_factory
 from tests.support.parcels import GROUP, URI, Parcels
 
 POISON = 666
+BLOCKING = 777
 
 
 def tell(*words: object) -> None:
@@ -22,7 +26,7 @@ def tell(*words: object) -> None:
     print(*words, flush=True)  # noqa: T201 - the test reads it
 
 
-def build_consumer(*, block_odd: bool) -> Consumer[Parcels]:
+def build_consumer(*, block_odd: bool, sleep_seconds: float) -> Consumer[Parcels]:
     """Return the handlers."""
     consumer = Consumer(Parcels)
 
@@ -31,6 +35,8 @@ def build_consumer(*, block_odd: bool) -> Consumer[Parcels]:
         tell("began", number, ctx.attempt)
         if number == POISON:
             os._exit(9)
+        if number == BLOCKING:
+            time.sleep(sleep_seconds)  # noqa: ASYNC251 - what no handler should do
         if block_odd and number % 2:
             try:
                 await asyncio.Event().wait()
@@ -45,12 +51,13 @@ async def work(arguments: argparse.Namespace) -> None:
     """Consume until a signal says stop."""
     async with Backbone(arguments.url, environment="test") as backbone:
         subscription = backbone.subscribe(
-            build_consumer(block_odd=arguments.block_odd),
+            build_consumer(block_odd=arguments.block_odd, sleep_seconds=arguments.sleep),
             uri=URI,
             group=GROUP,
             lease=timedelta(seconds=arguments.lease),
             drain=timedelta(seconds=arguments.drain),
             concurrency=arguments.concurrency,
+            retry=RetryPolicy(max_attempts=arguments.max_attempts),
         )
         async with subscription:
             loop = asyncio.get_running_loop()
@@ -67,7 +74,9 @@ def main() -> None:
     parser.add_argument("--lease", type=float, default=60)
     parser.add_argument("--drain", type=float, default=10)
     parser.add_argument("--concurrency", type=int, default=10)
+    parser.add_argument("--max-attempts", type=int, default=15)
     parser.add_argument("--block-odd", action="store_true")
+    parser.add_argument("--sleep", type=float, default=0)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(work(parser.parse_args()))
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, event
+from event_backbone.stream.values import GroupState
 from event_backbone.subscription import Subscription
 
 URI = "parcels"
@@ -47,6 +48,18 @@ async def pack(backbone: Backbone, *numbers: int) -> None:
     producer = backbone.producer(Parcels, uri=URI)
     for number in numbers:
         await producer.packed(number)
+
+
+async def group_state(backbone: Backbone) -> GroupState:
+    """Return how the only group stands."""
+    (state,) = await backbone.groups(URI)
+    return state
+
+
+async def nothing_is_left(backbone: Backbone) -> bool:
+    """Return whether the group has read and finished everything."""
+    state = await group_state(backbone)
+    return (state.pending, state.unread) == (0, 0)
 
 
 async def run_to_the_end(subscription: Subscription, within_seconds: float = 20.0) -> None:

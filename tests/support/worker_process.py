@@ -23,6 +23,10 @@ class Worker:
         self.lines: list[str] = []
         self._reading = asyncio.create_task(self._read())
 
+    def steps(self, step: str) -> list[tuple[int, int]]:
+        """Return the number and the attempt of each event that reached this step."""
+        return list(zip(self.numbers(step), self.attempts(step), strict=True))
+
     def numbers(self, step: str) -> list[int]:
         """Return the numbers of the events that reached this step: began, done or cancelled."""
         return [int(line.split()[1]) for line in self.lines if line.startswith(f"{step} ")]

@@ -57,7 +57,7 @@ async def deliver(
     ctx = context(event=name, version=version, attempt=attempt)
     if ack is not None:
         ctx = Context(ctx.metadata, attempt, ack)
-    return await to.deliver(Arrived(ctx.metadata, payload), ctx)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    return await to.deliver(Arrived(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def raising(error: BaseException) -> Consumer[Ship]:
@@ -222,8 +222,8 @@ async def test_interceptors_may_hand_on_another_context_or_nothing() -> None:
     assert seen == [7]
 
 
-async def test_a_cancellation_from_outside_passes() -> None:
-    """It ends the task, as it should."""
+async def test_a_cancelled_task_is_a_failure_of_its_event() -> None:
+    """Whether it had begun, or not yet; who cancels it on purpose ignores the outcome."""
     consumer, running = Consumer(Ship), asyncio.Event()
 
     @consumer.on(Ship.packing)
@@ -231,11 +231,22 @@ async def test_a_cancellation_from_outside_passes() -> None:
         running.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(deliver(deliverer(consumer), PACKING))
+    to = deliverer(consumer)
+    task = asyncio.create_task(deliver(to, PACKING))
     await running.wait()
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
+    assert to.cancelled(context(), 1, cancelled.value) == RetryLater(SECOND)
+    last = to.cancelled(context(), 3, cancelled.value)
+    assert last == NewDeadLetter("attempts-exhausted", "asyncio.exceptions.CancelledError", "CancelledError")
+
+
+async def test_the_policy_counts_attempts_of_the_events_own() -> None:
+    """Not what the server has counted, which includes crashes beside others."""
+    ctx, to = context(event="packing", attempt=9), deliverer(raising(ValueError()))
+    assert await to.deliver(Arrived(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
+    assert isinstance(await to.deliver(Arrived(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
 
 
 async def test_metrics_name_only_events_that_the_contract_knows() -> None:

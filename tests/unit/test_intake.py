@@ -1,123 +1,233 @@
-"""Taking deliveries up: each once, wherever it comes from."""
+"""Taking events up: looking, comparing and reading, and when a handler may begin."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from time import monotonic, time
 
+import pytest
+
+from event_backbone.errors import GroupMissing, StreamError, StreamUnavailable
 from event_backbone.metadata import StreamName, new_event_id
 from event_backbone.stream.memory import MemoryStreams
-from event_backbone.stream.values import Delivery, Lease, NewEntry
-from event_backbone.subscription.held import Held
+from event_backbone.stream.memory.reader import MemoryGroupReader
+from event_backbone.stream.values import Lease, Look, Mine, NewEntry
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.signals import Signals
-from event_backbone.subscription.work import Work
+from tests.support.eventually import eventually
+from tests.support.metrics import CountedMetrics
 
 STREAM = StreamName.of("intake")
 NO_WAIT = timedelta(0)
+LEASE = timedelta(seconds=10)
+
+
+class HeldReader(MemoryGroupReader):
+    """The reader of "me"; answers of looks and comparisons wait while ``looks`` and ``comparisons`` are not set."""
+
+    def __init__(self, streams: MemoryStreams) -> None:
+        super().__init__(streams.log(STREAM), "group", "me")
+        self.looks, self.comparisons = asyncio.Event(), asyncio.Event()
+        self.looks.set()
+        self.comparisons.set()
+        self.asked = 0.0
+
+    async def look(self, lease: timedelta, room: int) -> Look:
+        """Look, and answer when allowed to."""
+        self.asked = monotonic()
+        look = await super().look(lease, room)
+        await self.looks.wait()
+        return look
+
+    async def mine(self, held: Collection[Lease]) -> Mine:
+        """Compare, and answer when allowed to."""
+        mine = await super().mine(held)
+        await self.comparisons.wait()
+        return mine
 
 
 class Desk:
-    """An intake of consumer "me" on a stream in memory, and what it has sent on."""
+    """The intake of one member on a stream in memory whose clock stands still, and what it has taken up."""
 
-    def __init__(self, options: SubscriptionOptions | None = None) -> None:
-        self.streams = MemoryStreams()
-        self.ended = 0
+    def __init__(self, lease: timedelta = LEASE) -> None:
+        self.now = time()
+        self.streams = MemoryStreams(wall=lambda: self.now)
+        self.reader = HeldReader(self.streams)
+        self.other = self.streams.group_reader(STREAM, "group", "other")
         signals = Signals(STREAM, "group")
-        self.held = Held(options or SubscriptionOptions(), signals, self._end)
-        self.outage = Outage(signals)
-        self.sent: list[Work] = []
-        self.reader = self.streams.group_reader(STREAM, "group", "me")
-        self.intake = Intake(self.reader, self.held, self.outage, signals, ordinary=self._send, suspicious=self._send)
+        self.in_flight = EventsInFlight(SubscriptionOptions(), signals, lambda: None)
+        self.taken: list[InFlight] = []
+        self.could_begin: list[bool] = []
+        self.finishing = False
+        self.looked = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.intake = Intake(
+            self.reader,
+            self.in_flight,
+            Outage(signals),
+            signals,
+            take_up=self._take_up,
+            resume=self._resume,
+            lease=lease,
+            start="beginning",
+            stopping=self.stopping,
+        )
 
     async def append(self, count: int) -> None:
         """Append events, and make the group."""
         await self.streams.stream(STREAM).append([NewEntry(new_event_id(), b"{}") for _ in range(count)])
         await self.reader.ensure("beginning")
 
-    async def answer_lost(self) -> Sequence[Delivery]:
-        """Read what there is, and lose the answer."""
-        return await self.streams.group_reader(STREAM, "group", "me").read(10, NO_WAIT)
+    async def release_to_the_group(self, count: int) -> None:
+        """Let another member read so many events and give them back: they are due now."""
+        deliveries = await self.other.read(count, NO_WAIT)
+        leases = [Lease(each.entry.key, each.attempt) for each in deliveries]
+        await self.streams.group_leases(STREAM, "group", "other").release(leases)
 
-    def _send(self, works: Sequence[Work]) -> None:
-        self.sent.extend(works)
+    async def have_taken(self, count: int) -> None:
+        """Wait until so many events were taken up."""
+        await eventually(lambda: len(self.taken) == count)
 
-    def _end(self) -> None:
-        self.ended += 1
+    @asynccontextmanager
+    async def at_work(self) -> AsyncGenerator[Intake]:
+        """Run the intake for the time of the block, and end it as a subscription does."""
+        running = asyncio.create_task(self.intake.run())
+        await self.intake.started.wait()
+        yield self.intake
+        self.stopping.set()
+        self.in_flight.wake()
+        async with asyncio.timeout(5):
+            await self.reader.wake()
+            await running
+
+    def _take_up(self, events: Sequence[InFlight]) -> None:
+        self.taken.extend(events)
+        self.could_begin.append(self.intake.may_begin())
+        if self.finishing:
+            self.in_flight.finish(*events)
+
+    def _resume(self) -> None:
+        self.looked.set()
 
 
-async def test_events_of_a_lost_answer_are_recovered_once_with_their_attempt_unchanged() -> None:
-    """They had been delivered to this consumer, which knew nothing of them."""
+async def test_events_of_a_lost_answer_are_found_once_with_their_attempt_unchanged() -> None:
+    """They had been delivered to this member, which knew nothing of them; the first comparison takes them up."""
     desk = Desk()
     await desk.append(3)
-    await desk.answer_lost()
-    desk.outage.recovery_due = True
-    await desk.intake.recover()
-    await desk.intake.recover()
-    assert [work.attempt for work in desk.sent] == [1, 1, 1]
-    assert not desk.outage.recovery_due
+    await desk.reader.read(2, NO_WAIT)
+    async with desk.at_work():
+        await desk.have_taken(3)
+    assert [(event.key, event.attempt) for event in desk.taken] == [(key, 1) for key in desk.streams.log(STREAM).keys]
 
 
-async def test_what_is_held_is_not_taken_up_again() -> None:
-    """Not by a recovery, and not by a claim of what has not been renewed."""
-    desk = Desk()
-    await desk.append(3)
-    await desk.intake.read(NO_WAIT)
-    await desk.intake.recover()
-    assert await desk.intake.claim(100, NO_WAIT) == 0
-    assert len(desk.sent) == 3
+async def test_nothing_begins_when_the_last_answered_look_was_sent_half_a_lease_ago() -> None:
+    """An answer that took that long allows nothing either; the next one in time does."""
+    desk = Desk(timedelta(milliseconds=400))
+    await desk.append(2)
+    (delivery,) = await desk.other.read(1, NO_WAIT)
+    async with desk.at_work() as intake:
+        assert intake.may_begin()
+        await desk.have_taken(1)
+        desk.reader.looks.clear()
+        await desk.streams.group_leases(STREAM, "group", "other").release([Lease(delivery.entry.key, 1)])
+        await eventually(lambda: not intake.may_begin() and monotonic() > desk.reader.asked + 0.2)
+        assert not intake.ready
+        desk.reader.looks.set()
+        await desk.have_taken(2)
+        await eventually(intake.may_begin)
+    assert desk.could_begin == [True, False]
 
 
-async def test_the_same_event_with_another_attempt_replaces_what_was_held() -> None:
-    """Its group was made anew meanwhile: the old lease means nothing any more."""
+async def test_a_member_whose_row_had_ended_compares_before_anything_begins() -> None:
+    """Others may have taken what it has in flight: that is let go of, and nothing begins until it is known."""
+    desk, counted = Desk(), CountedMetrics()
+    await desk.append(2)
+    async with desk.at_work() as intake:
+        await desk.have_taken(2)
+        desk.now += 11
+        for _ in range(2):  # nobody had looked for long, so nothing is taken for half a lease
+            assert (await desk.other.look(LEASE, 1)).deliveries == ()
+            desk.now += 3
+        (taken,) = (await desk.other.look(LEASE, 1)).deliveries
+        desk.reader.comparisons.clear()
+        intake.look_after(NO_WAIT)
+        await eventually(lambda: not intake.may_begin())
+        assert [event.held for event in desk.taken] == [True, True]
+        desk.reader.comparisons.set()
+        await eventually(intake.may_begin)
+    assert taken.entry.key == desk.taken[0].key
+    assert [event.held for event in desk.taken] == [False, True]
+    assert counted.count("event_backbone.lease_lost") == 1
+
+
+async def test_a_comparison_finds_every_difference() -> None:
+    """What others have, what was delivered anew, what only the server knows, and what has left the stream."""
+    desk, counted = Desk(), CountedMetrics()
+    await desk.append(4)
+    async with desk.at_work() as intake:
+        await desk.have_taken(4)
+        kept, lost, again, settling = desk.taken
+        pending = desk.streams.log(STREAM).group("group").pending
+        desk.in_flight.move(settling, "settling")
+        pending[lost.key].consumer = pending[settling.key].consumer = "other"
+        pending[again.key].attempt = 2
+        await desk.streams.stream(STREAM).append([NewEntry(new_event_id(), b"{}") for _ in range(2)])
+        unknown, gone = await desk.reader.read(2, NO_WAIT)
+        desk.streams.remove_entry(STREAM, gone.entry.key)
+        desk.streams.log(STREAM).membership("group").rows.clear()
+        intake.look_after(NO_WAIT)
+        await desk.have_taken(6)
+    assert [event.held for event in (kept, lost, again, settling)] == [True, False, False, True]
+    assert [event.lease for event in desk.taken[4:]] == [Lease(again.key, 2), Lease(unknown.entry.key, 1)]
+    assert [counted.count(f"event_backbone.{name}") for name in ("lease_lost", "vanished", "redelivered")] == [2, 1, 1]
+
+
+async def test_what_is_due_is_looked_for_at_its_time() -> None:
+    """Not at the next look, which may be a second away: a read that waits is ended."""
     desk = Desk()
     await desk.append(1)
-    (delivery,) = await desk.answer_lost()
-    (old,) = desk.held.admit([Delivery(delivery.entry, attempt=4)])
-    (new,) = desk.held.admit([delivery])
-    assert (old.lost, new.lost, new.lease) == (True, False, Lease(delivery.entry.key, 1))
-    assert desk.held.admit([delivery]) == []
+    await desk.other.read(1, NO_WAIT)
+    (key,) = desk.streams.log(STREAM).keys
+    async with desk.at_work() as intake:
+        desk.looked.clear()
+        await desk.looked.wait()
+        begun = monotonic()
+        await desk.streams.group_leases(STREAM, "group", "other").release([Lease(key, 1)])
+        intake.look_after(timedelta(milliseconds=50))
+        await desk.have_taken(1)
+    assert monotonic() - begun < 0.6
 
 
-async def test_there_is_room_for_as_many_as_may_be_held() -> None:
-    """Reading waits until at most half of them have not been started."""
-    desk = Desk(SubscriptionOptions(prefetch=4))
-    await desk.append(10)
-    assert await desk.intake.read(NO_WAIT)
-    assert (len(desk.sent), desk.held.room) == (4, 0)
-    assert not await desk.intake.read(NO_WAIT)
-    desk.held.move(desk.sent[0], "running")
-    desk.held.finish(desk.sent[0])
-    assert desk.held.room == 0
-    desk.held.move(desk.sent[1], "running")
-    assert desk.held.room == 1
+async def test_what_is_due_in_masses_is_taken_as_fast_as_it_is_handled() -> None:
+    """Not one look's part a second: while a look says that there is more, and there is room, the next one follows."""
+    desk = Desk()
+    desk.finishing = True
+    await desk.append(300)
+    await desk.release_to_the_group(300)
+    begun = monotonic()
+    async with desk.at_work():
+        await desk.have_taken(300)
+    assert monotonic() - begun < 5
 
 
-async def test_what_is_being_acked_leaves_room_but_not_without_end() -> None:
-    """Reading goes on while an ack is under way; an ack that takes for ever stops it."""
-    desk = Desk(SubscriptionOptions(prefetch=4))
-    await desk.append(20)
-    for taken in (4, 8):
-        assert await desk.intake.read(NO_WAIT)
-        assert len(desk.sent) == taken
-        for work in desk.sent[-4:]:
-            desk.held.move(work, "settling")
-    assert desk.held.room == 0
-    desk.held.finish(*desk.sent[:4])
-    assert desk.held.room == 4
+@pytest.mark.parametrize("error", [StreamUnavailable("Away."), GroupMissing("Gone.")])
+async def test_keeping_the_lease_while_redis_is_away_does_not_run_hot(error: StreamError) -> None:
+    """Handlers that finish during a stop would get no turn."""
+    desk, looks = Desk(), 0
 
+    async def look(lease: timedelta, room: int) -> Look:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0)
+        raise error
 
-async def test_no_more_are_taken_than_the_limit_leaves() -> None:
-    """Held ones count, and so do finished ones; the end is told once they are at an end."""
-    desk = Desk(SubscriptionOptions(max_events=3))
-    await desk.append(10)
-    await desk.intake.read(NO_WAIT)
-    assert (len(desk.sent), desk.held.room) == (3, 0)
-    desk.held.lose(desk.sent[0])
-    assert desk.held.room == 1
-    for work in desk.sent:
-        desk.held.finish(work)
-    assert (desk.held.finished, desk.ended, desk.held.room) == (2, 0, 1)
-    await desk.intake.read(NO_WAIT)
-    desk.held.finish(desk.sent[-1])
-    assert desk.ended == 1
+    desk.stopping.set()
+    desk.reader.look = look  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await desk.intake.keep_lease()
+    assert 1 < looks < 20

@@ -99,7 +99,7 @@ class Assembly:
         return (
             self.intake.ready
             and not self.quarantine.running_alone
-            and not self.in_flight.parking_full
+            and not self.in_flight.full
             and not self.in_flight.blocked
         )
 

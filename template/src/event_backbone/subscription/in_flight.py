@@ -75,8 +75,8 @@ class InFlight:
 class EventsInFlight:
     """Every event between its delivery and its end, by key. What is not in here, nothing may be done with.
 
-    ``finished`` counts the events handled to an end: acked, or moved to the dead letters. ``parking_full`` says that
-    the group has as many parked events as it may, so that failed ones wait here.
+    ``finished`` counts the events handled to an end: acked, or moved to the dead letters. ``unparked`` has those that
+    failed and that the group has no room to park.
     """
 
     def __init__(self, options: SubscriptionOptions, signals: Signals, on_limit: Callable[[], None]) -> None:
@@ -90,8 +90,8 @@ class EventsInFlight:
         self._count: dict[Stage, int] = {"unstarted": 0, "suspected": 0, "running": 0, "waiting": 0, "settling": 0}
         self.pace = Pace(options.concurrency)
         self.events: dict[EventKey, InFlight] = {}
+        self.unparked: set[InFlight] = set()
         self.finished = 0
-        self.parking_full = False
         self.on_settled: Callable[[], None] | None = None
 
     def admit(self, deliveries: Sequence[Delivery]) -> list[InFlight]:
@@ -155,8 +155,16 @@ class EventsInFlight:
 
     @property
     def blocked(self) -> bool:
-        """Whether so many events wait here to be tried again that nothing more is read."""
-        return self._count["waiting"] >= self._options.max_waiting
+        """Whether so many events wait here to be tried again that nothing more is taken.
+
+        Those that cannot be parked do not count: only what looks take makes room for them.
+        """
+        return self._count["waiting"] - len(self.unparked) >= self._options.max_waiting
+
+    @property
+    def full(self) -> bool:
+        """Whether failed events wait here because the group has too many parked already: nothing more is read."""
+        return bool(self.unparked)
 
     @property
     def room(self) -> int:
@@ -168,7 +176,7 @@ class EventsInFlight:
         """
         count, ahead = self._count, self._ahead
         self._enough_unstarted = ahead // 2
-        if count["unstarted"] > self._enough_unstarted or self.blocked:
+        if count["unstarted"] > self._enough_unstarted or self.blocked or self.full:
             return 0
         most = self._options.concurrency + ahead
         busy = count["unstarted"] + count["running"]
@@ -184,8 +192,7 @@ class EventsInFlight:
         count = self._count
         busy = count["unstarted"] + count["running"]
         room = self._options.concurrency + 2 * self._ahead - busy
-        blocked = self.blocked and not self.parking_full
-        return self._within_limit(0 if blocked else min(room, _MOST_AT_A_LOOK - count["suspected"]))
+        return self._within_limit(0 if self.blocked else min(room, _MOST_AT_A_LOOK - count["suspected"]))
 
     async def wait_for_room(self, seconds: float) -> None:
         """Wait until there may be room, for ``seconds`` at most; ``wake`` ends it."""
@@ -215,6 +222,7 @@ class EventsInFlight:
             return False
         event.held = False
         del self.events[event.key]
+        self.unparked.discard(event)
         self._count[event.stage] -= 1
         return True
 

@@ -9,6 +9,7 @@ meets the half-done work of another.
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -93,13 +94,18 @@ class Intake:
 
     async def run(self) -> None:
         """Take events up until stopped. Raises only what waiting cannot solve."""
-        await self._repeat(self._step, self._stopping.is_set)
+        await self._repeat(self._step, self._stopping.is_set, functools.partial(pause, self._stopping))
 
     async def keep_lease(self) -> None:
         """Look and compare without taking anything, until cancelled: for as long as handlers finish."""
-        await self._repeat(self._keep, lambda: False)
+        await self._repeat(self._keep, lambda: False, asyncio.sleep)
 
-    async def _repeat(self, step: Callable[[], Awaitable[None]], ended: Callable[[], bool]) -> None:
+    async def _repeat(
+        self,
+        step: Callable[[], Awaitable[None]],
+        ended: Callable[[], bool],
+        pause_for: Callable[[float], Awaitable[None]],
+    ) -> None:
         ladder = Ladder()
         while not ended():
             self.last_step = monotonic()
@@ -109,10 +115,10 @@ class Intake:
                 self._outage.report(error)
                 self._next_look = self._next_comparison = 0.0  # what the lost answer held is pending, unknown to us
                 self.started.set()
-                await pause(self._stopping, min(ladder.next(), self._look_seconds))
+                await pause_for(min(ladder.next(), self._look_seconds))
             except GroupMissing:
                 self._start = "beginning"
-                await pause(self._stopping, ladder.next())
+                await pause_for(ladder.next())
             else:
                 ladder.reset()
 
@@ -121,11 +127,15 @@ class Intake:
             await self._make_group(self._start)
         await self._look_and_compare(self._in_flight.room_at_a_look)
         self._outage.ended()
+        if self._stopping.is_set():
+            return
         wait_seconds = max(0.0, min(_LOOK_EVERY_SECONDS, self._seconds_to_look()))
+        if self._more and self._in_flight.room_at_a_look > 0:
+            wait_seconds = 0.0  # what waits is taken as fast as it is handled, not once a look
         room = self._in_flight.room
         if room == 0:
             await self._in_flight.wait_for_room(wait_seconds)
-        elif self.may_begin() and not self._stopping.is_set():
+        elif self.may_begin():
             self._reading_until = monotonic() + wait_seconds
             try:
                 deliveries = await self._reader.read(room, timedelta(seconds=wait_seconds))

@@ -88,7 +88,6 @@ class Quarantine:
         began = monotonic()
         self.running_alone = True
         self._workers.hold_back()
-        self._signals.runs_alone(event.key, event.attempt)
         try:
             await self._workers.quiet(self._alone_for, besides=self._not_alone)
             await self._mark_and_begin(event)
@@ -109,7 +108,9 @@ class Quarantine:
             return
         if event.key in lost:
             self._in_flight.lose(event)
+        if not event.held or self._workers.closed:
             return
+        self._signals.runs_alone(event.key, event.attempt)
         task = self._workers.begin_alone(event)
         if task is None:
             return

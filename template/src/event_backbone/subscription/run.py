@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from contextlib import suppress
 from datetime import timedelta
 from typing import cast
 
-from event_backbone.errors import StreamError
+from event_backbone.errors import BackboneError, StreamError
 from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.blocking import BlockingWatch
 from event_backbone.subscription.watching import WatchLoop
@@ -46,7 +45,7 @@ class Run:
             self._stopped_at = loop.time()
         if drain is not None:
             self._drain = drain
-            if self._draining is not None:
+            if self._draining is not None and not self._draining.expired():
                 self._draining.reschedule(loop.time() + drain.total_seconds())
         self.parts.stop()
 
@@ -75,8 +74,8 @@ class Run:
             tasks.add(self._loop(parts.intake.keep_lease(), "lease"))
             await _cancel(preparing)
             parts.settlement.close()
-            await asyncio.gather(self._end_running(), _try_within(_GIVE_BACK_WITHIN, parts.give_back()))
-            await _try_within(_FINISH_WITHIN, self._finish(acks))
+            await asyncio.gather(self._end_running(), self._try_within(_GIVE_BACK_WITHIN, parts.give_back()))
+            await self._try_within(_FINISH_WITHIN, self._finish(acks))
         finally:
             self._blocking.stop()
             parts.workers.cancel()
@@ -123,6 +122,7 @@ class Run:
         self.parts.acks.close()
         await asyncio.wait({acks})
         await self.parts.settlement.settled()
+        self.parts.settlement.close()
         await self.parts.give_back(all_of_them=True)
 
     async def _leave(self) -> None:
@@ -132,10 +132,20 @@ class Run:
         try:
             async with asyncio.timeout(_LEAVE_WITHIN.total_seconds()):
                 await self.parts.reader.leave()
-        except StreamError as error:
+        except BackboneError as error:
             signals.not_left(error)
         except TimeoutError:
             pass
+
+    async def _try_within(self, limit: timedelta, trying: Awaitable[None]) -> None:
+        """Await for so long at most. What does not get done is found by others when this member's row has ended."""
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                await trying
+        except (StreamError, TimeoutError):
+            pass
+        except BackboneError as error:  # the next step of the end may work all the same
+            self.broken(error)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -143,13 +153,6 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error
-
-
-async def _try_within(limit: timedelta, trying: Awaitable[None]) -> None:
-    """Await for so long at most. What does not get done is found by others when this member's row has ended."""
-    with suppress(StreamError, TimeoutError):
-        async with asyncio.timeout(limit.total_seconds()):
-            await trying
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

@@ -20,6 +20,8 @@ from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.outage import Ladder, Outage, Refusals
 from event_backbone.subscription.signals import Signals
 
+_CALLS_AT_ONCE = 16  # each call under way takes a connection
+
 
 class Settlement:
     """Carries out what was decided about an event, through outages of Redis if need be."""
@@ -56,6 +58,7 @@ class Settlement:
         self._timers: dict[InFlight, asyncio.TimerHandle] = {}
         self._failed: dict[InFlight, RetryLater] = {}
         self._full_ladder = Ladder()
+        self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
 
     def settle(self, event: InFlight, outcome: Outcome) -> None:
         """Carry out a decision. What Redis refuses for now is tried again later, so that nobody waits for it here."""
@@ -98,19 +101,26 @@ class Settlement:
         Raises StreamUnavailable; what was not given back by then is taken by others when this member's row has ended.
         """
         failed = [(event, self._failed[event]) for event in events if event in self._failed]
-        await asyncio.gather(*(self._leases.park(event.lease, later.after) for event, later in failed))
+        await asyncio.gather(*(self._park_at_once(event, later) for event, later in failed))
         rest = [event for event in events if event not in self._failed]
         if rest:
             await self._leases.release([event.lease for event in rest])
         for event in events:
             self._in_flight.let_go(event)
 
+    async def _park_at_once(self, event: InFlight, later: RetryLater) -> None:
+        async with self._calls:
+            await self._leases.park(event.lease, later.after)
+
     async def _carry_out(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
         try:
-            if isinstance(outcome, RetryLater):
-                await self._park(event, outcome)
-            else:
-                await self._dead_letter(event, outcome)
+            async with self._calls:
+                if not event.held:
+                    return
+                if isinstance(outcome, RetryLater):
+                    await self._park(event, outcome)
+                else:
+                    await self._dead_letter(event, outcome)
         except StreamUnavailable as error:
             if isinstance(outcome, RetryLater):
                 self._failed[event] = outcome
@@ -121,13 +131,12 @@ class Settlement:
         self._refusals.ended()
         if parking == "full":
             self._failed[event] = later
-            if not self._in_flight.parking_full:
-                self._in_flight.parking_full = True
+            if not self._in_flight.full:
                 self._signals.parking_full(self._max_parked)
+            self._in_flight.unparked.add(event)
             delay = timedelta(seconds=self._full_ladder.next())
             self._wait(event, delay, lambda: self.settle(event, later))
             return
-        self._in_flight.parking_full = False
         self._full_ladder.reset()
         self._failed.pop(event, None)
         if parking == "lost":

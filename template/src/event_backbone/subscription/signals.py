@@ -68,7 +68,10 @@ class Signals:
     def parking_full(self, most: int) -> None:
         """Tell that no more failed events can be parked."""
         _log.error(
-            "Group %s of %s has %d events that wait for a retry; reading slows down.", self._group, self._stream, most
+            "Group %s of %s has %d events that wait for a retry; nothing more is read until there are fewer.",
+            self._group,
+            self._stream,
+            most,
         )
 
     def blocked(self, handler: str, after: timedelta) -> None:

@@ -144,6 +144,11 @@ class Workers:
             task.cancel()
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing may begin any more."""
+        return self._closed
+
+    @property
     def running(self) -> int:
         """How many handlers run, those included whose event is no longer in flight."""
         return len(self._tasks)

@@ -1,0 +1,159 @@
+"""What a subscription has in flight, and how much more it may take."""
+
+from time import perf_counter
+
+import pytest
+
+from event_backbone.metadata import EventKey, StreamName
+from event_backbone.stream.values import Delivery, Entry, Lease
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight, Stage
+from event_backbone.subscription.options import SubscriptionOptions
+from event_backbone.subscription.pace import Pace
+from event_backbone.subscription.signals import Signals
+from tests.support.metrics import CountedMetrics
+
+
+class Hand:
+    """What is in flight, filled with deliveries by number; ``ended`` counts how often the limit was told."""
+
+    def __init__(self, options: SubscriptionOptions | None = None) -> None:
+        self.ended = 0
+        self.in_flight = EventsInFlight(
+            options or SubscriptionOptions(), Signals(StreamName.of("hand"), "group"), self._end
+        )
+
+    def admit(self, *numbers: int, attempt: int = 1) -> list[InFlight]:
+        """Take up the events with these numbers."""
+        return self.in_flight.admit([Delivery(Entry(EventKey(number), {}), attempt) for number in numbers])
+
+    def move(self, events: list[InFlight], stage: Stage) -> None:
+        """Note how far these have come."""
+        for event in events:
+            self.in_flight.move(event, stage)
+
+    def work_at(self, pace_seconds: float) -> None:
+        """Let a hundred events have been handled, one after the other, each in this time."""
+        for turn in range(100):
+            self.in_flight.pace.began(turn * pace_seconds)
+            self.in_flight.pace.ended((turn + 1) * pace_seconds, last=True)
+
+    def _end(self) -> None:
+        self.ended += 1
+
+
+@pytest.mark.parametrize(("pace_seconds", "ahead"), [(10, 1), (1, 1), (0.1, 10), (0.001, 50)])
+def test_a_subscription_takes_a_second_of_its_work_ahead(pace_seconds: float, ahead: int) -> None:
+    """A slow one leaves the rest to others; a fast one takes up to ``prefetch``, and a look may bring as much again."""
+    hand = Hand(SubscriptionOptions(concurrency=4, prefetch=50))
+    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (8, 12)  # before anything is known
+    hand.work_at(pace_seconds)
+    assert hand.in_flight.room == pytest.approx(4 + ahead, abs=1)
+    assert hand.in_flight.room_at_a_look == pytest.approx(min(4 + 2 * ahead, 100), abs=2)
+
+
+def test_handlers_that_hang_let_nothing_be_taken_ahead() -> None:
+    """The pace sinks with the time in which nothing ends; idle times do not count."""
+    pace = Pace(concurrency=10)
+    pace.began(perf_counter() - 1000)
+    assert pace.per_second == pytest.approx(0.01, rel=0.1)
+    pace.ended(perf_counter() - 1000, last=True)
+    assert pace.per_second > 10
+
+
+def test_more_is_read_when_half_of_what_was_taken_ahead_has_begun() -> None:
+    """So that many are read at once; a look may bring some meanwhile, so that a busy group begins what is due."""
+    hand = Hand(SubscriptionOptions(concurrency=2, prefetch=10))
+    hand.work_at(0.01)
+    assert hand.in_flight.room == 12
+    events = hand.admit(*range(12))
+    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (0, 10)
+    hand.move(events[:6], "running")
+    assert hand.in_flight.room == 0
+    hand.move(events[6:7], "running")
+    hand.in_flight.finish(*events[:4])
+    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (4, 14)
+
+
+def test_suspects_take_no_room_but_are_bounded() -> None:
+    """They run one at a time, so reading goes on beside them; no look brings more than a hundred in the end."""
+    hand = Hand()
+    hand.move(hand.admit(*range(90)), "suspected")
+    assert hand.in_flight.room == 20
+    assert hand.in_flight.room_at_a_look == 10
+    hand.move(hand.admit(*range(90, 100)), "suspected")
+    assert hand.in_flight.room_at_a_look == 0
+
+
+def test_what_is_being_acked_leaves_room_but_not_without_end() -> None:
+    """Reading goes on while an ack is under way; an ack that takes for ever stops it."""
+    hand = Hand(SubscriptionOptions(concurrency=2, prefetch=2))
+    first = hand.admit(*range(4))
+    hand.move(first, "settling")
+    assert hand.in_flight.room == 4
+    hand.move(hand.admit(*range(4, 8)), "settling")
+    assert hand.in_flight.room == 0
+    hand.in_flight.finish(*first)
+    assert hand.in_flight.room == 4
+
+
+def test_events_that_wait_here_end_reading_at_their_bound() -> None:
+    """For a storage, say: then nothing is taken at all, until one of them goes on."""
+    hand = Hand(SubscriptionOptions(max_waiting=2))
+    events = hand.admit(1, 2)
+    hand.move(events, "waiting")
+    assert (hand.in_flight.blocked, hand.in_flight.room, hand.in_flight.room_at_a_look) == (True, 0, 0)
+    hand.move(events[:1], "running")
+    assert (hand.in_flight.blocked, hand.in_flight.room) == (False, 19)
+
+
+def test_events_that_cannot_be_parked_end_reading_but_no_looks() -> None:
+    """Only what looks take of the parked makes room; an event that is lost here waits for none any more."""
+    hand = Hand(SubscriptionOptions(max_waiting=1))
+    events = hand.admit(1, 2)
+    hand.move(events, "waiting")
+    hand.in_flight.unparked.update(events)
+    assert (hand.in_flight.full, hand.in_flight.blocked, hand.in_flight.room) == (True, False, 0)
+    assert hand.in_flight.room_at_a_look > 0
+    for event in events:
+        hand.in_flight.lose(event)
+    assert not hand.in_flight.full
+    assert hand.in_flight.room > 0
+
+
+def test_no_more_are_taken_than_the_limit_leaves() -> None:
+    """What is in flight counts, and so do finished ones; the end is told once they are at an end."""
+    hand = Hand(SubscriptionOptions(max_events=3))
+    assert hand.in_flight.room == 3
+    events = hand.admit(1, 2, 3)
+    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (0, 0)
+    hand.in_flight.lose(events[0])
+    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (1, 1)
+    hand.in_flight.finish(*events)
+    assert (hand.in_flight.finished, hand.ended, hand.in_flight.room) == (2, 0, 1)
+    hand.in_flight.finish(*hand.admit(4))
+    assert hand.ended == 1
+
+
+def test_an_event_is_in_flight_once() -> None:
+    """The same delivery changes nothing; one with another attempt replaces it, whose lease means nothing any more."""
+    hand, counted = Hand(), CountedMetrics()
+    (old,) = hand.admit(1, attempt=4)
+    assert hand.admit(1, attempt=4) == []
+    (new,) = hand.admit(1, attempt=1)
+    assert (old.held, old.abandoned, new.held, new.lease) == (False, True, True, Lease(EventKey(1), 1))
+    assert list(hand.in_flight.events.values()) == [new]
+    assert hand.in_flight.count("unstarted") == 1
+    assert counted.count("event_backbone.lease_lost") == 1
+
+
+@pytest.mark.parametrize(
+    ("attempt", "failures", "ends_alone", "suspicious"),
+    [(1, 0, 0, False), (2, 0, 0, False), (3, 0, 0, True), (9, 8, 0, False), (9, 6, 0, True), (2, 0, 1, True)],
+)
+def test_an_event_is_suspected_after_two_ends_without_a_word(
+    attempt: int, failures: int, ends_alone: int, suspicious: bool
+) -> None:
+    """Or after one while it ran alone; recorded failures are no such ends."""
+    event = InFlight(Delivery(Entry(EventKey(1), {}), attempt, failures, ends_alone))
+    assert event.suspicious is suspicious
+    assert event.attempts == failures + ends_alone + 1
