@@ -38,6 +38,8 @@ local call = redis.call
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
+call('XPENDING', stream, group, '-', '+', 1, WAITING)  -- NOGROUP when the group is gone
+
 -- What the group remembers of its looks.
 local known = call('HMGET', state, 'looked', 'hold', 'swept', 'lease')
 local looked, hold = tonumber(known[1]), tonumber(known[2]) or 0
@@ -76,10 +78,8 @@ local function add_due_times()
   until #page < 1000
 end
 if now - swept >= lease / 4 or now < swept then
-  local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, group)
-  if consumers.err then return {err = 'NOGROUP No such consumer group'} end
   call('HSET', state, 'swept', now)
-  for _, row in ipairs(consumers) do
+  for _, row in ipairs(call('XINFO', 'CONSUMERS', stream, group)) do
     local about = {}
     for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
     if about['name'] ~= WAITING then
