@@ -122,7 +122,7 @@ class Deliverer:
 
         ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
         that what the handlers produce is known to be caused by this event. To be run as a task of its own: when that
-        is cancelled, the attempt has failed; a caller who cancels it ignores the outcome.
+        ends as cancelled, and not by its owner, ``cancelled`` says what is to happen.
         """
         attributes = self.attributes_of(event.metadata.event)
         try:
@@ -132,14 +132,14 @@ class Deliverer:
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
-        failure: Exception | asyncio.CancelledError | None = None
+        failure: Exception | None = None
         token, start = current_event.set(event.metadata), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 await self._surrounded(call, arguments, ctx, attributes)
             else:
                 await call(ctx, **arguments)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handlers may raise anything
+        except Exception as error:  # noqa: BLE001 - handlers may raise anything
             failure = error
         finally:
             current_event.reset(token)
@@ -152,7 +152,7 @@ class Deliverer:
         return _FINISHED
 
     def cancelled(self, ctx: Context, attempts: int) -> Outcome:
-        """Return what is to happen to an event whose task was cancelled before it began."""
+        """Return what is to happen to an event whose task was cancelled by its handlers, or by whoever found it."""
         return self._failed(ctx, attempts, asyncio.CancelledError())
 
     def _call_for(self, event: Arrived) -> tuple[Handler | None, dict[str, object]]:

@@ -167,14 +167,11 @@ class Workers:
 
     def _ended(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
-        if task.cancelled():  # before it began
-            outcome: Outcome = self._deliverer.cancelled(ctx, event.attempts)
-        elif (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             self._broken(error)
-            return
-        else:
-            outcome = task.result()
-        if not event.abandoned:
+        elif not event.abandoned:
+            outcome = self._deliverer.cancelled(ctx, event.attempts) if task.cancelled() else task.result()
             self._after(event, None if ctx.acked else outcome)
 
     def _after(self, event: InFlight, outcome: Outcome | None) -> None:
