@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import Retry
-from event_backbone.policy import RetryPolicy
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, group_state, nothing_is_left, pack, stopped_within
 
@@ -122,20 +121,6 @@ async def test_events_that_fail_all_at_once_take_few_connections(backbone: Backb
     async with stopped_within(subscription):
         await eventually(lambda: is_parked(backbone, 100))
     assert await connections(admin) - before < 50
-
-
-async def test_masses_that_are_due_at_once_come_as_fast_as_they_are_handled(backbone: Backbone) -> None:
-    """Not one look's part a second, as after an outage of what many handlers need."""
-    failing = Failing(set(range(400)), after=timedelta(seconds=1))
-    await pack(backbone, *range(400))
-    retry = RetryPolicy(max_attempts=100)
-    subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE, retry=retry)
-    async with stopped_within(subscription, 60):
-        await eventually(lambda: len(failing.times) == 400)
-        failing.failing.clear()
-        begun = monotonic()
-        await eventually(lambda: subscription.handled == 400, 40)
-    assert monotonic() - begun < 6
 
 
 async def connections(admin: Redis) -> int:
