@@ -83,25 +83,23 @@ async def test_a_stop_ends_in_time_although_redis_is_silent(
 
 
 async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_being_acked(
-    backbone: Backbone, redis_url: str
+    own_redis: RedisServer,
 ) -> None:
     """Item 19: its user may no longer read. What runs finishes and is acked, and the error rises."""
     stubborn = Stubborn()
-    async with Redis.from_url(redis_url) as admin, AsyncExitStack() as stack:
-        stack.push_async_callback(admin.acl_deluser, "worker")
+    async with Redis.from_url(own_redis.url) as admin, Backbone(own_redis.url, environment="test") as backbone:
         await admin.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])
-        url = redis_url.replace("redis://", "redis://worker:secret@")
-        spoiled = await stack.enter_async_context(Backbone(url, environment="test"))
         await pack(backbone, 1, 2)
-        subscription = spoiled.subscribe(stubborn.consumer, uri=URI, group=GROUP)
-        async with asyncio.timeout(20), subscription:
-            await eventually(lambda: subscription.held == 2)
-            await admin.acl_setuser("worker", commands=["-xreadgroup"])
-            await eventually(lambda: not subscription.ready)
-            await pack(backbone, 3)
-            stubborn.go_on.set()
-            with pytest.raises(ConfigurationError):
-                await subscription.wait()
+        url = own_redis.url.replace("redis://", "redis://worker:secret@")
+        async with Backbone(url, environment="test") as limited, asyncio.timeout(20):
+            async with limited.subscribe(stubborn.consumer, uri=URI, group=GROUP) as subscription:
+                await eventually(lambda: subscription.held == 2)
+                await admin.acl_setuser("worker", commands=["-xreadgroup"])
+                await eventually(lambda: not subscription.ready)
+                await pack(backbone, 3)
+                stubborn.go_on.set()
+                with pytest.raises(ConfigurationError):
+                    await subscription.wait()
         state = await group_state(backbone)
     assert subscription.handled == 2
     assert (state.pending, state.unread, state.consumers) == (0, 1, 0)
