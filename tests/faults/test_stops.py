@@ -91,15 +91,17 @@ async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_bei
         await admin.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])
         await pack(backbone, 1, 2)
         url = own_redis.url.replace("redis://", "redis://worker:secret@")
-        async with Backbone(url, environment="test") as limited, asyncio.timeout(20):
-            async with limited.subscribe(stubborn.consumer, uri=URI, group=GROUP) as subscription:
-                await eventually(lambda: subscription.held == 2)
-                await admin.acl_setuser("worker", commands=["-xreadgroup"])
-                await eventually(lambda: not subscription.ready)
-                await pack(backbone, 3)
-                stubborn.go_on.set()
-                with pytest.raises(ConfigurationError):
-                    await subscription.wait()
+        async with (
+            Backbone(url, environment="test") as limited,
+            stopped_within(limited.subscribe(stubborn.consumer, uri=URI, group=GROUP)) as subscription,
+        ):
+            await eventually(lambda: subscription.held == 2)
+            await admin.acl_setuser("worker", commands=["-xreadgroup"])
+            await eventually(lambda: not subscription.ready)
+            await pack(backbone, 3)
+            stubborn.go_on.set()
+            with pytest.raises(ConfigurationError):
+                await subscription.wait()
         state = await group_state(backbone)
     assert subscription.handled == 2
     assert (state.pending, state.unread, state.consumers) == (0, 1, 0)
