@@ -184,3 +184,21 @@ async def test_members_with_different_leases_leave_each_other_alone(
             waiting.go_on.set()
             await eventually(lambda: subscription.handled == 1)
     assert (waiting.attempts, remembering.numbers) == ([1], [])
+
+
+async def test_what_a_dead_member_left_is_taken_as_fast_as_it_is_handled(backbone: Backbone, admin: Redis) -> None:
+    """Not one look's part a second: while there is more, and there is room, the next look follows at once."""
+    remembering = Remembering()
+    await pack(backbone, *range(1500))
+    await admin.xgroup_create(STREAM, GROUP, id="0")
+    await admin.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=1500)
+    await admin.zadd(MEMBERS, {"dead": 1})
+    async with stopped_within(
+        backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=timedelta(seconds=4)), 90
+    ) as heir:
+        await eventually(lambda: remembering.numbers != [])  # nothing is taken for a while, as nobody had looked
+        begun = monotonic()
+        await eventually(lambda: heir.handled == 1500, 60)
+    assert monotonic() - begun < 8
+    assert sorted(remembering.numbers) == list(range(1500))
+    assert (await admin.xinfo_consumers(STREAM, GROUP), await admin.zcard(MEMBERS)) == ([], 0)

@@ -222,8 +222,8 @@ async def test_interceptors_may_hand_on_another_context_or_nothing() -> None:
     assert seen == [7]
 
 
-async def test_a_cancelled_task_is_a_failure_of_its_event() -> None:
-    """Whether it had begun, or not yet; who cancels it on purpose ignores the outcome."""
+async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it() -> None:
+    """A stop, or a lost lease, is not the event's failure; what else cancels its task is."""
     consumer, running = Consumer(Ship), asyncio.Event()
 
     @consumer.on(Ship.packing)

@@ -1,0 +1,134 @@
+"""Promise 8 on a real server: a stop ends in time, whatever Redis and the handlers do, and keeps what was done."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from time import monotonic
+
+import pytest
+from redis.asyncio import Redis
+
+from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
+from event_backbone.errors import ConfigurationError
+from event_backbone.testing.servers import RedisServer
+from tests.faults.proxy import proxy_before
+from tests.support.eventually import eventually
+from tests.support.frozen import frozen
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, group_state, nothing_is_left, pack, stopped_within
+
+BEYOND_DRAIN = 3.0
+SLACK = 0.7
+"""For a busy machine."""
+
+
+class Stubborn:
+    """Begins and ends when told to; once cancelled it cleans up until ``cleaned``."""
+
+    def __init__(self) -> None:
+        self.running, self.go_on = asyncio.Event(), asyncio.Event()
+        self.cleaning, self.cleaned = asyncio.Event(), asyncio.Event()
+        self.consumer = Consumer(Parcels)
+        self.consumer.on(Parcels.packed)(self.packed)
+
+    async def packed(self, ctx: Context, number: int) -> None:
+        """Wait."""
+        self.running.set()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.cleaning.set()
+            await self.cleaned.wait()
+            raise
+
+
+@pytest.fixture
+async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
+    """An open backbone on an empty Redis."""
+    async with Backbone(redis_url, environment="test") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("drain_seconds", [0.0, 0.5])
+@pytest.mark.parametrize("silent", ["server", "network"])
+async def test_a_stop_ends_in_time_although_redis_is_silent(
+    own_redis: RedisServer, silent: str, drain_seconds: float
+) -> None:
+    """Item 20: nothing is answered, and no connection is closed. Within ``drain`` and 3 s; what ran comes again."""
+    stubborn, remembering, lease = Stubborn(), Remembering(), timedelta(seconds=1)
+    stubborn.cleaned.set()
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(proxy_before(own_redis.port))
+        backbone = await stack.enter_async_context(Backbone(proxy.url, environment="test"))
+        drain = timedelta(seconds=drain_seconds)
+        subscription = backbone.subscribe(stubborn.consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
+        await stack.enter_async_context(stopped_within(subscription, 60))
+        await pack(backbone, 1, 2, 3)
+        await stubborn.running.wait()
+        if silent == "server":
+            stack.enter_context(frozen(own_redis.pid))
+        else:
+            proxy.swallow(b"")
+        begun = monotonic()
+        subscription.stop()
+        await subscription.wait()
+        assert monotonic() - begun < drain_seconds + BEYOND_DRAIN + SLACK
+    async with (
+        Backbone(own_redis.url, environment="test") as backbone,
+        stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease)),
+    ):
+        await eventually(lambda: sorted(remembering.numbers) == [1, 2, 3])
+        await eventually(lambda: nothing_is_left(backbone))
+
+
+async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_being_acked(
+    own_redis: RedisServer,
+) -> None:
+    """Item 19: its user may no longer read. What runs finishes and is acked, and the error rises."""
+    stubborn = Stubborn()
+    async with Redis.from_url(own_redis.url) as admin, Backbone(own_redis.url, environment="test") as backbone:
+        await admin.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])
+        await pack(backbone, 1, 2)
+        url = own_redis.url.replace("redis://", "redis://worker:secret@")
+        async with (
+            Backbone(url, environment="test") as limited,
+            stopped_within(limited.subscribe(stubborn.consumer, uri=URI, group=GROUP)) as subscription,
+        ):
+            await eventually(lambda: subscription.held == 2)
+            await admin.acl_setuser("worker", commands=["-xreadgroup"])
+            await eventually(lambda: not subscription.ready)
+            await pack(backbone, 3)
+            stubborn.go_on.set()
+            with pytest.raises(ConfigurationError):
+                await subscription.wait()
+        state = await group_state(backbone)
+    assert subscription.handled == 2
+    assert (state.pending, state.unread, state.consumers) == (0, 1, 0)
+
+
+async def test_a_second_stop_may_come_while_cancelled_handlers_clean_up(backbone: Backbone) -> None:
+    """As a second signal does: nothing is left to shorten, and nothing goes wrong."""
+    stubborn = Stubborn()
+    await pack(backbone, 1)
+    subscription = backbone.subscribe(stubborn.consumer, uri=URI, group=GROUP)
+    async with stopped_within(subscription):
+        await stubborn.running.wait()
+        subscription.stop(timedelta())
+        await stubborn.cleaning.wait()
+        subscription.stop(timedelta())
+        stubborn.cleaned.set()
+        await subscription.wait()
+    assert subscription.left_behind == 0
+    assert [(each.consumer, each.attempt) for each in await backbone.pending(URI, GROUP)] == [("waiting", 0)]
+
+
+async def test_a_stop_is_not_told_as_a_failure(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
+    """The handlers that it cancels have not failed, and are not tried again after any backoff."""
+    stubborn = Stubborn()
+    stubborn.cleaned.set()
+    await pack(backbone, 1)
+    async with stopped_within(backbone.subscribe(stubborn.consumer, uri=URI, group=GROUP, drain=timedelta())):
+        await stubborn.running.wait()
+    assert stubborn.cleaning.is_set()
+    assert "failed" not in caplog.text
