@@ -19,13 +19,14 @@ from event_backbone.dead_letters import DeadEvent
 from event_backbone.errors import Reject, Retry
 from event_backbone.policy import RetryPolicy
 from event_backbone.settings import RedisSettings
-from event_backbone.storage import RedisHashStorage
+from event_backbone.storage import RedisHashStorage, S3Options, S3Storage
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import Lease
 from event_backbone.testing.servers import RedisServer
 from tests.support.crashes import STREAM, crash, crash_again, steal
 from tests.support.eventually import eventually
+from tests.support.faulty_s3 import Refusal, faulty_s3
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
 
@@ -226,14 +227,27 @@ async def test_unknown_version(backbone: Backbone, counted: CountedMetrics) -> N
     await assert_dead(backbone, counted, "unknown-version")
 
 
-async def test_payload_missing_or_forbidden(backbone: Backbone, redis_url: str, counted: CountedMetrics) -> None:
-    """A dead letter at once: it has expired or was deleted, or may not be read."""
+async def test_payload_missing(backbone: Backbone, redis_url: str, counted: CountedMetrics) -> None:
+    """A dead letter at once: it has expired or was deleted."""
     await pack(backbone, 1)
     async with Redis.from_url(redis_url) as client:
         keys = await client.keys(STREAM.key_of("payload:*"))
         assert await client.delete(*keys) == 1
     await handle_one(backbone, Remembering().consumer)
     await assert_dead(backbone, counted, "payload-gone")
+
+
+async def test_payload_forbidden(redis_url: str, counted: CountedMetrics) -> None:
+    """Tried as often as a failing handler, since permissions fail for a while; then a dead letter."""
+    async with faulty_s3() as server:
+        options = S3Options("events", region="eu-central-1", access_key="a", secret_key="s", endpoint=server.endpoint)
+        async with Backbone(redis_url, storage=S3Storage(options), environment="test") as backbone:
+            await pack(backbone, 1)
+            server.reads = Refusal(403, "AccessDenied")
+            subscription = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, max_events=1, retry=AT_ONCE)
+            await run_to_the_end(subscription)
+            await assert_dead(backbone, counted, "payload-gone")
+    assert counted.count("event_backbone.retried", group=GROUP) == 2
 
 
 async def test_payload_erased(backbone: Backbone, counted: CountedMetrics) -> None:
