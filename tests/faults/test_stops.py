@@ -27,6 +27,7 @@ class Stubborn:
     """Begins and ends when told to; once cancelled it cleans up until ``cleaned``."""
 
     def __init__(self) -> None:
+        self.begun = 0
         self.running, self.go_on = asyncio.Event(), asyncio.Event()
         self.cleaning, self.cleaned = asyncio.Event(), asyncio.Event()
         self.consumer = Consumer(Parcels)
@@ -34,6 +35,7 @@ class Stubborn:
 
     async def packed(self, ctx: Context, number: int) -> None:
         """Wait."""
+        self.begun += 1
         self.running.set()
         try:
             await self.go_on.wait()
@@ -95,7 +97,7 @@ async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_bei
             Backbone(url, environment="test") as limited,
             stopped_within(limited.subscribe(stubborn.consumer, uri=URI, group=GROUP)) as subscription,
         ):
-            await eventually(lambda: subscription.held == 2)
+            await eventually(lambda: stubborn.begun == 2)
             await admin.acl_setuser("worker", commands=["-xreadgroup"])
             await eventually(lambda: not subscription.ready)
             await pack(backbone, 3)

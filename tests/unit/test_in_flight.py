@@ -60,6 +60,16 @@ def test_handlers_that_hang_let_nothing_be_taken_ahead() -> None:
     assert pace.per_second > 10
 
 
+def test_idle_hours_beside_a_handler_that_hangs_are_soon_forgotten() -> None:
+    """They look like slow work, as something runs all the time; some hundred events later the pace is right again."""
+    pace = Pace(concurrency=10)
+    pace.began(0, first=True)
+    pace.ended(10_000, last=False)
+    for turn in range(100):
+        pace.ended(10_000 + (turn + 1) / 1000, last=turn == 99)
+    assert pace.per_second > 500
+
+
 def test_more_is_read_when_half_of_what_was_taken_ahead_has_begun() -> None:
     """So that many are read at once; a look may bring some meanwhile, so that a busy group begins what is due."""
     hand = Hand(SubscriptionOptions(concurrency=2, prefetch=10))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 
 _WEIGHT = 1 / 16
+# At less than one event a second one is taken ahead, however slow they are; and idle times count while a handler hangs.
+_LONGEST_SECONDS = 1.0
 
 
 class Pace:
@@ -28,7 +30,8 @@ class Pace:
 
     def ended(self, now: float, *, last: bool) -> None:
         """Note an event that has ended; ``last`` says that nothing else runs."""
-        self._mean_seconds += (now - self._since - self._mean_seconds) * _WEIGHT
+        seconds = min(now - self._since, _LONGEST_SECONDS)
+        self._mean_seconds += (seconds - self._mean_seconds) * _WEIGHT
         self._since = now
         self._busy = not last
 
