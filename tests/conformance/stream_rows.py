@@ -215,6 +215,18 @@ class RowSuite:
         assert (list(look.deliveries), look.vanished, look.parked, look.more) == ([], (), 0, False)
         assert await one.leases.ack([lease_of(held)]) == frozenset()
 
+    async def test_due_times_of_a_group_that_others_made_again_are_dropped(self, rig: Rig) -> None:
+        """Within a quarter of a lease: until then they would count towards the bound of parked entries."""
+        await rig.produce(2)
+        one, two = await members(rig, "one", "two")
+        await two.look()
+        for delivery in await one.read():
+            await one.leases.park(lease_of(delivery), HOUR)
+            await rig.remove_pending(delivery.entry.key)
+        assert (await two.look()).parked == 2
+        await time_passes(rig, LEASE / 4 + SECOND, two)
+        assert (await two.look()).parked == 0
+
     async def test_a_waiting_entry_without_a_due_time_gets_one(self, rig: Rig) -> None:
         """Within a quarter of a lease, and that is now; others keep theirs. The reserved name has no row."""
         keys = await rig.produce(2)

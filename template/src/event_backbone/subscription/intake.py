@@ -26,6 +26,7 @@ _LOOK_EVERY_SECONDS = 1.0
 _LOOKS_PER_LEASE = 4
 _COMPARISONS_PER_LEASE = 4
 _VALID_PART_OF_LEASE = 0.5
+_EXACT_WITHIN = timedelta(seconds=10)
 
 
 class Intake:
@@ -86,7 +87,12 @@ class Intake:
         return monotonic() < self._valid_until and not self._row_ended
 
     def look_after(self, delay: timedelta) -> None:
-        """Look again when this time has passed: something of this member is due then."""
+        """Look again when this time has passed, if it is short: something of this member is due then.
+
+        What is due later comes with the looks of every second.
+        """
+        if delay > _EXACT_WITHIN:
+            return
         due = monotonic() + delay.total_seconds() + 0.001  # the server counts whole milliseconds
         heapq.heappush(self._due, due)
         if due < self._reading_until and (self._waking is None or self._waking.done()):

@@ -64,7 +64,7 @@ class MemoryLook:
         return end is None or end <= now
 
     def _sweep(self) -> None:
-        """Give names without a row one that ends a lease later, and parked entries without a due time one."""
+        """Mend what does not fit together: names without a row, entries without a due time, times without an entry."""
         kept, group, now = self._kept, self._group, self._now
         if now - kept.swept < self._lease // 4:
             return
@@ -75,6 +75,8 @@ class MemoryLook:
         if len(parked) > len(kept.due):
             for key in parked:
                 kept.due.setdefault(key, now)
+        elif len(parked) < len(kept.due):
+            kept.due = {key: kept.due[key] for key in parked if key in kept.due}
 
     def _take_due(self) -> bool:
         """Take from the waiting consumer; return whether more is due."""

@@ -66,7 +66,7 @@ local ends = tonumber(call('ZSCORE', members, member) or 0)
 local ended = ends <= now
 if ended or ends < now + lease * 3 / 4 or ends > now + lease then call('ZADD', members, now + lease, member) end
 
--- Names without a row, and parked entries without a due time.
+-- Names without a row, parked entries without a due time, and due times without an entry, as of an earlier group.
 local function add_due_times()
   local after = '-'
   repeat
@@ -77,17 +77,25 @@ local function add_due_times()
     end
   until #page < 1000
 end
+local function drop_due_times()
+  for _, id in ipairs(call('ZRANGE', due, 0, -1)) do
+    if #call('XPENDING', stream, group, id, id, 1, WAITING) == 0 then call('ZREM', due, id) end
+  end
+end
 if now - swept >= lease / 4 or now < swept then
   call('HSET', state, 'swept', now)
+  local parked = 0
   for _, row in ipairs(call('XINFO', 'CONSUMERS', stream, group)) do
     local about = {}
     for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
-    if about['name'] ~= WAITING then
+    if about['name'] == WAITING then
+      parked = about['pending']
+    else
       call('ZADD', members, 'NX', now + lease, about['name'])
-    elseif about['pending'] > call('ZCARD', due) then
-      add_due_times()
     end
   end
+  if parked > call('ZCARD', due) then add_due_times() end
+  if parked < call('ZCARD', due) then drop_due_times() end
 end
 
 -- Takes entries over, and drops those that have left the stream.

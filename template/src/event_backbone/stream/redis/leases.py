@@ -77,7 +77,11 @@ class RedisGroupLeases:
                 return await self._run(script, leases, *more, again=False)
             except StreamUnavailable:
                 self._in_doubt.update(leases)
-        reply = await self._run(script, leases, *more, again=True)
+        try:
+            reply = await self._run(script, leases, *more, again=True)
+        except GroupMissing:
+            self._in_doubt.difference_update(leases)
+            raise
         self._in_doubt.difference_update(leases)
         return reply
 
