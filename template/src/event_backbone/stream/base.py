@@ -43,7 +43,8 @@ class Stream(Protocol):
 
         May be called again with the same event ids: within the deduplication window, which begins with the time in
         the id, an event id makes one entry, and every call answers the key of that entry. An id older than the window
-        is answered EventIdExpired, one from a time beyond it EventIdAhead. The hashes of an entry are written with it or not at all.
+        is answered EventIdExpired, and one further ahead of the server's clock EventIdAhead. The hashes of an entry are
+        written with it or not at all.
         """
         ...
 
