@@ -70,7 +70,7 @@ def _jinja_compiled_once() -> Iterator[None]:
         self: jinja2.Environment, source: Any, name: str | None = None, filename: str | None = None, **options: Any
     ) -> CodeType:
         # The path is no part of the key: Copier clones the template to another folder for each render.
-        key = (source, name, *sorted(options.items()))
+        key = (type(self), source, name, *sorted(options.items()))
         if key not in compiled:
             compiled[key] = compile_anew(self, source, name, filename, **options)
         return compiled[key]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from event_backbone.errors import (
 from event_backbone.metadata import EventKey
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, RedisHashStorage
+from event_backbone.subscription import SubscriptionKeywords, SubscriptionOptions
 from event_backbone.testing.memory import memory_backbone
 from tests.support.shipment import ShipmentTracking
 
@@ -178,6 +180,12 @@ def test_settings_that_cannot_be_right() -> None:
         Backbone("localhost:1", storage=MemoryStorage(), also_read=[MemoryStorage()])
     with pytest.raises(ConfigurationError, match="scheme"):
         Backbone("http://localhost")
+
+
+def test_every_option_of_a_subscription_can_be_given_to_subscribe() -> None:
+    """Under the same name, with the same type."""
+    options = {each.name: each.type for each in fields(SubscriptionOptions)}
+    assert {name: hint.__forward_arg__ for name, hint in SubscriptionKeywords.__annotations__.items()} == options
 
 
 async def test_a_server_that_is_away_shows_in_the_first_call() -> None:

@@ -63,7 +63,7 @@ def test_handlers_that_hang_let_nothing_be_taken_ahead() -> None:
 def test_idle_hours_beside_a_handler_that_hangs_are_soon_forgotten() -> None:
     """They look like slow work, as something runs all the time; some hundred events later the pace is right again."""
     pace = Pace(concurrency=10)
-    pace.began(0, first=True)
+    pace.began(0)
     pace.ended(10_000, last=False)
     for turn in range(100):
         pace.ended(10_000 + (turn + 1) / 1000, last=turn == 99)

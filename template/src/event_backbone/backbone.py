@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 from event_backbone.connection import OneEventLoop, RedisConnection
 from event_backbone.consumer import Consumer
@@ -17,19 +17,18 @@ from event_backbone.dead_letters import DeadLetters
 from event_backbone.errors import BackboneClosed, ConfigurationError, EventNotFound
 from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
 from event_backbone.metadata import EventKey, StreamName, decode_metadata, environment_name, new_event_id
-from event_backbone.policy import AckPolicy, RetryPolicy
 from event_backbone.producer import Flusher, Producer
 from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
+from event_backbone.storage.by_name import storages_by_name
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
-from event_backbone.stream.values import GroupState, PendingEntry, Reservation, Start
-from event_backbone.subscription import Subscription, SubscriptionOptions
+from event_backbone.stream.values import GroupState, PendingEntry, Reservation
+from event_backbone.subscription import Subscription, SubscriptionKeywords, SubscriptionOptions
 
 ContractType = TypeVar("ContractType", bound=Contract)
 
-_DEFAULTS = SubscriptionOptions()
 _CHECK_URI = "event-backbone-check"
 
 
@@ -78,7 +77,7 @@ class Backbone:
         self._environment = environment_name(environment_from() if environment is None else environment)
         self._storage: Storage = RedisHashStorage() if storage is None else storage
         self._given_storages = (self._storage, *also_read)
-        self._storages = _by_name(self._given_storages, beside_stream=_streams is None)
+        self._storages = storages_by_name(self._given_storages, beside_stream=_streams is None)
         self._produce_interceptors = tuple(produce_interceptors)
         self._handle_interceptors = tuple(handle_interceptors)
         self._produce_timeout = produce_timeout
@@ -159,18 +158,7 @@ class Backbone:
         *,
         uri: str,
         group: str,
-        concurrency: int = _DEFAULTS.concurrency,
-        lease: timedelta = _DEFAULTS.lease,
-        retry: RetryPolicy = _DEFAULTS.retry,
-        ack: AckPolicy = _DEFAULTS.ack,
-        max_events: int | None = _DEFAULTS.max_events,
-        drain: timedelta = _DEFAULTS.drain,
-        start: Start = _DEFAULTS.start,
-        prefetch: int = _DEFAULTS.prefetch,
-        max_waiting: int = _DEFAULTS.max_waiting,
-        max_parked: int = _DEFAULTS.max_parked,
-        alone_for: timedelta = _DEFAULTS.alone_for,
-        consumer_name: str | None = _DEFAULTS.consumer_name,
+        **options: Unpack[SubscriptionKeywords],
     ) -> Subscription:
         """Return a subscription of ``consumer`` in a group; it runs inside its own ``async with``.
 
@@ -178,27 +166,13 @@ class Backbone:
         ConfigurationError when an option, the URI or the group is not one, or the backbone is not open.
         """
         check(consumer.contract)
-        options = SubscriptionOptions(
-            concurrency=concurrency,
-            lease=lease,
-            retry=retry,
-            ack=ack,
-            max_events=max_events,
-            drain=drain,
-            start=start,
-            prefetch=prefetch,
-            max_waiting=max_waiting,
-            max_parked=max_parked,
-            alone_for=alone_for,
-            consumer_name=consumer_name,
-        )
         return Subscription(
             self._open(),
             scope=self._scope(uri),
             group=group,
             consumer=consumer,
             storages=self._storages,
-            options=options,
+            options=SubscriptionOptions(**options),
             interceptors=self._handle_interceptors,
         )
 
@@ -295,16 +269,3 @@ def _settings_of(redis: str | RedisSettings | None) -> RedisSettings:
     if isinstance(redis, RedisSettings):
         return redis
     return RedisSettings.from_environment() if redis is None else RedisSettings.parse(redis)
-
-
-def _by_name(storages: Sequence[Storage], *, beside_stream: bool) -> Mapping[str, Storage]:
-    """Return every readable storage by the name that references give it, the hash beside a stream on Redis included."""
-    named: dict[str, Storage] = {}
-    for storage in storages:
-        for name, readable in storage.readable().items():
-            if named.setdefault(name, readable) is not readable:
-                raise ConfigurationError(f"Two storages are named {name!r}; give one of them another name=.")
-    if beside_stream:
-        own = RedisHashStorage()
-        named.setdefault(own.name, own)
-    return named

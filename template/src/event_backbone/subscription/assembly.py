@@ -39,33 +39,12 @@ class Assembly:
         """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
         self.stopping = asyncio.Event()
         self.reader, self.signals = reader, signals
-        self.in_flight = in_flight = EventsInFlight(options, signals, on_limit)
-        outage = Outage(signals)
-        self.acks = AckLoop(leases, in_flight, outage)
-        self.intake = Intake(
-            reader,
-            in_flight,
-            outage,
-            signals,
-            take_up=self._take_up,
-            resume=self._resume,
-            lease=options.lease,
-            start=options.start,
-            stopping=self.stopping,
-        )
-        self.settlement = Settlement(
-            leases,
-            in_flight,
-            outage,
-            signals,
-            deliverer,
-            max_parked=options.max_parked,
-            again=self._take_up,
-            look_after=self.intake.look_after,
-            broken=broken,
-        )
+        self.in_flight = EventsInFlight(options, signals, on_limit)
+        self._outage = Outage(signals)
+        self.intake = self._intake(options)
+        self.acks, self.settlement = self._acks_and_settlement(leases, deliverer, options, broken)
         self.workers = Workers(
-            in_flight,
+            self.in_flight,
             deliverer,
             self.acks,
             concurrency=options.concurrency,
@@ -75,11 +54,48 @@ class Assembly:
         )
         self._loader = Loader(scope, storages, deliverer, signals, self.settlement.postpone)
         self.loads = LoadLoop(self._loader, self.workers.put, in_order=options.concurrency == 1)
-        self.quarantine = Quarantine(
+        self.quarantine = self._quarantine(leases, deliverer, options)
+
+    def _intake(self, options: SubscriptionOptions) -> Intake:
+        return Intake(
+            self.reader,
+            self.in_flight,
+            self._outage,
+            self.signals,
+            take_up=self._take_up,
+            resume=self._resume,
+            lease=options.lease,
+            start=options.start,
+            stopping=self.stopping,
+        )
+
+    def _acks_and_settlement(
+        self,
+        leases: GroupLeases,
+        deliverer: Deliverer,
+        options: SubscriptionOptions,
+        broken: Callable[[BaseException], None],
+    ) -> tuple[AckLoop, Settlement]:
+        acks = AckLoop(leases, self.in_flight, self._outage)
+        settlement = Settlement(
             leases,
-            in_flight,
-            outage,
-            signals,
+            self.in_flight,
+            self._outage,
+            self.signals,
+            deliverer,
+            max_parked=options.max_parked,
+            again=self._take_up,
+            look_after=self.intake.look_after,
+            broken=broken,
+        )
+        return acks, settlement
+
+    def _quarantine(self, leases: GroupLeases, deliverer: Deliverer, options: SubscriptionOptions) -> Quarantine:
+        return Quarantine(
+            leases,
+            self.in_flight,
+            self._outage,
+            self.signals,
             load=self._load,
             workers=self.workers,
             settlement=self.settlement,

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.policy import AckPolicy, RetryPolicy
 from event_backbone.stream.values import Start
 
 _SHORTEST_LEASE = timedelta(milliseconds=100)
+
+
+class SubscriptionKeywords(TypedDict, total=False):
+    """The options that ``subscribe`` takes by name; ``SubscriptionOptions`` says what each of them means."""
+
+    concurrency: int
+    lease: timedelta
+    retry: RetryPolicy
+    ack: AckPolicy
+    max_events: int | None
+    drain: timedelta
+    start: Start
+    prefetch: int
+    max_waiting: int
+    max_parked: int
+    alone_for: timedelta
+    consumer_name: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

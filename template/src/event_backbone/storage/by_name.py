@@ -1,0 +1,24 @@
+"""Finds storages by the names that payload references give them."""
+
+from collections.abc import Mapping, Sequence
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.storage.base import Storage
+from event_backbone.storage.redis_hash import RedisHashStorage
+
+
+def storages_by_name(storages: Sequence[Storage], *, beside_stream: bool) -> Mapping[str, Storage]:
+    """Return every readable storage by its name, with ``beside_stream`` the hash beside a stream on Redis included.
+
+    Raises:
+        ConfigurationError: two storages have the same name.
+    """
+    named: dict[str, Storage] = {}
+    for storage in storages:
+        for name, readable in storage.readable().items():
+            if named.setdefault(name, readable) is not readable:
+                raise ConfigurationError(f"Two storages are named {name!r}; give one of them another name=.")
+    if beside_stream:
+        own = RedisHashStorage()
+        named.setdefault(own.name, own)
+    return named
