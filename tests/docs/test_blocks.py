@@ -10,7 +10,12 @@ from tests.docs.reader import Reader
 from tests.template.rendering import Template, saved_answers
 
 MOST_LEFT_OUT = 5
-FOLLOWED = [pytest.param(each, id=str(each)) for each in pages()]
+
+# Each of these renders and updates several projects: `--all` follows them, before a release or when they change.
+SELDOM = {"credentials.md", "run-apart.md", "switch-to-s3.md", "update.md"}
+FOLLOWED = [
+    pytest.param(each, id=str(each), marks=[pytest.mark.long] if each.name in SELDOM else []) for each in pages()
+]
 
 RENDERED_README = "README.md of a rendered project"
 LEFT_OUT_OF_RENDERED_README = {

@@ -222,6 +222,7 @@ def test_the_image_of_a_project_with_everything_works_as_compose_starts_it(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.long
 def test_the_image_of_a_small_project_works_without_a_lock_file(
     template: Template, tmp_path: Path, stack: ExitStack
 ) -> None:

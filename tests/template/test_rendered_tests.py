@@ -14,8 +14,12 @@ from tests.template.rendering import RUNTIME, Answers, Template, package_of, run
 
 pytestmark = pytest.mark.timeout(300)
 ROWS = every_row()
+# Of the pairwise rows each third is run each time, the others with ``--all``.
 PROJECTS = [
-    *(pytest.param(answers_of(ROWS[number], number), id=str(number)) for number in pairwise(ROWS, CORE)),
+    *(
+        pytest.param(answers_of(ROWS[number], number), id=str(number), marks=[pytest.mark.long] if place % 3 else [])
+        for place, number in enumerate(pairwise(ROWS, CORE))
+    ),
     *(pytest.param(saved_answers(name), id=name) for name in ("default", "many-events")),
 ]
 

@@ -15,7 +15,10 @@ from tests.template.rendering import Template, package_of, run_in
 EVENTS = ["order_placed", "packing", "on_delivery", "on_received"]
 
 
-@pytest.mark.parametrize("storage", ["redis-hash", "s3", "s3-cached"])
+@pytest.mark.parametrize(
+    "storage",
+    [pytest.param("redis-hash", marks=pytest.mark.long), "s3", pytest.param("s3-cached", marks=pytest.mark.long)],
+)
 def test_every_event_of_a_producer_reaches_a_consumer(
     template: Template, redis_server: RedisServer, s3_server: S3Server, s3_bucket: str, storage: str
 ) -> None:

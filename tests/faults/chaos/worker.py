@@ -16,6 +16,7 @@ from event_backbone.storage import S3Storage
 from tests.faults.chaos.characters import character
 from tests.faults.chaos.settings import DRAIN, ENVIRONMENT, LEASE, s3_options
 from tests.faults.worker import tell
+from tests.support.event_loop import loop_factory
 from tests.support.parcels import GROUP, URI, Parcels
 
 _RETRY = RetryPolicy(
@@ -108,7 +109,8 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=10)
     parser.add_argument("--s3", action="store_true")
     logging.basicConfig(level=logging.ERROR)  # what the seed makes fail would fill pages
-    asyncio.run(work(parser.parse_args()))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(work(parser.parse_args()))
 
 
 if __name__ == "__main__":
