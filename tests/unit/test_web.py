@@ -123,7 +123,9 @@ async def test_reading_what_is_not_there_is_404_and_a_malformed_key_400(client: 
     assert malformed.json()["detail"] == "'order-placed' is no event key; one looks like 1764041094123-0."
 
 
-@pytest.mark.parametrize("token", ["order 17, first try", str(new_event_id()), "x" * 255])
+@pytest.mark.parametrize(
+    "token", ["order 17, first try", str(new_event_id()), "x" * 255], ids=["words", "a UUID", "long"]
+)
 async def test_a_repeated_request_with_its_idempotency_key_is_one_event(client: AsyncClient, token: str) -> None:
     """The same key is answered again, also when the body's members come in another order."""
     first = await client.post("/events/order-placed", json=BODY, headers={"Idempotency-Key": token})
