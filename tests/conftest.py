@@ -90,7 +90,7 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture
 def own_redis(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own with an append-only file: to be killed, restarted and configured at will."""
+    """A Redis of the test's own that keeps all it has answered: to be killed, restarted and configured at will."""
     with _started(redis_binary, directory=tmp_path) as server:
         yield server
 

@@ -33,8 +33,7 @@ def seeds() -> list[object]:
 @pytest.fixture
 def server(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that loses nothing it has acknowledged, also when it is killed."""
-    arguments = ("--appendfsync", "always")
-    with RedisServer(binary=redis_binary, append_only=True, directory=tmp_path, arguments=arguments) as server:
+    with RedisServer(binary=redis_binary, append_only=True, directory=tmp_path) as server:
         yield server
 
 

@@ -2,12 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
-
-import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import NotSent, OutcomeUnknown
@@ -46,29 +42,21 @@ class Publishers:
                 self.unsure.add(number)
 
 
-@pytest.fixture
-def synced_redis(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that answers a write when it is on disk."""
-    arguments = ("--appendfsync", "always")
-    with RedisServer(binary=redis_binary, append_only=True, directory=tmp_path, arguments=arguments) as server:
-        yield server
-
-
-async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(synced_redis: RedisServer) -> None:
+async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(own_redis: RedisServer) -> None:
     """Scenario 13, with appendfsync always: each stands in the stream under its key, no number twice; all are handled.
 
     Killed, not ended in order, when a quarter and when a half was acknowledged.
     """
     remembering = Remembering()
     timeout = timedelta(seconds=30)
-    async with Backbone(synced_redis.url, environment="test", produce_timeout=timeout) as backbone:
+    async with Backbone(own_redis.url, environment="test", produce_timeout=timeout) as backbone:
         publishers = Publishers(backbone)
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP), 100):
             publishing = asyncio.create_task(publishers.run())
             for part in (4, 2):
                 await eventually(partial(publishers.have, PUBLISHERS * EACH // part), 30)
-                await asyncio.to_thread(synced_redis.kill)
-                await asyncio.to_thread(synced_redis.start)
+                await asyncio.to_thread(own_redis.kill)
+                await asyncio.to_thread(own_redis.start)
             await publishing
             await eventually(lambda: set(remembering.numbers) >= set(publishers.keys), 30)
         stored = {event.key: event.arguments["number"] async for event in backbone.reader(URI).scan()}

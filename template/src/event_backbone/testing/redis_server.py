@@ -20,8 +20,8 @@ class RedisServer:
     """A server on the loopback address and on a unix socket, started at once; use it as a context manager.
 
     It ends with its owner, also when that crashes or is killed, and leaves no folder behind. It keeps nothing on disk
-    unless asked to: with ``append_only`` every acknowledged write survives ``kill`` and ``restart`` (fsync each
-    second), and with ``directory`` it also survives the server object; that directory is the caller's and stays.
+    unless asked to: with ``append_only`` every acknowledged write survives ``kill`` and ``restart`` (fsync before the
+    answer), and with ``directory`` it also survives the server object; that directory is the caller's and stays.
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class RedisServer:
         self._process = OwnedProcess("The Redis server")
         self._directory = self._process.folder if directory is None else Path(directory).absolute()
         self._socket = self._process.folder / "redis.sock"
-        self._options = ("--appendonly", "yes" if append_only else "no", "--save", "", *arguments)
+        kept = ("--appendonly", "yes", "--appendfsync", "always") if append_only else ("--appendonly", "no")
+        self._options = (*kept, "--save", "", *arguments)
         try:
             self.start()
         except BaseException:
