@@ -181,6 +181,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.long
 def test_the_image_of_a_project_with_everything_works_as_compose_starts_it(
     template: Template, tmp_path: Path, stack: ExitStack
 ) -> None:

@@ -27,6 +27,7 @@ def test_an_order_with_models_goes_all_the_way(project: Path) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.long
 def test_the_projects_own_tests_follow_the_contract(project: Path) -> None:
     """Contract, API, handlers and worker are tested with models, though no test was touched."""
     done = run_in(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
