@@ -119,6 +119,19 @@ async def test_promise_5_only_ends_alone_count_towards_the_dead_letters(backbone
     assert (remembering.numbers, remembering.attempts, neighbour.attempt) == ([2], [7], 6)
 
 
+async def test_promise_5_of_several_suspects_the_least_suspected_goes_first(
+    backbone: Backbone, streams: Streams
+) -> None:
+    """One that keeps ending its process, or its lease, would else keep those behind it from ever being handled."""
+    await pack(backbone, 1, 2, 3)
+    first, *_ = await crash(streams, 2)
+    leases = streams.group_leases(STREAM, GROUP, "crashed-1")
+    await leases.mark_alone(Lease(first.entry.key, first.attempt))
+    remembering = Remembering()
+    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=SHORT, max_events=3))
+    assert remembering.numbers == [2, 3, 1]
+
+
 async def test_promise_5_crashes_beside_others_cost_no_attempt(backbone: Backbone, streams: Streams) -> None:
     """The retry policy counts failures and ends alone; the handler still sees the delivery count."""
     consumer, attempts = Consumer(Parcels), list[int]()

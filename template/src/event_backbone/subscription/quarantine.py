@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from time import monotonic
@@ -53,13 +52,13 @@ class Quarantine:
         self._settlement = settlement
         self._deliverer = deliverer
         self._alone_for = alone_for
-        self._suspects: deque[InFlight] = deque()
+        self._suspects: list[InFlight] = []
         self._wake = asyncio.Event()
         self._not_alone: set[asyncio.Task[Outcome]] = set()
         self.running_alone = False
 
     def add(self, events: Sequence[InFlight]) -> None:
-        """Take these in their order."""
+        """Take these; the least suspected goes first, then the oldest."""
         for event in events:
             self._in_flight.move(event, "suspected")
         self._suspects.extend(events)
@@ -72,7 +71,9 @@ class Quarantine:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            event = self._suspects.popleft()
+            # One that ended its process alone comes last: it would keep those behind it from ever being handled.
+            event = min(self._suspects, key=lambda each: each.ends_alone)
+            self._suspects.remove(event)
             if not event.held:
                 continue
             letter = self._deliverer.crashed(event.failures, event.ends_alone)
