@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import cast
 
@@ -23,13 +22,6 @@ from tests.support.parcels import GROUP, URI, Parcels, pack, stopped_within
 from tests.support.worker_process import worker
 
 STREAM = "test:parcels"
-
-
-@pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
 
 
 async def nothing_is_left(backbone: Backbone) -> bool:

@@ -1,10 +1,7 @@
 """An event that outlives every deployment: cancelled at the end of the drain time again and again, it is no crash."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
@@ -12,13 +9,6 @@ from event_backbone.policy import RetryPolicy
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, pack, stopped_within
-
-
-@pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
 
 
 async def test_events_cancelled_by_stops_are_given_back_and_never_taken_for_poison(backbone: Backbone) -> None:

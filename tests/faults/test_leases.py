@@ -29,13 +29,6 @@ AWAY = "LOADING Redis is loading the dataset in memory"
 
 
 @pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
-
-
-@pytest.fixture
 async def admin(redis_url: str) -> AsyncIterator[Redis]:
     """A client of the same server."""
     async with Redis.from_url(redis_url, decode_responses=True) as opened:

@@ -23,13 +23,6 @@ EVENTS = 5000
 
 
 @pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
-
-
-@pytest.fixture
 async def streams(redis_url: str) -> AsyncIterator[RedisStreams]:
     """Streams of the same server."""
     streams = RedisStreams(RedisConnection(RedisSettings.parse(redis_url)))

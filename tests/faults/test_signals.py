@@ -22,13 +22,6 @@ from tests.support.worker_process import ROOT
 
 
 @pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
-
-
-@pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Redis]:
     """A client of the same server, for the lists that handlers write and wait for."""
     async with Redis.from_url(redis_url, decode_responses=True) as opened:

@@ -1,7 +1,6 @@
 """Promise 8 on a real server: a stop ends in time, whatever Redis and the handlers do, and keeps what was done."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from time import monotonic
@@ -43,13 +42,6 @@ class Stubborn:
             self.cleaning.set()
             await self.cleaned.wait()
             raise
-
-
-@pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("drain_seconds", [0.0, 0.5])

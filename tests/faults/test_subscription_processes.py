@@ -2,7 +2,6 @@
 
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from time import monotonic
 
@@ -13,13 +12,6 @@ from event_backbone.consumer import Consumer
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
 from tests.support.worker_process import Worker, worker
-
-
-@pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
 
 
 async def pending(backbone: Backbone) -> int:

@@ -75,7 +75,6 @@ class Intake:
         self._waking: asyncio.Task[None] | None = None
         self.started = asyncio.Event()
         self.last_step = monotonic()
-        self.parked = 0
 
     @property
     def ready(self) -> bool:
@@ -170,7 +169,7 @@ class Intake:
         while self._due and self._due[0] <= sent:
             heapq.heappop(self._due)
         self._next_look = sent + self._look_seconds
-        self._more, self.parked = look.more, look.parked
+        self._more = look.more
         self._row_ended = self._row_ended or look.row_ended
         self._valid_until = sent + self._lease_seconds * _VALID_PART_OF_LEASE
         if look.vanished:
