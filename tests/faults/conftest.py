@@ -1,10 +1,17 @@
-"""What most fault tests begin with."""
+"""What several files of fault tests begin with."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 
 import pytest
 
 from event_backbone.backbone import Backbone
+from event_backbone.storage import S3Options, S3Storage
+from tests.conformance.storage_suite import StorageCase
+from tests.support.faulty_s3 import FaultyS3, faulty_s3
+from tests.support.seaweed import SeaweedServer
+
+SOON = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -12,3 +19,37 @@ async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
     """An open backbone on an empty Redis."""
     async with Backbone(redis_url, environment="test") as opened:
         yield opened
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyS3]:
+    """A server that does as it is told."""
+    async with faulty_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def options(server: FaultyS3) -> S3Options:
+    """Its address, with short time-outs."""
+    return S3Options(
+        bucket="events",
+        access_key="the-key",
+        secret_key="the-secret",
+        endpoint=server.endpoint,
+        request_timeout=SOON,
+        deadline=SOON * 3,
+    )
+
+
+@pytest.fixture
+def case(options: S3Options) -> StorageCase:
+    """A storage there."""
+    return StorageCase(S3Storage(options))
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[SeaweedServer]:
+    """A real object store that checks credentials."""
+    with SeaweedServer() as server:
+        server.create_bucket("events")
+        yield server

@@ -14,6 +14,7 @@ from typing import Self
 import boto3
 
 from event_backbone.errors import ConfigurationError
+from event_backbone.storage import S3Options
 from event_backbone.testing.free_port import LOOPBACK, free_port
 from event_backbone.testing.process import OwnedProcess
 
@@ -21,6 +22,7 @@ ACCESS_KEY = "seaweed"
 SECRET = "seaweed-secret"
 REGION = "us-east-1"
 
+_SOON = timedelta(seconds=1)
 _READY_WITHIN = timedelta(seconds=30)
 _TRIES = 5
 _GRPC_OFFSET = 10_000
@@ -151,3 +153,17 @@ def _answers(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def seaweed_options(server: SeaweedServer) -> S3Options:
+    """Its own credentials, short time-outs."""
+    settings = server.environment("events")
+    return S3Options(
+        bucket="events",
+        region=settings["S3_EVENT_SOURCE_REGION"],
+        access_key=settings["S3_EVENT_SOURCE_ACCESS_KEY"],
+        secret_key=settings["S3_EVENT_SOURCE_SECRET"],
+        endpoint=server.endpoint,
+        request_timeout=_SOON,
+        deadline=_SOON * 3,
+    )

@@ -1,0 +1,232 @@
+"""S3 that fails, lies, hangs or refuses: what a storage makes of it."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageError, StorageUnavailable
+from event_backbone.metadata import Payload, PayloadReference, new_event_id
+from event_backbone.storage import (
+    CachedStorage,
+    MemoryStorage,
+    RedisHashStorage,
+    S3Options,
+    S3Storage,
+    SplitStorage,
+)
+from event_backbone.storage.loading import load_events, load_payloads
+from tests.conformance.storage_suite import PAYLOAD, StorageCase
+from tests.support.eventually import eventually
+from tests.support.faulty_s3 import FaultyS3, Page, Refusal
+
+SOON = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+
+class TestFaultyS3:
+    """S3 as it is on a bad day."""
+
+    async def test_a_save_whose_answer_is_lost_succeeds_once(self, case: StorageCase, server: FaultyS3) -> None:
+        """The repetition finds the object there, and compares."""
+        server.fail("lose the answer")
+        references = await case.save(PAYLOAD)
+        assert server.requests == ["PUT", "PUT", "GET"]
+        assert len(server.objects) == 1
+        assert await case.load_one(references) == PAYLOAD
+
+    async def test_slow_down_is_obeyed_and_tried_again(self, case: StorageCase, server: FaultyS3) -> None:
+        """Saving and loading alike."""
+        server.fail(Refusal(503, "SlowDown"))
+        server.fail(Refusal(500, "InternalError"))
+        references = await case.save(PAYLOAD)
+        server.fail(Refusal(503, "SlowDown"))
+        assert await case.load_one(references) == PAYLOAD
+
+    async def test_a_conflict_of_two_writers_is_tried_again(self, case: StorageCase, server: FaultyS3) -> None:
+        """409 says that another conditional write is under way, not that there is an object."""
+        server.fail(Refusal(409, "ConditionalRequestConflict"))
+        assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
+
+    async def test_a_cut_body_is_fetched_again(self, case: StorageCase, server: FaultyS3) -> None:
+        """Half a payload is none."""
+        references = await case.save(PAYLOAD)
+        server.fail("cut the body")
+        assert await case.load_one(references) == PAYLOAD
+
+    async def test_tries_end(self, case: StorageCase, server: FaultyS3) -> None:
+        """After two repetitions it is an outage, which is for others to wait out."""
+        server.fail(Refusal(503, "SlowDown"), 3)
+        with pytest.raises(StorageUnavailable, match="does not answer, or refuses for now"):
+            await case.save(PAYLOAD)
+        assert server.requests == ["PUT"] * 3
+
+    async def test_a_server_that_says_nothing_is_given_up_within_the_deadline(
+        self, case: StorageCase, server: FaultyS3
+    ) -> None:
+        """Far below a lease, whatever the number of tries."""
+        server.fail("say nothing", 9)
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            await case.save(PAYLOAD)
+        assert 0.9 < time.monotonic() - started < 3.9
+
+    @pytest.mark.parametrize("code", ["AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"])
+    async def test_a_forbidden_object_is_told_as_such_and_costs_one_request(
+        self, case: StorageCase, server: FaultyS3, code: str
+    ) -> None:
+        """S3 answers so for a missing one when the bucket may not be listed, and for a wrong policy of a minute."""
+        server.fail(Refusal(403, code))
+        answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+        assert isinstance(answer, PayloadForbidden)
+        assert "missing or forbidden" in str(answer)
+        assert server.requests == ["GET"]
+
+    async def test_behind_a_cache_a_forbidden_object_is_told_as_such_and_never_kept(
+        self, case: StorageCase, server: FaultyS3
+    ) -> None:
+        """The next try asks the origin again."""
+        references = await case.save(PAYLOAD)
+        cached = StorageCase(CachedStorage(case.storage, MemoryStorage()))
+        server.fail(Refusal(403, "AccessDenied"))
+        assert isinstance(await cached.load_one(references), PayloadForbidden)
+        assert await cached.load_one(references) == PAYLOAD
+
+    async def test_of_a_split_an_outage_counts_before_a_forbidden_part(
+        self, case: StorageCase, server: FaultyS3
+    ) -> None:
+        """The outage uses up no attempt; when it is over the forbidden part has all of them."""
+        away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
+        references = tuple(PayloadReference(name, str(new_event_id())) for name in ("s3", "away"))
+        server.reads = Refusal(403, "AccessDenied")
+        for storages, kind in (({"away": away}, StorageUnavailable), ({"away": MemoryStorage("away")}, PayloadGone)):
+            (answer,) = await load_payloads(case.scope(), {"s3": case.storage, **storages}, [references])
+            assert type(answer) is kind
+        (answer,) = await load_payloads(case.scope(), {"s3": case.storage}, [references[:1]])
+        assert type(answer) is PayloadForbidden
+        await away.close()
+
+    async def test_an_object_that_s3_does_not_have_is_gone(self, case: StorageCase) -> None:
+        """S3 says so by its own code, to whoever may list the bucket."""
+        answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+        assert type(answer) is PayloadGone
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            Page(401, b""),
+            Page(403),
+            Page(403, b"<Error><Code>Teapot</Code></Error>"),
+            Page(404),
+            Page(404, b""),
+            Page(412, b""),
+            Page(501),
+        ],
+        ids=str,
+    )
+    async def test_an_answer_without_a_known_code_is_an_outage(
+        self, case: StorageCase, server: FaultyS3, page: Page
+    ) -> None:
+        """A load balancer says nothing about an object or a setting, whatever its status; it is asked again."""
+        references = await case.save(PAYLOAD)
+        server.fail(page, 3)
+        assert isinstance(await case.load_one(references), StorageUnavailable)
+        server.fail(page, 3)
+        with pytest.raises(StorageUnavailable):
+            await case.save(PAYLOAD)
+        server.fail(page, 2)
+        assert await case.load_one(references) == PAYLOAD
+
+    @pytest.mark.parametrize(
+        ("refusal", "message"),
+        [
+            (Refusal(403, "AccessDenied"), "bucket events: grant s3:PutObject"),
+            (Refusal(403, "InvalidAccessKeyId"), "does not know these credentials; correct S3_EVENT_SOURCE_ACCESS_KEY"),
+            (Refusal(403, "SignatureDoesNotMatch"), "does not know these credentials"),
+            (Refusal(400, "AuthorizationHeaderMalformed"), "another region; set S3_EVENT_SOURCE_REGION"),
+            (Refusal(301, "PermanentRedirect"), "another region; set S3_EVENT_SOURCE_REGION"),
+            (Refusal(404, "NoSuchBucket"), "bucket events does not exist"),
+            (Refusal(501, "NotImplemented"), "conditional writes"),
+        ],
+    )
+    async def test_a_wrong_setting_is_told_when_saving_and_waited_for_when_loading(
+        self, case: StorageCase, server: FaultyS3, refusal: Refusal, message: str
+    ) -> None:
+        """One sentence without a secret; no event is given up for what is wrong with all of them."""
+        server.fail(refusal, 2)
+        with pytest.raises(ConfigurationError, match=message) as raised:
+            await case.save(PAYLOAD)
+        assert "the-" not in str(raised.value)
+        answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+        assert isinstance(answer, PayloadForbidden if refusal.code == "AccessDenied" else StorageUnavailable)
+        assert server.requests == ["PUT", "GET"]
+
+    async def test_credentials_that_ran_out_are_waited_for(self, case: StorageCase, server: FaultyS3) -> None:
+        """They are renewed elsewhere."""
+        server.fail(Refusal(400, "ExpiredToken"))
+        with pytest.raises(StorageUnavailable, match="credentials have expired"):
+            await case.save(PAYLOAD)
+
+    async def test_the_check_tells_that_reading_is_forbidden(self, case: StorageCase, server: FaultyS3) -> None:
+        """The probe was just written, so it cannot be missing."""
+        await case.storage.check(case.scope())
+        server.fail(Refusal(403, "AccessDenied"))
+        with pytest.raises(ConfigurationError, match="grant s3:GetObject"):
+            await case.storage.check(case.scope())
+
+    async def test_waiting_for_a_slot_counts_against_the_deadline(self, server: FaultyS3) -> None:
+        """However many events wait, each has its answer in time."""
+        options = S3Options(
+            "events", None, "k", "s", server.endpoint, request_timeout=SOON, deadline=SOON, concurrency=2, retries=0
+        )
+        case = StorageCase(S3Storage(options))
+        server.fail("say nothing", 99)
+        started = time.monotonic()
+        answers = await case.load(*((PayloadReference("s3", str(new_event_id())),) for _ in range(20)))
+        assert all(isinstance(answer, StorageUnavailable) for answer in answers)
+        assert time.monotonic() - started < 3
+
+
+class TestSilentS3:
+    """S3 that takes a request and says nothing, while others wait for no part of it."""
+
+    @pytest.fixture
+    def patient(self, options: S3Options) -> S3Storage:
+        """A storage that waits for as long as a test may take."""
+        return S3Storage(replace(options, request_timeout=MINUTE, deadline=MINUTE))
+
+    async def test_what_the_cache_has_is_handed_over_meanwhile(self, patient: S3Storage, server: FaultyS3) -> None:
+        """A load that is cancelled leaves no request behind."""
+        cached = CachedStorage(patient, MemoryStorage())
+        case = StorageCase(cached)
+        (kept,) = await case.save(PAYLOAD)
+        (lost,) = await StorageCase(patient).save(PAYLOAD)
+        server.fail("say nothing")
+        found: dict[int, Payload | StorageError] = {}
+        before = asyncio.all_tasks()
+        loading = asyncio.create_task(cached.load(case.scope(), [lost, kept, lost], found.update))
+        await eventually(lambda: server.requests.count("GET") == 2)
+        await eventually(lambda: len(found) == 2)
+        assert found[1] == PAYLOAD
+        loading.cancel()
+        await asyncio.wait({loading})
+        assert loading.cancelled()
+        assert [task for task in asyncio.all_tasks() - before if "faulty_s3.py" not in repr(task)] == []
+
+    async def test_a_split_event_is_handed_over_when_all_its_parts_are_there(
+        self, patient: S3Storage, server: FaultyS3
+    ) -> None:
+        """And one that lies elsewhere does not wait for it."""
+        case = StorageCase(SplitStorage(default=MemoryStorage(), by_argument={"email": patient}))
+        events = [await case.save(PAYLOAD), await case.save({"product_id": b"1"}), await case.save(PAYLOAD)]
+        server.fail("say nothing")
+        found: dict[int, Payload | StorageError] = {}
+        loading = asyncio.create_task(load_events(case.scope(), case.storage.readable(), events, found.update))
+        await eventually(lambda: len(found) == 2)
+        assert found.pop(1) == {"product_id": b"1"}
+        assert list(found.values()) == [PAYLOAD]
+        assert not loading.done()
+        loading.cancel()
+        await asyncio.wait({loading})
