@@ -6,7 +6,11 @@ from datetime import timedelta
 import pytest
 
 from event_backbone.backbone import Backbone
+from event_backbone.connection import RedisConnection
+from event_backbone.settings import RedisSettings
 from event_backbone.storage import S3Options, S3Storage
+from event_backbone.stream.redis import RedisStreams
+from event_backbone.testing.servers import RedisServer
 from tests.conformance.storage_suite import StorageCase
 from tests.support.faulty_s3 import FaultyS3, faulty_s3
 from tests.support.seaweed import SeaweedServer
@@ -53,3 +57,17 @@ def seaweed() -> Iterator[SeaweedServer]:
     with SeaweedServer() as server:
         server.create_bucket("events")
         yield server
+
+
+@pytest.fixture
+async def connection(own_redis: RedisServer) -> AsyncIterator[RedisConnection]:
+    """A connection to a server that the test may break."""
+    connection = RedisConnection(RedisSettings.parse(own_redis.url))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def streams(connection: RedisConnection) -> RedisStreams:
+    """The streams of that server."""
+    return RedisStreams(connection)

@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
@@ -36,20 +36,6 @@ CALLS: Mapping[str, Call] = {
     "reads": lambda connection, _: connection.read_each("GET", ["key"]),
     "blocking read": lambda _, reader: reader.read(1, NO_WAIT),
 }
-
-
-@pytest.fixture
-async def connection(own_redis: RedisServer) -> AsyncIterator[RedisConnection]:
-    """A connection to a server that the test may break."""
-    connection = RedisConnection(RedisSettings.parse(own_redis.url))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-def streams(connection: RedisConnection) -> RedisStreams:
-    """The streams of that server."""
-    return RedisStreams(connection)
 
 
 async def test_an_unreachable_server_is_one_sentence() -> None:
@@ -140,91 +126,6 @@ async def test_a_key_with_other_data_is_a_configuration_error(
         await streams.group_reader(NAME, GROUP, "one").ensure("beginning")
     [answer] = await streams.stream(NAME).append([new_entry()])
     assert "choose another URI or environment" in str(answer)
-
-
-async def evict(connection: RedisConnection, policy: str, limit: str = "100mb") -> None:
-    """Let the server evict by this policy."""
-    await connection.command("CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", limit)
-
-
-async def test_an_evicting_server_is_refused(streams: RedisStreams, connection: RedisConnection) -> None:
-    """A policy that may evict a stream with all its groups is told by the check, if there is a limit of memory."""
-    await evict(connection, "allkeys-lru", "0")
-    await streams.check()
-    await evict(connection, "allkeys-lru")
-    with pytest.raises(ConfigurationError, match="allkeys-lru"):
-        await streams.check()
-
-
-async def test_an_evicting_server_is_refused_when_events_are_produced(
-    streams: RedisStreams, connection: RedisConnection
-) -> None:
-    """Nothing is appended, on the first connection and after each reconnection."""
-    await evict(connection, "allkeys-lru")
-    stream = streams.stream(NAME)
-    with pytest.raises(ConfigurationError, match="allkeys-lru"):
-        await stream.append([new_entry()])
-    assert await stream.range(None, None, 10) == []
-    await evict(connection, "noeviction")
-    await stream.append([new_entry()])
-    await evict(connection, "allkeys-random")
-    await connection.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    with pytest.raises(ConfigurationError, match="allkeys-random"):
-        await stream.append([new_entry()])
-    assert len(await stream.range(None, None, 10)) == 1
-
-
-async def test_an_evicting_server_is_refused_when_events_are_consumed(
-    streams: RedisStreams, connection: RedisConnection
-) -> None:
-    """On the first read and after each reconnection: an error that ends the subscription, not one to wait out."""
-    reader = streams.group_reader(NAME, GROUP, "one")
-    await reader.ensure("beginning")
-    await evict(connection, "allkeys-lru")
-    with pytest.raises(ConfigurationError, match="allkeys-lru"):
-        await reader.read(1, NO_WAIT)
-    await evict(connection, "noeviction")
-    await reader.read(1, NO_WAIT)
-    await evict(connection, "allkeys-lru")
-    await connection.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    with pytest.raises(StreamUnavailable):
-        await reader.read(1, NO_WAIT)
-    with pytest.raises(ConfigurationError, match="allkeys-lru"):
-        await reader.read(1, NO_WAIT)
-
-
-async def test_a_user_who_may_not_ask_is_not_refused(own_redis: RedisServer, connection: RedisConnection) -> None:
-    """Managed servers and narrow rights keep the policy to themselves."""
-    await evict(connection, "allkeys-lru")
-    await connection.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-info")
-    streams = RedisStreams(RedisConnection(RedisSettings.parse(own_redis.url.replace("//", "//bob:pw@"))))
-    await streams.stream(NAME).append([new_entry()])
-    reader = streams.group_reader(NAME, GROUP, "one")
-    await reader.ensure("beginning")
-    assert len(await reader.read(1, NO_WAIT)) == 1
-    await streams.close()
-
-
-async def test_what_may_lose_some_events_is_warned_of_once(
-    redis_binary: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Not once a connection: a server without an append-only file, and one that evicts what expires."""
-    arguments = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
-    with RedisServer(binary=redis_binary, arguments=arguments) as server:
-        connection = RedisConnection(RedisSettings.parse(server.url))
-        streams = RedisStreams(connection)
-        for _ in range(2):
-            await streams.stream(NAME).append([new_entry()])
-            reader = streams.group_reader(NAME, GROUP, "one")
-            await reader.ensure("beginning")
-            await reader.read(1, NO_WAIT)
-            await connection.forget_connections()
-            await streams.check()
-        await streams.close()
-    assert [record.getMessage().partition(" ")[2].partition(" ")[2].partition(" ")[2] for record in caplog.records] == [
-        "may delete payloads before they expire (maxmemory-policy volatile-lru); set it to noeviction.",
-        "has no append-only file: a restart may lose events; set appendonly to yes.",
-    ]
 
 
 async def test_a_storage_has_its_own_word_for_an_outage() -> None:
