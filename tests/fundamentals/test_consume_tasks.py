@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import traceback
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import timedelta
@@ -84,6 +85,20 @@ async def test_context_variables_do_not_leak_into_the_next_event(backbone: Backb
     await pack(backbone, *range(5))
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1, max_events=5))
     assert found == [0] * 5
+
+
+async def test_a_handler_is_no_part_of_what_brought_its_event(backbone: Backbone) -> None:
+    """It begins in a turn of its own: else its time would count as loading, and its depth add to theirs."""
+    consumer, around = Consumer(Parcels), set[str]()
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        around.update(frame.name for frame in traceback.extract_stack())
+
+    await pack(backbone, *range(5))
+    await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=5))
+    assert "handle" in around
+    assert not around & {"load", "load_events", "hand_over", "read", "look"}
 
 
 async def test_a_loop_of_the_subscription_that_is_ended_from_outside_ends_it_loudly(backbone: Backbone) -> None:

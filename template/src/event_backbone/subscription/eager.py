@@ -11,32 +11,17 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from contextvars import Context
 from typing import TypeVar, cast
 
 T = TypeVar("T")
 
 
-@contextmanager
-def between_tasks(loop: asyncio.AbstractEventLoop) -> Generator[None]:
-    """Step out of the current task, if there is one, so that others can begin within the block."""
-    current = None if sys.version_info >= (3, 12) else asyncio.current_task(loop)
-    if current is None:
-        yield
-        return
-    asyncio.tasks._leave_task(loop, current)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - it is documented
-    try:
-        yield
-    finally:
-        asyncio.tasks._enter_task(loop, current)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as above
-
-
 def start_eagerly(
     loop: asyncio.AbstractEventLoop, running: Coroutine[object, None, T], context: Context
 ) -> asyncio.Task[T]:
-    """Return a task that has begun, and may be done already; to be called ``between_tasks`` of the running loop."""
+    """Return a task that has begun, and may be done already. To be called by the running loop, within no task."""
     if sys.version_info >= (3, 12):
         return asyncio.Task(running, loop=loop, context=context, eager_start=True)
     task = asyncio.Task(running, loop=loop, context=context)

@@ -112,7 +112,7 @@ class Quarantine:
         if not event.held or self._workers.closed:
             return
         self._signals.runs_alone(event.key, event.attempt)
-        task = self._workers.begin_alone(event)
+        task = await self._workers.begin_alone(event)
         if task is None:
             return
         await asyncio.wait((task,), timeout=self._alone_for.total_seconds())

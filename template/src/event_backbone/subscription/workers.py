@@ -17,7 +17,7 @@ from event_backbone.consumer import Context
 from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
 from event_backbone.errors import EntryUnreadable
 from event_backbone.subscription.acks import AckLoop
-from event_backbone.subscription.eager import between_tasks, start_eagerly
+from event_backbone.subscription.eager import start_eagerly
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 
 _SLICE_SECONDS = 0.002
@@ -69,31 +69,43 @@ class Workers:
         self.fill()
 
     def fill(self) -> None:
-        """Begin what is ready, as far as there are free places."""
-        if self._filling or not self._ready or not self._free() or not self._may_begin():
+        """Begin what is ready, as far as there are free places.
+
+        In a turn of the event loop of its own, within nobody's task: a handler that never waits runs to its end there,
+        and is no part of loading, looking or acking.
+        """
+        if self._ready and not self._filling:
+            self._filling = True
+            self._loop.call_soon(self._fill, context=self._context)
+
+    async def begin_alone(self, event: InFlight) -> asyncio.Task[Outcome] | None:
+        """Begin an event, whatever else runs; return its task, None when it has ended, or may no longer begin."""
+        begun: asyncio.Future[asyncio.Task[Outcome] | None] = self._loop.create_future()
+
+        def begin() -> None:
+            if not self._tasks:
+                self._in_flight.pace.began(perf_counter())
+            task = self._begin(event) if event.held and not self._closed else None
+            if not begun.done():
+                begun.set_result(task)
+
+        self._loop.call_soon(begin, context=self._context)
+        return await begun
+
+    def _fill(self) -> None:
+        self._filling = False
+        if not self._free() or not self._may_begin():
             return
-        self._filling = True
         now = perf_counter()
         until = now + _SLICE_SECONDS
         if not self._tasks:
             self._in_flight.pace.began(now)
-        try:
-            with between_tasks(self._loop):
-                while self._ready and self._free():
-                    event = self._ready.popleft()
-                    if event.held and self._begin(event) is None and perf_counter() > until:
-                        # Handlers that never wait would keep every other task, such as the look, from running.
-                        self._loop.call_soon(self.fill, context=self._context)
-                        return
-        finally:
-            self._filling = False
-
-    def begin_alone(self, event: InFlight) -> asyncio.Task[Outcome] | None:
-        """Begin an event now, whatever else runs; return its task, None when it has ended already."""
-        if not self._tasks:
-            self._in_flight.pace.began(perf_counter())
-        with between_tasks(self._loop):
-            return self._begin(event)
+        while self._ready and self._free():
+            event = self._ready.popleft()
+            if event.held and self._begin(event) is None and perf_counter() > until:
+                # Handlers that never wait would keep every other task, such as the look, from running.
+                self.fill()
+                return
 
     def _begin(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         self._in_flight.move(event, "running")
@@ -165,7 +177,7 @@ class Workers:
         del self._tasks[task]
         event.task = None
         self._ended(event, ctx, task)
-        self.fill()
+        self._fill()
 
     def _ended(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
