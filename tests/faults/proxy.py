@@ -47,7 +47,8 @@ class Proxy:
     def swallow(self, command: bytes) -> None:
         """Neither pass the command on nor answer it, as when the other side is gone without a word.
 
-        An empty name means every command. ``swallowed`` is set once that has happened.
+        An empty name means every command. ``swallowed`` is set once that has happened. The connection stays silent for
+        good, also after ``heal``: none goes on behind bytes that were lost.
         """
         self._silent.add(command)
 
@@ -107,13 +108,15 @@ class Proxy:
         back: asyncio.StreamWriter,
         doomed: asyncio.Event,
     ) -> None:
+        gone = False
         while request := await client.read(_CHUNK_BYTES):
+            gone = gone or any(command in request for command in self._silent)
+            if gone:
+                self.swallowed.set()
+                continue
             answer = next((answer for command, answer in self._answers.items() if command in request), None)
             if answer is not None:
                 back.write(answer * len(_COMMAND.findall(request)))
-                continue
-            if any(command in request for command in self._silent):
-                self.swallowed.set()
                 continue
             for command, left in self._losing.items():
                 if left and command in request:

@@ -65,7 +65,6 @@ async def swallow(scene: Scene, chance: Random) -> None:
     """Let nobody hear anything of the server."""
     scene.proxy.swallow(b"")
     await asyncio.sleep(chance.uniform(0.2, 0.8))
-    scene.proxy.cut()  # no connection goes on behind a request that was lost: TCP would not let it
     scene.proxy.heal()
 
 
