@@ -4,13 +4,13 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 
 from event_backbone.contract import Contract, bind, event
-from event_backbone.errors import NotSent, PayloadConflict, StorageUnavailable
+from event_backbone.errors import ArgumentsInvalid, NotSent, PayloadConflict, StorageUnavailable
 from event_backbone.interceptors import Outgoing
 from event_backbone.metadata import EventKey, SavedPayload, StreamName, new_event_id
 from event_backbone.metadata.current import current_event
@@ -194,3 +194,17 @@ async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldSt
         "causation": "c\\d",
         "key": '\u00e9 "quoted"',
     }
+
+
+async def test_arguments_are_checked_before_the_first_await(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """A wrong call fails in its first step, before any other task has a turn; nothing was sent."""
+    call = producer.packing("jo@example.com", "no number", datetime.now(UTC))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ArgumentsInvalid, match="product_id"):
+        call.send(None)
+    assert not stream.batches
+
+
+async def test_event_ids_of_ones_own_are_uuid7(producer: ShipmentTracking) -> None:
+    """Only a UUIDv7 tells by its time whether a twin can be recognised."""
+    with pytest.raises(ArgumentsInvalid, match="UUIDv7"):
+        await producer.note.using(event_id=uuid4())("x")

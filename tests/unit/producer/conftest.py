@@ -1,0 +1,27 @@
+"""What tests of the producing side begin with."""
+
+import pytest
+
+from event_backbone.producer import Flusher
+from event_backbone.stream.memory import MemoryStreams
+from tests.support.producing import NAME, producer_of
+from tests.support.shipment import ShipmentTracking
+from tests.support.streams import HeldStream
+
+
+@pytest.fixture
+def stream() -> HeldStream:
+    """A stream in memory that can be held up."""
+    return HeldStream(MemoryStreams().stream(NAME))
+
+
+@pytest.fixture
+def flusher(stream: HeldStream) -> Flusher:
+    """The one way into that stream."""
+    return Flusher(stream)
+
+
+@pytest.fixture
+def producer(flusher: Flusher) -> ShipmentTracking:
+    """A typed producer."""
+    return producer_of(flusher)

@@ -1,0 +1,114 @@
+"""Many produce calls, few round trips: batches, their order, and calls that are cancelled."""
+
+import asyncio
+from contextvars import ContextVar
+
+from event_backbone.producer import Flusher
+from tests.support.producing import (
+    count_entries,
+    later,
+    new_entry,
+    start,
+    turns,
+)
+from tests.support.shipment import ShipmentTracking
+from tests.support.streams import HeldStream
+
+
+async def test_a_lone_event_leaves_at_once(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """No timer waits for company: the stream has the event before a few turns of the loop are over."""
+    task = asyncio.create_task(producer.note("alone"))
+    await turns()
+    assert task.done()
+    assert [len(batch) for batch in stream.batches] == [1]
+
+
+async def test_concurrent_calls_share_round_trips(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """What comes while a batch is under way travels together in the next; each call gets a key of its own."""
+    stream.open.clear()
+    tasks = start(producer, [str(number) for number in range(200)])
+    await turns()
+    stream.open.set()
+    keys = await asyncio.gather(*tasks)
+    assert len(set(keys)) == 200
+    assert len(stream.batches) < 10
+
+
+async def test_calls_keep_their_order(producer: ShipmentTracking) -> None:
+    """Whoever calls first stands first in the stream, also over many batches."""
+    keys = await asyncio.gather(*start(producer, [str(number) for number in range(1000)]))
+    assert keys == sorted(keys)
+
+
+async def test_one_batch_is_under_way_at_a_time(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """While a batch has no answer, no other is sent: what is behind cannot overtake."""
+    stream.open.clear()
+    tasks = start(producer, ["first"])
+    await stream.entered.wait()
+    tasks += start(producer, ["second", "third"])
+    await turns()
+    assert len(stream.batches) == 1
+    stream.open.set()
+    assert len(await asyncio.gather(*tasks)) == 3
+
+
+async def test_a_batch_has_at_most_256_events(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """However many events wait, a batch stays small enough for one script call."""
+    stream.open.clear()
+    tasks = start(producer, ["x"] * 1500)
+    await turns()
+    stream.open.set()
+    await asyncio.gather(*tasks)
+    assert max(len(batch) for batch in stream.batches) == 256
+
+
+async def test_a_batch_has_at_most_one_mebibyte(stream: HeldStream) -> None:
+    """Large events travel in small company; one larger than the limit travels alone."""
+    flusher = Flusher(stream)
+    sizes = [400_000, 400_000, 400_000, 2_000_000, 100]
+    stream.open.clear()
+    first = flusher.append(new_entry(), later(), 1)
+    await stream.entered.wait()
+    keys = [flusher.append(new_entry(), later(), size) for size in sizes]
+    stream.open.set()
+    await asyncio.gather(first, *keys)
+    assert [len(batch) for batch in stream.batches] == [1, 2, 1, 1, 1]
+
+
+async def test_cancelled_while_queued_is_not_sent(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """A call that is cancelled before its batch leaves was never made."""
+    stream.open.clear()
+    under_way, queued = start(producer, ["under way"])[0], asyncio.create_task(producer.note("queued"))
+    await stream.entered.wait()
+    late = asyncio.create_task(producer.note("late"))
+    await turns()
+    late.cancel()
+    await turns()
+    stream.open.set()
+    await asyncio.gather(under_way, queued)
+    await turns()
+    assert late.cancelled()
+    assert await count_entries(stream) == 2
+
+
+async def test_cancelled_in_flight_goes_on(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """A call that is cancelled while its batch is under way does not take the batch with it."""
+    stream.open.clear()
+    cancelled, other = start(producer, ["cancelled", "other"])
+    await stream.entered.wait()
+    cancelled.cancel()
+    await turns()
+    stream.open.set()
+    await other
+    assert cancelled.cancelled()
+    assert await count_entries(stream) == 2
+
+
+async def test_the_callers_context_stays_outside(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """The batch runs in an empty context: no caller's variables or spans leak into the batches of others."""
+    marker: ContextVar[str] = ContextVar("marker", default="empty")
+    seen: list[str] = []
+    stream.on_append = lambda: seen.append(marker.get())
+    marker.set("the caller's")
+    await producer.note("x")
+    assert seen == ["empty"]
