@@ -1,10 +1,15 @@
-"""The contract that tests of producing and reading share."""
+"""The contract that tests of producing and reading share, and a consumer's run over it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel
 
-from event_backbone import Contract, event
+from event_backbone import Backbone, Consumer, Contract, event
+from tests.support.parcels import run_to_the_end
+
+URI = "shipments"
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 class User(BaseModel):
@@ -43,3 +48,10 @@ class Billing(Contract):
     @event
     def invoiced(self, number: int) -> None:
         """An invoice was sent."""
+
+
+async def consume(
+    backbone: Backbone, consumer: Consumer[Any], events: int, *, uri: str = URI, group: str = "g"
+) -> None:
+    """Run a consumer until it has handled so many events."""
+    await run_to_the_end(backbone.subscribe(consumer, uri=uri, group=group, max_events=events))
