@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 from typer.exceptions import TyperException
 
+from event_backbone.cli.process_end import process_is_ours
 from event_backbone.errors import BackboneError
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ def run(cli: typer.Typer) -> NoReturn:
     The exit code is 0, 1 when the command failed, 2 when it was called wrongly, and 130 after Ctrl-C. What is wrong
     with settings, servers or arguments is one sentence without a traceback; only a defect of the program shows one.
     """
+    process_is_ours()
     try:
         # Not standalone, so that a wrong call ends in one sentence, too, and not in a box.
         sys.exit(cli(standalone_mode=False))

@@ -8,7 +8,7 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script, refusal
 from event_backbone.errors import StreamError, StreamUnavailable
 from event_backbone.metadata import EventKey, StreamName, event_id_error
-from event_backbone.stream.redis.packing import packed
+from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import event_key
 from event_backbone.stream.values import NewEntry
 
@@ -109,7 +109,7 @@ async def append(
 
     A refusal after a lost answer raises the loss: the entry may stand in the stream all the same.
     """
-    message = packed([_milliseconds(window), *map(_event, entries)])
+    message = packed([milliseconds(window), *map(_event, entries)])
     reply = await redis.run_in_lane(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
     answers = cast("list[bytes | _Refusal]", reply)
     if any(text.startswith(b"READONLY") for text in _refused(reply)):
@@ -130,13 +130,9 @@ def _event(entry: NewEntry) -> list[object]:
     number = entry.event_id.int
     event: list[object] = [(number >> 80) // 1000, number.to_bytes(16)[_SECOND_BYTES:], entry.metadata]
     for write in entry.writes:
-        expires = 0 if write.expires_after is None else _milliseconds(write.expires_after)
+        expires = 0 if write.expires_after is None else milliseconds(write.expires_after)
         event.append([write.purpose, expires, *chain.from_iterable(write.fields.items())])
     return event
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return max(1, duration // timedelta(milliseconds=1))
 
 
 def _error(entry: NewEntry, refused: _Refusal, window: timedelta) -> StreamError:

@@ -8,8 +8,8 @@ from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.metadata import EventKey, StreamName
 from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE, UNMARK_ALONE
-from event_backbone.stream.redis.packing import packed
-from event_backbone.stream.redis.replies import event_key, milliseconds, texts
+from event_backbone.stream.redis.packing import milliseconds, packed
+from event_backbone.stream.redis.replies import event_key, texts
 from event_backbone.stream.values import Lease, NewDeadLetter, Parking
 
 _LEASES_AT_ONCE = 1000
@@ -34,7 +34,9 @@ class RedisGroupLeases:
     async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None) -> Parking:
         """Note a failure of this attempt and let the entry wait until it is due."""
         try:
-            reply = await self._once(PARK, (lease,), milliseconds(after), _NO_LIMIT if limit is None else limit)
+            reply = await self._once(
+                PARK, (lease,), milliseconds(after, least=0), _NO_LIMIT if limit is None else limit
+            )
         except GroupMissing:
             return "lost"
         return cast("Parking", cast("bytes", reply).decode())

@@ -10,8 +10,8 @@ from event_backbone.connection import RedisConnection, Script, WaitingConnection
 from event_backbone.errors import BackboneError
 from event_backbone.metadata import EventKey, StreamName
 from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
-from event_backbone.stream.redis.packing import packed
-from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key, milliseconds
+from event_backbone.stream.redis.packing import milliseconds, packed
+from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.stream import block
 from event_backbone.stream.values import Delivery, Lease, Look, Mine, Start
 
@@ -71,7 +71,7 @@ class RedisGroupReader:
 
     async def look(self, lease: timedelta, room: int) -> Look:
         """Renew this member's row, and take over what is due and what ended rows leave behind."""
-        message = [self._group, self._member, max(1, milliseconds(lease)), max(0, min(room, _MOST_AT_A_LOOK))]
+        message = [self._group, self._member, milliseconds(lease), max(0, min(room, _MOST_AT_A_LOOK))]
         reply = await self._run_once(LOOK, message)
         rows, vanished, more, ended, parked = cast("tuple[list[list[object]], list[bytes], int, int, int]", reply)
         return Look(

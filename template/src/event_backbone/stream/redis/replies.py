@@ -1,7 +1,6 @@
 """What the server's replies look like, read once and typed."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import cast
 
 from event_backbone.metadata import EventKey
@@ -37,11 +36,6 @@ def delivery_of(row: Sequence[object], partition: int) -> Delivery:
     entry_id, flat, attempt, note = cast("tuple[bytes, list[bytes], int, bytes | None]", tuple(row))
     failures, alone = failures_and_ends_alone(note, attempt)
     return Delivery(Entry(event_key(entry_id, partition), _fields(flat)), attempt, failures, alone)
-
-
-def milliseconds(duration: timedelta) -> int:
-    """Return a duration as scripts take it, never negative."""
-    return max(0, duration // timedelta(milliseconds=1))
 
 
 def texts(reply: object) -> list[bytes]:
