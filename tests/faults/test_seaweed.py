@@ -54,7 +54,15 @@ class TestSeaweed:
         async def is_read() -> bool:
             return await case.load_one(references) == PAYLOAD
 
+        async def is_saved() -> bool:
+            try:
+                await case.save(PAYLOAD)
+            except StorageUnavailable:
+                return False
+            return True
+
         await eventually(is_read)
+        await eventually(is_saved, within_seconds=60)  # it can write again later than it can read
 
     async def test_a_server_that_hangs_stops_nothing_else(self, seaweed: SeaweedServer) -> None:
         """Other tasks go on, and the call ends within its deadline."""
