@@ -96,6 +96,18 @@ class GroupSuite:
         await rig.produce(1)
         assert numbers(await one.read()) == [0]
 
+    async def test_only_the_read_that_waited_is_woken(self, rig: Rig) -> None:
+        """A member reads again at once: the next read waits as long as it was told, and the waking has ended."""
+        [one] = await members(rig, "one")
+        reading = asyncio.create_task(one.reader.read(1, SECOND))
+        await asyncio.sleep(0.05)
+        waking = asyncio.create_task(one.reader.wake())
+        assert list(await reading) == []
+        began = asyncio.get_running_loop().time()
+        assert list(await one.reader.read(1, SECOND / 2)) == []
+        assert asyncio.get_running_loop().time() - began > 0.4
+        assert waking.done()
+
     async def test_entries_of_a_lost_answer_are_found(self, rig: Rig) -> None:
         """What is pending under one's own name and not held comes again, in order, and its attempt stays as it was."""
         await rig.produce(4)

@@ -72,7 +72,7 @@ class Intake:
         self._row_ended = False
         self._valid_until = 0.0
         self._reading_until = 0.0
-        self._waking: asyncio.Task[None] | None = None
+        self.waking: set[asyncio.Task[None]] = set()
         self.started = asyncio.Event()
         self.last_step = monotonic()
 
@@ -94,8 +94,15 @@ class Intake:
             return
         due = monotonic() + delay.total_seconds() + 0.001  # the server counts whole milliseconds
         heapq.heappush(self._due, due)
-        if due < self._reading_until and (self._waking is None or self._waking.done()):
-            self._waking = asyncio.create_task(self._reader.wake())
+        if due < self._reading_until:
+            self.wake()
+
+    def wake(self) -> None:
+        """End a waiting read, by a task that is among ``waking`` until it has ended."""
+        self._reading_until = 0.0  # one call for each read
+        task = asyncio.create_task(self._reader.wake())
+        self.waking.add(task)
+        task.add_done_callback(self.waking.discard)
 
     async def run(self) -> None:
         """Take events up until stopped. Raises only what waiting cannot solve."""

@@ -99,9 +99,9 @@ class Run:
 
     async def _end_intake(self, reading: asyncio.Task[None]) -> None:
         """End reading. A read is woken, not cancelled, as it would still be given events; unless Redis is silent."""
-        waking = asyncio.create_task(self.parts.reader.wake())
+        self.parts.intake.wake()
         await asyncio.wait({reading}, timeout=_END_READ_WITHIN.total_seconds())
-        await _cancel({reading, waking})
+        await _cancel({reading, *self.parts.intake.waking})
 
     async def _end_running(self) -> None:
         """Let the running handlers finish, and cancel those that take longer than ``drain``."""

@@ -34,7 +34,7 @@ class RedisGroupReader:
         self._group = group
         self._member = member
         self._connection: WaitingConnection | None = None
-        self._reading = False
+        self._reading: asyncio.Future[None] | None = None
 
     async def ensure(self, start: Start) -> bool:
         """Make the group unless it exists, and the stream with it; return whether it was made."""
@@ -45,7 +45,7 @@ class RedisGroupReader:
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
         """Return up to ``count`` entries that no member of the group has had; ``wake`` ends the waiting."""
         call = ("GROUP", self._group, self._member, "COUNT", count, *block(wait), "STREAMS", self._name.key, ">")
-        self._reading = True
+        reading = self._reading = asyncio.get_running_loop().create_future()
         try:
             with self._errors():
                 connection = await self._open()
@@ -54,19 +54,20 @@ class RedisGroupReader:
             await self._hang_up()
             raise
         finally:
-            self._reading = False
+            self._reading = None
+            reading.set_result(None)
         return [Delivery(entry, attempt=1) for entry in entries_read(reply, self._name.partition)]
 
     async def wake(self) -> None:
         """End a waiting ``read`` at once. Asks again until the read has ended: it may not have begun to wait yet."""
-        pause = _WAKE_AGAIN
-        while self._reading:
+        reading, pause = self._reading, _WAKE_AGAIN
+        while reading is not None and not reading.done():
             number = None if self._connection is None else self._connection.id
             if number is not None:
                 # Without an answer, or the right to wake, the read ends by itself, at the latest with its deadline.
                 with suppress(BackboneError), self._errors():
                     await self._redis.command("CLIENT", "UNBLOCK", number)
-            await asyncio.sleep(pause.total_seconds())
+            await asyncio.wait((reading,), timeout=pause.total_seconds())
             pause = min(2 * pause, _WAKE_AGAIN_AT_MOST)
 
     async def look(self, lease: timedelta, room: int) -> Look:
