@@ -10,8 +10,10 @@ from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
-from event_backbone.errors import ConfigurationError
+from event_backbone.errors import ConfigurationError, Retry
+from event_backbone.stream.redis.lease_scripts import PARK
 from event_backbone.testing.servers import RedisServer
+from tests.faults.known_scripts import called
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
 from tests.support.frozen import frozen
@@ -74,6 +76,29 @@ async def test_a_stop_ends_in_time_although_redis_is_silent(
     ):
         await eventually(lambda: sorted(remembering.numbers) == [1, 2, 3])
         await eventually(lambda: nothing_is_left(backbone))
+
+
+async def test_nothing_goes_on_after_a_stop_although_redis_is_silent(own_redis: RedisServer) -> None:
+    """What could not be parked is left to others: no task of the subscription is still trying after its end."""
+    failing = Consumer(Parcels)
+    failed = asyncio.Event()
+
+    @failing.on(Parcels.packed)
+    async def packed(ctx: Context, number: int) -> None:
+        failed.set()
+        raise Retry(timedelta())
+
+    async with proxy_before(own_redis.port) as proxy, Backbone(proxy.url, environment="test") as backbone:
+        await pack(backbone, 1)
+        before = asyncio.all_tasks()
+        proxy.swallow(called(PARK))
+        async with stopped_within(backbone.subscribe(failing, uri=URI, group=GROUP)) as subscription:
+            await failed.wait()
+            await proxy.swallowed.wait()
+            proxy.swallow(b"")
+            subscription.stop(timedelta())
+        others = asyncio.all_tasks() - before
+        assert [each for each in others if "event_backbone" in repr(each)] == []
 
 
 async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_being_acked(

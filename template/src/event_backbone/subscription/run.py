@@ -79,7 +79,8 @@ class Run:
         finally:
             self._blocking.stop()
             parts.workers.cancel()
-            await _cancel(tasks)
+            await _cancel(tasks | parts.settlement.calls)
+            parts.settlement.close()
             await self._leave()
         if self._broken is not None:
             raise self._broken from self._broken.__cause__

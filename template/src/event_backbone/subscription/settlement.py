@@ -24,7 +24,10 @@ _CALLS_AT_ONCE = 16  # each call under way takes a connection
 
 
 class Settlement:
-    """Carries out what was decided about an event, through outages of Redis if need be."""
+    """Carries out what was decided about an event, through outages of Redis if need be.
+
+    ``calls`` are those under way.
+    """
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class Settlement:
         self._look_after = look_after
         self._broken = broken
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.calls: set[asyncio.Task[None]] = set()
         self._timers: dict[InFlight, asyncio.TimerHandle] = {}
         self._failed: dict[InFlight, RetryLater] = {}
         self._full_ladder = Ladder()
@@ -73,7 +76,7 @@ class Settlement:
             return
         self._in_flight.move(event, "settling")
         task = self._loop.create_task(self._carry_out(event, outcome))
-        self._tasks.add(task)
+        self.calls.add(task)
         task.add_done_callback(self._ended)
 
     def postpone(self, event: InFlight, after: timedelta) -> None:
@@ -92,8 +95,8 @@ class Settlement:
 
     async def settled(self) -> None:
         """Wait until no call is under way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self.calls:
+            await asyncio.wait(self.calls)
 
     async def give_back(self, events: Sequence[InFlight]) -> None:
         """Give events back to the group, due now, with their attempt taken back; failures that wait here are noted.
@@ -176,7 +179,7 @@ class Settlement:
         self._again([event])
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self.calls.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._broken(error)
 
