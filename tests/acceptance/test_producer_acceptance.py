@@ -13,7 +13,7 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.interceptors import Outgoing
-from event_backbone.metadata import EventKey, new_event_id
+from event_backbone.model import EventKey, new_event_id
 from event_backbone.storage import MemoryStorage, RedisHashStorage, SplitStorage
 from tests.support.shipment import NOW, URI, Billing, Product, ShipmentTracking, User, consume
 

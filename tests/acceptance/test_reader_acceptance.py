@@ -9,17 +9,15 @@ from pydantic_core import from_json, to_json
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import EventNotFound
-from event_backbone.metadata import (
+from event_backbone.model import EventKey, PayloadReference, StreamName
+from event_backbone.wire import (
     FORMAT_FIELD,
     METADATA_FIELD,
     WIRE_FORMAT,
-    EventKey,
-    PayloadReference,
-    StreamName,
-    decode_metadata,
     encode_metadata,
     payload_from_json,
     payload_to_json,
+    read_entry,
 )
 from tests.support.shipment import ShipmentTracking
 
@@ -38,7 +36,7 @@ async def test_item_16_metadata_and_payload_survive_being_written(backbone: Back
     metadata = (await backbone.reader(URI).get(key)).metadata
     references = (PayloadReference("redis-hash", str(metadata.event_id)), PayloadReference("s3", "part-2"))
     fields = {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): encode_metadata(metadata, references)}
-    assert decode_metadata(fields, StreamName.of(URI, "test"), key) == (metadata, references)
+    assert read_entry(fields, StreamName.of(URI, "test"), key) == (metadata, references)
     payload = {"text": b'"a \\" quote"', "nested": b'{"a": [1, {"b": null}]}'}
     assert payload_from_json(payload_to_json(payload)) == payload
 

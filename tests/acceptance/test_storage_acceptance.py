@@ -7,7 +7,7 @@ import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 from event_backbone.storage import MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, StorageScope
 from event_backbone.testing.memory import memory_backbone
 from tests.support.shipment import NOW, URI, ShipmentTracking, consume

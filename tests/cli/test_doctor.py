@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import event_backbone
-from event_backbone.cli.manifest import MANIFEST, edited_files, manifest_text
+from event_backbone.manifest import MANIFEST, edited_files, manifest_text
 from event_backbone.testing.servers import RedisServer
 from tests.cli.conftest import Shop
 

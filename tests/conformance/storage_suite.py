@@ -10,7 +10,7 @@ import pytest
 
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
-from event_backbone.metadata import HashWrite, Payload, PayloadReference, StreamName, new_event_id
+from event_backbone.model import HashWrite, Payload, PayloadReference, StreamName, new_event_id
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import load_payloads
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from event_backbone.errors import EventIdAhead, EventIdExpired
-from event_backbone.metadata import EventKey, HashWrite, new_event_id
+from event_backbone.model import EventKey, HashWrite, new_event_id
 from event_backbone.stream import NewEntry
 from tests.conformance.stream_suite import NAME, NO_WAIT, Rig, keys_of, new_entry
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from event_backbone.errors import GroupMissing
-from event_backbone.stream import Lease, Mine
+from event_backbone.stream import Comparison, Lease
 from tests.conformance.stream_suite import (
     GROUP,
     LETTER,
@@ -114,12 +114,15 @@ class GroupSuite:
         one, two = await members(rig, "one", "two")
         [held, *_] = await one.read(3)
         await two.read()
-        mine = await one.reader.mine([lease_of(held)])
-        assert ([(int(each.entry.fields[b"metadata"]), each.attempt) for each in mine.deliveries], mine.lost) == (
+        comparison = await one.reader.compare([lease_of(held)])
+        assert (
+            [(int(each.entry.fields[b"metadata"]), each.attempt) for each in comparison.deliveries],
+            comparison.lost,
+        ) == (
             [(1, 1), (2, 1)],
             frozenset(),
         )
-        assert await one.reader.mine(leases_of((held, *mine.deliveries))) == Mine()
+        assert await one.reader.compare(leases_of((held, *comparison.deliveries))) == Comparison()
 
     async def test_what_a_lost_look_took_is_found_with_its_history(self, rig: Rig) -> None:
         """Counted by the look, not by being found."""
@@ -129,7 +132,7 @@ class GroupSuite:
         await one.leases.park(lease_of(delivery), NO_WAIT)
         await two.look()
         for _ in range(2):
-            [found] = (await two.reader.mine(())).deliveries
+            [found] = (await two.reader.compare(())).deliveries
             assert (found.attempt, found.failures) == (2, 1)
 
     async def test_lost_leases_are_told(self, rig: Rig) -> None:
@@ -140,8 +143,8 @@ class GroupSuite:
         await one.leases.park(held[0], NO_WAIT)
         await two.look()
         await rig.remove_pending(keys[1])
-        mine = await one.reader.mine(held)
-        assert (mine.lost, mine.deliveries) == (frozenset(keys[:2]), ())
+        comparison = await one.reader.compare(held)
+        assert (comparison.lost, comparison.deliveries) == (frozenset(keys[:2]), ())
 
     async def test_another_count_is_another_lease(self, rig: Rig) -> None:
         """Who believes to have an older delivery lost that one, and is given the newer."""
@@ -150,8 +153,11 @@ class GroupSuite:
         [old] = await one.read()
         await one.leases.park(lease_of(old), NO_WAIT)
         await one.look()
-        mine = await one.reader.mine([lease_of(old)])
-        assert (mine.lost, [lease_of(each) for each in mine.deliveries]) == (frozenset({key}), [Lease(key, 2)])
+        comparison = await one.reader.compare([lease_of(old)])
+        assert (comparison.lost, [lease_of(each) for each in comparison.deliveries]) == (
+            frozenset({key}),
+            [Lease(key, 2)],
+        )
 
     async def test_what_was_not_held_and_left_the_stream_vanishes(self, rig: Rig) -> None:
         """It is reported once; what is held stays pending, so that its holder can finish it."""
@@ -160,8 +166,8 @@ class GroupSuite:
         [held, _] = await one.read()
         for key in keys:
             await rig.remove_entry(key)
-        assert await one.reader.mine([lease_of(held)]) == Mine(vanished=(keys[1],))
-        assert await one.reader.mine([lease_of(held)]) == Mine()
+        assert await one.reader.compare([lease_of(held)]) == Comparison(vanished=(keys[1],))
+        assert await one.reader.compare([lease_of(held)]) == Comparison()
         assert await one.leases.ack([lease_of(held)]) == frozenset()
 
     async def test_many_entries_are_found(self, rig: Rig) -> None:
@@ -169,7 +175,7 @@ class GroupSuite:
         keys = await rig.produce(1100)
         [one] = await members(rig, "one")
         leases = leases_of(await one.read(1100))
-        assert [each.entry.key for each in (await one.reader.mine(leases[::100])).deliveries] == [
+        assert [each.entry.key for each in (await one.reader.compare(leases[::100])).deliveries] == [
             key for number, key in enumerate(keys) if number % 100
         ]
 
@@ -196,7 +202,7 @@ class GroupSuite:
             with pytest.raises(GroupMissing):
                 await one.look(room)
         with pytest.raises(GroupMissing):
-            await one.reader.mine(())
+            await one.reader.compare(())
         with pytest.raises(GroupMissing):
             await admin(rig).pending(None, 10)
         lease = lease_of(delivery)

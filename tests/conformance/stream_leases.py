@@ -195,7 +195,7 @@ class LeaseSuite:
         deliveries = await one.read()
         await rig.set_note(keys[0], "4/5/1/0")
         await rig.set_note(keys[1], "1/1/1/7")
-        assert [(each.failures, each.ends_alone) for each in (await one.reader.mine(())).deliveries] == [(0, 0)] * 2
+        assert [(each.failures, each.ends_alone) for each in (await one.reader.compare(())).deliveries] == [(0, 0)] * 2
         for delivery in deliveries:
             await one.leases.park(lease_of(delivery), NO_WAIT)
         assert [(each.failures, each.ends_alone) for each in await two.take()] == [(1, 0)] * 2

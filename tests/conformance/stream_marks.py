@@ -28,7 +28,7 @@ class MarkSuite:
         await one.leases.mark_alone(lease_of(first))
         [second] = await hand_over(one, two)
         await two.leases.mark_alone(lease_of(second))
-        [known] = (await two.reader.mine(())).deliveries
+        [known] = (await two.reader.compare(())).deliveries
         assert (known.attempt, known.ends_alone) == (2, 1)
 
     async def test_a_mark_can_be_taken_back(self, rig: Rig) -> None:

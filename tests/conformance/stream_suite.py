@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from event_backbone.errors import StreamError
-from event_backbone.metadata import EventKey, HashWrite, StreamName, new_event_id
+from event_backbone.model import EventKey, HashWrite, StreamName, new_event_id
 from event_backbone.stream import Delivery, GroupAdmin, GroupState, Lease, Look, NewDeadLetter, NewEntry, Streams
 
 NAME = StreamName.of("shipments", "test")

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
-from event_backbone.metadata import new_event_id
+from event_backbone.model import new_event_id
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.storage.loading import load_all

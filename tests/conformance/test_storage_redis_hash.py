@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone
-from event_backbone.metadata import Payload
+from event_backbone.model import Payload
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import RedisHashStorage, Storage
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite

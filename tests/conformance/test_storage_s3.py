@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
-from event_backbone.metadata import PayloadReference, new_event_id
+from event_backbone.model import PayloadReference, new_event_id
 from event_backbone.storage import S3Options, S3Storage, Storage
 from event_backbone.storage.buckets import check_bucket, create_bucket
 from event_backbone.testing.servers import S3Server

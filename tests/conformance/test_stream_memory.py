@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from event_backbone.errors import EventIdExpired
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.memory.log import Membership, Note
 from tests.conformance.stream_append import AppendSuite

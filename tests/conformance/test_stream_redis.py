@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from event_backbone.connection import RedisConnection
-from event_backbone.metadata import EventKey, HashWrite
+from event_backbone.model import EventKey, HashWrite
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from tests.conformance.stream_append import AppendSuite
@@ -185,7 +185,7 @@ class TestRedisKeys:
             await rig.remove_entry(lease.key)
         assert await one.leases.park(gone[0], NO_WAIT) == "vanished"
         await one.leases.release([gone[1], released])
-        assert (await one.reader.mine([acked, given_up, left, unmarked])).vanished == (gone[2].key,)
+        assert (await one.reader.compare([acked, given_up, left, unmarked])).vanished == (gone[2].key,)
         await one.leases.ack([acked, unmarked])
         await one.leases.dead_letter(given_up, LETTER)
         await rig.remove_entry(left.key)

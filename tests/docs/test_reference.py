@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from event_backbone import errors, telemetry
 from event_backbone.cli import Project, build_cli
 from event_backbone.contract import events_of
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 from event_backbone.storage import S3Options
 from event_backbone.web import event_routes, health_routes
 from tests.docs.pages import ROOT

@@ -32,7 +32,7 @@ CALLS: Mapping[str, Call] = {
     "command": lambda connection, _: connection.command("PING"),
     "command once": lambda connection, _: connection.command("PING", repeat=False),
     "script": lambda connection, _: connection.run(ECHO, ("key",), ("x",), repeat=False),
-    "lane": lambda connection, _: connection.run_in_lane(ECHO, ("key",), ("x",)),
+    "lane": lambda connection, _: connection.run_pipelined(ECHO, ("key",), ("x",)),
     "reads": lambda connection, _: connection.read_each("GET", ["key"]),
     "blocking read": lambda _, reader: reader.read(1, NO_WAIT),
 }
@@ -226,4 +226,4 @@ async def test_an_argument_that_cannot_be_sent_is_no_outage(connection: RedisCon
         with pytest.raises(DataError), connection.errors():
             await call("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError), connection.errors():
-        await connection.run_in_lane(ECHO, ("key",), ([],))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await connection.run_pipelined(ECHO, ("key",), ([],))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

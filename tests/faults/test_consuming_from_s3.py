@@ -10,7 +10,7 @@ import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import PayloadGone
-from event_backbone.metadata import PayloadReference, new_event_id
+from event_backbone.model import PayloadReference, new_event_id
 from event_backbone.policy import RetryPolicy
 from event_backbone.storage import (
     MemoryStorage,

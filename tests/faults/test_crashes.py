@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
-from event_backbone.metadata import new_event_id
+from event_backbone.model import new_event_id
 from event_backbone.policy import RetryPolicy
 from event_backbone.stream.redis.lease_scripts import ACK
 from event_backbone.testing.servers import RedisServer

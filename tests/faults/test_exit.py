@@ -14,7 +14,7 @@ PROCESSES = 64
 SAVE_AND_END = """
 import asyncio
 
-from event_backbone.metadata import StreamName, new_event_id
+from event_backbone.model import StreamName, new_event_id
 from event_backbone.storage import S3Storage, StorageScope
 
 scope = StorageScope(StreamName.of("parcels", "test"))

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import BackboneError
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.testing.servers import RedisServer
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually

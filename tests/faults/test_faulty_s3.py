@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageError, StorageUnavailable
-from event_backbone.metadata import Payload, PayloadReference, new_event_id
+from event_backbone.model import Payload, PayloadReference, new_event_id
 from event_backbone.storage import (
     CachedStorage,
     MemoryStorage,

@@ -84,7 +84,7 @@ async def test_entries_of_a_lost_read_are_found(proxy: Proxy, streams: RedisStre
     proxy.lose(b"XREADGROUP")
     with pytest.raises(StreamUnavailable):
         await reader.read(10, NO_WAIT)
-    assert [(each.entry.key, each.attempt) for each in (await reader.mine(())).deliveries] == [(key, 1)]
+    assert [(each.entry.key, each.attempt) for each in (await reader.compare(())).deliveries] == [(key, 1)]
     assert list(await reader.read(10, NO_WAIT)) == []
 
 
@@ -115,7 +115,7 @@ async def test_a_cancelled_read_leaves_nothing_for_the_next(streams: RedisStream
     with pytest.raises(asyncio.CancelledError):
         await reading
     keys = keys_of(await streams.stream(NAME).append([new_entry(), new_entry()]))
-    found = [*await reader.read(10, NO_WAIT), *(await reader.mine(())).deliveries]
+    found = [*await reader.read(10, NO_WAIT), *(await reader.compare(())).deliveries]
     assert {delivery.entry.key for delivery in found} == set(keys)
 
 
@@ -154,11 +154,11 @@ async def test_what_a_lost_look_took_is_found_and_counted_once(proxy: Proxy, str
     two = streams.group_reader(NAME, GROUP, "two")
     proxy.lose(called(LOOK))
     proxy.lose(called(FETCH), times - 1)
-    for lost in (two.look(LEASE, 10), *(two.mine(()) for _ in range(times - 1))):
+    for lost in (two.look(LEASE, 10), *(two.compare(()) for _ in range(times - 1))):
         with pytest.raises(StreamUnavailable):
             await lost
-    mine = await two.mine(())
-    assert (mine.deliveries, mine.lost) == ((delivery,), frozenset())
+    comparison = await two.compare(())
+    assert (comparison.deliveries, comparison.lost) == ((delivery,), frozenset())
 
 
 @pytest.mark.parametrize("times", [1, 4])

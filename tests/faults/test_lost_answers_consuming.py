@@ -12,7 +12,7 @@ from event_backbone.backbone import Backbone
 from event_backbone.connection import RedisConnection
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import LeaseLost, Reject
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 from event_backbone.policy import RetryPolicy
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams

@@ -10,7 +10,7 @@ import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.connection import RedisConnection
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from tests.conformance.stream_suite import keys_of, lease_of, new_entry

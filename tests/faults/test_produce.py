@@ -7,7 +7,7 @@ import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import ConfigurationError, NotSent, OutcomeUnknown
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.testing.servers import RedisServer
 from tests.faults.proxy import proxy_before
 from tests.support.shipment import ShipmentTracking

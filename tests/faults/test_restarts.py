@@ -7,7 +7,7 @@ from functools import partial
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import NotSent, OutcomeUnknown
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.testing.servers import RedisServer
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_within

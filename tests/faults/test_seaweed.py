@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from event_backbone.errors import ConfigurationError, StorageUnavailable
-from event_backbone.metadata import new_event_id
+from event_backbone.model import new_event_id
 from event_backbone.storage import (
     S3Storage,
 )

@@ -13,7 +13,7 @@ from event_backbone.errors import (
     GroupMissing,
     StreamUnavailable,
 )
-from event_backbone.metadata import HashWrite
+from event_backbone.model import HashWrite
 from event_backbone.settings import RedisSettings
 from event_backbone.stream import GroupReader
 from event_backbone.stream.redis import RedisStreams
@@ -96,7 +96,7 @@ async def test_a_killed_server_is_survived(own_redis: RedisServer, streams: Redi
     own_redis.start()
     assert keys_of(await streams.stream(NAME).append([entry])) == [key]
     assert await leases.ack([lease_of(delivery)]) == frozenset()
-    assert len((await reader.mine(())).deliveries) == 9
+    assert len((await reader.compare(())).deliveries) == 9
     assert list(await reader.read(10, NO_WAIT)) == []
 
 

@@ -1,4 +1,4 @@
-"""Signals to the process that `worker` runs: the first one lets it end in order, the second one ends it."""
+"""Monitor to the process that `worker` runs: the first one lets it end in order, the second one ends it."""
 
 import asyncio
 import os

@@ -9,7 +9,7 @@ from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ConfigurationError
-from event_backbone.metadata import EventKey, Metadata
+from event_backbone.model import EventKey, Metadata
 from event_backbone.policy import RetryPolicy
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.base import Streams
 from tests.support.crashes import crash
 from tests.support.eventually import eventually

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
-from event_backbone.metadata import Metadata
+from event_backbone.model import Metadata
 from tests.support.shipment import Billing, ShipmentTracking
 
 URI = "shipments"

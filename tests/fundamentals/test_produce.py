@@ -8,7 +8,7 @@ import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import ArgumentsInvalid, EventIdExpired
-from event_backbone.metadata import EventKey, new_event_id
+from event_backbone.model import EventKey, new_event_id
 from event_backbone.testing.memory import memory_backbone
 from tests.support.shipment import Billing, Product, ShipmentTracking, User
 

@@ -9,7 +9,7 @@ import pytest
 from event_backbone.backbone import Backbone
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ConfigurationError, EventNotFound, PayloadErased, UnknownEvent
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from tests.support.shipment import Billing, ShipmentTracking
 
 URI = "shipments"

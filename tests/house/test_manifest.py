@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import event_backbone
-from event_backbone.cli.manifest import MANIFEST, edited_files, manifest_text
+from event_backbone.manifest import MANIFEST, edited_files, manifest_text
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "template" / "src" / "event_backbone"

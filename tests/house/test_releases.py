@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from event_backbone.cli.manifest import MANIFEST, manifest_text
+from event_backbone.manifest import MANIFEST, manifest_text
 from tests.support.releases import NOTHING_LISTED, Release, ReleaseMissing, extract, file_of, have, releases
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 from event_backbone.stream.base import Streams
 from event_backbone.stream.values import Delivery
 from tests.support.eventually import eventually

@@ -10,8 +10,8 @@ from event_backbone.errors import (
     StreamError,
     StreamUnavailable,
 )
-from event_backbone.metadata import EventKey, StreamName, new_event_id
-from event_backbone.producer import Flusher, Producer
+from event_backbone.model import EventKey, StreamName, new_event_id
+from event_backbone.producer import Batcher, Producer
 from event_backbone.storage import MemoryStorage, StorageScope
 from event_backbone.stream.values import NewEntry
 from tests.support.shipment import ShipmentTracking
@@ -21,9 +21,9 @@ NAME = StreamName.of("shipments", "test")
 SOON = timedelta(milliseconds=200)
 
 
-def producer_of(flusher: Flusher, timeout: timedelta = timedelta(seconds=10)) -> ShipmentTracking:
-    """Return a typed producer that sends by this flusher."""
-    return bind(ShipmentTracking, Producer(flusher, MemoryStorage(), StorageScope(NAME), timeout=timeout))
+def producer_of(batcher: Batcher, timeout: timedelta = timedelta(seconds=10)) -> ShipmentTracking:
+    """Return a typed producer that sends by this batcher."""
+    return bind(ShipmentTracking, Producer(batcher, MemoryStorage(), StorageScope(NAME), timeout=timeout))
 
 
 async def turns(count: int = 10) -> None:

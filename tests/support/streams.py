@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from event_backbone.errors import StreamError
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
 

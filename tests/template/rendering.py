@@ -13,7 +13,7 @@ from typing import Any, cast
 import copier
 import yaml
 
-from event_backbone.cli.manifest import MANIFEST, manifest_text
+from event_backbone.manifest import MANIFEST, manifest_text
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("copier.yml", "includes", "template")

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from event_backbone import Contract
-from event_backbone.cli.samples import sample_json
 from event_backbone.contract import check, events_of
+from event_backbone.testing.samples import sample_json
 from tests.template.rendering import Template, assert_clean, owned, parse
 
 pytestmark = pytest.mark.timeout(300)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from event_backbone.cli.manifest import edited_files
+from event_backbone.manifest import edited_files
 from tests.template.owner import DEPENDENCIES, make_ordinary_edits
 from tests.template.rendering import commit, git, run_in
 from tests.template.updating import (

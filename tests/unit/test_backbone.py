@@ -17,7 +17,7 @@ from event_backbone.errors import (
     EventNotFound,
     StreamUnavailable,
 )
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, RedisHashStorage
 from event_backbone.subscription import SubscriptionKeywords, SubscriptionOptions

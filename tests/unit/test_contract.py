@@ -22,7 +22,7 @@ from event_backbone.contract import (
     find,
 )
 from event_backbone.errors import ArgumentsInvalid, ContractError, DecodeError, UnknownEvent, UnknownVersion
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 
 NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
 

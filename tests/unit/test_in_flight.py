@@ -4,12 +4,12 @@ from time import perf_counter
 
 import pytest
 
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import Delivery, Entry, Lease
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight, Stage
+from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
-from event_backbone.subscription.signals import Signals
 from tests.support.metrics import CountedMetrics
 
 
@@ -19,7 +19,7 @@ class Hand:
     def __init__(self, options: SubscriptionOptions | None = None) -> None:
         self.ended = 0
         self.in_flight = EventsInFlight(
-            options or SubscriptionOptions(), Signals(StreamName.of("hand"), "group"), self._end
+            options or SubscriptionOptions(), Monitor(StreamName.of("hand"), "group"), self._end
         )
 
     def admit(self, *numbers: int, attempt: int = 1) -> list[InFlight]:

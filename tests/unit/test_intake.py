@@ -9,15 +9,15 @@ from time import monotonic, time
 import pytest
 
 from event_backbone.errors import GroupMissing, StreamError, StreamUnavailable
-from event_backbone.metadata import StreamName, new_event_id
+from event_backbone.model import StreamName, new_event_id
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.memory.reader import MemoryGroupReader
-from event_backbone.stream.values import Lease, Look, Mine, NewEntry
+from event_backbone.stream.values import Comparison, Lease, Look, NewEntry
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake
+from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
-from event_backbone.subscription.signals import Signals
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
 
@@ -45,11 +45,11 @@ class HeldReader(MemoryGroupReader):
         await self.looks.wait()
         return look
 
-    async def mine(self, held: Collection[Lease]) -> Mine:
+    async def compare(self, held: Collection[Lease]) -> Comparison:
         """Compare, and answer when allowed to."""
-        mine = await super().mine(held)
+        comparison = await super().compare(held)
         await self.comparisons.wait()
-        return mine
+        return comparison
 
     async def wake(self) -> None:
         """Wake, and return when allowed to."""
@@ -65,8 +65,8 @@ class Desk:
         self.streams = MemoryStreams(wall=lambda: self.now)
         self.reader = HeldReader(self.streams)
         self.other = self.streams.group_reader(STREAM, "group", "other")
-        signals = Signals(STREAM, "group")
-        self.in_flight = EventsInFlight(SubscriptionOptions(), signals, lambda: None)
+        monitor = Monitor(STREAM, "group")
+        self.in_flight = EventsInFlight(SubscriptionOptions(), monitor, lambda: None)
         self.taken: list[InFlight] = []
         self.could_begin: list[bool] = []
         self.finishing = False
@@ -75,8 +75,8 @@ class Desk:
         self.intake = Intake(
             self.reader,
             self.in_flight,
-            Outage(signals),
-            signals,
+            Outage(monitor),
+            monitor,
             take_up=self._take_up,
             resume=self._resume,
             lease=lease,

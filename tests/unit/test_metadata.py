@@ -12,21 +12,18 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from event_backbone.errors import ArgumentsInvalid, ConfigurationError, DecodeError, EntryUnreadable
-from event_backbone.metadata import (
+from event_backbone.model import (
     EventKey,
     Metadata,
     NewMetadata,
     PayloadReference,
     StreamName,
-    decode_metadata,
-    encode_metadata,
     environment_name,
     event_id_time,
     new_event_id,
-    payload_from_json,
     payload_size_bytes,
-    payload_to_json,
 )
+from event_backbone.wire import encode_metadata, payload_from_json, payload_to_json, read_entry
 
 keys = st.builds(EventKey, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 99_999))
 json_values = st.recursive(
@@ -151,9 +148,7 @@ def test_metadata_reads_back_as_it_was_written(metadata: NewMetadata) -> None:
     stream, key = StreamName.of("shipments", "dev"), EventKey(7, 1)
     references = (PayloadReference("s3", str(metadata.event_id)), PayloadReference("redis-hash", "other"))
 
-    read, read_references = decode_metadata(
-        {b"wire": b"1", b"metadata": encode_metadata(metadata, references)}, stream, key
-    )
+    read, read_references = read_entry({b"wire": b"1", b"metadata": encode_metadata(metadata, references)}, stream, key)
 
     assert read.key == key
     assert read_references == references
@@ -189,7 +184,7 @@ def test_metadata_that_was_read_is_like_any_other() -> None:
     )
 
     def read() -> Metadata:
-        return decode_metadata({b"wire": b"1", b"metadata": document()}, stream, key)[0]
+        return read_entry({b"wire": b"1", b"metadata": document()}, stream, key)[0]
 
     assert read() == made
     assert repr(read()) == repr(made)
@@ -224,7 +219,7 @@ def test_metadata_that_was_read_is_like_any_other() -> None:
 def test_an_entry_of_another_form_is_unreadable_and_says_which(fields: dict[bytes, bytes]) -> None:
     """The error names the entry, so that it can be looked at, and nothing of its content."""
     with pytest.raises(EntryUnreadable, match=r"^Entry 7-1 "):
-        decode_metadata(fields, StreamName.of("shipments"), EventKey(7, 1))
+        read_entry(fields, StreamName.of("shipments"), EventKey(7, 1))
 
 
 def test_event_ids_are_plain_uuids() -> None:

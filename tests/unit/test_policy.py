@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from event_backbone.backoff import Backoff
 from event_backbone.errors import (
     BackboneError,
     ConfigurationError,
@@ -22,7 +23,7 @@ from event_backbone.errors import (
     UnknownEvent,
     UnknownVersion,
 )
-from event_backbone.policy import Backoff, DeadLetter, RetryLater, RetryPolicy
+from event_backbone.policy import DeadLetter, RetryLater, RetryPolicy
 
 SECOND = timedelta(seconds=1)
 STEADY = RetryPolicy(max_attempts=3, backoff=SECOND)
@@ -36,22 +37,6 @@ def test_by_default_an_event_is_tried_for_more_than_twenty_minutes() -> None:
         waited = sum((each.after for each in decisions if isinstance(each, RetryLater)), timedelta())
         assert decisions[-1] == DeadLetter("attempts-exhausted", "builtins.ValueError")
         assert timedelta(minutes=20) <= waited <= timedelta(minutes=40)
-
-
-def test_the_default_backoff_doubles_from_one_second_to_five_minutes() -> None:
-    """Without chance, the delays are 1, 2, 4, ... 300 seconds, and stay there however many attempts there are."""
-    backoff = Backoff(chance=lambda: 0.0)
-    delays = [backoff.delay(attempt).total_seconds() for attempt in (1, 2, 3, 9, 10, 1_000_000)]
-    assert delays == [1, 2, 4, 256, 300, 300]
-
-
-def test_jitter_takes_off_up_to_a_quarter() -> None:
-    """Events that failed together come back spread over the last quarter of the delay."""
-    assert Backoff(chance=lambda: 1.0).delay(3) == timedelta(seconds=3)
-    assert Backoff(chance=lambda: 1.0, jitter=0.0).delay(3) == timedelta(seconds=4)
-    delays = {Backoff().delay(3) for _ in range(50)}
-    assert len(delays) > 1
-    assert all(timedelta(seconds=3) <= delay <= timedelta(seconds=4) for delay in delays)
 
 
 def test_a_fixed_backoff_is_kept_to() -> None:
@@ -155,7 +140,3 @@ def test_a_policy_that_cannot_work_is_refused() -> None:
         RetryPolicy(max_attempts=0)
     with pytest.raises(ConfigurationError, match="backoff must not be negative"):
         RetryPolicy(backoff=-SECOND)
-    with pytest.raises(ConfigurationError, match="first delay above zero"):
-        Backoff(first=timedelta())
-    with pytest.raises(ConfigurationError, match="factor of 1 or more"):
-        Backoff(factor=0.5)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from event_backbone.backbone import Backbone
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.storage.memory import MemoryStorage
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.memory.leases import MemoryGroupLeases

@@ -11,8 +11,8 @@ import pytest
 
 from event_backbone.contract import Contract, bind, event
 from event_backbone.errors import BackboneError, EntryUnreadable, PayloadGone, StorageUnavailable, StreamUnavailable
-from event_backbone.metadata import EventKey, StreamName, new_event_id
-from event_backbone.producer import Flusher, Producer
+from event_backbone.model import EventKey, StreamName, new_event_id
+from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, StorageScope
 from event_backbone.stream.memory import MemoryStreams
@@ -32,7 +32,7 @@ class _Parts:
         self.stream = HeldStream(MemoryStreams().stream(NAME))
         self.storage = MemoryStorage()
         self.reader = Reader(self.stream, {"memory": self.storage}, SCOPE)
-        self.producer = bind(ShipmentTracking, Producer(Flusher(self.stream), self.storage, SCOPE))
+        self.producer = bind(ShipmentTracking, Producer(Batcher(self.stream), self.storage, SCOPE))
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def test_an_older_version_is_read_through_its_upcaster(parts: _Parts) -> N
         return {**arguments, "parcels": 1}
 
     Third.packing_two.upcast(from_version=1)(one_parcel)
-    sender = Producer(Flusher(parts.stream), parts.storage, SCOPE)
+    sender = Producer(Batcher(parts.stream), parts.storage, SCOPE)
     key = await bind(First, sender).packing("jo@example.com")
     found = await parts.reader.get(key)
     assert found.is_(Second.packing)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 from event_backbone.storage import S3Options, S3Storage
 from event_backbone.storage.s3.access import find_access
 

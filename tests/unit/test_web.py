@@ -23,7 +23,7 @@ from event_backbone.errors import (
     StorageUnavailable,
     StreamUnavailable,
 )
-from event_backbone.metadata import EventKey, new_event_id
+from event_backbone.model import EventKey, new_event_id
 from event_backbone.testing.memory import memory_backbone
 from event_backbone.web import allow_everyone, event_routes, health_routes, install_error_answers
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from event_backbone.metadata import EventKey, PayloadReference, StreamName, decode_metadata
+from event_backbone.model import EventKey, PayloadReference, StreamName
+from event_backbone.wire import read_entry
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
@@ -20,7 +21,7 @@ def test_a_golden_entry_reads_as_it_did_when_it_was_written(path: Path) -> None:
     expected = golden["expected"]
     fields = {name.encode(): value.encode() for name, value in golden["fields"].items()}
 
-    metadata, references = decode_metadata(fields, StreamName.of("shipments", "dev"), EventKey(7, 1))
+    metadata, references = read_entry(fields, StreamName.of("shipments", "dev"), EventKey(7, 1))
 
     assert metadata.event_id == UUID(expected["event_id"])
     assert metadata.produced_at == datetime.fromisoformat(expected["produced_at"])

@@ -1,6 +1,7 @@
 """Event Backbone: typed events over a Redis stream, with payloads in a storage of your choice."""
 
 from event_backbone.backbone import Backbone
+from event_backbone.backoff import Backoff
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, EventOf, event
 from event_backbone.contract.stored_event import StoredEvent
@@ -34,8 +35,8 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
-from event_backbone.metadata import EventKey, Metadata
-from event_backbone.policy import Backoff, RetryPolicy
+from event_backbone.model import EventKey, Metadata
+from event_backbone.policy import RetryPolicy
 from event_backbone.reader import Reader
 from event_backbone.subscription import Subscription
 

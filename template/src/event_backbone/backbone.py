@@ -16,8 +16,8 @@ from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.dead_letters import DeadLetters
 from event_backbone.errors import BackboneClosed, ConfigurationError, EventNotFound
 from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
-from event_backbone.metadata import EventKey, StreamName, decode_metadata, environment_name, new_event_id
-from event_backbone.producer import Flusher, Producer
+from event_backbone.model import EventKey, StreamName, environment_name, new_event_id
+from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
@@ -26,6 +26,7 @@ from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import GroupState, PendingEntry, Reservation
 from event_backbone.subscription import Subscription, SubscriptionKeywords, SubscriptionOptions
+from event_backbone.wire import read_entry
 
 ContractType = TypeVar("ContractType", bound=Contract)
 
@@ -86,7 +87,7 @@ class Backbone:
         self._given_streams = _streams
         self._streams: Streams | None = None
         self._redis: RedisConnection | None = None
-        self._flushers: dict[StreamName, Flusher] = {}
+        self._batchers: dict[StreamName, Batcher] = {}
         self._was_open = False
         self._event_loop = OneEventLoop()
 
@@ -105,11 +106,11 @@ class Backbone:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._event_loop.running()
-        streams, redis, flushers = self._streams, self._redis, tuple(self._flushers.values())
+        streams, redis, batchers = self._streams, self._redis, tuple(self._batchers.values())
         self._streams, self._redis, self._was_open = None, None, True
-        self._flushers.clear()
+        self._batchers.clear()
         try:
-            await asyncio.gather(*(flusher.close(self._drain) for flusher in flushers))
+            await asyncio.gather(*(batcher.close(self._drain) for batcher in batchers))
         finally:
             for storage in self._given_storages:
                 await storage.close()
@@ -139,12 +140,12 @@ class Backbone:
         """
         check(contract)
         scope = self._scope(uri)
-        flusher = self._flushers.get(scope.stream)
-        if flusher is None:
+        batcher = self._batchers.get(scope.stream)
+        if batcher is None:
             stream = self._open().stream(scope.stream)
-            flusher = self._flushers[scope.stream] = Flusher(stream, event_loop=self._event_loop)
+            batcher = self._batchers[scope.stream] = Batcher(stream, event_loop=self._event_loop)
         producer = Producer(
-            flusher,
+            batcher,
             self._storage,
             scope,
             interceptors=self._produce_interceptors,
@@ -209,7 +210,7 @@ class Backbone:
         entry = await self._open().stream(scope.stream).get(key)
         if entry is None:
             raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
-        _, references = decode_metadata(entry.fields, scope.stream, key)
+        _, references = read_entry(entry.fields, scope.stream, key)
         storages = [(self._storage_named(reference.storage), reference) for reference in references]
         for storage, reference in storages:
             await storage.erase(scope, [reference])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
 from event_backbone.contract import Contract, EventDefinition, EventOf, definition_of, events_of
 from event_backbone.errors import ContractError
-from event_backbone.metadata import Metadata
+from event_backbone.model import Metadata
 
 if TYPE_CHECKING:
     from event_backbone.contract.stored_event import StoredEvent

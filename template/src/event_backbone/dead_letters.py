@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from event_backbone.errors import EntryUnreadable, EventNotFound
-from event_backbone.metadata import EventKey, Metadata, StreamName, decode_metadata
+from event_backbone.model import EventKey, Metadata, StreamName
 from event_backbone.stream.base import Streams
 from event_backbone.stream.values import DeadLetter
+from event_backbone.wire import read_entry
 
 _AT_ONCE = 100
 
@@ -109,7 +110,7 @@ class DeadLetters:
 
     def _shown(self, letter: DeadLetter) -> DeadEvent:
         try:
-            metadata, _ = decode_metadata(letter.entry.fields, self._stream, letter.entry.key)
+            metadata, _ = read_entry(letter.entry.fields, self._stream, letter.entry.key)
         except EntryUnreadable:
             metadata = None
         return DeadEvent(

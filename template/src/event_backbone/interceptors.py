@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 from event_backbone.consumer import Context
-from event_backbone.metadata import EventKey, NewMetadata
+from event_backbone.model import EventKey, NewMetadata
 
 
 @dataclass(frozen=True, slots=True)

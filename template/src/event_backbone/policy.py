@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, cast
 
+from event_backbone.backoff import Backoff
 from event_backbone.errors import (
     BackboneError,
     ConfigurationError,
@@ -56,37 +55,6 @@ class DeadLetter:
 
     reason: str
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """A delay that grows with each attempt: ``first``, times ``factor`` each time, at most ``longest``.
-
-    Up to the share ``jitter`` of it is taken off by chance, so that events that failed together do not return together.
-    ``chance`` returns numbers from 0 up to 1.
-    """
-
-    first: timedelta = timedelta(seconds=1)
-    factor: float = 2.0
-    longest: timedelta = timedelta(minutes=5)
-    jitter: float = 0.25
-    chance: Callable[[], float] = field(default=random.random, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Refuse what gives no delay."""
-        if not timedelta() < self.first <= self.longest:
-            raise ConfigurationError("Backoff needs a first delay above zero, and a longest that is not shorter.")
-        if self.factor < 1 or not 0 <= self.jitter <= 1:
-            raise ConfigurationError("Backoff needs a factor of 1 or more, and a jitter from 0 to 1.")
-
-    def delay(self, attempt: int) -> timedelta:
-        """Return the delay after attempt number ``attempt``, which counts from 1."""
-        seconds, longest = self.first.total_seconds(), self.longest.total_seconds()
-        for _ in range(attempt - 1):
-            if seconds >= longest or self.factor == 1:
-                break
-            seconds *= self.factor
-        return timedelta(seconds=min(seconds, longest) * (1 - self.jitter * self.chance()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from event_backbone import telemetry
+from event_backbone.backoff import Backoff, Delays
 from event_backbone.contract import EventOf
 from event_backbone.contract.stored_event import StoredEvent, is_event
 from event_backbone.errors import (
@@ -19,11 +19,12 @@ from event_backbone.errors import (
     StorageUnavailable,
     StreamUnavailable,
 )
-from event_backbone.metadata import EventKey, Metadata, PayloadReference, decode_metadata
+from event_backbone.model import EventKey, Metadata, PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import load_payloads
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry
+from event_backbone.wire import read_entry
 
 Bound = EventKey | datetime
 """A place in a stream: an event's key, or an aware time, which is compared with the server's append time."""
@@ -36,7 +37,7 @@ _PAGE = 100
 _WAIT = timedelta(seconds=1)
 _LARGEST = 2**64 - 1
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_LONGEST_BACKOFF_SECONDS = 1.0
+_BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
 
 _log = logging.getLogger("event_backbone")
 
@@ -61,7 +62,7 @@ class Reader:
         entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
         if entry is None:
             raise EventNotFound(f"Stream {self._stream.name.key} has no event {key}.")
-        (event,) = await self._load([decode_metadata(entry.fields, self._stream.name, entry.key)])
+        (event,) = await self._load([read_entry(entry.fields, self._stream.name, entry.key)])
         return event
 
     async def scan(
@@ -124,21 +125,20 @@ class Reader:
 
     async def _through_outages(self, read: Callable[[], Awaitable[_Page]]) -> _Page:
         """Read until there is an answer; nothing is lost meanwhile, as the place in the stream is the reader's own."""
-        backoff_seconds = 0.05
+        delays = Delays(_BACKOFF)
         while True:
             try:
                 return await read()
             except (StreamUnavailable, StorageUnavailable) as error:
                 telemetry.outages.add(1, {"uri": self._stream.name.uri, "side": "reader"})
                 _log.warning("Reading stream %s waits: %s", self._stream.name.key, error)
-                await asyncio.sleep(backoff_seconds)
-                backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
+                await delays.wait()
 
     async def _read(self, entries: Sequence[Entry], events: _Wanted) -> list[StoredEvent]:
         wanted: list[tuple[Metadata, tuple[PayloadReference, ...]]] = []
         for entry in entries:
             try:
-                found = decode_metadata(entry.fields, self._stream.name, entry.key)
+                found = read_entry(entry.fields, self._stream.name, entry.key)
             except EntryUnreadable as error:
                 _log.warning("%s", error)
                 continue

@@ -6,7 +6,7 @@ from random import Random
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import BackboneError, OutcomeUnknown
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from tests.support.parcels import URI, Parcels
 
 

@@ -9,7 +9,7 @@ from time import monotonic
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import GroupMissing
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.storage import S3Storage
 from event_backbone.testing.servers import RedisServer
 from tests.faults.chaos.calling import Callers

@@ -9,9 +9,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 from event_backbone.backbone import Backbone
+from event_backbone.backoff import Backoff
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import Reject, Retry
-from event_backbone.policy import Backoff, RetryPolicy
+from event_backbone.policy import RetryPolicy
 from event_backbone.storage import S3Storage
 from tests.faults.chaos.characters import character
 from tests.faults.chaos.settings import DRAIN, ENVIRONMENT, LEASE, s3_options

@@ -9,7 +9,7 @@ from pydantic import BaseModel, JsonValue
 
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, EventDefinition, assert_round_trip, definition_of, event
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 
 
 class User(BaseModel):

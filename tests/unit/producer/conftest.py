@@ -2,7 +2,7 @@
 
 import pytest
 
-from event_backbone.producer import Flusher
+from event_backbone.producer import Batcher
 from event_backbone.stream.memory import MemoryStreams
 from tests.support.producing import NAME, producer_of
 from tests.support.shipment import ShipmentTracking
@@ -16,12 +16,12 @@ def stream() -> HeldStream:
 
 
 @pytest.fixture
-def flusher(stream: HeldStream) -> Flusher:
+def batcher(stream: HeldStream) -> Batcher:
     """The one way into that stream."""
-    return Flusher(stream)
+    return Batcher(stream)
 
 
 @pytest.fixture
-def producer(flusher: Flusher) -> ShipmentTracking:
+def producer(batcher: Batcher) -> ShipmentTracking:
     """A typed producer."""
-    return producer_of(flusher)
+    return producer_of(batcher)

@@ -3,7 +3,7 @@
 import asyncio
 from contextvars import ContextVar
 
-from event_backbone.producer import Flusher
+from event_backbone.producer import Batcher
 from tests.support.producing import (
     count_entries,
     later,
@@ -64,12 +64,12 @@ async def test_a_batch_has_at_most_256_events(stream: HeldStream, producer: Ship
 
 async def test_a_batch_has_at_most_one_mebibyte(stream: HeldStream) -> None:
     """Large events travel in small company; one larger than the limit travels alone."""
-    flusher = Flusher(stream)
+    batcher = Batcher(stream)
     sizes = [400_000, 400_000, 400_000, 2_000_000, 100]
     stream.open.clear()
-    first = flusher.append(new_entry(), later(), 1)
+    first = batcher.append(new_entry(), later(), 1)
     await stream.entered.wait()
-    keys = [flusher.append(new_entry(), later(), size) for size in sizes]
+    keys = [batcher.append(new_entry(), later(), size) for size in sizes]
     stream.open.set()
     await asyncio.gather(first, *keys)
     assert [len(batch) for batch in stream.batches] == [1, 2, 1, 1, 1]

@@ -12,9 +12,9 @@ import pytest
 from event_backbone.contract import Contract, bind, event
 from event_backbone.errors import ArgumentsInvalid, NotSent, PayloadConflict, StorageUnavailable
 from event_backbone.interceptors import Outgoing
-from event_backbone.metadata import EventKey, SavedPayload, StreamName, new_event_id
-from event_backbone.metadata.current import current_event
-from event_backbone.producer import Flusher, Producer
+from event_backbone.model import EventKey, SavedPayload, StreamName, new_event_id
+from event_backbone.model.correlation import current_event
+from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, StorageScope
 from event_backbone.stream.memory import MemoryStreams
@@ -64,7 +64,7 @@ def storage() -> _HeldStorage:
 def _producer(
     stream: HeldStream, storage: MemoryStorage, timeout: timedelta = timedelta(seconds=10), queue_events: int = 4096
 ) -> ShipmentTracking:
-    return bind(ShipmentTracking, Producer(Flusher(stream, queue_events=queue_events), storage, SCOPE, timeout=timeout))
+    return bind(ShipmentTracking, Producer(Batcher(stream, queue_events=queue_events), storage, SCOPE, timeout=timeout))
 
 
 async def test_promise_1_the_payload_is_saved_before_its_entry_is_appended(
@@ -150,7 +150,7 @@ class Keyed(Contract):
 async def test_the_partition_key_stands_in_the_metadata(stream: HeldStream) -> None:
     """A text as it is, anything else as its JSON."""
     storage = MemoryStorage()
-    producer = bind(Keyed, Producer(Flusher(stream), storage, SCOPE))
+    producer = bind(Keyed, Producer(Batcher(stream), storage, SCOPE))
     reader = Reader(stream, {"memory": storage}, SCOPE)
     assert (await reader.get(await producer.by_number(7))).metadata.partition_key == "7"
     assert (await reader.get(await producer.by_name("Jo"))).metadata.partition_key == "Jo"
@@ -176,7 +176,7 @@ async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldSt
 
     documents: list[object] = []
     for interceptors in ((), (pass_on,)):
-        producer = bind(Keyed, Producer(Flusher(stream), MemoryStorage(), SCOPE, interceptors=interceptors))
+        producer = bind(Keyed, Producer(Batcher(stream), MemoryStorage(), SCOPE, interceptors=interceptors))
         plain, related = producer.by_name, producer.by_name.using(correlation_id='\u00e9"', causation_id="c\\d")
         for key in (await plain("Jo"), await related('\u00e9 "quoted"')):
             entry = await stream.get(key)

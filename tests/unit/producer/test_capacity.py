@@ -10,8 +10,8 @@ from event_backbone.errors import (
     NotSent,
     OutcomeUnknown,
 )
-from event_backbone.metadata import EventKey
-from event_backbone.producer import Flusher
+from event_backbone.model import EventKey
+from event_backbone.producer import Batcher
 from tests.support.producing import (
     SOON,
     count_entries,
@@ -27,7 +27,7 @@ from tests.support.streams import HeldStream
 
 async def test_a_full_queue_makes_calls_wait_in_turn(stream: HeldStream) -> None:
     """Whoever comes when the queue is full waits, and is let in first come, first served."""
-    producer = producer_of(Flusher(stream, queue_events=2))
+    producer = producer_of(Batcher(stream, queue_events=2))
     stream.open.clear()
     tasks = start(producer, [str(number) for number in range(6)])
     await turns()
@@ -44,7 +44,7 @@ async def test_a_full_queue_makes_calls_wait_in_turn(stream: HeldStream) -> None
 
 async def test_the_queue_is_bounded_by_bytes(stream: HeldStream) -> None:
     """A few large payloads fill the queue as well; one larger than the whole queue is let in alone."""
-    producer = producer_of(Flusher(stream, queue_bytes=100))
+    producer = producer_of(Batcher(stream, queue_bytes=100))
     stream.open.clear()
     tasks = start(producer, ["x" * 1000, "y", "z"])
     await turns()
@@ -56,22 +56,22 @@ async def test_the_queue_is_bounded_by_bytes(stream: HeldStream) -> None:
 
 async def test_no_room_in_time_is_not_sent(stream: HeldStream) -> None:
     """Waiting for room counts against the deadline."""
-    flusher = Flusher(stream, queue_events=1)
+    batcher = Batcher(stream, queue_events=1)
     stream.open.clear()
-    under_way = asyncio.create_task(producer_of(flusher).note("under way"))
+    under_way = asyncio.create_task(producer_of(batcher).note("under way"))
     await stream.entered.wait()
     with pytest.raises(NotSent, match="no room in time"):
-        await producer_of(flusher, SOON).note("no room")
+        await producer_of(batcher, SOON).note("no room")
     stream.open.set()
     await under_way
 
 
-async def test_closing_sends_what_is_queued(stream: HeldStream, flusher: Flusher, producer: ShipmentTracking) -> None:
+async def test_closing_sends_what_is_queued(stream: HeldStream, batcher: Batcher, producer: ShipmentTracking) -> None:
     """Within the drain time everything that was accepted is sent; new calls are refused at once."""
     stream.open.clear()
     tasks = start(producer, [str(number) for number in range(50)])
     await stream.entered.wait()
-    closing = asyncio.create_task(flusher.close(timedelta(seconds=5)))
+    closing = asyncio.create_task(batcher.close(timedelta(seconds=5)))
     await turns()
     with pytest.raises(BackboneClosed):
         await producer.note("too late")
@@ -82,7 +82,7 @@ async def test_closing_sends_what_is_queued(stream: HeldStream, flusher: Flusher
 
 
 async def test_closing_gives_up_after_the_drain_time(
-    stream: HeldStream, flusher: Flusher, producer: ShipmentTracking
+    stream: HeldStream, batcher: Batcher, producer: ShipmentTracking
 ) -> None:
     """What is under way by then is in doubt, the rest was not sent; nobody hangs."""
     stream.open.clear()
@@ -90,19 +90,19 @@ async def test_closing_gives_up_after_the_drain_time(
     await stream.entered.wait()
     tasks += start(producer, ["queued"])
     await turns()
-    await flusher.close(timedelta(0))
+    await batcher.close(timedelta(0))
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [OutcomeUnknown, NotSent]
 
 
 async def test_closing_refuses_who_waits_for_room(stream: HeldStream) -> None:
     """A call that was not let in yet ends with the closing."""
-    flusher = Flusher(stream, queue_events=1)
-    producer = producer_of(flusher)
+    batcher = Batcher(stream, queue_events=1)
+    producer = producer_of(batcher)
     stream.open.clear()
     tasks = start(producer, ["under way", "waits for room"])
     await stream.entered.wait()
-    closing = asyncio.create_task(flusher.close(timedelta(seconds=5)))
+    closing = asyncio.create_task(batcher.close(timedelta(seconds=5)))
     await turns()
     stream.open.set()
     await closing
@@ -111,7 +111,7 @@ async def test_closing_refuses_who_waits_for_room(stream: HeldStream) -> None:
 
 
 async def test_closing_waits_for_a_cancelled_callers_batch(
-    stream: HeldStream, flusher: Flusher, producer: ShipmentTracking
+    stream: HeldStream, batcher: Batcher, producer: ShipmentTracking
 ) -> None:
     """Cancelled in flight goes on, also while closing."""
     stream.open.clear()
@@ -119,17 +119,17 @@ async def test_closing_waits_for_a_cancelled_callers_batch(
     await stream.entered.wait()
     task.cancel()
     await turns()
-    closing = asyncio.create_task(flusher.close(timedelta(seconds=5)))
+    closing = asyncio.create_task(batcher.close(timedelta(seconds=5)))
     await turns()
     stream.open.set()
     await closing
     assert await count_entries(stream) == 1
 
 
-async def test_the_end_of_the_loop_leaves_nobody_hanging(flusher: Flusher, producer: ShipmentTracking) -> None:
-    """A flusher that is cancelled before it began fails its callers, and refuses what comes after."""
-    future = flusher.append(new_entry(), later(), 1)
-    (task,) = [each for each in asyncio.all_tasks() if each.get_name() == "event-backbone-flusher"]
+async def test_the_end_of_the_loop_leaves_nobody_hanging(batcher: Batcher, producer: ShipmentTracking) -> None:
+    """A batcher that is cancelled before it began fails its callers, and refuses what comes after."""
+    future = batcher.append(new_entry(), later(), 1)
+    (task,) = [each for each in asyncio.all_tasks() if each.get_name() == "event-backbone-batcher"]
     task.cancel()
     with pytest.raises(NotSent):
         await future

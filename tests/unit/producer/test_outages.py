@@ -14,8 +14,8 @@ from event_backbone.errors import (
     StreamError,
     StreamUnavailable,
 )
-from event_backbone.metadata import EventKey, new_event_id
-from event_backbone.producer import Flusher
+from event_backbone.model import EventKey, new_event_id
+from event_backbone.producer import Batcher
 from tests.support.producing import (
     SOON,
     Refusing,
@@ -52,33 +52,33 @@ async def test_order_survives_an_outage(stream: HeldStream, producer: ShipmentTr
     assert keys == sorted(keys)
 
 
-async def test_no_answer_in_time_is_outcome_unknown(stream: HeldStream, flusher: Flusher) -> None:
+async def test_no_answer_in_time_is_outcome_unknown(stream: HeldStream, batcher: Batcher) -> None:
     """Once handed over, nobody can say whether the event stands there; producing under its id finds out."""
     stream.open.clear()
     with pytest.raises(OutcomeUnknown) as caught:
-        await producer_of(flusher, SOON).note("x")
+        await producer_of(batcher, SOON).note("x")
     stream.open.set()
-    again = producer_of(flusher).note.using(event_id=caught.value.event_id)
+    again = producer_of(batcher).note.using(event_id=caught.value.event_id)
     assert await again("x") == await again("x")
     assert await count_entries(stream) == 1
 
 
-async def test_a_stream_that_is_away_ends_in_one_sentence(stream: HeldStream, flusher: Flusher) -> None:
+async def test_a_stream_that_is_away_ends_in_one_sentence(stream: HeldStream, batcher: Batcher) -> None:
     """The error says what was wrong with the stream, and has its error as its cause."""
     stream.faults.extend(StreamUnavailable("Redis is away.") for _ in range(1000))
     with pytest.raises(OutcomeUnknown, match="Redis is away") as caught:
-        await producer_of(flusher, SOON).note("x")
+        await producer_of(batcher, SOON).note("x")
     assert isinstance(caught.value.__cause__, StreamUnavailable)
 
 
-async def test_queued_behind_an_outage_is_not_sent(stream: HeldStream, flusher: Flusher) -> None:
+async def test_queued_behind_an_outage_is_not_sent(stream: HeldStream, batcher: Batcher) -> None:
     """What was never handed to the stream is told so: producing it again is safe."""
     stream.open.clear()
-    under_way = asyncio.create_task(producer_of(flusher, timedelta(seconds=1)).note("under way"))
+    under_way = asyncio.create_task(producer_of(batcher, timedelta(seconds=1)).note("under way"))
     await stream.entered.wait()
     with pytest.raises(NotSent):
         async with asyncio.timeout(5):
-            await producer_of(flusher, SOON).note("queued")
+            await producer_of(batcher, SOON).note("queued")
     with pytest.raises(OutcomeUnknown):
         await under_way
     stream.open.set()
@@ -86,9 +86,9 @@ async def test_queued_behind_an_outage_is_not_sent(stream: HeldStream, flusher: 
     assert await count_entries(stream) == 0
 
 
-async def test_refused_events_are_not_in_doubt(flusher: Flusher, stream: HeldStream) -> None:
+async def test_refused_events_are_not_in_doubt(batcher: Batcher, stream: HeldStream) -> None:
     """An event that the stream has refused until the deadline was not sent, and that is said."""
-    refusing = Flusher(Refusing(stream))
+    refusing = Batcher(Refusing(stream))
     with pytest.raises(NotSent, match="out of memory"):
         await producer_of(refusing, SOON).note("x")
 
@@ -101,7 +101,7 @@ async def test_an_event_in_doubt_that_is_refused_later_stays_in_doubt(
     refusing = RefusingLater(stream, refusal)
     stream.lost.append(StreamUnavailable("the answer was lost"))
     with pytest.raises(OutcomeUnknown, match=str(refusal)) as caught:
-        await producer_of(Flusher(refusing)).note("x")
+        await producer_of(Batcher(refusing)).note("x")
     assert caught.value.__cause__ is refusal
     assert await count_entries(stream) == 1
 

@@ -11,12 +11,12 @@ import typer
 from event_backbone.cli.errors import CALLED_WRONGLY, fail, run_async
 from event_backbone.cli.events import find_event
 from event_backbone.cli.output import print_line
-from event_backbone.cli.samples import sample_json
 from event_backbone.contract import EventDefinition, Send, events_of
+from event_backbone.testing.samples import sample_json
 
 if TYPE_CHECKING:
     from event_backbone.cli.project import Project
-    from event_backbone.metadata import EventKey
+    from event_backbone.model import EventKey
 
 
 def add_to(cli: typer.Typer, project: Project) -> None:

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from event_backbone.cli.errors import CALLED_WRONGLY, fail, run_async
 from event_backbone.cli.output import print_json, print_line, print_table
 from event_backbone.errors import ConfigurationError
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 
 if TYPE_CHECKING:
     from event_backbone.cli.project import Project

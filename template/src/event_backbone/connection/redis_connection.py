@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.connection.errors import redis_errors, word_of
 from event_backbone.connection.event_loop import OneEventLoop
-from event_backbone.connection.lane import Lane
+from event_backbone.connection.pipeline import PipelinedConnection
 from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_connection, new_pool
 from event_backbone.connection.script import Script
 from event_backbone.connection.server import ServerCheck
@@ -49,7 +49,10 @@ class RedisConnection:
         self._waiting: set[WaitingConnection] = set()
         connect = partial(new_connection, settings, answer_within=answer_within)
         self._server = ServerCheck(settings.described)
-        self._lane, self._reading_lane = Lane(connect, answer_within, self._server), Lane(connect, answer_within)
+        self._pipelined, self._reading_pipelined = (
+            PipelinedConnection(connect, answer_within, self._server),
+            PipelinedConnection(connect, answer_within),
+        )
 
     @property
     def client(self) -> Redis:
@@ -91,7 +94,7 @@ class RedisConnection:
         except NoScriptError:
             return await self.command("EVAL", script.source, *call, repeat=repeat)
 
-    async def run_in_lane(
+    async def run_pipelined(
         self,
         script: Script,
         keys: Sequence[str],
@@ -112,7 +115,7 @@ class RedisConnection:
         repeats = 0
         while True:
             try:
-                reply = await self._lane.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+                reply = await self._pipelined.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
                 if isinstance(reply, ReplyError):
                     reply = await self.run(script, keys, arguments, repeat=False)
             except (RedisError, BackboneError) as error:
@@ -134,8 +137,8 @@ class RedisConnection:
         self._loop.running()
         for _ in range(_REPEATS):
             with suppress(RedisConnectionError, RedisTimeoutError):
-                return await self._reading_lane.call_each(name, keys)
-        return await self._reading_lane.call_each(name, keys)
+                return await self._reading_pipelined.call_each(name, keys)
+        return await self._reading_pipelined.call_each(name, keys)
 
     def waiting_connection(self) -> WaitingConnection:
         """Return a connection of one's own for blocking reads; ``close`` closes it too."""
@@ -146,8 +149,8 @@ class RedisConnection:
 
     async def forget_connections(self) -> None:
         """Close all idle connections: after a failover the address may lead to another server."""
-        await self._lane.close()
-        await self._reading_lane.close()
+        await self._pipelined.close()
+        await self._reading_pipelined.close()
         for pool in (self._pool, self._pool_once):
             await pool.disconnect(inuse_connections=False)
 
@@ -155,8 +158,8 @@ class RedisConnection:
         """Close every connection. May be called twice."""
         for waiting in tuple(self._waiting):
             await waiting.close()
-        await self._lane.close()
-        await self._reading_lane.close()
+        await self._pipelined.close()
+        await self._reading_pipelined.close()
         for pool in (self._pool, self._pool_once):
             await pool.aclose()
         self._loop.leave()

@@ -7,7 +7,7 @@ from typing import Generic, ParamSpec, Protocol
 from uuid import UUID
 
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 
 P = ParamSpec("P")
 

@@ -14,7 +14,8 @@ from event_backbone.contract.decode import decode_event
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.events import EventOf
 from event_backbone.errors import PayloadErased, StorageError, UnknownEvent, UnknownVersion
-from event_backbone.metadata import EventKey, Metadata, Payload, PayloadReference, payload_to_json
+from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
+from event_backbone.wire import payload_to_json
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,26 +15,22 @@ from event_backbone import telemetry
 from event_backbone.contract import EventDefinition, SendOptions
 from event_backbone.errors import NotSent
 from event_backbone.interceptors import Outgoing, ProduceInterceptor
-from event_backbone.metadata import (
+from event_backbone.model import (
     EventKey,
     HashWrite,
-    MetadataText,
     NewMetadata,
     Payload,
     PayloadReference,
     SavedPayload,
     event_id_time,
-    kind_json,
-    metadata_text,
     new_event_id_and_text,
     payload_size_bytes,
-    references_json,
-    tail_json,
 )
-from event_backbone.metadata.current import current_event
-from event_backbone.producer.flusher import Flusher
+from event_backbone.model.correlation import current_event
+from event_backbone.producer.batching import Batcher
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.stream.values import NewEntry
+from event_backbone.wire import MetadataText, kind_json, metadata_text, references_json, tail_json
 
 _NANOSECONDS_IN_MICROSECOND = 1000
 
@@ -61,15 +57,15 @@ class Producer:
 
     def __init__(
         self,
-        flusher: Flusher,
+        batcher: Batcher,
         storage: Storage,
         scope: StorageScope,
         *,
         interceptors: Sequence[ProduceInterceptor] = (),
         timeout: timedelta = timedelta(seconds=10),
     ) -> None:
-        """Send by ``flusher``, with payloads in ``storage``."""
-        self._flusher = flusher
+        """Send by ``batcher``, with payloads in ``storage``."""
+        self._batcher = batcher
         self._storage = storage
         self._scope = scope
         self._interceptors = tuple(interceptors)
@@ -90,7 +86,7 @@ class Producer:
     ) -> EventKey:
         """Encode, save and append one event, and return its key; see ``Sender`` for what is promised."""
         payload = definition.codec.encode(args, kwargs)
-        loop = self._flusher.running_loop()
+        loop = self._batcher.running_loop()
         start = loop.time()
         deadline = start + self._timeout_seconds
         kind = self._kinds.get(definition) or self._kind(definition)
@@ -125,7 +121,7 @@ class Producer:
 
     async def _deliver(self, metadata: MetadataText, payload: Payload, deadline: float) -> EventKey:
         """Save and append, within the room that the stream has for events on their way."""
-        room = self._flusher.room
+        room = self._batcher.room
         size_bytes = payload_size_bytes(payload)
         if not room.take_now(size_bytes):
             await self._wait_for_room(size_bytes, deadline)
@@ -139,7 +135,7 @@ class Producer:
                 writes = saved.writes
             entry = NewEntry(metadata.event_id, encoded, writes)
             entry_bytes = len(encoded) + size_bytes if writes else len(encoded)
-            return await self._flusher.append(entry, deadline, entry_bytes)
+            return await self._batcher.append(entry, deadline, entry_bytes)
         finally:
             room.give_back(size_bytes)
 
@@ -154,7 +150,7 @@ class Producer:
     async def _wait_for_room(self, size_bytes: int, deadline: float) -> None:
         try:
             async with asyncio.timeout_at(deadline):
-                await self._flusher.room.take(size_bytes)
+                await self._batcher.room.take(size_bytes)
         except TimeoutError as error:
             raise NotSent("Too many events are waiting for this stream; there was no room in time.") from error
 

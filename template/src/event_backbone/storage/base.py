@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from event_backbone.errors import StorageError
-from event_backbone.metadata import Payload, PayloadReference, SavedPayload, StreamName
+from event_backbone.model import Payload, PayloadReference, SavedPayload, StreamName
 
 if TYPE_CHECKING:
     from event_backbone.connection import RedisConnection

@@ -15,11 +15,11 @@ from event_backbone.errors import (
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.metadata import Payload, PayloadReference, SavedPayload
+from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import HandOver, Storage, StorageScope
+from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.hash_scripts import store_hashes
 from event_backbone.storage.loading import load_all
-from event_backbone.storage.short_circuit import ShortCircuit
 
 _Answer = Payload | StorageError
 
@@ -57,7 +57,7 @@ class CachedStorage:
             raise ConfigurationError(f"The cache must be one storage with another name than {origin.name!r}.")
         self._origin = origin
         self._cache = cache
-        self._cache_circuit = ShortCircuit(cache_timeout, retry_cache_after)
+        self._cache_circuit = CircuitBreaker(cache_timeout, retry_cache_after)
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from typing import Literal, cast
 from hiredis import ReplyError
 
 from event_backbone.connection import RedisConnection, Script
-from event_backbone.metadata import HashWrite, StreamName, payload_size_bytes
+from event_backbone.model import HashWrite, StreamName, payload_size_bytes
 
 ERASED_FIELD = "_erased"
 EMPTY_FIELD = "_empty"

@@ -7,9 +7,9 @@ from time import perf_counter
 
 from event_backbone import telemetry
 from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError
-from event_backbone.metadata import Payload, PayloadReference
+from event_backbone.model import Payload, PayloadReference
 from event_backbone.storage.base import HandOver, Storage, StorageScope
-from event_backbone.storage.together import together
+from event_backbone.storage.gather import gather_all
 
 
 async def load_all(
@@ -61,7 +61,7 @@ async def load_parts(
     places: dict[str, list[int]] = {name: [] for name in names}
     for place, reference in enumerate(references):
         places[reference.storage].append(place)
-    await together(
+    await gather_all(
         _load(scope, storages, name, [references[place] for place in there], selected(there, hand_over))
         for name, there in places.items()
     )

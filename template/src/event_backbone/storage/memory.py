@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
-from event_backbone.metadata import Payload, PayloadReference, SavedPayload
+from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.names import storage_name
 

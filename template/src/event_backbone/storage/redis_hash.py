@@ -18,7 +18,7 @@ from event_backbone.errors import (
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.metadata import HashWrite, Payload, PayloadReference, SavedPayload
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.settings import RedisSettings
 from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.hash_scripts import (

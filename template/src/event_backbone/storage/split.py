@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.metadata import Payload, PayloadReference, SavedPayload
+from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.cached import CachedStorage
+from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_parts
-from event_backbone.storage.together import together
 
 
 class SplitStorage:
@@ -43,7 +43,7 @@ class SplitStorage:
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Save the parts at the same time. Raises the first error of any part; the other parts may be saved."""
-        saved = await together(part.save(scope, event_id, piece) for part, piece in self._split(payload))
+        saved = await gather_all(part.save(scope, event_id, piece) for part, piece in self._split(payload))
         return SavedPayload(
             tuple(reference for each in saved for reference in each.references),
             tuple(write for each in saved for write in each.writes),
@@ -55,7 +55,7 @@ class SplitStorage:
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase the parts that the references lead to."""
-        await together(storage.erase(scope, group) for storage, group in self._grouped(references))
+        await gather_all(storage.erase(scope, group) for storage, group in self._grouped(references))
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return where the reference's part lies."""

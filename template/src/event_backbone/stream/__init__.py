@@ -3,13 +3,13 @@
 from event_backbone.stream.base import GroupAdmin, GroupLeases, GroupReader, Stream, Streams
 from event_backbone.stream.values import (
     WAITING_CONSUMER,
+    Comparison,
     DeadLetter,
     Delivery,
     Entry,
     GroupState,
     Lease,
     Look,
-    Mine,
     NewDeadLetter,
     NewEntry,
     Parking,
@@ -20,6 +20,7 @@ from event_backbone.stream.values import (
 
 __all__ = [
     "WAITING_CONSUMER",
+    "Comparison",
     "DeadLetter",
     "Delivery",
     "Entry",
@@ -29,7 +30,6 @@ __all__ = [
     "GroupState",
     "Lease",
     "Look",
-    "Mine",
     "NewDeadLetter",
     "NewEntry",
     "Parking",

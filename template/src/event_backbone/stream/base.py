@@ -8,15 +8,15 @@ from typing import Protocol
 from uuid import UUID
 
 from event_backbone.errors import StreamError
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import (
+    Comparison,
     DeadLetter,
     Delivery,
     Entry,
     GroupState,
     Lease,
     Look,
-    Mine,
     NewDeadLetter,
     NewEntry,
     Parking,
@@ -80,8 +80,8 @@ class GroupReader(Protocol):
     """How one member of a group gets entries. A new entry goes to one member of the group only.
 
     A member's lease is its row, which says until when, by the server's clock, what is pending under its name belongs to
-    it; each look renews it. GroupMissing rises from ``read``, ``look`` and ``mine`` when the group is gone;
-    ``ensure`` makes it again. ``read``, ``look`` and ``mine`` must not be called at the same time.
+    it; each look renews it. GroupMissing rises from ``read``, ``look`` and ``compare`` when the group is gone;
+    ``ensure`` makes it again. ``read``, ``look`` and ``compare`` must not be called at the same time.
     """
 
     async def ensure(self, start: Start) -> bool:
@@ -92,7 +92,7 @@ class GroupReader(Protocol):
         """Return up to ``count`` entries that no member of the group has had, waiting up to ``wait`` (at most 1 s).
 
         Never cancel it, it may still be given entries: ``wake`` ends it. Entries of a lost answer are pending under
-        this member's name; ``mine`` finds them.
+        this member's name; ``compare`` finds them.
         """
         ...
 
@@ -111,11 +111,11 @@ class GroupReader(Protocol):
         When nobody looked for 5 s (half a lease if shorter), nothing is taken from ended rows for 10 s (half a lease if
         shorter), so that every living member can renew its row first. When the server's clock went back, all rows
         are dropped as well, and due times move with the clock. ``room`` 0 only renews. Entries of a lost answer are
-        pending under this member's name; ``mine`` finds them.
+        pending under this member's name; ``compare`` finds them.
         """
         ...
 
-    async def mine(self, held: Collection[Lease]) -> Mine:
+    async def compare(self, held: Collection[Lease]) -> Comparison:
         """Compare what this member has in flight with what is pending under its name; counts nothing."""
         ...
 

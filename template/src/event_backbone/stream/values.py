@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from event_backbone.metadata import EventKey, HashWrite
+from event_backbone.model import EventKey, HashWrite
 
 Start = Literal["beginning", "now"] | EventKey | datetime
 """Where a new consumer group begins: a key or an aware time is inclusive."""
@@ -76,7 +76,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Mine:
+class Comparison:
     """How what a member believes to have in flight compares with what the server has pending under its name.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from event_backbone.errors import LeaseLost
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.base import GroupLeases
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.outage import Outage

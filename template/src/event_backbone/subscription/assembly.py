@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from event_backbone.delivery import Deliverer
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import GroupLeases, GroupReader
 from event_backbone.subscription.acks import AckLoop
+from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.loading import Loader, LoadLoop
+from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.quarantine import Quarantine
 from event_backbone.subscription.settlement import Settlement
-from event_backbone.subscription.signals import Signals
 from event_backbone.subscription.workers import Workers
 
 
@@ -27,8 +27,8 @@ class Assembly:
         self,
         reader: GroupReader,
         leases: GroupLeases,
-        signals: Signals,
-        deliverer: Deliverer,
+        monitor: Monitor,
+        handling: Handling,
         *,
         scope: StorageScope,
         storages: Mapping[str, Storage],
@@ -38,30 +38,30 @@ class Assembly:
     ) -> None:
         """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
         self.stopping = asyncio.Event()
-        self.reader, self.signals = reader, signals
-        self.in_flight = EventsInFlight(options, signals, on_limit)
-        self._outage = Outage(signals)
+        self.reader, self.monitor = reader, monitor
+        self.in_flight = EventsInFlight(options, monitor, on_limit)
+        self._outage = Outage(monitor)
         self.intake = self._intake(options)
-        self.acks, self.settlement = self._acks_and_settlement(leases, deliverer, options, broken)
+        self.acks, self.settlement = self._acks_and_settlement(leases, handling, options, broken)
         self.workers = Workers(
             self.in_flight,
-            deliverer,
+            handling,
             self.acks,
             concurrency=options.concurrency,
             may_begin=self.intake.may_begin,
             settle=self.settlement.settle,
             broken=broken,
         )
-        self._loader = Loader(scope, storages, deliverer, signals, self.settlement.postpone)
+        self._loader = Loader(scope, storages, handling, monitor, self.settlement.postpone)
         self.loads = LoadLoop(self._loader, self.workers.put, in_order=options.concurrency == 1)
-        self.quarantine = self._quarantine(leases, deliverer, options)
+        self.quarantine = self._quarantine(leases, handling, options)
 
     def _intake(self, options: SubscriptionOptions) -> Intake:
         return Intake(
             self.reader,
             self.in_flight,
             self._outage,
-            self.signals,
+            self.monitor,
             take_up=self._take_up,
             resume=self._resume,
             lease=options.lease,
@@ -72,7 +72,7 @@ class Assembly:
     def _acks_and_settlement(
         self,
         leases: GroupLeases,
-        deliverer: Deliverer,
+        handling: Handling,
         options: SubscriptionOptions,
         broken: Callable[[BaseException], None],
     ) -> tuple[AckLoop, Settlement]:
@@ -81,8 +81,8 @@ class Assembly:
             leases,
             self.in_flight,
             self._outage,
-            self.signals,
-            deliverer,
+            self.monitor,
+            handling,
             max_parked=options.max_parked,
             again=self._take_up,
             look_after=self.intake.look_after,
@@ -90,16 +90,16 @@ class Assembly:
         )
         return acks, settlement
 
-    def _quarantine(self, leases: GroupLeases, deliverer: Deliverer, options: SubscriptionOptions) -> Quarantine:
+    def _quarantine(self, leases: GroupLeases, handling: Handling, options: SubscriptionOptions) -> Quarantine:
         return Quarantine(
             leases,
             self.in_flight,
             self._outage,
-            self.signals,
+            self.monitor,
             load=self._load,
             workers=self.workers,
             settlement=self.settlement,
-            deliverer=deliverer,
+            handling=handling,
             alone_for=options.alone_for,
         )
 

@@ -15,7 +15,7 @@ from time import monotonic
 from types import CodeType, FrameType
 
 from event_backbone import telemetry
-from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.monitoring import Monitor
 
 _TICK_SECONDS = 0.25
 _BLOCKED_AFTER = timedelta(seconds=1)
@@ -24,10 +24,10 @@ _BLOCKED_AFTER = timedelta(seconds=1)
 class BlockingWatch:
     """Measures the loop's lag four times a second, and warns once for each handler that blocks it for a second."""
 
-    def __init__(self, handlers: Mapping[CodeType, str], signals: Signals) -> None:
+    def __init__(self, handlers: Mapping[CodeType, str], monitor: Monitor) -> None:
         """Watch the running loop; ``handlers`` says which name belongs to which function's code."""
         self._handlers = handlers
-        self._signals = signals
+        self._monitor = monitor
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._ticked_at = monotonic()
@@ -49,7 +49,7 @@ class BlockingWatch:
 
     def _tick(self) -> None:
         now = monotonic()
-        telemetry.loop_lag.record(max(0.0, now - self._ticked_at - _TICK_SECONDS), self._signals.attributes)
+        telemetry.loop_lag.record(max(0.0, now - self._ticked_at - _TICK_SECONDS), self._monitor.attributes)
         self._ticked_at = now
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
 
@@ -61,7 +61,7 @@ class BlockingWatch:
                 name = self._blocking_handler(frames.get(self._loop_thread))
                 if name is not None and name not in self._told:
                     self._told.add(name)
-                    self._signals.blocked(name, _BLOCKED_AFTER)
+                    self._monitor.blocked(name, _BLOCKED_AFTER)
 
     def _blocking_handler(self, frame: FrameType | None) -> str | None:
         while frame is not None:

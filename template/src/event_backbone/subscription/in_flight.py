@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from event_backbone.delivery import Arrived
 from event_backbone.errors import EntryUnreadable
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.values import Delivery, Lease
+from event_backbone.subscription.handling import LoadedEvent
+from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
-from event_backbone.subscription.signals import Signals
 
 Stage = Literal["unstarted", "suspected", "running", "waiting", "settling"]
 """Not begun; to be run alone; in its handlers; to be tried again here; with a call under way that ends its lease."""
@@ -49,7 +49,7 @@ class InFlight:
     def __init__(self, delivery: Delivery) -> None:
         """Take up a delivery."""
         (self.key, self.fields), self.attempt, self.failures, self.ends_alone = delivery
-        self.arrived: Arrived | EntryUnreadable | None = None
+        self.arrived: LoadedEvent | EntryUnreadable | None = None
         self.task: asyncio.Task[object] | None = None
         self.stage: Stage = "unstarted"
         self.tries = 0
@@ -79,10 +79,10 @@ class EventsInFlight:
     failed and that the group has no room to park.
     """
 
-    def __init__(self, options: SubscriptionOptions, signals: Signals, on_limit: Callable[[], None]) -> None:
+    def __init__(self, options: SubscriptionOptions, monitor: Monitor, on_limit: Callable[[], None]) -> None:
         """Begin with nothing; ``on_limit`` is called when ``max_events`` have come to an end."""
         self._options = options
-        self._signals = signals
+        self._monitor = monitor
         self._on_limit = on_limit
         self._has_room = asyncio.Event()
         self._room_wanted = False
@@ -139,7 +139,7 @@ class EventsInFlight:
         if not self._drop(event):
             return
         self._dropped()
-        self._signals.lease_lost(event.key)
+        self._monitor.lease_lost(event.key)
         event.abandoned = True
         if event.task is not None:
             event.task.cancel()

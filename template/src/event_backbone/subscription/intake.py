@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from time import monotonic
 
+from event_backbone.backoff import Delays, pause
 from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.stream.base import GroupReader
 from event_backbone.stream.values import Delivery, Start
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
-from event_backbone.subscription.outage import Ladder, Outage, pause
-from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.outage import BACKOFF, Outage
 
 _LOOK_EVERY_SECONDS = 1.0
 _LOOKS_PER_LEASE = 4
@@ -41,7 +42,7 @@ class Intake:
         reader: GroupReader,
         in_flight: EventsInFlight,
         outage: Outage,
-        signals: Signals,
+        monitor: Monitor,
         *,
         take_up: Callable[[Sequence[InFlight]], None],
         resume: Callable[[], None],
@@ -56,7 +57,7 @@ class Intake:
         self._reader = reader
         self._in_flight = in_flight
         self._outage = outage
-        self._signals = signals
+        self._monitor = monitor
         self._take_up = take_up
         self._resume = resume
         self._lease = lease
@@ -110,15 +111,15 @@ class Intake:
 
     async def keep_lease(self) -> None:
         """Look and compare without taking anything, until cancelled: for as long as handlers finish."""
-        await self._repeat(self._keep, lambda: False, asyncio.sleep)
+        await self._repeat(self._keep, lambda: False, lambda delay: asyncio.sleep(delay.total_seconds()))
 
     async def _repeat(
         self,
         step: Callable[[], Awaitable[None]],
         ended: Callable[[], bool],
-        pause_for: Callable[[float], Awaitable[None]],
+        pause_for: Callable[[timedelta], Awaitable[None]],
     ) -> None:
-        ladder = Ladder()
+        delays = Delays(BACKOFF)
         while not ended():
             self.last_step = monotonic()
             try:
@@ -127,12 +128,12 @@ class Intake:
                 self._outage.report(error)
                 self._next_look = self._next_comparison = 0.0  # what the lost answer held is pending, unknown to us
                 self.started.set()
-                await pause_for(min(ladder.next(), self._look_seconds))
+                await pause_for(min(delays.next(), timedelta(seconds=self._look_seconds)))
             except GroupMissing:
                 self._start = "beginning"
-                await pause_for(ladder.next())
+                await pause_for(delays.next())
             else:
-                ladder.reset()
+                delays.reset()
 
     async def _step(self) -> None:
         if self._start is not None:
@@ -180,7 +181,7 @@ class Intake:
         self._row_ended = self._row_ended or look.row_ended
         self._valid_until = sent + self._lease_seconds * _VALID_PART_OF_LEASE
         if look.vanished:
-            self._signals.vanished(look.vanished)
+            self._monitor.vanished(look.vanished)
         self._admit(look.deliveries)
         if not self._row_ended:
             self._resume()
@@ -188,17 +189,17 @@ class Intake:
     async def _compare(self) -> None:
         """Let go of what was lost, and take up what only the server knew."""
         sent = {event.key: (event, event.lease) for event in self._in_flight.events.values()}
-        mine = await self._reader.mine([lease for _, lease in sent.values()])
-        for key in mine.lost:
+        comparison = await self._reader.compare([lease for _, lease in sent.values()])
+        for key in comparison.lost:
             event, lease = sent[key]
             # A call of its own may have ended or changed this lease meanwhile; that call knows what is true.
             if event.attempt == lease.attempt and event.stage != "settling":
                 self._in_flight.lose(event)
-        if mine.vanished:
-            self._signals.vanished(mine.vanished)
+        if comparison.vanished:
+            self._monitor.vanished(comparison.vanished)
         self._next_comparison = monotonic() + self._lease_seconds / _COMPARISONS_PER_LEASE
         self._row_ended = False
-        self._admit(mine.deliveries)
+        self._admit(comparison.deliveries)
         self._resume()
 
     def _admit(self, deliveries: Sequence[Delivery]) -> None:
@@ -206,14 +207,14 @@ class Intake:
             return
         events = self._in_flight.admit(deliveries)
         if events:
-            self._signals.delivered(len(events), sum([event.attempt > 1 for event in events]))
+            self._monitor.delivered(len(events), sum([event.attempt > 1 for event in events]))
             self._take_up(events)
 
     async def _make_group(self, start: Start) -> None:
         made = await self._reader.ensure(start)
         self._start = None
         if made and not self._first:
-            self._signals.group_recreated()
+            self._monitor.group_recreated()
         self._first = False
         self._next_look = self._next_comparison = 0.0
         await self._look_and_compare(0)

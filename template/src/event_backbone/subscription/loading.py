@@ -7,14 +7,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from event_backbone.delivery import Arrived, Deliverer
+from event_backbone.backoff import Delays
 from event_backbone.errors import EntryUnreadable, StorageError, StorageUnavailable
-from event_backbone.metadata import Payload, decode_metadata
+from event_backbone.model import Payload
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import load_events
+from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import InFlight
-from event_backbone.subscription.outage import Ladder
-from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.outage import BACKOFF
+from event_backbone.wire import read_entry
 
 Put = Callable[[Sequence[InFlight]], None]
 """Takes events that can go on to their handlers."""
@@ -31,17 +33,17 @@ class Loader:
         self,
         scope: StorageScope,
         storages: Mapping[str, Storage],
-        deliverer: Deliverer,
-        signals: Signals,
+        handling: Handling,
+        monitor: Monitor,
         later: Callable[[InFlight, timedelta], None],
     ) -> None:
         """Load from ``storages``; ``later`` takes what has to come back after a while."""
         self._scope = scope
         self._storages = storages
-        self._deliverer = deliverer
-        self._signals = signals
+        self._handling = handling
+        self._monitor = monitor
         self._later = later
-        self._ladder = Ladder()
+        self._delays = Delays(BACKOFF)
         self._outage = False
 
     async def load(self, events: Sequence[InFlight]) -> list[InFlight]:
@@ -55,11 +57,11 @@ class Loader:
 
         ``in_order`` lets each wait until all those before it in ``events`` have gone on, or are to come back later.
         """
-        self._deliverer.begin_batch()
+        self._handling.begin_batch()
         in_turn = _InOrder(events, put) if in_order else None
         ready: list[InFlight] = []
         wanted: list[InFlight] = []
-        arrivals: list[Arrived] = []
+        arrivals: list[LoadedEvent] = []
         for event in events:
             arrived = self._read(event)
             if arrived is None:
@@ -72,18 +74,18 @@ class Loader:
         if wanted:
             await self._load(wanted, arrivals, put, in_turn)
 
-    def _read(self, event: InFlight) -> Arrived | None:
+    def _read(self, event: InFlight) -> LoadedEvent | None:
         """Decode the metadata, and return what wants its payload."""
         try:
-            metadata, references = decode_metadata(event.fields, self._scope.stream, event.key)
+            metadata, references = read_entry(event.fields, self._scope.stream, event.key)
         except EntryUnreadable as error:
             event.arrived = error
             return None
-        event.arrived = arrived = Arrived(metadata, None, references, event.tries)
-        return arrived if self._deliverer.wants(metadata) else None
+        event.arrived = arrived = LoadedEvent(metadata, None, references, event.tries)
+        return arrived if self._handling.wants(metadata) else None
 
     async def _load(
-        self, events: Sequence[InFlight], arrivals: Sequence[Arrived], put: Put, in_turn: _InOrder | None
+        self, events: Sequence[InFlight], arrivals: Sequence[LoadedEvent], put: Put, in_turn: _InOrder | None
     ) -> None:
         left = len(events)
         delay: timedelta | None = None
@@ -111,14 +113,14 @@ class Loader:
             raise RuntimeError(f"A storage left {left} of {len(events)} payloads unanswered.")
         if delay is None:
             self._outage = False
-            self._ladder.reset()
+            self._delays.reset()
 
     def _delay(self, error: StorageUnavailable) -> timedelta:
         """Return after how long the events of a batch that meets an outage are to come back."""
         if not self._outage:
             self._outage = True
-            self._signals.storage_outage_began(error)
-        return timedelta(seconds=self._ladder.next())
+            self._monitor.storage_outage_began(error)
+        return self._delays.next()
 
 
 class _InOrder:

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from time import monotonic
 
-from event_backbone.delivery import Deliverer, Outcome
 from event_backbone.errors import StreamUnavailable
 from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.handling import Handling, Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.settlement import Settlement
-from event_backbone.subscription.signals import Signals
 from event_backbone.subscription.workers import Workers
 
 _SHORTEST_BREAK_SECONDS = 0.05
@@ -34,23 +34,23 @@ class Quarantine:
         leases: GroupLeases,
         in_flight: EventsInFlight,
         outage: Outage,
-        signals: Signals,
+        monitor: Monitor,
         *,
         load: Callable[[InFlight], Awaitable[bool]],
         workers: Workers,
         settlement: Settlement,
-        deliverer: Deliverer,
+        handling: Handling,
         alone_for: timedelta,
     ) -> None:
         """Run what is in ``in_flight``; ``load`` loads one event, and says whether it can be handled now."""
         self._leases = leases
         self._in_flight = in_flight
         self._outage = outage
-        self._signals = signals
+        self._monitor = monitor
         self._load = load
         self._workers = workers
         self._settlement = settlement
-        self._deliverer = deliverer
+        self._handling = handling
         self._alone_for = alone_for
         self._suspects: list[InFlight] = []
         self._wake = asyncio.Event()
@@ -76,7 +76,7 @@ class Quarantine:
             self._suspects.remove(event)
             if not event.held:
                 continue
-            letter = self._deliverer.crashed(event.failures, event.ends_alone)
+            letter = self._handling.crashed(event.failures, event.ends_alone)
             if letter is not None:
                 self._settlement.settle(event, letter)
             elif await self._load(event) and event.held:
@@ -94,7 +94,7 @@ class Quarantine:
             await self._mark_and_begin(event)
         finally:
             self.running_alone = False
-            self._signals.ran_alone()
+            self._monitor.ran_alone()
             self._workers.go_on()
         return monotonic() - began
 
@@ -111,7 +111,7 @@ class Quarantine:
             self._in_flight.lose(event)
         if not event.held or self._workers.closed:
             return
-        self._signals.runs_alone(event.key, event.attempt)
+        self._monitor.runs_alone(event.key, event.attempt)
         task = await self._workers.begin_alone(event)
         if task is None:
             return
@@ -119,5 +119,5 @@ class Quarantine:
         if not task.done():
             self._not_alone.add(task)
             task.add_done_callback(self._not_alone.discard)
-            self._signals.no_longer_alone(event.key, self._alone_for)
+            self._monitor.no_longer_alone(event.key, self._alone_for)
             await self._outage.outlast(lambda: self._leases.unmark_alone(lease))

@@ -53,7 +53,7 @@ class Run:
         """Stop because of an error, which ``execute`` raises in the end."""
         if self._broken is None:
             self._broken = error
-            self.parts.signals.broken(error)
+            self.parts.monitor.broken(error)
         self.stop()
 
     async def execute(self) -> None:
@@ -114,7 +114,7 @@ class Run:
             workers.cancel()
             if not await workers.quiet(_CANCEL_WITHIN):
                 self.left_behind = workers.running
-                self.parts.signals.not_ended(self.left_behind)
+                self.parts.monitor.not_ended(self.left_behind)
         finally:
             self._draining = None
 
@@ -127,14 +127,14 @@ class Run:
         await self.parts.give_back(all_of_them=True)
 
     async def _leave(self) -> None:
-        signals, left = self.parts.signals, len(self.parts.in_flight.events)
+        monitor, left = self.parts.monitor, len(self.parts.in_flight.events)
         if left:
-            signals.left_pending(left)
+            monitor.left_pending(left)
         try:
             async with asyncio.timeout(_LEAVE_WITHIN.total_seconds()):
                 await self.parts.reader.leave()
         except BackboneError as error:
-            signals.not_left(error)
+            monitor.not_left(error)
         except TimeoutError:
             pass
 

@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from event_backbone import telemetry
-from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
+from event_backbone.backoff import Delays
 from event_backbone.errors import StreamUnavailable
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
 from event_backbone.stream.values import NewDeadLetter
+from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
-from event_backbone.subscription.outage import Ladder, Outage, Refusals
-from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.outage import BACKOFF, Outage, Refusals
 
 _CALLS_AT_ONCE = 16  # each call under way takes a connection
 
@@ -34,8 +35,8 @@ class Settlement:
         leases: GroupLeases,
         in_flight: EventsInFlight,
         outage: Outage,
-        signals: Signals,
-        deliverer: Deliverer,
+        monitor: Monitor,
+        handling: Handling,
         *,
         max_parked: int,
         again: Callable[[Sequence[InFlight]], None],
@@ -50,8 +51,8 @@ class Settlement:
         self._leases = leases
         self._in_flight = in_flight
         self._refusals = Refusals(outage)
-        self._signals = signals
-        self._deliverer = deliverer
+        self._monitor = monitor
+        self._handling = handling
         self._max_parked = max_parked
         self._again = again
         self._look_after = look_after
@@ -60,14 +61,14 @@ class Settlement:
         self.calls: set[asyncio.Task[None]] = set()
         self._timers: dict[InFlight, asyncio.TimerHandle] = {}
         self._failed: dict[InFlight, RetryLater] = {}
-        self._full_ladder = Ladder()
+        self._full_delays = Delays(BACKOFF)
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
 
     def settle(self, event: InFlight, outcome: Outcome) -> None:
         """Carry out a decision. What Redis refuses for now is tried again later, so that nobody waits for it here."""
         if isinstance(outcome, Finished):
             raise TypeError("A finished event is acked.")
-        if isinstance(event.arrived, Arrived):
+        if isinstance(event.arrived, LoadedEvent):
             event.arrived.payload = None
         if isinstance(outcome, RetryLater) and not outcome.counts:
             event.tries += 1
@@ -135,18 +136,18 @@ class Settlement:
         if parking == "full":
             self._failed[event] = later
             if not self._in_flight.full:
-                self._signals.parking_full(self._max_parked)
+                self._monitor.parking_full(self._max_parked)
             self._in_flight.unparked.add(event)
-            delay = timedelta(seconds=self._full_ladder.next())
+            delay = self._full_delays.next()
             self._wait(event, delay, lambda: self.settle(event, later))
             return
-        self._full_ladder.reset()
+        self._full_delays.reset()
         self._failed.pop(event, None)
         if parking == "lost":
             self._in_flight.lose(event)
         elif parking == "vanished":
             self._in_flight.let_go(event)
-            self._signals.vanished((event.key,))
+            self._monitor.vanished((event.key,))
         else:
             telemetry.retried.add(1, self._attributes(event))
             self._in_flight.let_go(event)
@@ -184,5 +185,5 @@ class Settlement:
             self._broken(error)
 
     def _attributes(self, event: InFlight) -> dict[str, str]:
-        name = event.arrived.metadata.event if isinstance(event.arrived, Arrived) else ""
-        return dict(self._deliverer.attributes_of(name))
+        name = event.arrived.metadata.event if isinstance(event.arrived, LoadedEvent) else ""
+        return dict(self._handling.attributes_of(name))

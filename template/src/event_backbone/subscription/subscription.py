@@ -14,16 +14,16 @@ from typing import Self, cast
 
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, check
-from event_backbone.delivery import Deliverer
 from event_backbone.errors import ConfigurationError
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import Streams
 from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.blocking import BlockingWatch
+from event_backbone.subscription.handling import Handling
+from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.run import Run
-from event_backbone.subscription.signals import Signals
 from event_backbone.subscription.watching import WatchLoop
 
 _LIFE_SIGN_SECONDS = 30.0
@@ -163,27 +163,27 @@ class Subscription:
     def _prepared(self) -> Run:
         stream, options = self._scope.stream, self._options
         member = _unique_name(options.consumer_name)
-        signals = Signals(stream, self._group)
-        deliverer = Deliverer(
+        monitor = Monitor(stream, self._group)
+        handling = Handling(
             self._consumer,
             interceptors=self._interceptors,
             retry=options.retry,
             ack=options.ack,
-            attributes=signals.attributes,
+            attributes=monitor.attributes,
         )
         parts = Assembly(
             self._streams.group_reader(stream, self._group, member),
             self._streams.group_leases(stream, self._group, member),
-            signals,
-            deliverer,
+            monitor,
+            handling,
             scope=self._scope,
             storages=self._storages,
             options=options,
             on_limit=self.stop,
             broken=self._break,
         )
-        watch = WatchLoop(self._streams.stream(stream), self._group, signals, parts.stopping)
-        return Run(parts, watch, BlockingWatch(self._consumer.codes(), signals), options.drain)
+        watch = WatchLoop(self._streams.stream(stream), self._group, monitor, parts.stopping)
+        return Run(parts, watch, BlockingWatch(self._consumer.codes(), monitor), options.drain)
 
     def _break(self, error: BaseException) -> None:
         if self._run is not None:

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
+from event_backbone.backoff import pause
 from event_backbone.errors import BackboneError
 from event_backbone.stream.base import Stream
-from event_backbone.subscription.outage import pause
-from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.monitoring import Monitor
 
-_EVERY_SECONDS = 5.0
+_EVERY = timedelta(seconds=5)
 
 
 class WatchLoop:
     """Asks every five seconds how the group stands. Each consumer of a group tells the same, of the whole group."""
 
-    def __init__(self, stream: Stream, group: str, signals: Signals, stopping: asyncio.Event) -> None:
+    def __init__(self, stream: Stream, group: str, monitor: Monitor, stopping: asyncio.Event) -> None:
         """Watch ``group`` of ``stream`` until ``stopping``."""
         self._stream = stream
         self._group = group
-        self._signals = signals
+        self._monitor = monitor
         self._stopping = stopping
 
     async def run(self) -> None:
         """Watch until stopped."""
         while True:
-            await pause(self._stopping, _EVERY_SECONDS)
+            await pause(self._stopping, _EVERY)
             if self._stopping.is_set():
                 return
             await self.look()
@@ -39,4 +40,4 @@ class WatchLoop:
             return
         for state in states:
             if state.name == self._group:
-                self._signals.stands(state)
+                self._monitor.stands(state)

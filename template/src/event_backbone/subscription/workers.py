@@ -14,10 +14,10 @@ from datetime import timedelta
 from time import perf_counter
 
 from event_backbone.consumer import Context
-from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
 from event_backbone.errors import EntryUnreadable
 from event_backbone.subscription.acks import AckLoop
 from event_backbone.subscription.eager import start_eagerly
+from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 
 _SLICE_SECONDS = 0.002
@@ -32,7 +32,7 @@ class Workers:
     def __init__(
         self,
         in_flight: EventsInFlight,
-        deliverer: Deliverer,
+        handling: Handling,
         acks: AckLoop,
         *,
         concurrency: int,
@@ -46,7 +46,7 @@ class Workers:
         is told what a handler raised that must end the process, as KeyboardInterrupt must.
         """
         self._in_flight = in_flight
-        self._deliverer = deliverer
+        self._handling = handling
         self._acks = acks
         self._concurrency = concurrency
         self._may_begin = may_begin
@@ -110,12 +110,12 @@ class Workers:
     def _begin(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         self._in_flight.move(event, "running")
         arrived = event.arrived
-        if not isinstance(arrived, Arrived):
+        if not isinstance(arrived, LoadedEvent):
             assert isinstance(arrived, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
-            self._after(event, self._deliverer.unreadable(arrived))
+            self._after(event, self._handling.unreadable(arrived))
             return None
         ctx = Context(arrived.metadata, event.attempt, functools.partial(self._acks.ack, event))
-        handling = self._deliverer.deliver(arrived, ctx, event.attempts)
+        handling = self._handling.deliver(arrived, ctx, event.attempts)
         task = start_eagerly(self._loop, handling, self._context.copy())
         if task.done():
             self._ended(event, ctx, task)
@@ -186,7 +186,7 @@ class Workers:
         except asyncio.CancelledError as error:
             if event.abandoned:
                 return
-            outcome = self._deliverer.cancelled(ctx, event.attempts, error)
+            outcome = self._handling.cancelled(ctx, event.attempts, error)
         except BaseException as error:  # noqa: BLE001 - no failure of a handler, which are outcomes, but worse
             self._broken(error)
             return

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from event_backbone.consumer import Context
-from event_backbone.metadata import EventKey, Metadata, new_event_id
+from event_backbone.model import EventKey, Metadata, new_event_id
 
 
 def context(

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from event_backbone.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from event_backbone.web.answers import EventAnswer, ProducedAnswer
-    from event_backbone.web.error_answers import install_error_answers
+    from event_backbone.web.error_handlers import install_error_answers
     from event_backbone.web.health import health_routes
     from event_backbone.web.routes import allow_everyone, event_routes
+    from event_backbone.web.schemas import EventAnswer, ProducedAnswer
     from event_backbone.web.worker_health import serve_worker_health
 
 __all__ = [
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "EventAnswer": "answers",
-    "ProducedAnswer": "answers",
+    "EventAnswer": "schemas",
+    "ProducedAnswer": "schemas",
     "allow_everyone": "routes",
     "event_routes": "routes",
     "health_routes": "health",
-    "install_error_answers": "error_answers",
+    "install_error_answers": "error_handlers",
     "serve_worker_health": "worker_health",
 }
 

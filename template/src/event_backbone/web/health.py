@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response, status
 
 from event_backbone.backbone import Backbone
 from event_backbone.subscription import Subscription
-from event_backbone.web.answers import HealthAnswer
 from event_backbone.web.readiness import why_not_ready
+from event_backbone.web.schemas import HealthAnswer
 
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "Not ready, and why."}}
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from event_backbone.errors import BackboneError
-from event_backbone.web.sentences import sentence_of
+from event_backbone.web.error_texts import sentence_of
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone

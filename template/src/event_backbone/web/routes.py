@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from event_backbone.backbone import Backbone
 from event_backbone.contract import Contract, EventDefinition, Send, check, events_of
 from event_backbone.errors import ConfigurationError
-from event_backbone.metadata import EventKey
-from event_backbone.web.answers import ErrorAnswer, EventAnswer, OutcomeUnknownAnswer, ProducedAnswer
+from event_backbone.model import EventKey
+from event_backbone.web.schemas import ErrorAnswer, EventAnswer, OutcomeUnknownAnswer, ProducedAnswer
 
 _LONGEST_TOKEN = 255
 _Answers = dict[int | str, dict[str, Any]]

@@ -6,8 +6,8 @@ from typing import cast
 
 from event_backbone.cli.journal import Journal
 from event_backbone.cli.project import Project
-from event_backbone.cli.samples import sample_json
 from event_backbone.contract import Send, events_of
+from event_backbone.testing.samples import sample_json
 
 
 async def send_every_event(project: Project, journal: int) -> None:

@@ -13,7 +13,7 @@ from event_backbone.cli.project import Project
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class LoadedEvent:
     """An event that was sent: where its payload was found, and each attempt to handle it."""
 
     sent: Told
@@ -26,7 +26,7 @@ class Arrived:
         return any(place.name.startswith("s3://") and place.size_bytes for place in self.places)
 
 
-def print_report(arrived: Sequence[Arrived], *, consumes: bool, took: timedelta) -> None:
+def print_report(arrived: Sequence[LoadedEvent], *, consumes: bool, took: timedelta) -> None:
     """Write the table of events."""
     columns = ["Event", "Key", "Where its payload lies (found by clients of the demo's own)"]
     rows = [[each.sent.event, each.sent.key, _places(each)] for each in arrived]
@@ -52,9 +52,9 @@ def print_next_steps(project: Project) -> None:
         print_line(f"  {text:<40} {meaning}")
 
 
-def _places(arrived: Arrived) -> str:
+def _places(arrived: LoadedEvent) -> str:
     return "\n".join(f"{place.name} ({place.size_bytes} bytes)" for place in arrived.places) or "nowhere"
 
 
-def _handlers(arrived: Arrived) -> str:
+def _handlers(arrived: LoadedEvent) -> str:
     return "\n".join(f"process {each.pid}: {each.outcome}" for each in arrived.attempts) or "nobody"

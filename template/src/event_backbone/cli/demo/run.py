@@ -12,12 +12,12 @@ from datetime import timedelta
 
 from event_backbone.cli.demo.processes import DemoProcess, Told, child_environment
 from event_backbone.cli.demo.read_back import RedisReadBack, S3ReadBack
-from event_backbone.cli.demo.report import Arrived, print_next_steps, print_report
+from event_backbone.cli.demo.report import LoadedEvent, print_next_steps, print_report
 from event_backbone.cli.output import print_line
 from event_backbone.cli.project import Project
 from event_backbone.contract import events_of
 from event_backbone.errors import BackboneError
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 from event_backbone.testing.servers import RedisServer, S3Server
 
 _BUCKET = "demo-events"
@@ -127,16 +127,16 @@ async def _until(condition: Callable[[], bool], problem: str) -> None:
         raise BackboneError(f"{problem} within {_WITHIN.total_seconds():g} seconds.") from error
 
 
-def _arrived(sent: Told, handled: list[Told], redis: RedisReadBack, s3: S3ReadBack | None) -> Arrived:
+def _arrived(sent: Told, handled: list[Told], redis: RedisReadBack, s3: S3ReadBack | None) -> LoadedEvent:
     """Look up what is left of an event in the servers, and who handled it."""
     event_id = redis.event_id(sent.key)
     places = [] if event_id is None else redis.find(event_id)
     if s3 is not None and event_id is not None:
         places = s3.find(event_id) + places
-    return Arrived(sent, tuple(places), tuple(each for each in handled if each.key == sent.key))
+    return LoadedEvent(sent, tuple(places), tuple(each for each in handled if each.key == sent.key))
 
 
-def _check(arrived: list[Arrived], project: Project, worker_log: str) -> None:
+def _check(arrived: list[LoadedEvent], project: Project, worker_log: str) -> None:
     """Raise unless every event is stored where the project wants it and, if it consumes, was handled exactly once."""
     for each in arrived:
         if not any(place.size_bytes for place in each.places):

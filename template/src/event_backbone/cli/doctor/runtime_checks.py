@@ -7,7 +7,7 @@ from pathlib import Path
 
 import event_backbone
 from event_backbone.cli.doctor.finding import Finding, ok, warn
-from event_backbone.cli.manifest import edited_files
+from event_backbone.manifest import edited_files
 
 _SHOWN = 5
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
+from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
 from event_backbone.storage.s3.options import S3Options
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is at it, and may yet fail; to be tried again
 _FAILURES = (BaseError, FileNotFoundError)  # the second is obstore's word for any 404
-_FIRST_PAUSE = timedelta(milliseconds=100)
+_BACKOFF = Backoff(first=timedelta(milliseconds=100), longest=timedelta(seconds=5), jitter=1)
 _LAST_PAUSE = timedelta(milliseconds=50)
 
 # obstore's threads drop what they hold of Python a moment after they have handed over a result. One that finds Python
@@ -97,15 +97,14 @@ class S3Objects:
 
     async def _within_deadline(self, call: Callable[[], Awaitable[T]]) -> T:
         async with asyncio.timeout(self._deadline), self._slots.get():
-            pause = _FIRST_PAUSE.total_seconds()
+            delays = Delays(_BACKOFF)
             for _ in range(self._tries - 1):
                 try:
                     return await call()
                 except _FAILURES as error:
                     if problem_of(error) != "outage":
                         raise
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads repeats, keeps no secret
-                pause *= 2
+                await delays.wait()
             return await call()
 
 

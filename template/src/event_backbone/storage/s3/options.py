@@ -12,7 +12,7 @@ from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 
 EnvironmentIn = Literal["key", "bucket", "nothing"]
 """Where the environment's name stands: a key prefix, a bucket prefix (``dev.<bucket>``), or nowhere."""
@@ -52,7 +52,7 @@ class S3Options:
         connect_timeout: how long connecting may take.
         request_timeout: how long one try of a request may take.
         retries: how often a failed try is repeated.
-        deadline: how long everything together may take, waiting for a free slot included; keep it far below a lease.
+        deadline: how long everything gather_all may take, waiting for a free slot included; keep it far below a lease.
         concurrency: how many requests may be under way at once, in one process and event loop.
     """
 

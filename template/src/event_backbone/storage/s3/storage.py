@@ -19,12 +19,13 @@ from event_backbone.errors import (
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.metadata import Payload, PayloadReference, SavedPayload, payload_from_json, payload_to_json
+from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import HandOver, Storage, StorageScope
+from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.storage.together import together
+from event_backbone.wire import payload_from_json, payload_to_json
 
 if TYPE_CHECKING:
     import boto3
@@ -109,13 +110,13 @@ class S3Storage:
         async def fetch(place: int, key: str) -> None:
             hand_over(((place, await _load(objects, key)),))
 
-        await together(fetch(place, self.location(scope, reference)) for place, reference in enumerate(references))
+        await gather_all(fetch(place, self.location(scope, reference)) for place, reference in enumerate(references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Overwrite the objects by tombstones."""
         objects = await self._objects(scope)
         keys = (self.location(scope, reference) for reference in references)
-        await together(objects.replace(key, _TOMBSTONE) for key in keys)
+        await gather_all(objects.replace(key, _TOMBSTONE) for key in keys)
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the object's key within the bucket."""

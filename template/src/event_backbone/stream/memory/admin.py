@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from event_backbone.errors import EventNotFound
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import Log, Pending
 from event_backbone.stream.values import DeadLetter, PendingEntry
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import Log, Note
 from event_backbone.stream.values import Lease, NewDeadLetter, Parking
 

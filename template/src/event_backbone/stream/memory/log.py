@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from event_backbone.errors import GroupMissing
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import WAITING_CONSUMER, DeadLetter, Delivery, Entry, NewDeadLetter
 
 LONGEST_WAIT = timedelta(seconds=1)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import Log, Pending
 from event_backbone.stream.values import WAITING_CONSUMER, Delivery, Look
 

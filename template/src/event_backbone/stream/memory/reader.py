@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log, Pending
 from event_backbone.stream.memory.look import MemoryLook
-from event_backbone.stream.values import Delivery, Lease, Look, Mine, Start
+from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start
 
 _LARGEST_SEQUENCE = 2**64 - 1
 
@@ -58,7 +58,7 @@ class MemoryGroupReader:
         """Renew this member's row for ``lease`` from now, and take over up to ``room`` (at most 100) entries."""
         return MemoryLook(self._log, self._group, self._member, lease, room).make()
 
-    async def mine(self, held: Collection[Lease]) -> Mine:
+    async def compare(self, held: Collection[Lease]) -> Comparison:
         """Compare what this member has in flight with what is pending under its name; counts nothing."""
         group, kept = self._log.group(self._group), self._log.membership(self._group)
         leases = {Lease(key, group.pending[key].attempt) for key in group.keys_of(self._member)}
@@ -72,7 +72,7 @@ class MemoryGroupReader:
             else:
                 deliveries.append(kept.delivery(entry, attempt))
         lost = frozenset(lease.key for lease in held if lease not in leases)
-        return Mine(lost, tuple(deliveries), tuple(vanished))
+        return Comparison(lost, tuple(deliveries), tuple(vanished))
 
     async def leave(self) -> None:
         """Remove this member if nothing is pending under its name; else end its row, so that others take it at once."""

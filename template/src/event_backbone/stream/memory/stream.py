@@ -6,9 +6,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from event_backbone.errors import StreamError
-from event_backbone.metadata import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, EventKey, StreamName, event_id_error
+from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
 from event_backbone.stream.values import WAITING_CONSUMER, Entry, GroupState, NewEntry, Reservation
+from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT
 
 
 class MemoryStream:

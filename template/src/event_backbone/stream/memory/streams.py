@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.memory.admin import MemoryGroupAdmin
 from event_backbone.stream.memory.leases import MemoryGroupLeases
 from event_backbone.stream.memory.log import Log

@@ -7,7 +7,7 @@ from typing import cast
 
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import EventNotFound
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.replies import entries_of, event_key
 from event_backbone.stream.values import WAITING_CONSUMER, DeadLetter, Entry, PendingEntry
 

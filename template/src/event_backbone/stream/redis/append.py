@@ -7,7 +7,7 @@ from typing import cast
 
 from event_backbone.connection import RedisConnection, Script, refusal
 from event_backbone.errors import StreamError, StreamUnavailable
-from event_backbone.metadata import EventKey, StreamName, event_id_error
+from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import event_key
 from event_backbone.stream.values import NewEntry
@@ -110,7 +110,7 @@ async def append(
     A refusal after a lost answer raises the loss: the entry may stand in the stream all the same.
     """
     message = packed([milliseconds(window), *map(_event, entries)])
-    reply = await redis.run_in_lane(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
+    reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
     answers = cast("list[bytes | _Refusal]", reply)
     if any(text.startswith(b"READONLY") for text in _refused(reply)):
         await redis.forget_connections()

@@ -6,7 +6,7 @@ from typing import cast
 
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import GroupMissing, StreamUnavailable
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE, UNMARK_ALONE
 from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import event_key, texts

@@ -6,21 +6,21 @@ from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from typing import cast
 
+from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import RedisConnection, Script, WaitingConnection
 from event_backbone.errors import BackboneError
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
 from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.stream import block
-from event_backbone.stream.values import Delivery, Lease, Look, Mine, Start
+from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start
 
 _FIRST_ID = "0-0"
 _MOST_AT_A_LOOK = 100
 _PENDING_AT_ONCE = 1000
 _FETCHED_AT_ONCE = 200
-_WAKE_AGAIN = timedelta(milliseconds=2)
-_WAKE_AGAIN_AT_MOST = timedelta(milliseconds=100)
+_WAKE_AGAIN = Backoff(first=timedelta(milliseconds=2), longest=timedelta(milliseconds=100), jitter=0)
 _LARGEST_SEQUENCE = 2**64 - 1
 
 
@@ -60,15 +60,14 @@ class RedisGroupReader:
 
     async def wake(self) -> None:
         """End a waiting ``read`` at once. Asks again until the read has ended: it may not have begun to wait yet."""
-        reading, pause = self._reading, _WAKE_AGAIN
+        reading, delays = self._reading, Delays(_WAKE_AGAIN)
         while reading is not None and not reading.done():
             number = None if self._connection is None else self._connection.id
             if number is not None:
                 # Without an answer, or the right to wake, the read ends by itself, at the latest with its deadline.
                 with suppress(BackboneError), self._errors():
                     await self._redis.command("CLIENT", "UNBLOCK", number)
-            await asyncio.wait((reading,), timeout=pause.total_seconds())
-            pause = min(2 * pause, _WAKE_AGAIN_AT_MOST)
+            await asyncio.wait((reading,), timeout=delays.next().total_seconds())
 
     async def look(self, lease: timedelta, room: int) -> Look:
         """Renew this member's row, and take over what is due and what ended rows leave behind."""
@@ -83,7 +82,7 @@ class RedisGroupReader:
             parked=parked,
         )
 
-    async def mine(self, held: Collection[Lease]) -> Mine:
+    async def compare(self, held: Collection[Lease]) -> Comparison:
         """Compare what this member has in flight with what is pending under its name."""
         attempts = {lease.key.entry_id: lease.attempt for lease in held}
         pending = await self._pending()
@@ -97,7 +96,7 @@ class RedisGroupReader:
             rows, gone = cast("tuple[list[list[object]], list[bytes]]", reply)
             deliveries += [delivery_of(row, self._name.partition) for row in rows]
             vanished += gone
-        return Mine(lost, tuple(deliveries), self._keys(vanished))
+        return Comparison(lost, tuple(deliveries), self._keys(vanished))
 
     async def leave(self) -> None:
         """Remove this member if nothing is pending under its name; else end its row."""

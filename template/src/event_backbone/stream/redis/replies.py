@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 from event_backbone.stream.redis.notes import failures_and_ends_alone
 from event_backbone.stream.values import Delivery, Entry
 

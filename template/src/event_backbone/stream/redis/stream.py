@@ -8,7 +8,7 @@ from uuid import UUID
 
 from event_backbone.connection import LONGEST_WAIT, RedisConnection, Script
 from event_backbone.errors import StreamError
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.append import append
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
 from event_backbone.stream.values import WAITING_CONSUMER, Entry, GroupState, NewEntry, Reservation

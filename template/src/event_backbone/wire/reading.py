@@ -1,23 +1,22 @@
-"""Reading the metadata of an entry (wire format 1): checked at once, spelled out when somebody looks at it."""
+"""Reading an entry (wire format 1): checked at once, its less used metadata read when it is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 from uuid import UUID
 
 from pydantic_core import SchemaValidator, core_schema
 
-from event_backbone.metadata.payload import REFERENCE_KEY, PayloadReference, trusted_reference
+from event_backbone.errors import EntryUnreadable
+from event_backbone.model.event_key import EventKey
+from event_backbone.model.metadata import NO_HEADERS, Metadata, metadata_read_later
+from event_backbone.model.payload import REFERENCE_KEY, PayloadReference, trusted_reference
+from event_backbone.model.stream_name import StreamName
+from event_backbone.wire.fields import EPOCH, FORMAT_FIELD, METADATA_FIELD, MICROSECOND, WIRE_FORMAT
 
-if TYPE_CHECKING:
-    from event_backbone.metadata.names import StreamName
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_FORMAT_NAME, _METADATA_NAME = FORMAT_FIELD.encode(), METADATA_FIELD.encode()
 
 
 class Document(TypedDict):
@@ -69,11 +68,28 @@ def _new_validator() -> SchemaValidator:
     )
 
 
-read_document = cast("Callable[[bytes], Document]", _new_validator().validate_json)
+_read_document = cast("Callable[[bytes], Document]", _new_validator().validate_json)
 """Parses and checks the value of the field; raises ValueError (pydantic's, which quotes it) when it does not fit."""
 
 
-def references_of(document: Document) -> tuple[PayloadReference, ...]:
+def read_entry(
+    fields: Mapping[bytes, bytes], stream: StreamName, key: EventKey
+) -> tuple[Metadata, tuple[PayloadReference, ...]]:
+    """Return an entry's metadata and where its payload is; raise EntryUnreadable when the format is not known here."""
+    if fields.get(_FORMAT_NAME) != WIRE_FORMAT:
+        raise EntryUnreadable(
+            f"Entry {key} is not in a wire format known here; something else wrote it, or a later version did."
+        )
+    try:
+        written = fields[_METADATA_NAME]
+        document = _read_document(written)
+    except (KeyError, ValueError):
+        raise EntryUnreadable(f"Entry {key} has metadata that is not in wire format 1.") from None
+    metadata = metadata_read_later(key, document["event"], document["version"], stream, written, _rest_of)
+    return metadata, _references_of(document)
+
+
+def _references_of(document: Document) -> tuple[PayloadReference, ...]:
     """Return where the payload lies."""
     event_id, references = document["id"], document["payload"]
     if len(references) == 1 and isinstance(references[0], str):
@@ -86,8 +102,9 @@ def references_of(document: Document) -> tuple[PayloadReference, ...]:
     )
 
 
-def rest_of(document: Document, stream: StreamName) -> dict[str, object]:
+def _rest_of(written: bytes, stream: StreamName) -> dict[str, object]:
     """Return what few handlers ask for, by its name in Metadata: making it costs more than all the checks."""
+    document = _read_document(written)
     return {
         "event_id": UUID(document["id"]),
         "produced_at": EPOCH + timedelta(microseconds=document["at"]),

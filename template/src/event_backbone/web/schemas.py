@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, JsonValue
 
-from event_backbone.metadata import EventKey
+from event_backbone.model import EventKey
 
 
 class ProducedAnswer(BaseModel):

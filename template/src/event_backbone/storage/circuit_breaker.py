@@ -13,7 +13,7 @@ from event_backbone.errors import ConfigurationError, PayloadConflict, StorageEr
 T = TypeVar("T")
 
 
-class ShortCircuit:
+class CircuitBreaker:
     """Passes calls on while they are answered in time.
 
     After one that was not, calls are left out for a while; then a single one tries whether the other side is back.
@@ -23,11 +23,11 @@ class ShortCircuit:
         self._timeout = timeout.total_seconds()
         self._retry_after = retry_after.total_seconds()
         self._in_doubt = False
-        self._closed_until = 0.0
+        self._open_until = 0.0
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Return the call's answer; None when it was left out, failed, or took longer than the time-out."""
-        if monotonic() < self._closed_until:
+        if monotonic() < self._open_until:
             return None
         if self._in_doubt:
             self.avoid()  # this call tries it; those that come meanwhile are left out
@@ -39,10 +39,10 @@ class ShortCircuit:
         except (StorageError, ConfigurationError, TimeoutError):
             self.avoid()
             return None
-        self._in_doubt, self._closed_until = False, 0.0
+        self._in_doubt, self._open_until = False, 0.0
         return answer
 
     def avoid(self) -> None:
         """Leave calls out from now on, for a while."""
         self._in_doubt = True
-        self._closed_until = monotonic() + self._retry_after
+        self._open_until = monotonic() + self._retry_after

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from event_backbone.metadata.metadata import Metadata
+from event_backbone.model.metadata import Metadata
 
 current_event: ContextVar[Metadata | None] = ContextVar("event_backbone_current_event", default=None)

@@ -11,9 +11,9 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from event_backbone.cli.samples import sample_json
 from event_backbone.contract import Contract, event, events_of
 from event_backbone.errors import ArgumentsInvalid
+from event_backbone.testing.samples import sample_json
 
 
 class Colour(Enum):

@@ -38,7 +38,7 @@ async def connection(proxy: Proxy) -> AsyncIterator[RedisConnection]:
 
 async def _echo(connection: RedisConnection, text: str) -> object:
     with connection.errors():
-        return await connection.run_in_lane(ECHO, ("key",), (text,))
+        return await connection.run_pipelined(ECHO, ("key",), (text,))
 
 
 async def test_each_call_gets_its_own_answer(connection: RedisConnection) -> None:
@@ -52,8 +52,8 @@ async def test_all_calls_share_one_connection(redis_url: str) -> None:
     """However many wait, the server sees one client of the lane, and none after closing."""
     connection, observer = (RedisConnection(RedisSettings.parse(redis_url)) for _ in range(2))
     before = await _clients(observer)
-    await asyncio.gather(*(connection.run_in_lane(ECHO, ("key",), ("x",)) for _ in range(50)))
-    await connection.run_in_lane(ECHO, ("key",), ("known by now",))
+    await asyncio.gather(*(connection.run_pipelined(ECHO, ("key",), ("x",)) for _ in range(50)))
+    await connection.run_pipelined(ECHO, ("key",), ("known by now",))
     lane = {line for line in await _clients(observer) - before if b"cmd=evalsha" in line}
     assert lane
     await connection.close()
@@ -79,7 +79,7 @@ async def test_a_refused_call_raises_what_run_raises(connection: RedisConnection
     with pytest.raises(Exception, match="WRONGTYPE") as by_run:
         await connection.run(FAILS, ("key",), ("x",))
     with pytest.raises(Exception, match="WRONGTYPE") as by_lane:
-        await connection.run_in_lane(FAILS, ("key",), ("x",))
+        await connection.run_pipelined(FAILS, ("key",), ("x",))
     assert type(by_lane.value) is type(by_run.value)
     assert await _echo(connection, "x") == [b"key", b"x"]
 
@@ -98,8 +98,8 @@ async def test_a_refusal_after_a_lost_answer_is_told_as_the_loss(proxy: Proxy, c
     await connection.run(COUNT, ("count",), ())
     proxy.lose(b"EVALSHA")
     with pytest.raises(StreamUnavailable, match="connection lost"), connection.errors():
-        await connection.run_in_lane(COUNT, ("count",), (), refuses=lambda reply: reply == 3)
-    assert await connection.run_in_lane(COUNT, ("count",), (), refuses=lambda reply: reply == 4) == 4
+        await connection.run_pipelined(COUNT, ("count",), (), refuses=lambda reply: reply == 3)
+    assert await connection.run_pipelined(COUNT, ("count",), (), refuses=lambda reply: reply == 4) == 4
     proxy.lose(b"EVALSHA", then="NOPERM not allowed")
     with pytest.raises(StreamUnavailable, match="connection lost"), connection.errors():
         await _echo(connection, "x")

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self, cast
 
 
-class Alarm:
+class ReusableTimeout:
     """Like ``asyncio.timeout_at``, for one task that waits often and rarely too long.
 
     The timer stays set from one wait to the next, and is set again only when it has run out or a deadline comes before

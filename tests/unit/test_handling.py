@@ -9,13 +9,13 @@ import pytest
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.delivery import Arrived, Deliverer, Finished, Outcome
 from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUnavailable
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.metadata import Payload
-from event_backbone.metadata.current import current_event
+from event_backbone.model import Payload
+from event_backbone.model.correlation import current_event
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 from event_backbone.stream.values import NewDeadLetter
+from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.testing import context
 
 SECOND = timedelta(seconds=1)
@@ -33,19 +33,19 @@ class Ship(Contract):
         """Nobody knows where it is."""
 
 
-def deliverer(
+def handling(
     consumer: Consumer[Ship],
     *interceptors: HandleInterceptor,
     ack: AckPolicy = "on-success",
     retry: RetryPolicy | None = None,
-) -> Deliverer:
-    """Return a deliverer to a consumer."""
+) -> Handling:
+    """Return a handling to a consumer."""
     policy = retry or RetryPolicy(max_attempts=3, backoff=SECOND)
-    return Deliverer(consumer, interceptors=interceptors, retry=policy, ack=ack, attributes={"uri": "ship"})
+    return Handling(consumer, interceptors=interceptors, retry=policy, ack=ack, attributes={"uri": "ship"})
 
 
 async def deliver(
-    to: Deliverer,
+    to: Handling,
     payload: Payload | Exception | None,
     *,
     name: str = "packing",
@@ -57,7 +57,7 @@ async def deliver(
     ctx = context(event=name, version=version, attempt=attempt)
     if ack is not None:
         ctx = Context(ctx.metadata, attempt, ack)
-    return await to.deliver(Arrived(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    return await to.deliver(LoadedEvent(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def raising(error: BaseException) -> Consumer[Ship]:
@@ -82,7 +82,7 @@ async def test_a_handler_gets_the_decoded_arguments_by_name() -> None:
     async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
         calls.append((email, product_id))
 
-    to = deliverer(consumer)
+    to = handling(consumer)
     assert await deliver(to, PACKING) == Finished()
     assert await deliver(to, {"email": b'"d@e.f"'}) == Finished()
     assert calls == [("a@b.c", 7), ("d@e.f", 3)]
@@ -97,13 +97,13 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
         seen.append(current_event.get() is ctx.metadata)
         raise OSError
 
-    await deliver(deliverer(consumer), PACKING)
+    await deliver(handling(consumer), PACKING)
     assert (seen, current_event.get()) == ([True], None)
 
 
 async def test_a_failure_is_decided_by_the_policy() -> None:
     """Later at first, then the dead letters, with the error's type and without its text."""
-    to = deliverer(raising(ValueError("secret")))
+    to = handling(raising(ValueError("secret")))
     assert await deliver(to, PACKING, attempt=1) == RetryLater(SECOND)
     last = await deliver(to, PACKING, attempt=3)
     assert last == NewDeadLetter("attempts-exhausted", "builtins.ValueError", "ValueError")
@@ -112,13 +112,13 @@ async def test_a_failure_is_decided_by_the_policy() -> None:
 async def test_a_reject_goes_to_the_dead_letters_under_every_ack_policy() -> None:
     """With the handler's reason."""
     for ack in ("on-success", "manual", "always"):
-        to = deliverer(raising(Reject("never")), ack=ack)
+        to = handling(raising(Reject("never")), ack=ack)
         assert await deliver(to, PACKING) == NewDeadLetter("rejected", "never", "Reject")
 
 
 async def test_our_own_errors_raised_by_a_handler_are_failures_like_any_other() -> None:
     """A handler that could not load something else has no payload that is gone."""
-    assert await deliver(deliverer(raising(PayloadGone("elsewhere"))), PACKING) == RetryLater(SECOND)
+    assert await deliver(handling(raising(PayloadGone("elsewhere"))), PACKING) == RetryLater(SECOND)
 
 
 @pytest.mark.parametrize(
@@ -135,21 +135,21 @@ async def test_what_waiting_does_not_solve_goes_to_the_dead_letters_at_once(
     payload: Payload | Exception | None, name: str, version: int, reason: str
 ) -> None:
     """Whatever the attempt."""
-    outcome = await deliver(deliverer(raising(AssertionError())), payload, name=name, version=version)
+    outcome = await deliver(handling(raising(AssertionError())), payload, name=name, version=version)
     assert isinstance(outcome, NewDeadLetter)
     assert outcome.reason == reason
 
 
 async def test_a_storage_that_is_away_uses_up_no_attempt() -> None:
     """Even on the last one."""
-    outcome = await deliver(deliverer(raising(AssertionError())), StorageUnavailable("away"), attempt=99)
+    outcome = await deliver(handling(raising(AssertionError())), StorageUnavailable("away"), attempt=99)
     assert outcome == RetryLater(SECOND, counts=False)
 
 
 async def test_payloads_are_wanted_only_for_what_somebody_handles() -> None:
     """Others are not loaded at all."""
     consumer = raising(AssertionError())
-    to = deliverer(consumer)
+    to = handling(consumer)
     wanted = [
         to.wants(context(event=name, version=version).metadata)
         for name, version in (("packing", 1), ("packing", 2), ("lost", 1), ("sunk", 1))
@@ -175,14 +175,14 @@ async def test_under_manual_returning_without_an_ack_is_no_end() -> None:
     async def ack() -> None:
         """Succeed."""
 
-    to = deliverer(consumer, ack="manual")
+    to = handling(consumer, ack="manual")
     assert await deliver(to, PACKING, ack=ack) == RetryLater(SECOND, counts=False)
     assert await deliver(to, {**PACKING, "product_id": b"1"}, ack=ack) == Finished()
 
 
 async def test_under_always_a_failure_finishes_the_event() -> None:
     """Not so an event that cannot be decoded: nothing has seen it."""
-    to = deliverer(raising(OSError()), ack="always")
+    to = handling(raising(OSError()), ack="always")
     assert await deliver(to, PACKING) == Finished()
     assert isinstance(await deliver(to, {"email": b"12"}), NewDeadLetter)
 
@@ -196,7 +196,7 @@ async def test_a_failure_after_an_ack_changes_nothing() -> None:
         await ctx.ack()
         raise OSError
 
-    assert await deliver(deliverer(consumer), PACKING) == Finished()
+    assert await deliver(handling(consumer), PACKING) == Finished()
 
 
 async def test_interceptors_may_hand_on_another_context_or_nothing() -> None:
@@ -216,9 +216,9 @@ async def test_interceptors_may_hand_on_another_context_or_nothing() -> None:
     async def refused(ctx: Context, call_next: Callable[[Context], Awaitable[None]]) -> None:
         raise Reject("not today")
 
-    assert await deliver(deliverer(consumer, replaced), PACKING) == Finished()
-    assert await deliver(deliverer(consumer, swallowed), PACKING) == Finished()
-    assert isinstance(await deliver(deliverer(consumer, refused), PACKING), NewDeadLetter)
+    assert await deliver(handling(consumer, replaced), PACKING) == Finished()
+    assert await deliver(handling(consumer, swallowed), PACKING) == Finished()
+    assert isinstance(await deliver(handling(consumer, refused), PACKING), NewDeadLetter)
     assert seen == [7]
 
 
@@ -231,7 +231,7 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
         running.set()
         await asyncio.Event().wait()
 
-    to = deliverer(consumer)
+    to = handling(consumer)
     task = asyncio.create_task(deliver(to, PACKING))
     await running.wait()
     task.cancel()
@@ -244,13 +244,13 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
 
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:
     """Not what the server has counted, which includes crashes beside others."""
-    ctx, to = context(event="packing", attempt=9), deliverer(raising(ValueError()))
-    assert await to.deliver(Arrived(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
-    assert isinstance(await to.deliver(Arrived(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
+    ctx, to = context(event="packing", attempt=9), handling(raising(ValueError()))
+    assert await to.deliver(LoadedEvent(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
+    assert isinstance(await to.deliver(LoadedEvent(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
 
 
 async def test_metrics_name_only_events_that_the_contract_knows() -> None:
     """Names from the wire are without number, labels must not be."""
-    to = deliverer(Consumer(Ship))
+    to = handling(Consumer(Ship))
     assert to.attributes_of("packing") == {"uri": "ship", "event": "packing"}
     assert to.attributes_of("made-up-71") == {"uri": "ship", "event": "unknown"}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def gather_all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Return all results in order, or, once every call has ended, raise the first error in that order."""
     results = await asyncio.gather(*calls, return_exceptions=True)
     found: list[T] = []

@@ -17,8 +17,8 @@ from event_backbone.contract import Contract, decode_event, find
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.metadata import Metadata, Payload, PayloadReference
-from event_backbone.metadata.current import current_event
+from event_backbone.model import Metadata, Payload, PayloadReference
+from event_backbone.model.correlation import current_event
 from event_backbone.policy import AckPolicy, DeadLetter, RetryLater, RetryPolicy
 from event_backbone.stream.values import NewDeadLetter
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Arrived:
+class LoadedEvent:
     """An event that reached its consumer.
 
     ``payload`` is what was loaded, or why it could not be; None says that it was not loaded, as is an event that no
@@ -51,7 +51,7 @@ _FINISHED = Finished()
 _UNKNOWN = "unknown"
 
 
-class Deliverer:
+class Handling:
     """Brings events to the handlers of one consumer, and decides what their outcome means.
 
     Holds no state between events. What it raises is a cancellation from outside, or ends the process.
@@ -117,7 +117,7 @@ class Deliverer:
         decision = self._retry.crashed(failures, ends_alone)
         return None if decision is None else NewDeadLetter(decision.reason, decision.detail, "")
 
-    async def deliver(self, event: Arrived, ctx: Context, attempts: int) -> Outcome:
+    async def deliver(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
         """Let the handlers work on an event, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
@@ -155,7 +155,7 @@ class Deliverer:
         """Return what is to happen to an event whose handlers were cancelled, by themselves or by somebody else."""
         return self._failed(ctx, attempts, error)
 
-    def _call_for(self, event: Arrived) -> tuple[Handler | None, dict[str, object]]:
+    def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
         metadata, payload = event.metadata, event.payload
         if payload is None:
@@ -187,7 +187,7 @@ class Deliverer:
         with telemetry.handling(ctx.metadata.event, attributes, ctx.metadata.headers):
             await inner(ctx)
 
-    def _refused(self, event: Arrived, attempts: int, error: DecodeError | StorageError) -> Outcome:
+    def _refused(self, event: LoadedEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
         decision = _outcome(self._retry.decide(attempts, error), error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from pydantic_core import to_json
 
-from event_backbone.metadata.payload import PayloadReference
+from event_backbone.model.metadata import NewMetadata
+from event_backbone.model.payload import PayloadReference
+from event_backbone.wire.fields import EPOCH, MICROSECOND
 
 
 class MetadataText:
@@ -33,6 +36,23 @@ class MetadataText:
     def encode(self, references: str) -> bytes:
         """Return the value of the entry's ``metadata`` field; ``references`` come from ``references_json``."""
         return f"{self._head}{references}{self._tail}}}".encode()
+
+
+def encode_metadata(metadata: NewMetadata, references: tuple[PayloadReference, ...]) -> bytes:
+    """Return the value of the entry's ``metadata`` field; absent members stand for their defaults.
+
+    URI and environment are not in it: the stream's own name says them.
+    """
+    text = metadata_text(metadata)
+    return text.encode(references_json(references, text.id_text))
+
+
+def metadata_text(metadata: NewMetadata) -> MetadataText:
+    """Return the metadata as text that still waits for its references."""
+    id_text = str(metadata.event_id)
+    tail = tail_json(id_text, metadata.correlation_id, metadata.causation_id, metadata.partition_key, metadata.headers)
+    kind = kind_json(metadata.event, metadata.version)
+    return MetadataText(metadata.event_id, id_text, kind, _microseconds(metadata.produced_at), tail)
 
 
 def kind_json(event: str, version: int) -> str:
@@ -70,3 +90,7 @@ def references_json(references: Sequence[PayloadReference], id_text: str) -> str
 
 def _members(document: Mapping[str, object]) -> str:
     return to_json(document).decode()[1:-1]
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND

@@ -24,7 +24,7 @@ class _Packer(Protocol):
 _PACKER = cast("_Packer", import_module("hiredis"))  # its own types know no command of several parts
 
 
-class Lane:
+class PipelinedConnection:
     """Sends every call at once, on a connection that is open already, and hands out the answers as they arrive.
 
     redis-py connects and logs in; from then on the socket is read and written here, without the pool, the stream

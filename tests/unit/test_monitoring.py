@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import StreamUnavailable
-from event_backbone.metadata import StreamName
+from event_backbone.model import StreamName
 from event_backbone.storage.memory import MemoryStorage
 from event_backbone.stream.base import Stream
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.values import GroupState
-from event_backbone.subscription.signals import Signals
+from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.watching import WatchLoop
 from tests.support.metrics import CountedMetrics
 from tests.support.shipment import ShipmentTracking
@@ -30,7 +30,7 @@ class SilentStream(HeldStream):
 
 def watch(stream: Stream, stopping: asyncio.Event | None = None) -> WatchLoop:
     """Return a watch over the group."""
-    return WatchLoop(stream, "group", Signals(NAME, "group"), stopping or asyncio.Event())
+    return WatchLoop(stream, "group", Monitor(NAME, "group"), stopping or asyncio.Event())
 
 
 async def test_lag_and_pending_events_of_the_group_are_measured() -> None:

@@ -8,8 +8,8 @@ from collections import deque
 from event_backbone.errors import BackboneClosed
 
 
-class Room:
-    """Room for so many events and so many bytes of payload. Who comes first is let in first.
+class Capacity:
+    """Capacity for so many events and so many bytes of payload. Who comes first is let in first.
 
     A payload larger than the whole room is let in when the room is empty.
     """

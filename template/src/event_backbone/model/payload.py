@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,15 +9,13 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from event_backbone.errors import DecodeError
-from event_backbone.metadata.slots import setter_of
+from event_backbone.model.slots import setter_of
 
 Payload = Mapping[str, bytes]
 """Argument name -> the argument's JSON, as UTF-8 bytes."""
 
 REFERENCE_KEY = "[A-Za-z0-9_-]{1,64}"
 _REFERENCE_KEY = re.compile(REFERENCE_KEY)
-_decoder = json.JSONDecoder()
-_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,43 +69,3 @@ class SavedPayload:
 def payload_size_bytes(payload: Payload) -> int:
     """Return the size of all arguments together, without names."""
     return sum(map(len, payload.values()))
-
-
-def payload_to_json(payload: Payload) -> bytes:
-    """Join the arguments to one JSON object; every argument's bytes stay as they are."""
-    return b"{" + b",".join(json.dumps(name).encode() + b":" + value for name, value in payload.items()) + b"}"
-
-
-def payload_from_json(document: bytes) -> dict[str, bytes]:
-    """Take such an object apart again; raise DecodeError when it is no JSON object."""
-    try:
-        return _split_object(document.decode())
-    except (ValueError, IndexError) as error:
-        raise DecodeError("A stored payload is no JSON object.") from error
-
-
-def _split_object(text: str) -> dict[str, bytes]:
-    position = _skip(text, 0)
-    if text[position] != "{":
-        raise ValueError("no object")
-    payload: dict[str, bytes] = {}
-    position = _skip(text, position + 1)
-    while text[position] != "}":
-        name, position = _decoder.raw_decode(text, position)
-        position = _skip(text, position)
-        if not isinstance(name, str) or text[position] != ":":
-            raise ValueError("no member")
-        start = _skip(text, position + 1)
-        _, end = _decoder.raw_decode(text, start)
-        payload[name] = text[start:end].encode()
-        position = _skip(text, end)
-        if text[position] == ",":
-            position = _skip(text, position + 1)
-    if _skip(text, position + 1) != len(text):
-        raise ValueError("more than one object")
-    return payload
-
-
-def _skip(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return position if match is None else match.end()

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 from event_backbone import telemetry
 from event_backbone.errors import BackboneError
-from event_backbone.metadata import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import GroupState
 
 _log = logging.getLogger("event_backbone.subscription")
 
 
-class Signals:
+class Monitor:
     """Counts and logs what happens to the events of one group of one stream."""
 
     def __init__(self, stream: StreamName, group: str) -> None:

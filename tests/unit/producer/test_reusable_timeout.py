@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from event_backbone.producer.alarm import Alarm
+from event_backbone.producer.reusable_timeout import ReusableTimeout
 
 
-async def _wait(alarm: Alarm, seconds: float) -> None:
+async def _wait(alarm: ReusableTimeout, seconds: float) -> None:
     with alarm.at(asyncio.get_running_loop().time() + seconds):
         await asyncio.sleep(60)
 
 
 async def test_a_wait_ends_at_its_deadline() -> None:
     """Not before, and in TimeoutError."""
-    loop, alarm = asyncio.get_running_loop(), Alarm()
+    loop, alarm = asyncio.get_running_loop(), ReusableTimeout()
     begun = loop.time()
     with pytest.raises(TimeoutError):
         await _wait(alarm, 0.1)
@@ -23,7 +23,7 @@ async def test_a_wait_ends_at_its_deadline() -> None:
 
 async def test_every_wait_has_its_own_deadline() -> None:
     """A timer that is still set for an earlier or a later wait rings for neither too early nor too late."""
-    loop, alarm = asyncio.get_running_loop(), Alarm()
+    loop, alarm = asyncio.get_running_loop(), ReusableTimeout()
     for earlier in (0.05, 60):
         with alarm.at(loop.time() + earlier):
             await asyncio.sleep(0)
@@ -36,7 +36,7 @@ async def test_every_wait_has_its_own_deadline() -> None:
 
 async def test_nothing_rings_between_waits() -> None:
     """The task goes on undisturbed when the deadline of a wait that is over passes."""
-    alarm = Alarm()
+    alarm = ReusableTimeout()
     with alarm.at(asyncio.get_running_loop().time() + 0.02):
         await asyncio.sleep(0)
     await asyncio.sleep(0.05)
@@ -44,7 +44,7 @@ async def test_nothing_rings_between_waits() -> None:
 
 async def test_a_cancelled_task_stays_cancelled() -> None:
     """Only the alarm's own ringing becomes TimeoutError."""
-    alarm = Alarm()
+    alarm = ReusableTimeout()
     task = asyncio.create_task(_wait(alarm, 60))
     await asyncio.sleep(0)
     task.cancel()
@@ -56,4 +56,4 @@ async def test_a_cancelled_task_stays_cancelled() -> None:
 async def test_a_deadline_that_has_passed_ends_the_wait() -> None:
     """At the next turn of the loop."""
     with pytest.raises(TimeoutError):
-        await _wait(Alarm(), -1)
+        await _wait(ReusableTimeout(), -1)

@@ -6,13 +6,13 @@ import asyncio
 import contextvars
 import copy
 import logging
-import random
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
 
 from event_backbone import telemetry
+from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import OneEventLoop
 from event_backbone.errors import (
     BackboneClosed,
@@ -23,9 +23,9 @@ from event_backbone.errors import (
     StreamError,
     StreamUnavailable,
 )
-from event_backbone.metadata import EventKey
-from event_backbone.producer.alarm import Alarm
-from event_backbone.producer.room import Room
+from event_backbone.model import EventKey
+from event_backbone.producer.capacity import Capacity
+from event_backbone.producer.reusable_timeout import ReusableTimeout
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import NewEntry
 
@@ -34,8 +34,7 @@ _SMALL_BATCH_EVENTS = 16
 _BATCH_BYTES = 1024 * 1024
 _QUEUE_EVENTS = 4096
 _QUEUE_BYTES = 64 * 1024 * 1024
-_FIRST_BACKOFF_SECONDS = 0.05
-_LONGEST_BACKOFF_SECONDS = 1.0
+_BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0.5)
 
 _LATE = "The stream did not take the event in time."
 _CLOSED = "The backbone was closed before the event was sent."
@@ -80,7 +79,7 @@ class _Waiting:
             self.key.set_exception(error)
 
 
-class Flusher:
+class Batcher:
     """Appends the entries of one stream, in the order they come, one batch at a time.
 
     There is no timer: a lone entry leaves at once, and what comes while a batch is under way makes the next one. A
@@ -99,25 +98,25 @@ class Flusher:
         event_loop: OneEventLoop | None = None,
     ) -> None:
         """Append to ``stream``. ``queue_events`` and ``queue_bytes`` bound what may be on its way at once."""
-        self.room = Room(queue_events, queue_bytes)
+        self.room = Capacity(queue_events, queue_bytes)
         self._stream = stream
         self._attributes = {"uri": stream.name.uri}
         self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._outage: BackboneError | None = None
-        self._alarm = Alarm()
+        self._timeout = ReusableTimeout()
         self._event_loop = event_loop or OneEventLoop()
 
     @cached_property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that this flusher works in, from its first use on: asking for it costs a system call."""
+        """The event loop that this batcher works in, from its first use on: asking for it costs a system call."""
         return asyncio.get_running_loop()
 
     def running_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop, for the caller of ``append``.
 
-        Raises ConfigurationError in another loop than this flusher's; BackboneClosed when it is closed.
+        Raises ConfigurationError in another loop than this batcher's; BackboneClosed when it is closed.
         """
         try:
             return self._event_loop.running()
@@ -138,7 +137,7 @@ class Flusher:
         if self._task is None:
             # An empty context: no caller's span, cancel scope or context variable leaks into the batches of others.
             self._task = self.loop.create_task(
-                self._run(), name="event-backbone-flusher", context=contextvars.Context()
+                self._run(), name="event-backbone-batcher", context=contextvars.Context()
             )
             self._task.add_done_callback(self._ended)
         return key
@@ -158,13 +157,13 @@ class Flusher:
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.wait([self._task])
-            self._alarm.stop()
+            self._timeout.stop()
 
     async def _run(self) -> None:
         batch: list[_Waiting] = []
         try:
             while self._fill(batch):
-                await self._flush(batch)
+                await self._send_batch(batch)
         except Exception as error:  # whatever went wrong, every caller is told
             _log.exception("Events for stream %s could not be sent.", self._stream.name.key)
             self._fail(batch, error, "The producer failed.")
@@ -205,25 +204,23 @@ class Flusher:
                 size_bytes += waiting.size_bytes
         return bool(batch)
 
-    async def _flush(self, batch: list[_Waiting]) -> None:
+    async def _send_batch(self, batch: list[_Waiting]) -> None:
         """Send a batch until each of its entries has an answer or is too late. Leaves the batch empty."""
-        backoff_seconds = _FIRST_BACKOFF_SECONDS
+        delays = Delays(_BACKOFF)
         while batch:
             failure = await self._send(batch)
             if failure is None:
                 return
             self._note_outage(failure)
-            pause_seconds = backoff_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, no secret
             left_seconds = min(waiting.deadline for waiting in batch) - self.loop.time()
-            await asyncio.sleep(min(pause_seconds, max(0.0, left_seconds)))
-            backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
+            await asyncio.sleep(min(delays.next().total_seconds(), max(0.0, left_seconds)))
             self._expire(batch, failure)
             self._fill(batch)
 
     async def _send(self, batch: list[_Waiting]) -> BackboneError | None:
         """Try once. Keep in the batch what may be tried again, and return why."""
         try:
-            with self._alarm.at(min([waiting.deadline for waiting in batch])):
+            with self._timeout.at(min([waiting.deadline for waiting in batch])):
                 answers = await self._append(batch)
         except TimeoutError:
             return self._outage or StreamUnavailable(_LATE)

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from event_backbone.errors import OutcomeUnknown
-from event_backbone.web.sentences import TOLD, WORDED
+from event_backbone.web.error_texts import TOLD, WORDED
 
 _RETRY_AFTER = {"Retry-After": "1"}
 _OUTCOME_UNKNOWN = (

@@ -1,0 +1,24 @@
+"""What events are made of, before any server: ids, keys, names, metadata, payloads and their references."""
+
+from event_backbone.model.event_id import event_id_error, event_id_time, new_event_id, new_event_id_and_text
+from event_backbone.model.event_key import EventKey
+from event_backbone.model.metadata import Metadata, NewMetadata
+from event_backbone.model.payload import HashWrite, Payload, PayloadReference, SavedPayload, payload_size_bytes
+from event_backbone.model.stream_name import StreamName, environment_name
+
+__all__ = [
+    "EventKey",
+    "HashWrite",
+    "Metadata",
+    "NewMetadata",
+    "Payload",
+    "PayloadReference",
+    "SavedPayload",
+    "StreamName",
+    "environment_name",
+    "event_id_error",
+    "event_id_time",
+    "new_event_id",
+    "new_event_id_and_text",
+    "payload_size_bytes",
+]
