@@ -24,7 +24,7 @@ def test_a_sound_setup_has_no_failures(redis_shop: Shop) -> None:
     assert findings["Settings"] == ("ok", "Readable; the environment is test")
     assert findings["Storage"][0] == findings["Redis"][0] == findings["Redis eviction"][0] == "ok"
     assert findings["Redis persistence"][0] == "warn"
-    assert findings["Group main-consumer"] == ("warn", "It does not exist yet; start it with: shop worker")
+    assert findings["Group main-consumer"] == ("warn", "It does not exist yet; the first worker creates it: shop worker")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_missing_bucket_is_told_with_the_command_that_makes_it(
     monkeypatch.setenv("SHOP_STORAGE", "s3")
     monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "not-yet")
     findings = found(redis_shop)
-    assert findings["S3 bucket"] == ("fail", "There is no bucket not-yet; make it with: shop bucket create")
+    assert findings["S3 bucket"] == ("fail", "There is no bucket not-yet; create it with: shop bucket create")
     assert findings["Storage"][0] == "fail"
     assert redis_shop("bucket", "create").code == 0
     findings = found(redis_shop)

@@ -6,7 +6,7 @@ from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.events import EventOf, event
 from event_backbone.contract.registry import Upcaster
 from event_backbone.contract.round_trip import assert_round_trip
-from event_backbone.contract.send import Send, Sender, SendOptions
+from event_backbone.contract.send import Send, Sender, SendOptions, send_of
 
 __all__ = [
     "Contract",
@@ -24,4 +24,5 @@ __all__ = [
     "event",
     "events_of",
     "find",
+    "send_of",
 ]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends, Header, HTTPException, Request, Re
 from pydantic import BaseModel
 
 from event_backbone.backbone import Backbone
-from event_backbone.contract import Contract, EventDefinition, Send, check, events_of
+from event_backbone.contract import Contract, EventDefinition, check, events_of, send_of
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
 from event_backbone.web.schemas import ErrorAnswer, EventAnswer, OutcomeUnknownAnswer, ProducedAnswer
@@ -104,8 +104,7 @@ def _produce_endpoint(
         if idempotency_key is not None:
             event_id = await _event_id_for(backbone, uri, definition, idempotency_key, await request.body())
         producer = backbone.producer(contract, uri=uri)
-        send = cast("Send[...]", getattr(producer, definition.attribute))
-        key = await send.using(event_id=event_id)(**definition.codec.arguments_of(body))
+        key = await send_of(producer, definition).using(event_id=event_id)(**definition.codec.arguments_of(body))
         response.headers["Location"] = f"{request.url.path.rpartition('/')[0]}/{key}"
         return ProducedAnswer(key=key)
 
