@@ -109,7 +109,7 @@ def create_app() -> "FastAPI":
     """Make the web API, which opens the backbone when it starts."""
     from fastapi import FastAPI
 
-    from event_backbone.web import event_routes, health_routes, install_error_answers
+    from event_backbone.web import event_routes, health_routes, install_error_handlers
 
     early = None if setting("LATE", "") else open_backbone()
 
@@ -122,7 +122,7 @@ def create_app() -> "FastAPI":
     app = FastAPI(lifespan=lifespan)
     app.include_router(event_routes(Shop, uri="shop"))
     app.include_router(health_routes())
-    install_error_answers(app)
+    install_error_handlers(app)
     return app
 
 

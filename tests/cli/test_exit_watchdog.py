@@ -32,9 +32,7 @@ run(cli)
 """
 
 
-@pytest.mark.parametrize(
-    "program", [IN_ANOTHER_PROGRAM, WITH_A_SLOW_EXIT], ids=["another program", "slow exit"]
-)
+@pytest.mark.parametrize("program", [IN_ANOTHER_PROGRAM, WITH_A_SLOW_EXIT], ids=["another program", "slow exit"])
 def test_a_process_that_exits_normally_is_left_alone(program: str) -> None:
     """Such as a test that runs the command in its own process, or a worker whose telemetry takes long to send."""
     path = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))

@@ -126,6 +126,6 @@ def test_a_taken_health_port_is_one_sentence(environment: dict[str, str], tmp_pa
     second = start_shop("worker", "--health-port", str(port), temporary=tmp_path, environment=environment)
     _, errors = second.communicate(timeout=30)
     assert second.returncode == 1
-    assert errors.splitlines()[-1] == f"Choose another health port: 127.0.0.1:{port} cannot be listened on."
+    assert errors.splitlines()[-1] == f"Choose another health port: the worker cannot listen on 127.0.0.1:{port}."
     assert "Traceback" not in errors
     assert first.stop() == 0

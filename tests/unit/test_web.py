@@ -1,31 +1,18 @@
-"""A contract over HTTP, on a backbone in memory: what each request is answered."""
+"""A contract over HTTP, on a backbone in memory: the response to each request."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from uuid import UUID
 
 import pytest
 from fastapi import FastAPI, Header, HTTPException
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 from pydantic import BaseModel
 
-from event_backbone.backbone import Backbone
 from event_backbone.contract import Contract, event
-from event_backbone.errors import (
-    BackboneClosed,
-    BackboneError,
-    ConfigurationError,
-    EventIdExpired,
-    OutcomeUnknown,
-    PayloadErased,
-    PayloadGone,
-    StorageUnavailable,
-    StreamUnavailable,
-)
 from event_backbone.model import EventKey, new_event_id
 from event_backbone.testing.memory import memory_backbone
-from event_backbone.web import allow_everyone, event_routes, health_routes, install_error_answers
+from event_backbone.web import allow_everyone, event_routes
+from tests.support.serving import serving
 
 
 class User(BaseModel):
@@ -56,18 +43,6 @@ class Returns(Contract):
 
 
 BODY = {"user": {"name": "Ada", "email": "ada@example.com"}, "amount": 2}
-
-
-@asynccontextmanager
-async def serving(app: FastAPI, backbone: Backbone | None = None) -> AsyncGenerator[AsyncClient, None]:
-    """A client of an application, with an open backbone in memory."""
-    install_error_answers(app)
-    app.include_router(health_routes())
-    async with backbone or memory_backbone() as opened:
-        app.state.backbone = opened
-        transport = ASGITransport(app=app, raise_app_exceptions=False)
-        async with AsyncClient(transport=transport, base_url="http://test") as client:
-            yield client
 
 
 def application(*, payloads: bool = True) -> FastAPI:
@@ -104,14 +79,6 @@ async def test_defaults_may_be_left_out_and_an_event_without_arguments_needs_no_
     assert (await client.get(posted.headers["Location"])).json()["arguments"]["amount"] == 1
     assert (await client.post("/events/closed")).status_code == 201
     assert (await client.post("/events/closed", json={})).status_code == 201
-
-
-@pytest.mark.parametrize("body", [{}, {**BODY, "amount": "many"}, {**BODY, "more": 1}, [], "text"])
-async def test_a_body_that_does_not_fit_is_answered_422_and_sends_nothing(client: AsyncClient, body: object) -> None:
-    """The answer has FastAPI's own form, which names the place."""
-    answer = await client.post("/events/order-placed", json=body)
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"][0] == "body"
 
 
 async def test_reading_what_is_not_there_is_404_and_a_malformed_key_400(client: AsyncClient) -> None:
@@ -229,54 +196,6 @@ async def test_the_openapi_page_shows_docstrings_and_types(client: AsyncClient) 
     assert schema["required"] == ["user"]
     assert schema["properties"]["amount"]["type"] == "integer"
     assert "Idempotency-Key" in str(operation["parameters"])
-
-
-SECRET = "redis://:secret@inside:6379"
-ANSWERS: list[tuple[BackboneError, int, str]] = [
-    (StreamUnavailable(SECRET), 503, "The event stream does not answer"),
-    (StorageUnavailable(SECRET), 503, "The payload storage does not answer"),
-    (BackboneClosed(SECRET), 503, "was not sent"),
-    (EventIdExpired(SECRET), 409, "too old"),
-    (PayloadGone(SECRET), 410, "missing or has expired"),
-    (PayloadErased(SECRET), 410, "was erased"),
-    (ConfigurationError(SECRET), 500, "not configured correctly"),
-    (BackboneError(SECRET), 500, "The service failed"),
-]
-
-
-@pytest.mark.parametrize(("error", "status", "words"), ANSWERS, ids=lambda each: type(each).__name__)
-async def test_each_error_has_its_status_and_a_sentence_without_secrets(
-    error: BackboneError, status: int, words: str
-) -> None:
-    """What the log may know of servers and settings, the client does not."""
-    app = FastAPI()
-
-    @app.get("/fail")
-    async def fail() -> None:
-        raise error
-
-    async with serving(app) as client:
-        answer = await client.get("/fail")
-    assert answer.status_code == status
-    assert words in answer.json()["detail"]
-    assert "secret" not in answer.text
-    assert ("Retry-After" in answer.headers) == (status == 503)
-
-
-async def test_an_unknown_outcome_tells_the_event_id_and_what_is_safe() -> None:
-    """503, with the id under which the event may stand in the stream."""
-    event_id = new_event_id()
-    app = FastAPI()
-
-    @app.get("/fail")
-    async def fail() -> None:
-        raise OutcomeUnknown(event_id)
-
-    async with serving(app) as client:
-        answer = await client.get("/fail")
-    assert answer.status_code == 503
-    assert UUID(answer.json()["event_id"]) == event_id
-    assert "same Idempotency-Key is safe" in answer.json()["detail"]
 
 
 async def test_health_is_ok_while_redis_and_the_storage_answer(client: AsyncClient) -> None:

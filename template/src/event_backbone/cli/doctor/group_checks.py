@@ -22,7 +22,7 @@ async def check_groups(backbone: Backbone, project: Project) -> list[Finding]:
     findings = [_group(each, project) for each in states]
     if project.group is not None and all(each.name != project.group for each in states):
         findings.append(
-            warn(f"Group {project.group}", f"It does not exist yet; the first worker creates it: {project.name} worker")
+            warn(f"Group {project.group}", f"It does not exist yet; a worker creates it: {project.name} worker")
         )
     return findings or [ok("Groups", "The stream has no consumer group")]
 
