@@ -17,7 +17,7 @@ import redis
 import redis.asyncio
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.testing import guard, redis_binary
+from event_backbone.testing import cleanup_process, redis_binary
 from event_backbone.testing import redis_server as redis_server_module
 from event_backbone.testing.free_port import free_port
 from event_backbone.testing.redis_binary import BINARY_VARIABLE, find_redis_binary
@@ -97,7 +97,7 @@ def test_servers_and_folders_end_with_their_owner(how: signal.Signals, tmp_path:
 
 
 def test_a_server_that_its_owner_had_stopped_still_ends_with_it(tmp_path: Path) -> None:
-    """A fault test may die while its server is suspended; the guard wakes it and ends it."""
+    """A fault test may die while its server is suspended; the cleanup process continues and ends it."""
     with _owner(tmp_path) as (process, facts, folders):
         os.kill(facts["pids"][0], signal.SIGSTOP)
         process.kill()
@@ -262,9 +262,13 @@ async def test_keys_without_an_end_are_found(redis_url: str) -> None:
             await assert_no_leaked_keys(client)
 
 
-def test_the_guard_needs_only_the_standard_library() -> None:
+def test_the_cleanup_process_needs_only_the_standard_library() -> None:
     """It runs without site-packages, and starting it costs the owner nothing it would notice."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", guard.__file__], input=b"release\n", timeout=10, check=True, capture_output=True
+        [sys.executable, "-I", "-S", cleanup_process.__file__],
+        input=b"release\n",
+        timeout=10,
+        check=True,
+        capture_output=True,
     )
     assert done.stderr == b""
