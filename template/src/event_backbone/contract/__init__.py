@@ -4,18 +4,14 @@ from event_backbone.contract.contract import Contract, bind, check, definition_o
 from event_backbone.contract.decode import decode_event
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.events import EventOf, event
-from event_backbone.contract.registry import Upcaster
 from event_backbone.contract.round_trip import assert_round_trip
-from event_backbone.contract.send import Send, Sender, SendOptions, send_of
+from event_backbone.contract.send import SendOptions, send_of
 
 __all__ = [
     "Contract",
     "EventDefinition",
     "EventOf",
-    "Send",
     "SendOptions",
-    "Sender",
-    "Upcaster",
     "assert_round_trip",
     "bind",
     "check",

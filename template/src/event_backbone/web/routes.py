@@ -75,16 +75,7 @@ def event_routes(
     router = APIRouter(prefix="/events", tags=[contract.__name__], dependencies=[Depends(authorize)])
     for definition in events_of(contract):
         _add_produce_route(router, contract, definition, uri)
-    router.add_api_route(
-        "/{key}",
-        _read_endpoint(uri, payloads=payloads),
-        methods=["GET"],
-        response_model=EventResponse,
-        responses=_READ_ERRORS,
-        summary="Read an event",
-        name="read_event",
-        route_class_override=validated_route(),
-    )
+    _add_read_route(router, uri, payloads=payloads)
     return router
 
 
@@ -100,6 +91,19 @@ def _add_produce_route(router: APIRouter, contract: type[Contract], definition: 
         description=definition.doc,
         name=definition.attribute,
         route_class_override=validated_route(definition),
+    )
+
+
+def _add_read_route(router: APIRouter, uri: str, *, payloads: bool) -> None:
+    router.add_api_route(
+        "/{key}",
+        _read_endpoint(uri, payloads=payloads),
+        methods=["GET"],
+        response_model=EventResponse,
+        responses=_READ_ERRORS,
+        summary="Read an event",
+        name="read_event",
+        route_class_override=validated_route(),
     )
 
 
