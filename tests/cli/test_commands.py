@@ -14,7 +14,7 @@ ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "
 
 
 def test_produce_prints_the_key_and_show_prints_the_event(redis_shop: Shop) -> None:
-    """What was given as JSON stands in the stream, and `show` tells where its payload lies."""
+    """What was given as JSON is in the stream, and `show` says where its payload is stored."""
     produced = redis_shop("produce", "order_placed", "--json", json.dumps(ORDER))
     assert (produced.code, produced.errors) == (0, "")
     key = produced.output.strip()
@@ -86,7 +86,7 @@ def test_a_wrong_redis_ends_in_one_sentence_without_its_password(
     assert "Redis" in answer.errors or "REDIS_EVENT_SOURCE_ENDPOINT" in answer.errors or "not sent" in answer.errors
 
 
-def test_tail_prints_events_from_a_place_on(redis_shop: Shop) -> None:
+def test_tail_prints_events_from_a_given_start(redis_shop: Shop) -> None:
     """From the beginning without --from, or from a key, which is included."""
     keys = [redis_shop("produce", "closed").output.strip() for _ in range(3)]
     everything = redis_shop("tail", "--no-follow").output.splitlines()

@@ -125,6 +125,20 @@ def test_nothing_optional_is_imported_at_the_front_door() -> None:
     assert not optional & set(ran.stdout.split())
 
 
+def test_the_front_door_for_tests_needs_no_pytest() -> None:
+    """Only the plugin with the fixtures imports it: servers and contexts work under any test runner."""
+    names = ", ".join(importlib.import_module("event_backbone.testing").__all__)
+    code = f"import sys; from event_backbone.testing import {names}; print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT / "template" / "src")},
+    )
+    assert not {"pytest", "_pytest"} & set(ran.stdout.split())
+
+
 def test_the_package_is_typed_licensed_and_explained() -> None:
     """What is rendered into other people's projects says what it is and under which terms."""
     home = Path(event_backbone.__file__).parent

@@ -65,7 +65,7 @@ def _listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def _owner(temporary: Path) -> Generator[tuple[subprocess.Popen[bytes], dict[str, list[int]], list[Path]]]:
-    """A process that owns both servers, in a process group of its own as a shell would start it."""
+    """A process that owns both servers, in its own process group, as a shell would start it."""
     process = subprocess.Popen(
         [sys.executable, "-c", _OWNER],
         stdout=subprocess.PIPE,
@@ -235,7 +235,7 @@ def test_s3_that_was_killed_refuses_and_comes_back_empty_on_its_port() -> None:
 
 
 def test_environments_name_the_variables_of_an_application(redis_server: RedisServer, s3_server: S3Server) -> None:
-    """What the launcher hands to a child process is what the runtime reads."""
+    """What the launcher passes to a child process is what the runtime reads."""
     assert redis_server.environment() == {"REDIS_EVENT_SOURCE_ENDPOINT": redis_server.url}
     assert s3_server.environment("mine")["S3_EVENT_SOURCE_BUCKET"] == "mine"
     assert s3_server.environment("mine")["S3_EVENT_SOURCE_ENDPOINT"] == s3_server.endpoint

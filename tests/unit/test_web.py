@@ -60,7 +60,7 @@ async def client() -> AsyncIterator[AsyncClient]:
 
 
 async def test_a_post_produces_the_event_and_its_location_reads_it(client: AsyncClient) -> None:
-    """201 with the key; under its Location stand metadata and payload as they were sent."""
+    """201 with the key; its Location has metadata and payload as they were sent."""
     posted = await client.post("/events/order-placed", json=BODY)
     assert posted.status_code == 201
     key = posted.json()["key"]
@@ -130,7 +130,7 @@ async def test_payloads_can_be_withheld() -> None:
     assert (event["payload"], event["arguments"], event["event"]) == ("withheld", None, "order_placed")
 
 
-async def test_an_erased_payload_is_told_apart() -> None:
+async def test_an_erased_payload_is_distinguished() -> None:
     """The event is still there, and its payload's state is a word."""
     backbone = memory_backbone()
     async with serving(application(), backbone=backbone) as client:
@@ -141,7 +141,7 @@ async def test_an_erased_payload_is_told_apart() -> None:
     assert (answer.json()["payload"], answer.json()["arguments"]) == ("erased", None)
 
 
-async def test_every_event_route_stands_behind_the_one_authorize_dependency() -> None:
+async def test_every_event_route_is_guarded_by_the_one_authorize_dependency() -> None:
     """Without the token nothing is produced or read; health and OpenAPI stay open."""
 
     async def require_token(authorization: str = Header("")) -> None:
@@ -171,7 +171,7 @@ async def test_the_default_authorize_is_replaced_by_an_override() -> None:
 
 
 async def test_several_contracts_in_one_application_do_not_disturb_each_other() -> None:
-    """Under prefixes of their own, also with events of one name; the OpenAPI page shows both with their own bodies."""
+    """Each under its own prefix, even with events of one name; the OpenAPI page shows both with their own bodies."""
     app = FastAPI()
     app.include_router(event_routes(Orders, uri="orders"), prefix="/orders")
     app.include_router(event_routes(Returns, uri="returns"), prefix="/returns")
@@ -186,7 +186,7 @@ async def test_several_contracts_in_one_application_do_not_disturb_each_other() 
 
 
 async def test_the_openapi_page_shows_docstrings_and_types(client: AsyncClient) -> None:
-    """What the contract says of its events stands there."""
+    """It has what the contract says about its events."""
     page = (await client.get("/openapi.json")).json()
     operation = page["paths"]["/events/order-placed"]["post"]
     assert operation["description"] == "A customer placed an order."

@@ -33,7 +33,7 @@ def application() -> FastAPI:
     return app
 
 
-async def test_while_redis_is_away_every_route_answers_503(own_redis: RedisServer) -> None:
+async def test_while_redis_is_down_every_route_answers_503(own_redis: RedisServer) -> None:
     """One sentence without the server's address; live stays 200; all is well once Redis is back."""
     headers = {"Idempotency-Key": "one"}
     async with serving(application(), Backbone(own_redis.url, produce_timeout=PROMPT)) as client:
@@ -61,7 +61,7 @@ async def test_while_redis_is_away_every_route_answers_503(own_redis: RedisServe
 
 
 async def test_readiness_is_bounded_when_redis_hangs(own_redis: RedisServer) -> None:
-    """A server that accepts and never answers is told within the time-out."""
+    """A server that accepts connections and never answers is reported within the time-out."""
     async with serving(application(), Backbone(own_redis.url)) as client:
         assert (await client.get("/health/ready")).status_code == 200
         os.kill(own_redis.pid, signal.SIGSTOP)
@@ -75,8 +75,8 @@ async def test_readiness_is_bounded_when_redis_hangs(own_redis: RedisServer) -> 
     assert answer.json()["detail"] == "Redis and the payload storage did not answer within 1 seconds."
 
 
-async def test_while_s3_is_away_producing_answers_503(redis_url: str) -> None:
-    """Neither endpoint nor credentials stand in the answer."""
+async def test_while_s3_is_down_producing_answers_503(redis_url: str) -> None:
+    """The response contains neither endpoint nor credentials."""
     with S3Server() as s3:
         s3.create_bucket("doors")
         named = s3.environment("doors")

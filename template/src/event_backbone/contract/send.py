@@ -23,7 +23,7 @@ class SendOptions:
 
 
 class Sender(Protocol):
-    """What a typed producer hands its events to."""
+    """What a typed producer sends its events through."""
 
     async def send(
         self,

@@ -16,7 +16,7 @@ POLL_SECONDS = 0.01
 
 
 def send(group: int, signal: int) -> bool:
-    """Send a signal to a process group; False when nothing of it is left."""
+    """Send a signal to a process group; False when none of its processes is left."""
     try:
         os.killpg(group, signal)
     except (ProcessLookupError, PermissionError):

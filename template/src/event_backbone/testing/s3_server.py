@@ -11,7 +11,7 @@ from event_backbone.testing.embedded_server import EmbeddedServer
 from event_backbone.testing.free_port import LOOPBACK, listen
 
 ACCESS_KEY = "embedded"
-SECRET = "embedded-secret"  # noqa: S105 - moto takes any; it is no secret
+SECRET = "embedded-secret"  # noqa: S105 - moto accepts any; it is not a secret
 REGION = "us-east-1"
 
 _SCRIPT = Path(__file__).with_name("s3_process.py")
