@@ -2,7 +2,6 @@
 
 from event_backbone import Consumer, Context, Contract, EventKey, event
 from event_backbone.backbone import Backbone
-from event_backbone.contract import definition_of
 from event_backbone.storage import S3Options
 from tests.support.eventually import eventually
 from tests.support.parcels import run_to_the_end
@@ -42,7 +41,7 @@ async def test_item_5_one_name_in_two_versions_reaches_the_handler_of_its_versio
 
 def test_item_9_an_event_is_known_by_its_name_and_version_alone() -> None:
     """No class or type name of Python is part of it, so that renaming them changes nothing."""
-    first, second = definition_of(Executions.execute), definition_of(Executions.execute_with_priority)
+    first, second = Executions.execute.definition, Executions.execute_with_priority.definition
     assert (first.name, first.version) == ("execute", 1)
     assert (second.name, second.version) == ("execute", 2)
 

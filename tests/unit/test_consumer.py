@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, definition_of, event
+from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ContractError
 from event_backbone.testing import context
@@ -51,8 +51,8 @@ def test_a_registered_function_is_returned_unchanged_and_found_by_its_event() ->
     """The decorator only takes note."""
     consumer = Consumer(Ship)
     assert consumer.on(Ship.packing)(handle_packing) is handle_packing
-    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing,)
-    assert consumer.handlers_of(definition_of(Ship.lost)) == ()
+    assert consumer.handlers_of(Ship.packing.definition) == (handle_packing,)
+    assert consumer.handlers_of(Ship.lost.definition) == ()
 
 
 def test_bound_methods_and_partials_are_handlers() -> None:
@@ -68,7 +68,7 @@ def test_bound_methods_and_partials_are_handlers() -> None:
     consumer, service = Consumer(Ship), Service()
     consumer.on(Ship.packing)(service.packed)
     consumer.on(Ship.packing)(functools.partial(labelled, "a"))
-    assert len(consumer.handlers_of(definition_of(Ship.packing))) == 2
+    assert len(consumer.handlers_of(Ship.packing.definition)) == 2
 
 
 def test_two_handlers_of_one_event_are_kept_in_order() -> None:
@@ -80,7 +80,7 @@ def test_two_handlers_of_one_event_are_kept_in_order() -> None:
     consumer = Consumer(Ship)
     consumer.on(Ship.packing)(handle_packing)
     consumer.on(Ship.packing)(second)
-    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing, second)
+    assert consumer.handlers_of(Ship.packing.definition) == (handle_packing, second)
 
 
 def test_a_consumer_of_the_longer_contract_takes_inherited_events() -> None:
@@ -88,7 +88,7 @@ def test_a_consumer_of_the_longer_contract_takes_inherited_events() -> None:
     consumer = Consumer(Express)
     consumer.on(Express.packing)(handle_packing)
     consumer.on(Express.flown)(handle_flown)
-    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing,)
+    assert consumer.handlers_of(Ship.packing.definition) == (handle_packing,)
 
 
 def test_an_event_of_another_contract_is_refused() -> None:

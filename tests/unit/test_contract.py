@@ -16,7 +16,6 @@ from event_backbone.contract import (
     bind,
     check,
     decode_event,
-    definition_of,
     event,
     events_of,
     find,
@@ -85,10 +84,10 @@ def test_a_contract_knows_its_events_in_order() -> None:
 
 def test_a_definition_tells_what_the_method_says() -> None:
     """Docstring, key and signature, without self."""
-    packing = definition_of(Ship.packing)
+    packing = Ship.packing.definition
     assert packing.doc == "The parcel is being packed.\n\nBy hand."
     assert list(packing.signature.parameters) == ["email", "product_id"]
-    assert (packing.key, definition_of(Ship.delivered_first).key) == (None, "parcel")
+    assert (packing.key, Ship.delivered_first.definition.key) == (None, "parcel")
 
 
 def test_an_event_is_the_same_however_it_is_reached() -> None:
@@ -101,7 +100,7 @@ def test_an_event_is_the_same_however_it_is_reached() -> None:
 
 def test_events_are_found_by_wire_name_and_version() -> None:
     """An unknown name and an unknown version are told apart."""
-    assert find(Ship, "delivered", 2) is definition_of(Ship.delivered)
+    assert find(Ship, "delivered", 2) is Ship.delivered.definition
     with pytest.raises(UnknownEvent, match="Event 'lost' is unknown to Ship"):
         find(Ship, "lost", 1)
     with pytest.raises(UnknownVersion, match="Event 'packing' version 2 is unknown to Ship"):
@@ -124,7 +123,7 @@ async def test_an_instance_produces() -> None:
     assert await ship.packing("a@b.c", product_id=7) == EventKey(1)
     assert await asyncio.create_task(ship.opened(NOON)) == EventKey(2)
     (packing, payload, options), (opened, _, _) = outbox.sent
-    assert (packing, opened) == (definition_of(Ship.packing), definition_of(Ship.opened))
+    assert (packing, opened) == (Ship.packing.definition, Ship.opened.definition)
     assert payload == {"email": b'"a@b.c"', "product_id": b"7"}
     assert options == SendOptions()
 

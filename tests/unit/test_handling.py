@@ -11,10 +11,9 @@ from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUnavailable
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Payload
+from event_backbone.model import NewDeadLetter, Payload
 from event_backbone.model.correlation import current_event
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
-from event_backbone.stream.values import NewDeadLetter
 from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.testing import context
 

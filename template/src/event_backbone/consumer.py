@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from types import CodeType
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
-from event_backbone.contract import Contract, EventDefinition, EventOf, definition_of, events_of
+from event_backbone.contract import Contract, EventDefinition, EventOf, events_of
 from event_backbone.errors import ContractError
 from event_backbone.model import Metadata
 
@@ -92,7 +92,7 @@ class Consumer(Generic[C_co]):
         Raises:
             ContractError: the contract has no such event, or the handler cannot be called with its arguments.
         """
-        definition = definition_of(event)
+        definition = event.definition
         identity = (definition.name, definition.version)
         if self._events.get(identity) != definition:
             raise ContractError(

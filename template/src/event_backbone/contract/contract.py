@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.events import EventDescriptor, EventOf
+from event_backbone.contract.events import EventDescriptor
 from event_backbone.contract.registry import REGISTRY, Registry, registry_of
 from event_backbone.contract.send import Send, Sender
 from event_backbone.contract.upcast import check_upcasters
@@ -63,11 +63,6 @@ def bind(contract: type[AnyContract], sender: Sender) -> AnyContract:
 def events_of(contract: type[Contract]) -> tuple[EventDefinition, ...]:
     """Return the events of a contract in the order of their definition, inherited ones first."""
     return tuple(registry_of(contract).events.values())
-
-
-def definition_of(event: EventOf[Any, ...]) -> EventDefinition:
-    """Return what is known of an event such as ``Ship.packing``."""
-    return event.definition
 
 
 def find(contract: type[Contract], name: str, version: int) -> EventDefinition:

@@ -95,15 +95,6 @@ Parking = Literal["parked", "lost", "vanished", "full"]
 
 
 @dataclass(frozen=True, slots=True)
-class NewDeadLetter:
-    """Why an event is given up: a short word, a detail without payload, and the error's type."""
-
-    reason: str
-    detail: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An event that a group has given up. ``id`` names the dead letter within its group; ``entry`` is a copy."""
 

@@ -17,10 +17,9 @@ from event_backbone.contract import Contract, decode_event, find
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, Payload, PayloadReference
+from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
 from event_backbone.model.correlation import current_event
-from event_backbone.policy import AckPolicy, DeadLetter, RetryLater, RetryPolicy
-from event_backbone.stream.values import NewDeadLetter
+from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -110,12 +109,11 @@ class Handling:
     def unreadable(self, error: EntryUnreadable) -> Outcome:
         """Return what is to happen to an entry whose metadata cannot be read."""
         _log.warning("%s It goes to the dead letters.", error)
-        return _outcome(self._retry.decide(1, error), error)
+        return self._retry.decide(1, error)
 
     def crashed(self, failures: int, ends_alone: int) -> NewDeadLetter | None:
         """Return what is to happen to a suspect before it runs: None lets it run once more."""
-        decision = self._retry.crashed(failures, ends_alone)
-        return None if decision is None else NewDeadLetter(decision.reason, decision.detail, "")
+        return self._retry.crashed(failures, ends_alone)
 
     async def deliver(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
         """Let the handlers work on an event, and return what is to happen to it.
@@ -188,12 +186,12 @@ class Handling:
             await inner(ctx)
 
     def _refused(self, event: LoadedEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
-        decision = _outcome(self._retry.decide(attempts, error), error)
+        decision = self._retry.decide(attempts, error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
 
     def _failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
-        decision = _outcome(self._retry.decide(attempts, error, handling=True), error)
+        decision: Outcome = self._retry.decide(attempts, error, handling=True)
         if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
             decision = _FINISHED
         _log.warning(
@@ -228,12 +226,6 @@ async def _intercept(
     interceptor: HandleInterceptor, call_next: Callable[[Context], Awaitable[None]], ctx: Context
 ) -> None:
     await interceptor(ctx, call_next)
-
-
-def _outcome(decision: RetryLater | DeadLetter, error: BaseException) -> Outcome:
-    if isinstance(decision, RetryLater):
-        return decision
-    return NewDeadLetter(decision.reason, decision.detail, type(error).__qualname__)
 
 
 def _as_exception(error: BaseException) -> Exception:
