@@ -202,19 +202,19 @@ def _helper(self: object) -> None: ...
 
 
 WRONG: list[tuple[Callable[..., object], dict[str, Any], str]] = [
-    (_positional_only, {}, "Argument 'a' of event 'happened' must have a name"),
-    (_star, {}, "Argument 'a' of event 'happened' must have a name"),
-    (_double_star, {}, "Argument 'a' of event 'happened' must have a name"),
+    (_positional_only, {}, "Argument 'a' of event 'happened' cannot be stored by name"),
+    (_star, {}, "Argument 'a' of event 'happened' cannot be stored by name"),
+    (_double_star, {}, "Argument 'a' of event 'happened' cannot be stored by name"),
     (_underscore, {}, "Argument '_a' of event 'happened' must not start with an underscore"),
     (_untyped(), {}, "Argument 'a' of event 'happened' needs a type"),
     (_no_self, {}, "Made.happened must have self as its first parameter"),
-    (_answers, {}, "Made.happened must return None"),
+    (_answers, {}, "Made.happened must be annotated to return None"),
     (_waits, {}, "Made.happened must be a plain def"),
-    (str, {}, "Made.happened must be a method written with def"),
+    (str, {}, "Made.happened must be a method, written with def"),
     (_plain, {"version": 0}, "must have a version of 1 or more"),
     (_plain, {"name": ""}, "Event name '' must be letters, digits"),
     (_plain, {"name": "two words"}, "Event name 'two words' must be letters, digits"),
-    (_plain, {"key": "email"}, "key='email' of event 'happened' must be the name of one of its arguments"),
+    (_plain, {"key": "email"}, "key='email' of event 'happened' must name one of its arguments"),
 ]
 
 
@@ -235,7 +235,7 @@ NO_EVENTS: list[object] = [_helper, property(_helper), staticmethod(_helper)]
 @pytest.mark.parametrize("member", NO_EVENTS)
 def test_a_public_method_is_an_event(member: object) -> None:
     """One that is none was forgotten."""
-    with pytest.raises(ContractError, match=r"Made\.helper is public but no event"):
+    with pytest.raises(ContractError, match=r"Made\.helper is public but not an event"):
         type("Made", (Contract,), {"helper": member})
 
 
@@ -295,7 +295,11 @@ def test_a_round_trip_is_asserted() -> None:
 
     assert_round_trip(Ship.delivered, "p", at=NOON)
     assert_round_trip(Lossy.happened, float("nan"), ["x"])
-    with pytest.raises(AssertionError, match=r"Argument 'anything' of <event Lossy\.happened> comes back different"):
+    with pytest.raises(
+        AssertionError, match=r"Argument 'anything' of <event Lossy\.happened> does not come back equal"
+    ):
         assert_round_trip(Lossy.happened, 1.0, anything=UUID(int=1))
-    with pytest.raises(AssertionError, match="Argument 'anything' of event 'happened' holds something"):
+    with pytest.raises(
+        AssertionError, match="Argument 'anything' of event 'happened' has a value that its type cannot write"
+    ):
         assert_round_trip(Lossy.happened, 1.0, object())

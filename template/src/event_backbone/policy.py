@@ -100,9 +100,7 @@ class RetryPolicy:
         """
         if ends_alone == 0 or failures + ends_alone < self.max_attempts:
             return None
-        return NewDeadLetter(
-            "crashed", f"deliveries that crashed while nothing else ran in their process: {ends_alone}", ""
-        )
+        return NewDeadLetter("crashed", f"deliveries that crashed while running alone: {ends_alone}", "")
 
     def delay(self, attempt: int) -> timedelta:
         """Return how long the event waits after attempt number ``attempt`` (from 1)."""

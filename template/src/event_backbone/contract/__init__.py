@@ -1,4 +1,4 @@
-"""Contracts: which events a stream carries, and the types of their arguments."""
+"""Contracts: the events of a stream and the types of their arguments."""
 
 from event_backbone.contract.contract import Contract, bind, check, events_of, find
 from event_backbone.contract.decode import decode_event
