@@ -35,7 +35,6 @@ _Page = tuple[Sequence[Entry], list[StoredEvent]]
 
 _PAGE = 100
 _WAIT = timedelta(seconds=1)
-_LARGEST = 2**64 - 1
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
 
@@ -111,11 +110,11 @@ class Reader:
             return EventKey(0)
         if start == "now":
             return await self._stream.last_key()
-        return _previous(_key_at(start))
+        return _key_at(start).predecessor()
 
     async def _range(self, last: EventKey, stop: EventKey | None, events: _Wanted) -> _Page:
         """Return what stands there after ``last``."""
-        entries = await self._stream.range(_next(last), stop, _PAGE)
+        entries = await self._stream.range(last.successor(), stop, _PAGE)
         return entries, await self._read(entries, events)
 
     async def _after(self, last: EventKey, events: _Wanted) -> _Page:
@@ -164,15 +163,3 @@ def _key_at(bound: Bound) -> EventKey:
     if bound.tzinfo is None:
         raise ConfigurationError("A time in a stream needs a time zone; write datetime.now(UTC), for example.")
     return EventKey(max(0, -((_EPOCH - bound) // timedelta(milliseconds=1))))
-
-
-def _previous(key: EventKey) -> EventKey:
-    if key.sequence:
-        return EventKey(key.milliseconds, key.sequence - 1)
-    return EventKey(key.milliseconds - 1, _LARGEST) if key.milliseconds else EventKey(0)
-
-
-def _next(key: EventKey) -> EventKey:
-    if key.sequence < _LARGEST:
-        return EventKey(key.milliseconds, key.sequence + 1)
-    return EventKey(key.milliseconds + 1)

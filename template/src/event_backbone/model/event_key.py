@@ -53,6 +53,18 @@ class EventKey:
             raise ConfigurationError(f"{text[:60]!r} is no event key; both numbers must fit 64 bits.")
         return cls(milliseconds, sequence, partition)
 
+    def predecessor(self) -> Self:
+        """Return the greatest key before this one, in the same partition; of the first key, itself."""
+        if self.sequence:
+            return type(self)(self.milliseconds, self.sequence - 1, self.partition)
+        return type(self)(self.milliseconds - 1, _LARGEST, self.partition) if self.milliseconds else self
+
+    def successor(self) -> Self:
+        """Return the smallest key after this one, in the same partition."""
+        if self.sequence < _LARGEST:
+            return type(self)(self.milliseconds, self.sequence + 1, self.partition)
+        return type(self)(self.milliseconds + 1, 0, self.partition)
+
     @property
     def entry_id(self) -> str:
         """The id of the entry in the Redis stream, without the partition."""

@@ -136,3 +136,12 @@ class Reservation:
 
     event_id: UUID
     same_request: bool
+
+
+def key_before(start: EventKey | datetime | Literal["beginning"], partition: int = 0) -> EventKey:
+    """Return the key after which a group that begins at ``start`` reads on."""
+    if start == "beginning":
+        return EventKey(0, 0, partition)
+    if isinstance(start, datetime):
+        start = EventKey(int(start.timestamp() * 1000))
+    return EventKey(start.milliseconds, start.sequence, partition).predecessor()
