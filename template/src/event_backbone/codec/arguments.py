@@ -268,7 +268,7 @@ def _always(name: str, _: int | str) -> str:
 
 
 def _is_plain(annotation: object) -> bool:
-    """Return whether valid values always serialize as their type says: no check then (fast path, see decision 0008)."""
+    """Return whether valid values always serialize as typed, so that no check is needed (see decision 0008)."""
     if get_origin(annotation) in {Union, UnionType}:
         return all(map(_is_plain, get_args(annotation)))
     return isinstance(annotation, type) and (annotation in _SCALARS or issubclass(annotation, Enum))
