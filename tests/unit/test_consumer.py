@@ -95,7 +95,7 @@ def test_an_event_of_another_contract_is_refused() -> None:
     """A consumer of a base contract handles its part only."""
     consumer = Consumer(Ship)
     text = refusal(lambda: consumer.on(Express.flown))  # pyright: ignore[reportArgumentType]
-    assert text == "Express.flown is no event of Ship, the contract of this consumer; it has lost, packing."
+    assert text == "Express.flown is not an event of Ship, the contract of this consumer; it has lost, packing."
 
 
 def test_a_handler_with_other_argument_names_is_refused() -> None:
@@ -105,7 +105,7 @@ def test_a_handler_with_other_argument_names_is_refused() -> None:
         """Do nothing."""
 
     text = refusal(lambda: Consumer(Ship).on(Ship.packing)(other))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    assert text.endswith("other of Ship.packing must take (ctx, email, product_id), the event's own names.")
+    assert text.endswith("other of Ship.packing must take (ctx, email, product_id), the argument names of the event.")
 
 
 def test_a_handler_without_a_context_is_refused() -> None:
@@ -149,7 +149,7 @@ def test_one_fallback_is_kept_and_a_second_one_refused() -> None:
         """Do nothing."""
 
     assert consumer.fallback_handler is rest
-    assert "has a fallback already" in refusal(lambda: consumer.fallback(another))
+    assert "already has the fallback" in refusal(lambda: consumer.fallback(another))
 
 
 def test_a_fallback_with_another_signature_is_refused() -> None:

@@ -31,9 +31,9 @@ STEADY = RetryPolicy(max_attempts=3, backoff=SECOND)
 
 
 def test_by_default_an_event_is_tried_for_more_than_twenty_minutes() -> None:
-    """Fifteen times, so that a failover of what its handler needs costs no event, whatever chance takes off."""
-    for chance in (0.0, 1.0):
-        policy = RetryPolicy(backoff=Backoff(chance=partial(float, chance)))
+    """Fifteen times, so that a failover of what its handler needs costs no event, whatever the jitter takes off."""
+    for share in (0.0, 1.0):
+        policy = RetryPolicy(backoff=Backoff(random=partial(float, share)))
         decisions = [policy.decide(attempt, ValueError()) for attempt in range(1, 16)]
         waited = sum((each.after for each in decisions if isinstance(each, RetryLater)), timedelta())
         assert decisions[-1] == NewDeadLetter("attempts-exhausted", "builtins.ValueError", "ValueError")
