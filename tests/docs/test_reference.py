@@ -56,7 +56,7 @@ def section(text: str, heading: str) -> str:
     return found[1]
 
 
-def section_of_code(text: str, language: str) -> list[str]:
+def block_of_code(text: str, language: str) -> list[str]:
     """The lines of the first block of code in this language."""
     return text.partition(f"```{language}\n")[2].partition("\n```")[0].splitlines()
 
@@ -219,13 +219,14 @@ class TestErrors:
         """Each error below its base class, and ``retryable`` where waiting may help."""
         drawn: list[tuple[str, str, bool]] = []
         bases = ["Exception"]
-        for line in section_of_code(inspect.getdoc(errors.BackboneError) or "", "text"):
+        for line in block_of_code(inspect.getdoc(errors.BackboneError) or "", "text"):
             name, _, rest = line.lstrip("|-` ").partition(" ")
             depth = line.index(name) // 4
             drawn.append((name, bases[depth], rest.lstrip().startswith("retryable:")))
             bases[depth + 1 :] = [name]
-        found = [each for each in vars(errors).values() if inspect.isclass(each) and each.__module__ == errors.__name__]
-        assert drawn == [(each.__name__, each.__base__.__name__, each.retryable) for each in found]
+        declared = [each for each in vars(errors).values() if inspect.isclass(each)]
+        found = [each for each in declared if issubclass(each, errors.BackboneError)]
+        assert drawn == [(each.__name__, each.__mro__[1].__name__, each.retryable) for each in found]
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES)

@@ -47,16 +47,16 @@ def explain(error: ValidationError, event: str, name_of: Callable[[int | str], s
     steps = first["loc"] or ("",)
     argument, inner = name_of(steps[0]), [str(step) for step in steps[1:] if isinstance(step, int) or step in known]
     subject = f"Argument {argument!r} of event {event!r}"
-    place = f" at {'.'.join(inner)}" if inner else ""
+    location = f" at {'.'.join(inner)}" if inner else ""
     match first["type"]:
         case "missing":
-            return f"{subject} is missing a value{place}." if inner else f"{subject} is missing."
+            return f"{subject} is missing a value{location}." if inner else f"{subject} is missing."
         case "extra_forbidden" if not inner:
             return f"Event {event!r} has no argument {argument!r}."
         case "json_invalid":
             return f"{subject} is not valid JSON."
         case _:
-            return f"{subject}{place} {_expectation(first)}."
+            return f"{subject}{location} {_expectation(first)}."
 
 
 def field_names(schema: JsonValue) -> frozenset[str]:
