@@ -30,13 +30,13 @@ class LoadedEvent:
     """An event that reached its consumer.
 
     ``payload`` is what was loaded, or why it could not be; None says that it was not loaded, as is an event that no
-    handler wants. ``tries`` counts how often this attempt was made before, without being one of its own.
+    handler wants. ``repeats`` counts how often this attempt was made before, without being one of its own.
     """
 
     metadata: Metadata
     payload: Payload | StorageError | None
     references: tuple[PayloadReference, ...] = ()
-    tries: int = 0
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Handling:
         decision = self._retry.crashed(failures, ends_alone)
         return None if decision is None else NewDeadLetter(decision.reason, decision.detail, "")
 
-    async def deliver(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
+    async def handle(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
         """Let the handlers work on an event, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
@@ -147,7 +147,7 @@ class Handling:
         if failure is not None:
             return self._failed(ctx, attempts, failure)
         if self._ack == "manual" and not ctx.acked:
-            return RetryLater(self._retry.delay(attempts + event.tries), counts=False)
+            return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
         return _FINISHED
 

@@ -1,15 +1,20 @@
-"""What a subscription tells the outside: metrics and log lines, each in one place."""
+"""What a subscription reports: metrics and log lines, each in one place, and how far the group is behind."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection
 from datetime import timedelta
 
 from event_backbone import telemetry
+from event_backbone.backoff import pause
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
+from event_backbone.stream.base import Stream
 from event_backbone.stream.values import GroupState
+
+_MEASURE_EVERY = timedelta(seconds=5)
 
 _log = logging.getLogger("event_backbone.subscription")
 
@@ -122,3 +127,33 @@ class Monitor:
     def not_left(self, error: BackboneError) -> None:
         """Tell that the stop could not be told to the server."""
         _log.warning("Group %s of %s could not be left in order: %s", self._group, self._stream, error)
+
+
+class LagLoop:
+    """Asks every five seconds how the group stands. Each consumer of a group tells the same, of the whole group."""
+
+    def __init__(self, stream: Stream, group: str, monitor: Monitor, stopping: asyncio.Event) -> None:
+        """Watch ``group`` of ``stream`` until ``stopping``."""
+        self._stream = stream
+        self._group = group
+        self._monitor = monitor
+        self._stopping = stopping
+
+    async def run(self) -> None:
+        """Watch until stopped."""
+        while True:
+            await pause(self._stopping, _MEASURE_EVERY)
+            if self._stopping.is_set():
+                return
+            await self.measure()
+
+    async def measure(self) -> None:
+        """Measure once. Never raises for what Redis answers, or does not."""
+        try:
+            states = await self._stream.groups()
+        except BackboneError:
+            # The read loop tells what is wrong with Redis; a server that does not let us ask is no reason to end.
+            return
+        for state in states:
+            if state.name == self._group:
+                self._monitor.stands(state)

@@ -21,10 +21,9 @@ from event_backbone.stream.base import Streams
 from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.blocking import BlockingWatch
 from event_backbone.subscription.handling import Handling
-from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.monitoring import LagLoop, Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.run import Run
-from event_backbone.subscription.watching import WatchLoop
 
 _LIFE_SIGN_SECONDS = 30.0
 
@@ -182,8 +181,8 @@ class Subscription:
             on_limit=self.stop,
             broken=self._break,
         )
-        watch = WatchLoop(self._streams.stream(stream), self._group, monitor, parts.stopping)
-        return Run(parts, watch, BlockingWatch(self._consumer.codes(), monitor), options.drain)
+        lag = LagLoop(self._streams.stream(stream), self._group, monitor, parts.stopping)
+        return Run(parts, lag, BlockingWatch(self._consumer.codes(), monitor), options.drain)
 
     def _break(self, error: BaseException) -> None:
         if self._run is not None:
