@@ -92,7 +92,7 @@ async def test_at_the_bound_of_parked_events_reading_ends_until_there_are_fewer(
     await pack(backbone, *range(6))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE, max_parked=2, max_waiting=1)
     async with stopped_within(subscription, 60):
-        await eventually(lambda: subscription.held >= 4 and not subscription.ready)
+        await eventually(lambda: subscription.in_flight >= 4 and not subscription.ready)
         await eventually(lambda: sum(failing.times.values()) >= 10)  # a read that waited before has ended
         await pack(backbone, *range(6, 10))
         turns = sum(failing.times.values())

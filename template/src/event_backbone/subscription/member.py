@@ -107,7 +107,7 @@ class Member:
         comparison = await self._reader.compare([lease for _, lease in sent.values()])
         for key in comparison.lost:
             event, lease = sent[key]
-            # A call of its own may have ended or changed this lease meanwhile; that call knows what is true.
+            # Its own call may have ended or changed this lease meanwhile; that call knows better.
             if event.attempt == lease.attempt and event.stage != "settling":
                 self._in_flight.lose(event)
         if comparison.vanished:

@@ -23,7 +23,7 @@ _SHORTEST_BREAK_SECONDS = 0.05
 class Quarantine:
     """Runs suspects one at a time, while nothing else of this subscription runs, with others between them.
 
-    An event is a suspect after two deliveries that ended without a word, whether it was the cause or just in flight
+    An event is a suspect after two deliveries that ended unexplained, whether it was the cause or just in flight
     beside it, and once its process has ended while it ran alone. Only ends alone count towards its dead letter.
 
     A suspect waits ``alone_for`` at most for the handlers that run already, and holds back the others for as long at

@@ -1,4 +1,4 @@
-"""One run of a subscription: its tasks, and its orderly end, whatever ends it."""
+"""One run of a subscription: its loops, and how they end, whatever ends them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.blocking import BlockingWatch
 from event_backbone.subscription.monitoring import LagLoop
 
-# With these, a stop ends within the drain time and 3 s, also when Redis is silent.
+# Together they keep a stop within the drain time and 3 s, even when Redis does not answer.
 _END_READ_WITHIN = timedelta(milliseconds=700)
 _GIVE_BACK_WITHIN = timedelta(milliseconds=800)
 _CANCEL_WITHIN = timedelta(milliseconds=500)
@@ -139,7 +139,7 @@ class Run:
             pass
 
     async def _try_within(self, limit: timedelta, trying: Awaitable[None]) -> None:
-        """Await for so long at most. What does not get done is found by others when this member's row has ended."""
+        """Await for at most ``limit``. What is not done by then is taken over when this member's row has ended."""
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 await trying

@@ -125,8 +125,8 @@ class Settlement:
     ) -> None:
         """Act by ``leases`` on what is in ``in_flight``.
 
-        ``member`` looks when something parked is due; ``route`` takes what has waited here; ``broken`` is told of
-        errors that no waiting solves.
+        ``member`` looks when something parked is due; ``route`` takes what has waited here; ``broken`` takes
+        errors that waiting cannot solve.
         """
         self._leases = leases
         self._in_flight = in_flight

@@ -3,8 +3,8 @@
 A handler may cancel its task or set context variables without affecting the next event. Tasks start eagerly: each runs
 to where it first waits before the caller goes on. A handler that never waits then costs no turn of the event loop, and
 what follows many events, such as their acks, is done for them together. Python has eager tasks since 3.12. For 3.11,
-which gets nothing but security fixes any more, the first step of a task is taken from the event loop's queue, where it
-has just been put. On an event loop without such a queue, as uvloop on 3.11, a task begins in its turn.
+which now gets security fixes only, the first step of a task is taken from the event loop's queue, where it has just
+been put. On an event loop without such a queue, as uvloop on 3.11, a task begins in its turn.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Workers:
     ) -> None:
         """Run what is in ``in_flight``.
 
-        Nothing begins while ``member`` may not: call ``start_ready`` when it may again. ``broken`` is told what a
-        handler raised that must end the process, as KeyboardInterrupt must.
+        Nothing begins while ``member`` may not: call ``start_ready`` when it may again. ``broken`` takes what
+        a handler raised that must end the process, such as KeyboardInterrupt.
         """
         self._in_flight = in_flight
         self._handling = handling
