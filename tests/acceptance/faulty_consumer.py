@@ -14,7 +14,7 @@ from tests.support.event_loop import loop_factory
 from tests.support.parcels import GROUP, URI, Parcels
 
 
-def tell(*words: object) -> None:
+def report(*words: object) -> None:
     """Print a line that the test sees at once."""
     print(*words, flush=True)  # noqa: T201 - the test reads it
 
@@ -25,7 +25,7 @@ async def work(url: str) -> None:
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
-        tell("began", number, ctx.attempt)
+        report("began", number, ctx.attempt)
         await asyncio.Event().wait()
 
     storage = S3Storage() if os.environ.get("S3_EVENT_SOURCE_BUCKET") else RedisHashStorage()
@@ -33,7 +33,7 @@ async def work(url: str) -> None:
         Backbone(url, storage=storage, environment="test") as backbone,
         backbone.subscribe(consumer, uri=URI, group=GROUP, lease=timedelta(seconds=1)) as subscription,
     ):
-        tell("ready")
+        report("ready")
         await subscription.wait()
 
 

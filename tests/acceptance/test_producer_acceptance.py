@@ -85,9 +85,9 @@ async def test_item_2_four_styles_of_handling(backbone: Backbone) -> None:
 
 
 async def test_item_11_one_event_to_several_streams(deployment: Deployment) -> None:
-    """By a function of the program: one event id for all, keys in the order of the streams, and again without effect.
+    """A function of the program calls three producers with one event id, and repeating the call changes nothing.
 
-    Interceptors and a split payload work for each of them.
+    Keys come back in the order of the streams; interceptors and a split payload work for each.
     """
     uris, event_id = ("first", "second", "third"), new_event_id()
 
