@@ -38,7 +38,8 @@ _PERMANENT: tuple[tuple[type[BackboneError], str], ...] = (
 class RetryLater:
     """Deliver the event again, no sooner than ``after`` from now.
 
-    ``counts`` says whether this was an attempt. It was not if the storage or Redis was unavailable.
+    ``counts`` says whether the attempt counts. It does not if the storage or Redis was unavailable, or if the handlers
+    returned without the manual ack.
     """
 
     after: timedelta
