@@ -181,7 +181,7 @@ def test_uv_adds_dependencies_where_updates_leave_them(thin_history: History, st
         subprocess.run([uv, "add", "--quiet", "--frozen", *arguments], cwd=project, check=True)
     text = (project / "pyproject.toml").read_text(encoding="utf-8")
     assert f'{DEPENDENCIES}    "attrs>=23",\n]' in text
-    assert '# Yours go below this line, where `uv add --dev` puts them, too.\n    "anyio>=4",\n]' in text
+    assert '# Yours go below this line; `uv add --dev` puts them here too.\n    "anyio>=4",\n]' in text
     commit(project, "Ours")
 
     update(project, after(start), storage="s3", telemetry=False)
