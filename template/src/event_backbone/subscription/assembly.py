@@ -72,7 +72,7 @@ class Assembly:
             loader=loader,
             workers=workers,
             settlement=settlement,
-            handling=handling,
+            retry=options.retry,
             alone_for=options.alone_for,
         )
         self.intake = Intake(

@@ -111,16 +111,12 @@ class Handling:
         _log.warning("%s It goes to the dead letters.", error)
         return self._retry.decide(1, error)
 
-    def crashed(self, failures: int, ends_alone: int) -> NewDeadLetter | None:
-        """Return what is to happen to a suspect before it runs: None lets it run once more."""
-        return self._retry.crashed(failures, ends_alone)
-
     async def handle(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
         that what the handlers produce is known to be caused by this event. Run it as a task: a cancellation passes
-        through; unless it was the caller's own, the caller passes it to ``cancelled``.
+        through; unless it was the caller's own, the caller passes it to ``failed``.
         """
         attributes = self.attributes_of(event.metadata.event)
         try:
@@ -143,15 +139,11 @@ class Handling:
             current_event.reset(token)
             telemetry.handle_duration.record(perf_counter() - start, attributes)
         if failure is not None:
-            return self._failed(ctx, attempts, failure)
+            return self.failed(ctx, attempts, failure)
         if self._ack == "manual" and not ctx.acked:
             return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
         return _FINISHED
-
-    def cancelled(self, ctx: Context, attempts: int, error: asyncio.CancelledError) -> Outcome:
-        """Return what is to happen to an event whose handlers were cancelled, by themselves or by somebody else."""
-        return self._failed(ctx, attempts, error)
 
     def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
@@ -195,7 +187,8 @@ class Handling:
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
 
-    def _failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
+    def failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
+        """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
         decision: Outcome = self._retry.decide(attempts, error, handling=True)
         if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
             decision = _FINISHED
