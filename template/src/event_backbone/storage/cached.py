@@ -74,6 +74,9 @@ class CachedStorage:
         """Where copies lie."""
         return self._cache
 
+    def write_plan(self, scope: StorageScope, event_id: str, payload: Payload) -> SavedPayload | None:
+        """Return None: the origin's answer is waited for before anything is cached."""
+
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Save to the origin, then to the cache, whose failure changes nothing. Raises what the origin raises.
 

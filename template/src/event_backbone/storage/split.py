@@ -41,6 +41,9 @@ class SplitStorage:
         """Every storage once, ``default`` first."""
         return self._parts
 
+    def write_plan(self, scope: StorageScope, event_id: str, payload: Payload) -> SavedPayload | None:
+        """Return None: the parts are saved first."""
+
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Save the parts at the same time. Raises the first error of any part; the other parts may be saved."""
         saved = await gather_all(part.save(scope, event_id, piece) for part, piece in self._split(payload))
