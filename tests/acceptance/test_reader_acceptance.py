@@ -19,6 +19,7 @@ from event_backbone.wire import (
     payload_to_json,
     read_entry,
     write_metadata,
+    write_references,
 )
 from tests.support.shipment import ShipmentTracking
 
@@ -36,7 +37,9 @@ async def test_item_16_metadata_and_payload_survive_being_written(backbone: Back
     key = await backbone.producer(ShipmentTracking, uri=URI).note.using(correlation_id="c", causation_id="b")("text")
     metadata = (await backbone.reader(URI).get(key)).metadata
     references = (PayloadReference("redis-hash", str(metadata.event_id)), PayloadReference("s3", "part-2"))
-    written = write_metadata(MetadataMembers.of_metadata(metadata), references)
+    written = write_metadata(
+        MetadataMembers.of_metadata(metadata), write_references(references, str(metadata.event_id))
+    )
     fields = {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): written}
     assert read_entry(fields, StreamName.of(URI, "test"), key) == (metadata, references)
     payload = {"text": b'"a \\" quote"', "nested": b'{"a": [1, {"b": null}]}'}

@@ -80,7 +80,7 @@ async def test_closing_sends_what_is_queued(stream: HeldStream, batcher: Batcher
 async def test_closing_gives_up_after_the_drain_time(
     stream: HeldStream, batcher: Batcher, producer: ShipmentTracking
 ) -> None:
-    """What is under way by then is in doubt, the rest was not sent; nobody hangs."""
+    """What is in flight by then is in doubt, the rest was not sent; nobody hangs."""
     stream.open.clear()
     tasks = start(producer, ["under way"])
     await stream.entered.wait()

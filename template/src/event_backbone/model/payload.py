@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -58,11 +58,12 @@ class HashWrite(NamedTuple):
     expires_after: timedelta | None = None
 
 
-class SavedPayload(NamedTuple):
-    """What a storage answers to a save: where the payload is, and the write plan: what to write with the entry."""
+@dataclass(frozen=True, slots=True)
+class SavedPayload:
+    """What a storage answers to a save: where the payload lies, and what is still to be written with the entry."""
 
     references: tuple[PayloadReference, ...]
-    writes: tuple[HashWrite, ...] = ()
+    writes: tuple[HashWrite, ...] = field(default=())
 
 
 def payload_size_bytes(payload: Payload) -> int:

@@ -30,16 +30,19 @@ class Capacity:
         """How many events have acquired capacity and not released it yet."""
         return self._acquired_events
 
+    def try_acquire(self, size_bytes: int) -> bool:
+        """Take capacity for one event if there is some and nobody waits for it."""
+        return not self._waiting and not self._closed and self._take(size_bytes)
+
     async def acquire(self, size_bytes: int, deadline: float) -> None:
         """Take capacity for one event, waiting for it until ``deadline``, in the event loop's time.
 
-        Raises NotSent at the deadline, BackboneClosed when it is closed.
+        Raises NotSent at the deadline, BackboneClosed once it is closed.
         """
-        if not self._waiting and not self._closed and self._fits(size_bytes):
-            self._take(size_bytes)
-            return
         if self._closed:
             raise BackboneClosed("The backbone is closed.")
+        if self.try_acquire(size_bytes):
+            return
         try:
             async with asyncio.timeout_at(deadline):
                 await self._wait_in_turn(size_bytes)
@@ -49,7 +52,7 @@ class Capacity:
             ) from error
 
     def release(self, size_bytes: int) -> None:
-        """Give back what ``acquire`` took."""
+        """Give back what was acquired for one event."""
         self._acquired_events -= 1
         self._acquired_bytes -= size_bytes
         if self._acquired_events == 0:
@@ -85,19 +88,17 @@ class Capacity:
         while self._waiting:
             turn, size_bytes = self._waiting[0]
             if not turn.done():
-                if not self._fits(size_bytes):
+                if not self._take(size_bytes):
                     return
-                self._take(size_bytes)
                 turn.set_result(None)
             self._waiting.popleft()
 
-    def _fits(self, size_bytes: int) -> bool:
-        return self._acquired_events == 0 or (
-            self._acquired_events < self._events and self._acquired_bytes + size_bytes <= self._size_bytes
-        )
-
-    def _take(self, size_bytes: int) -> None:
+    def _take(self, size_bytes: int) -> bool:
+        """Take capacity if it is enough, and say whether it was."""
         if self._acquired_events == 0:
             self._drained.clear()
+        elif self._acquired_events >= self._events or self._acquired_bytes + size_bytes > self._size_bytes:
+            return False
         self._acquired_events += 1
         self._acquired_bytes += size_bytes
+        return True

@@ -17,6 +17,7 @@ from event_backbone.interceptors import Outgoing, ProduceInterceptor
 from event_backbone.model import (
     EventKey,
     Payload,
+    PayloadReference,
     SavedPayload,
     event_id_time,
     new_event_id_and_text,
@@ -26,7 +27,7 @@ from event_backbone.model.correlation import lineage
 from event_backbone.producer.batching import Batcher
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NewEntry
-from event_backbone.wire import MetadataMembers, write_metadata
+from event_backbone.wire import MetadataMembers, write_metadata, write_references
 
 _NANOSECONDS_IN_MICROSECOND = 1000
 
@@ -58,6 +59,9 @@ class Producer:
         self._scope = scope
         self._interceptors = tuple(interceptors)
         self._timeout_seconds = timeout.total_seconds()
+        self._write_plan = storage.write_plan(scope)
+        # The same for every event, since the key is the event id.
+        self._plan_references = write_references([PayloadReference(storage.name, "id")], "id")
         self._attributes: dict[EventDefinition, telemetry.Attributes] = {}
 
     async def send(
@@ -105,14 +109,17 @@ class Producer:
     async def _save_and_append(self, metadata: MetadataMembers, payload: Payload, deadline: float) -> EventKey:
         """Save the payload and append the entry, or both in one step, once the stream has capacity for them."""
         size_bytes = payload_size_bytes(payload)
-        await self._capacity.acquire(size_bytes, deadline)
+        if not self._capacity.try_acquire(size_bytes):
+            await self._capacity.acquire(size_bytes, deadline)
         try:
-            saved = self._storage.write_plan(self._scope, metadata.id_text, payload)
-            if saved is None:
+            if self._write_plan is None:
                 saved = await self._save(metadata.event_id, payload, deadline)
-            encoded = write_metadata(metadata, saved.references)
-            entry = NewEntry(metadata.event_id, encoded, saved.writes)
-            entry_bytes = len(encoded) + size_bytes if saved.writes else len(encoded)
+                references, writes = write_references(saved.references, metadata.id_text), saved.writes
+            else:
+                references, writes = self._plan_references, (self._write_plan(metadata.id_text, payload),)
+            encoded = write_metadata(metadata, references)
+            entry = NewEntry(metadata.event_id, encoded, writes)
+            entry_bytes = len(encoded) + size_bytes if writes else len(encoded)
             return await self._batcher.append(entry, deadline, entry_bytes)
         finally:
             self._capacity.release(size_bytes)

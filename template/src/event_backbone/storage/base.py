@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from event_backbone.errors import StorageError
-from event_backbone.model import Payload, PayloadReference, SavedPayload, StreamName
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, StreamName
 
 if TYPE_CHECKING:
     from event_backbone.connection import RedisConnection
@@ -26,6 +26,10 @@ HandOver = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
 """Takes positions in a sequence of references, each with what was found for it."""
 
 
+WritePlan = Callable[[str, Payload], HashWrite]
+"""Returns, of an event id and its payload, the hash to write with the entry; the event id is the reference's key."""
+
+
 class Storage(Protocol):
     """Keeps payloads. One instance may serve several backbones, streams and tasks at once.
 
@@ -38,11 +42,10 @@ class Storage(Protocol):
         """The name by which references name this storage: letters, digits and hyphens, the same in every process."""
         ...
 
-    def write_plan(self, scope: StorageScope, event_id: str, payload: Payload) -> SavedPayload | None:
-        """Return what to write in the same atomic step as the stream entry, if that saves the whole payload.
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return how payloads are written in the same atomic step as their entries.
 
-        None says that the payload must be saved before its entry is appended, by ``save``. Answers at once, without
-        asking any server.
+        None says that a payload must be saved before its entry is appended, by ``save``.
         """
         ...
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from event_backbone import telemetry
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope
+from event_backbone.storage.base import HandOver, Storage, StorageScope, WritePlan
 from event_backbone.storage.names import storage_name
 
 
@@ -24,7 +24,7 @@ class MemoryStorage:
         """The name by which references name this storage."""
         return self._name
 
-    def write_plan(self, scope: StorageScope, event_id: str, payload: Payload) -> SavedPayload | None:
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: nothing is written with the entry."""
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:

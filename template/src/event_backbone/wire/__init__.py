@@ -3,7 +3,7 @@
 from event_backbone.wire.fields import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT
 from event_backbone.wire.payload import payload_from_json, payload_to_json
 from event_backbone.wire.reading import read_entry
-from event_backbone.wire.writing import MetadataMembers, write_metadata
+from event_backbone.wire.writing import MetadataMembers, write_metadata, write_references
 
 __all__ = [
     "FORMAT_FIELD",
@@ -14,4 +14,5 @@ __all__ = [
     "payload_to_json",
     "read_entry",
     "write_metadata",
+    "write_references",
 ]

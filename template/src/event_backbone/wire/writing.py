@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -15,7 +15,8 @@ from event_backbone.model.stream_name import StreamName
 from event_backbone.wire.fields import EPOCH, MICROSECOND
 
 
-class MetadataMembers(NamedTuple):
+@dataclass(slots=True)
+class MetadataMembers:
     """What the metadata of an entry says, except where its payload is: that is known once the payload is saved.
 
     ``NewMetadata`` says the same to interceptors; making one for every event costs more (fast path, see decision 0005).
@@ -73,34 +74,30 @@ class MetadataMembers(NamedTuple):
         )
 
 
-def write_metadata(members: MetadataMembers, references: Sequence[PayloadReference]) -> bytes:
-    """Return the value of the entry's ``metadata`` field; members that have their default are left out."""
-    _, id_text, event, version, at, correlation, causation, partition_key, headers = members
+def write_metadata(members: MetadataMembers, references: str) -> bytes:
+    """Return the value of the entry's ``metadata`` field; ``references`` are from ``write_references``.
+
+    Members that have their default are left out.
+    """
+    id_text, correlation_id = members.id_text, members.correlation_id
     optional: dict[str, object] = {}
-    if correlation is not None and correlation != id_text:
-        optional["correlation"] = correlation
-    if causation is not None:
-        optional["causation"] = causation
-    if partition_key is not None:
-        optional["key"] = partition_key
-    if headers:
-        optional["headers"] = headers
+    if correlation_id is not None and correlation_id != id_text:
+        optional["correlation"] = correlation_id
+    if members.causation_id is not None:
+        optional["causation"] = members.causation_id
+    if members.partition_key is not None:
+        optional["key"] = members.partition_key
+    if members.headers:
+        optional["headers"] = members.headers
+    kind = _event_and_version(members.event, members.version)
     rest = f",{_members(optional)}" if optional else ""
-    payload = _references(references, id_text)
-    return f'{{"id":"{id_text}",{_event_and_version(event, version)},"at":{at},"payload":{payload}{rest}}}'.encode()
+    return f'{{"id":"{id_text}",{kind},"at":{members.at_microseconds},"payload":{references}{rest}}}'.encode()
 
 
-def _references(references: Sequence[PayloadReference], id_text: str) -> str:
-    """Return where the payload is: only the storage's name where the key is the event id."""
-    if len(references) == 1 and references[0].key == id_text:
-        return _only(references[0].storage)
+def write_references(references: Sequence[PayloadReference], id_text: str) -> str:
+    """Return where the payload is, as JSON: the storage's name, with a key only if that is not the event id."""
     written = [each.storage if each.key == id_text else [each.storage, each.key] for each in references]
     return to_json(written).decode()
-
-
-@lru_cache(maxsize=64)
-def _only(storage: str) -> str:
-    return to_json([storage]).decode()
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope
+from event_backbone.storage.base import HandOver, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.s3.libraries import require_libraries
@@ -77,7 +77,7 @@ class S3Storage:
         """What it was made with, completed from the environment."""
         return self._options
 
-    def write_plan(self, scope: StorageScope, event_id: str, payload: Payload) -> SavedPayload | None:
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: S3 cannot write an object together with an entry."""
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
