@@ -12,13 +12,15 @@ import pytest
 from event_backbone.contract import Contract, bind, event
 from event_backbone.errors import ArgumentsInvalid, NotSent, PayloadConflict, StorageUnavailable
 from event_backbone.interceptors import Outgoing
-from event_backbone.model import EventKey, SavedPayload, StreamName, new_event_id
+from event_backbone.model import EventKey, HashWrite, PayloadReference, SavedPayload, StreamName, new_event_id
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, StorageScope
+from event_backbone.storage.base import WritePlan
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.testing import context
+from event_backbone.wire import read_entry
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
 
@@ -123,6 +125,28 @@ async def test_cancelled_while_saving_releases_its_capacity(stream: HeldStream, 
     storage.open.set()
     async with asyncio.timeout(5):
         await producer.note("next")
+
+
+class _PlannedStorage(MemoryStorage):
+    """A storage whose payloads are written with their entries."""
+
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Write a hash under a name of this test."""
+        return lambda event_id, payload: HashWrite(f"test:{scope.stream.uri}:{event_id}", payload)
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Mapping[str, bytes]) -> SavedPayload:
+        """Fail: with a write plan there is nothing to save first."""
+        raise AssertionError
+
+
+async def test_a_storage_with_a_write_plan_is_written_with_the_entry(stream: HeldStream) -> None:
+    """Whichever storage it is: the entry carries the hash, and refers to it by the event id."""
+    key = await _producer(stream, _PlannedStorage()).note("x")
+    ((entry,),) = stream.batches
+    assert entry.writes == (HashWrite(f"test:shipments:{entry.event_id}", {"text": b'"x"'}),)
+    written = await stream.get(key)
+    assert written is not None
+    assert read_entry(written.fields, NAME, key)[1] == (PayloadReference("memory", str(entry.event_id)),)
 
 
 async def test_another_payload_under_the_same_event_id_is_refused(stream: HeldStream) -> None:

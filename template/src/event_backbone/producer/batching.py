@@ -66,17 +66,17 @@ class _QueuedEntry:
         error.__cause__ = cause
         self.key.set_exception(error)
 
-    def answer(self, cause: BackboneError) -> None:
+    def fail_with(self, error: BackboneError) -> None:
         """End the call with the stream's error, copied for each call: a shared one would collect tracebacks.
 
         An entry in doubt stays in doubt: the error becomes the cause of OutcomeUnknown.
         """
         if self.in_doubt:
-            self.fail(cause, str(cause))
+            self.fail(error, str(error))
         elif not self.key.done():
-            error = copy.copy(cause)
-            error.__cause__ = cause
-            self.key.set_exception(error)
+            copied = copy.copy(error)
+            copied.__cause__ = error
+            self.key.set_exception(copied)
 
 
 class Batcher:
@@ -110,7 +110,7 @@ class Batcher:
         self._event_loop = event_loop or OneEventLoop()
 
     @cached_property
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def _loop(self) -> asyncio.AbstractEventLoop:
         """The batcher's event loop, looked up once because that costs a system call."""
         return asyncio.get_running_loop()
 
@@ -133,11 +133,11 @@ class Batcher:
         """
         if self._closed:
             raise BackboneClosed(_CLOSED)
-        key: asyncio.Future[EventKey] = self.loop.create_future()
+        key: asyncio.Future[EventKey] = self._loop.create_future()
         self._queue.append(_QueuedEntry(entry, key, deadline, size_bytes))
         if self._task is None:
             # An empty context: no caller's span, cancel scope or context variable leaks into the batches of others.
-            self._task = self.loop.create_task(
+            self._task = self._loop.create_task(
                 self._run(), name="event-backbone-batcher", context=contextvars.Context()
             )
             self._task.add_done_callback(self._task_done)
@@ -192,7 +192,7 @@ class Batcher:
         # With half of the accepted events in each batch, the server works on one while callers prepare the next.
         most = min(max(self.capacity.acquired_events // 2, _SMALL_BATCH_EVENTS), _BATCH_EVENTS)
         size_bytes = sum(queued.size_bytes for queued in batch)
-        now = self.loop.time()
+        now = self._loop.time()
         while self._queue and len(batch) < most:
             queued = self._queue[0]
             if batch and size_bytes + queued.size_bytes > _BATCH_BYTES:
@@ -213,7 +213,7 @@ class Batcher:
             if failure is None:
                 return
             self._note_outage(failure)
-            left_seconds = min(queued.deadline for queued in batch) - self.loop.time()
+            left_seconds = min(queued.deadline for queued in batch) - self._loop.time()
             await asyncio.sleep(min(delays.next().total_seconds(), max(0.0, left_seconds)))
             self._drop_expired(batch, failure)
             self._take_from_queue(batch)
@@ -229,7 +229,7 @@ class Batcher:
             return error
         except BackboneError as error:
             for queued in batch:
-                queued.answer(error)
+                queued.fail_with(error)
             batch.clear()
             return None
         telemetry.produce_batch.record(len(batch), self._attributes)
@@ -243,7 +243,7 @@ class Batcher:
                 retried.append(queued)
                 failure = answer
             else:
-                queued.answer(answer)
+                queued.fail_with(answer)
         batch[:] = retried
         if failure is None:
             self._outage = None
@@ -265,7 +265,7 @@ class Batcher:
         self._outage = failure
 
     def _drop_expired(self, batch: list[_QueuedEntry], cause: BackboneError) -> None:
-        now = self.loop.time()
+        now = self._loop.time()
         for queued in batch:
             if queued.deadline <= now:
                 queued.fail(cause, str(cause))
