@@ -7,7 +7,6 @@ from event_backbone.stream.values import (
     GroupState,
     Lease,
     Look,
-    NewDeadLetter,
     NewEntry,
 )
 
@@ -19,7 +18,6 @@ __all__ = [
     "GroupState",
     "Lease",
     "Look",
-    "NewDeadLetter",
     "NewEntry",
     "Streams",
 ]
