@@ -26,7 +26,7 @@ def _error(code: int, description: str) -> _Responses:
 
 _PRODUCE_ERRORS: _Responses = {
     **_error(400, "The Idempotency-Key has a wrong length."),
-    **_error(409, "The Idempotency-Key has expired; use a new one."),
+    **_error(409, "The Idempotency-Key is too old, or another payload is saved under it; use a new one."),
     **_error(422, "The arguments do not fit, or the Idempotency-Key was used for another event or body."),
     503: {
         "model": OutcomeUnknownResponse | ErrorResponse,
