@@ -1,4 +1,4 @@
-"""Promise 5, on events that may have ended their process: they run alone, and nothing else is stopped by them."""
+"""Promise 5: an event that may have ended its process runs alone, and holds up nothing else."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Promise 4: what a lease is worth."""
+"""Promise 4: one consumer at a time holds the lease of an event."""
 
 import asyncio
 from datetime import timedelta
@@ -113,7 +113,9 @@ async def test_promise_4_a_queued_event_that_was_taken_over_is_not_handled_here(
     assert handled == [1]
 
 
-async def test_with_concurrency_1_the_next_event_begins_after_the_ack(backbone: Backbone, streams: Streams) -> None:
+async def test_promise_4_with_concurrency_1_the_next_event_begins_after_the_ack(
+    backbone: Backbone, streams: Streams
+) -> None:
     """So a crash makes one event come twice at most."""
     consumer, pending = Consumer(Parcels), list[int]()
 
@@ -129,7 +131,7 @@ async def test_with_concurrency_1_the_next_event_begins_after_the_ack(backbone: 
     assert pending == [0] * 20
 
 
-async def test_slow_events_are_shared_by_all_members(backbone: Backbone) -> None:
+async def test_promise_4_slow_events_are_shared_by_all_members(backbone: Backbone) -> None:
     """Nobody takes more ahead than about a second's work, so a member that comes later gets its part."""
     release = asyncio.Event()
     shares: list[set[int]] = [set(), set()]
