@@ -5,12 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import ConfigurationError
-from event_backbone.model import EventKey, Metadata
-from event_backbone.policy import RetryPolicy
+from event_backbone import Backbone, ConfigurationError, Consumer, Context, EventKey, Metadata, RetryPolicy, StoredEvent
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
 

@@ -7,10 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.errors import Reject, Retry
-from event_backbone.policy import RetryPolicy
+from event_backbone import Backbone, Consumer, Context, Reject, Retry, RetryPolicy
 from tests.support.parcels import GROUP, URI, Parcels, pack, run_to_the_end
 
 AT_ONCE = RetryPolicy(max_attempts=3, backoff=timedelta())
@@ -63,7 +60,7 @@ async def test_a_handler_chooses_itself_when_it_is_called_again(backbone: Backbo
     assert attempts == [1, 2]
 
 
-async def test_a_handler_that_awaits_something_cancelled_has_failed_(backbone: Backbone) -> None:
+async def test_a_handler_that_awaits_something_cancelled_has_failed(backbone: Backbone) -> None:
     """It is tried again, as after any other failure."""
     consumer, handled = Consumer(Parcels), list[tuple[int, int]]()
 

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
+from event_backbone import Backbone, Consumer, Context
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
 
 

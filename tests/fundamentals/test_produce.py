@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.errors import ArgumentsInvalid
-from event_backbone.model import EventKey
-from event_backbone.testing.memory import memory_backbone
+from event_backbone import ArgumentsInvalid, Backbone, EventKey
+from event_backbone.testing import memory_backbone
 from tests.support.shipment import Billing, Product, ShipmentTracking, User
 
 URI = "shipments"

@@ -6,10 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import ConfigurationError, EventNotFound, PayloadErased, UnknownEvent
-from event_backbone.model import EventKey
+from event_backbone import (
+    Backbone,
+    ConfigurationError,
+    EventKey,
+    EventNotFound,
+    PayloadErased,
+    StoredEvent,
+    UnknownEvent,
+)
 from tests.support.shipment import Billing, ShipmentTracking
 
 URI = "shipments"

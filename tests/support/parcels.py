@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, event
+from event_backbone import Backbone, Consumer, Context, Contract, Subscription, event
 from event_backbone.stream.values import GroupState
-from event_backbone.subscription import Subscription
 
 URI = "parcels"
 GROUP = "main-consumer"
