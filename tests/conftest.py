@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from event_backbone.backbone import Backbone
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError
 from event_backbone.settings import RedisSettings
@@ -112,6 +113,13 @@ async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
 def streams(connection: RedisConnection) -> RedisStreams:
     """The streams of the server at ``redis_url``, as another process would use them."""
     return RedisStreams(connection)
+
+
+@pytest.fixture
+async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
+    """An open backbone on the server at ``redis_url``."""
+    async with Backbone(redis_url, environment="test") as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
 from event_backbone.connection import RedisConnection
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import S3Options, S3Storage
@@ -16,13 +15,6 @@ from tests.support.faulty_s3 import FaultyS3, faulty_s3
 from tests.support.seaweed import SeaweedServer
 
 SOON = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
 
 
 @pytest.fixture
