@@ -18,16 +18,10 @@ from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, pack, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, nothing_is_left, pack, stopped_within
 from tests.support.worker_process import worker
 
 STREAM = "test:parcels"
-
-
-async def nothing_is_left(backbone: Backbone) -> bool:
-    """Return whether the group has read and finished everything."""
-    (state,) = await backbone.groups(URI)
-    return (state.pending, state.unread) == (0, 0)
 
 
 async def first_row_end(admin: Redis) -> float:

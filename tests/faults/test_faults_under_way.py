@@ -21,17 +21,11 @@ from event_backbone.testing.servers import RedisServer
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, nothing_is_left, stopped_within
 
 STREAM = "test:parcels"
 SOME = 30
 Deed = Callable[[Redis], Awaitable[object]]
-
-
-@pytest.fixture
-def counted() -> CountedMetrics:
-    """The metrics, from now on."""
-    return CountedMetrics()
 
 
 class Traffic:
@@ -204,17 +198,12 @@ async def test_a_full_server_stops_producers_and_lets_consumers_go_on(
         await admin.config_set("maxmemory", "1")
         await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
         await eventually(lambda: set(running.keys) <= set(running.remembering.numbers))
-        await eventually(lambda: _nothing_is_pending(running.backbone))
+        await eventually(lambda: nothing_is_left(running.backbone))
         await admin.config_set("maxmemory", "0")
         await running.more()
         running.stop()
         await assert_each_stands_once(running)
     assert counted.count("event_backbone.outages", side="consumer") == 0
-
-
-async def _nothing_is_pending(backbone: Backbone) -> bool:
-    (state,) = await backbone.groups(URI)
-    return (state.pending, state.unread) == (0, 0)
 
 
 async def test_a_script_that_hangs_the_server_is_waited_for(own_redis: RedisServer, counted: CountedMetrics) -> None:

@@ -52,7 +52,7 @@ async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> Non
                 async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
                     if turn % 2:
                         await pack(backbone, turn)
-                        await remembering.arrived.wait()
+                        await remembering.running.wait()
                 if turn == TIMES // 10:
                     before = of_this_process()
             assert_nothing_grew(before)
@@ -82,7 +82,7 @@ async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> No
                 stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)),
             ):
                 await pack(backbone, turn)
-                await remembering.arrived.wait()
+                await remembering.running.wait()
                 assert [event async for event in backbone.reader(URI).scan()]
             if turn == TIMES // 40:
                 await eventually(_there_are_no_more(admin, others))

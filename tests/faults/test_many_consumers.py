@@ -2,16 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
-import pytest
-
 from event_backbone.backbone import Backbone
-from event_backbone.connection import RedisConnection
 from event_backbone.model import EventKey, StreamName
-from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from tests.conformance.stream_suite import keys_of, lease_of, new_entry
 from tests.support.eventually import eventually
@@ -20,14 +15,6 @@ from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_with
 STREAM = StreamName.of(URI, "test")
 CONSUMERS = 50
 EVENTS = 5000
-
-
-@pytest.fixture
-async def streams(redis_url: str) -> AsyncIterator[RedisStreams]:
-    """Streams of the same server."""
-    streams = RedisStreams(RedisConnection(RedisSettings.parse(redis_url)))
-    yield streams
-    await streams.close()
 
 
 async def test_fifty_consumers_share_five_thousand_events(backbone: Backbone) -> None:

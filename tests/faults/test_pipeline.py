@@ -9,22 +9,13 @@ import pytest
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import ConfigurationError, StreamUnavailable
 from event_backbone.settings import RedisSettings
-from event_backbone.testing.servers import RedisServer
-from tests.faults.proxy import Proxy, proxy_before
+from tests.faults.proxy import Proxy
 from tests.support.eventually import eventually
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
 COUNT = Script("return redis.call('INCR', KEYS[1])")
 FAILS = Script("return redis.call('LPUSH', KEYS[1], ARGV[1])")
 SHORT = timedelta(seconds=1.05)
-
-
-@pytest.fixture
-async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
-    """A proxy before an empty server."""
-    assert redis_url
-    async with proxy_before(redis_server.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What a Redis server does to its clients, and how they survive it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -26,17 +25,9 @@ SECRET = "s3cr3t-Pa55"
 
 
 @pytest.fixture
-async def connection(own_redis: RedisServer) -> AsyncIterator[RedisConnection]:
-    """A connection to a server that the test may break."""
-    connection = RedisConnection(RedisSettings.parse(own_redis.url))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-def streams(connection: RedisConnection) -> RedisStreams:
-    """The streams of that server."""
-    return RedisStreams(connection)
+def redis_url(own_redis: RedisServer) -> str:
+    """The URL of a server that the test may break."""
+    return own_redis.url
 
 
 async def waiting_reader(streams: RedisStreams) -> tuple[GroupReader, asyncio.Task[object]]:
@@ -185,11 +176,10 @@ async def test_a_full_server_refuses_appends_and_lets_consumers_drain(
     ],
 )
 async def test_whatever_a_server_answers_has_its_error(
-    redis_server: RedisServer, redis_url: str, answer: str, kind: type[BackboneError]
+    own_redis: RedisServer, answer: str, kind: type[BackboneError]
 ) -> None:
     """By the leading word alone; the server's text is not repeated, and the read works again afterwards."""
-    assert redis_url
-    async with proxy_before(redis_server.port) as proxy:
+    async with proxy_before(own_redis.port) as proxy:
         streams = RedisStreams(RedisConnection(RedisSettings.parse(proxy.url)))
         reader = streams.group_reader(NAME, GROUP, "one")
         await reader.ensure("beginning")

@@ -31,7 +31,7 @@ async def test_cancelling_the_wait_does_not_stop_the_subscription(backbone: Back
         await asyncio.sleep(0)
         waiting.cancel()
         await pack(backbone, 1)
-        await remembering.arrived.wait()
+        await remembering.running.wait()
         assert subscription.alive
 
 

@@ -1,12 +1,10 @@
 """Outcomes of crashes and outages: one test for each row of docs/reference/outcomes.md."""
 
-import asyncio
 from datetime import timedelta
 
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
 from event_backbone.stream.base import Streams
 from event_backbone.stream.values import Lease
 from event_backbone.testing.servers import RedisServer
@@ -14,7 +12,7 @@ from tests.outcomes.one_event import AT_ONCE, assert_dead
 from tests.support.crashes import STREAM, crash, crash_again, steal
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, Stuck, pack, run_to_the_end, stopped_within
 
 
 async def test_consumer_crashes(backbone: Backbone, streams: Streams, counted: CountedMetrics) -> None:
@@ -45,22 +43,12 @@ async def test_event_crashes_every_consumer(backbone: Backbone, streams: Streams
 
 async def test_lease_lost(backbone: Backbone, streams: Streams, counted: CountedMetrics) -> None:
     """The new holder decides; here the handlers are cancelled, and nothing is acked."""
-    consumer, running, cancelled = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
+    stuck, lease = Stuck(), timedelta(seconds=1)
     await pack(backbone, 1)
-    lease = timedelta(seconds=1)
-    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease)):
-        await running.wait()
+    async with stopped_within(backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, lease=lease)):
+        await stuck.running.wait()
         await steal(streams)
-        await cancelled.wait()
+        await stuck.cancelled.wait()
     (state,) = await backbone.groups(URI)
     assert state.pending == 1
     assert counted.count("event_backbone.lease_lost", group=GROUP) == 1

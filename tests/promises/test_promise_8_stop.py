@@ -13,7 +13,7 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import ConfigurationError, Retry
 from event_backbone.testing.servers import RedisServer
 from tests.support.eventually import eventually
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, Stuck, pack, run_to_the_end, stopped_within
 
 
 async def test_promise_8_an_idle_subscription_stops_at_once(backbone: Backbone) -> None:
@@ -29,41 +29,26 @@ async def test_promise_8_an_idle_subscription_stops_at_once(backbone: Backbone) 
 
 async def test_promise_8_what_runs_is_finished_and_acked(backbone: Backbone) -> None:
     """The handler ends after the stop, and its event does not come again."""
-    consumer, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-    done: list[int] = []
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await release.wait()
-        done.append(number)
-
+    stuck = Stuck()
     await pack(backbone, 1)
-    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP)
+    subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP)
     async with stopped_within(subscription):
-        await running.wait()
+        await stuck.running.wait()
         subscription.stop()
-        asyncio.get_running_loop().call_later(0.2, release.set)
-    assert (done, subscription.handled) == ([1], 1)
+        asyncio.get_running_loop().call_later(0.2, stuck.release.set)
+    assert (stuck.numbers, stuck.cancelled.is_set(), subscription.handled) == ([1], False, 1)
     (state,) = await backbone.groups(URI)
     assert state.pending == 0
 
 
 async def test_promise_8_what_was_not_begun_goes_back_at_once_with_its_count_restored(backbone: Backbone) -> None:
     """Another consumer gets it on its first attempt, long before the lease would have ended."""
-    blocked, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @blocked.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await release.wait()
-
+    stuck, remembering = Stuck(), Remembering()
     await pack(backbone, *range(20))
-    async with stopped_within(backbone.subscribe(blocked, uri=URI, group=GROUP, concurrency=1)) as subscription:
-        await running.wait()
+    async with stopped_within(backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1)) as subscription:
+        await stuck.running.wait()
         subscription.stop()
-        release.set()
-    remembering = Remembering()
+        stuck.release.set()
     await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=19))
     assert sorted(remembering.numbers) == list(range(1, 20))
     assert set(remembering.attempts) == {1}
@@ -93,21 +78,11 @@ async def test_promise_8_a_parked_event_stays_parked_and_restarts_cost_it_no_att
 
 async def test_promise_8_what_takes_longer_than_drain_is_cancelled_and_goes_back_uncounted(backbone: Backbone) -> None:
     """The next member gets it at once, on its first attempt: a stop is not the event's failure."""
-    consumer, running, cancelled = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
+    stuck, drain = Stuck(), timedelta(milliseconds=50)
     await pack(backbone, 1)
-    drain = timedelta(milliseconds=50)
-    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, drain=drain)):
-        await running.wait()
-    assert cancelled.is_set()
+    async with stopped_within(backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, drain=drain)):
+        await stuck.running.wait()
+    assert stuck.cancelled.is_set()
     (state,) = await backbone.groups(URI)
     assert (state.pending, state.consumers) == (1, 0)
     remembering = Remembering()
@@ -117,17 +92,11 @@ async def test_promise_8_what_takes_longer_than_drain_is_cancelled_and_goes_back
 
 async def test_promise_8_a_second_stop_may_shorten_the_drain(backbone: Backbone) -> None:
     """As a second signal does."""
-    consumer, running = Consumer(Parcels), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await asyncio.Event().wait()
-
+    stuck = Stuck()
     await pack(backbone, 1)
-    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, drain=timedelta(minutes=5))
+    subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, drain=timedelta(minutes=5))
     async with stopped_within(subscription):
-        await running.wait()
+        await stuck.running.wait()
         subscription.stop()
         subscription.stop(drain=timedelta())
         await subscription.wait()
@@ -146,17 +115,12 @@ async def test_promise_8_the_consumer_is_removed_from_its_group_when_nothing_is_
 
 async def test_promise_8_a_stop_ends_although_the_server_is_away(own_redis: RedisServer) -> None:
     """In bounded time, and without an error."""
-    consumer, running = Consumer(Parcels), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-
+    remembering, drain = Remembering(), timedelta(seconds=1)
     async with Backbone(own_redis.url, environment="test") as backbone:
         await pack(backbone, 1)
-        drain = timedelta(seconds=1)
-        async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, drain=drain), 30) as subscription:
-            await running.wait()
+        subscription = backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, drain=drain)
+        async with stopped_within(subscription, 30):
+            await remembering.running.wait()
             own_redis.kill()
             await eventually(lambda: not subscription.ready)
             subscription.stop()
@@ -180,7 +144,7 @@ async def test_promise_8_a_loop_that_is_ended_from_outside_ends_the_subscription
 async def test_promise_8_a_handler_that_swallows_its_cancellation_does_not_delay_the_stop(
     backbone: Backbone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is left behind and told; its event goes back, as its first attempt."""
+    """It is left behind, and the log says so; its event goes back, on its first attempt."""
     consumer, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
 
     @consumer.on(Parcels.packed)
