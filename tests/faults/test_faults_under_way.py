@@ -61,7 +61,7 @@ class Traffic:
                 if number > self._counted_from:
                     self.keys[number] = key
 
-    def count_anew(self) -> None:
+    def count_again(self) -> None:
         """Forget all calls that have begun by now: what they produced may be deleted on purpose."""
         self._counted_from = self._begun
         self.keys.clear()
@@ -180,7 +180,7 @@ async def _last_save_is(admin: Redis, status: str) -> bool:
 async def test_a_server_that_refuses_for_a_while_is_waited_for(
     own_redis: RedisServer, counted: CountedMetrics, inject: Deed, heal: Deed
 ) -> None:
-    """Scenario 29: producer and consumer meet it, and afterwards everything goes on."""
+    """Scenario 12: producer and consumer meet it, and afterwards everything goes on."""
     async with Redis.from_url(own_redis.url, decode_responses=True) as admin, traffic(own_redis.url) as running:
         await inject(admin)
         await eventually(lambda: both_have_felt_it(counted))
@@ -193,7 +193,7 @@ async def test_a_server_that_refuses_for_a_while_is_waited_for(
 async def test_a_full_server_stops_producers_and_lets_consumers_go_on(
     own_redis: RedisServer, counted: CountedMetrics
 ) -> None:
-    """Scenario 32: OOM is the producer's outage alone; what was acknowledged before is handled and acked meanwhile."""
+    """Scenario 13: OOM is the producer's outage alone; what was acknowledged before is handled and acked meanwhile."""
     async with Redis.from_url(own_redis.url) as admin, traffic(own_redis.url) as running:
         await admin.config_set("maxmemory", "1")
         await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
@@ -260,7 +260,7 @@ async def test_forgotten_scripts_and_cut_connections_are_not_even_noticed(
 async def test_whatever_a_server_answers_for_a_while_is_waited_for(
     redis_server: RedisServer, redis_url: str, counted: CountedMetrics, answer: str
 ) -> None:
-    """Scenario 29, for answers that a single server does not give on request."""
+    """Scenario 12, for answers that a single server does not give on request."""
     assert redis_url
     async with proxy_before(redis_server.port) as proxy, traffic(proxy.url) as running:
         proxy.answer(b"", answer)
@@ -279,14 +279,14 @@ async def test_whatever_a_server_answers_for_a_while_is_waited_for(
         pytest.param(destroy_group, id="XGROUP DESTROY"),
     ],
 )
-async def test_a_stream_or_group_lost_under_way_is_made_anew_once(
+async def test_a_stream_or_group_lost_under_way_is_made_again_once(
     own_redis: RedisServer, counted: CountedMetrics, lose: Deed
 ) -> None:
-    """Scenario 28: what is acknowledged from then on is handled, the group is made once, and no loop runs hot."""
+    """Scenario 11: what is acknowledged from then on is handled, the group is made once, and no loop runs hot."""
     async with Redis.from_url(own_redis.url, decode_responses=True) as admin, traffic(own_redis.url) as running:
         await admin.config_resetstat()
         await lose(admin)
-        running.count_anew()
+        running.count_again()
         await running.more()
         made = (await admin.info("commandstats"))["cmdstat_xgroup|create"]["calls"]
         running.stop()

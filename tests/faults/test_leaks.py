@@ -41,7 +41,7 @@ def assert_nothing_grew(before: tuple[int, ...]) -> None:
 
 
 async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> None:
-    """Scenario 45: of subscriptions in one backbone, every other one stopped in the middle of its work."""
+    """Scenario 17: of subscriptions in one backbone, every other one stopped in the middle of its work."""
     async with Redis.from_url(redis_url) as admin:
         others = await connections(admin)
         async with Backbone(redis_url, environment="test") as backbone:
@@ -92,7 +92,7 @@ async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> No
 
 
 async def test_after_everything_that_can_happen_to_events_no_key_stays_for_ever(redis_url: str) -> None:
-    """Scenario 46: with payloads that expire, what has no end is streams, of events and dead letters, and groups."""
+    """Scenario 18: with payloads that expire, what has no end is streams, of events and dead letters, and groups."""
     consumer, done = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)

@@ -74,7 +74,7 @@ async def test_an_event_that_came_while_the_server_was_frozen_during_a_read_is_h
 
 
 async def test_deleted_rows_rob_nobody(backbone: Backbone, redis: Redis) -> None:
-    """Item 4: whoever deletes the members of a group under load: each renews its own, and no event is handled twice."""
+    """Whoever deletes the members of a group under load: each renews its own, and no event is handled twice."""
     members, counted = [Remembering(), Remembering()], CountedMetrics()
     lease = timedelta(seconds=1)
     async with (
@@ -91,7 +91,7 @@ async def test_deleted_rows_rob_nobody(backbone: Backbone, redis: Redis) -> None
 
 
 async def test_after_a_frozen_server_thaws_a_new_member_that_is_first_robs_nobody(own_redis: RedisServer) -> None:
-    """Item 14: frozen for two leases, all rows have ended; nothing is taken before living members renewed theirs."""
+    """Frozen for two leases, all rows have ended; nothing is taken before living members renewed theirs."""
     remembering = Remembering()
     async with (
         Backbone(own_redis.url, environment="test") as backbone,
@@ -116,7 +116,7 @@ async def test_after_a_frozen_server_thaws_a_new_member_that_is_first_robs_nobod
 async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
     redis_server: RedisServer, redis_url: str, backbone: Backbone
 ) -> None:
-    """Item 4: its looks are refused, other calls work. What ran is acked; what it had read is others' when it ends."""
+    """Its looks are refused, other calls work. What ran is acked; what it had read is others' when it ends."""
     stuck, remembering, lease = Stuck(), Remembering(), timedelta(seconds=1)
     await load_scripts(redis_url)
     await pack(backbone, *range(4))
@@ -141,7 +141,7 @@ async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
 async def test_members_with_different_leases_leave_each_other_alone(
     backbone: Backbone, mine: float, others: float
 ) -> None:
-    """Item 12, as while a new lease is rolled out: a row says itself when its lease ends, whoever looks at it."""
+    """As while a new lease is rolled out: a row says itself when its lease ends, whoever looks at it."""
     stuck, remembering = Stuck(), Remembering()
     await pack(backbone, 1)
     async with stopped_within(

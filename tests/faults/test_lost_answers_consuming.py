@@ -35,7 +35,7 @@ async def spoiled(proxy: Proxy) -> AsyncIterator[Backbone]:
 
 
 async def test_events_of_a_lost_read_are_handled_at_once(proxy: Proxy, backbone: Backbone, spoiled: Backbone) -> None:
-    """Scenario 24: on their first attempt, long before their lease ends, and once."""
+    """Scenario 8: on their first attempt, long before their lease ends, and once."""
     remembering = Remembering()
     async with stopped_within(spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP)):
         for number in range(5):
@@ -53,7 +53,7 @@ async def test_events_of_a_lost_read_are_handled_at_once(proxy: Proxy, backbone:
 async def test_a_lost_ack_is_an_ack(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
 ) -> None:
-    """Scenario 25: the events are finished, counted once, and not told as taken over."""
+    """Scenario 9: the events are finished, counted once, and not told as taken over."""
     remembering = Remembering()
     await pack(backbone, *range(5))
     proxy.lose(called(ACK), times)
@@ -69,7 +69,7 @@ async def test_a_lost_ack_is_an_ack(
 async def test_a_lost_dead_letter_move_is_one_move(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
 ) -> None:
-    """Scenario 26: one dead letter, the entry acked, counted once, and the line goes on."""
+    """Scenario 10: one dead letter, the entry acked, counted once, and the line goes on."""
     consumer, numbers = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
@@ -92,7 +92,7 @@ async def test_a_lost_dead_letter_move_is_one_move(
 async def test_a_lost_look_runs_what_it_took_once_and_gives_nothing_up(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, streams: RedisStreams
 ) -> None:
-    """Scenario 20: the count rose without a run; the event is found and handled, although it may run only once."""
+    """Scenario 6: the count rose without a run; the event is found and handled, although it may run only once."""
     await pack(backbone, 1)
     crashed = streams.group_reader(STREAM, GROUP, "crashed")
     await crashed.ensure("beginning")
@@ -194,7 +194,7 @@ async def test_a_lost_answer_of_making_the_group_makes_it_once(
 async def test_a_produce_call_with_lost_answers_makes_one_entry(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, times: int
 ) -> None:
-    """Scenario 23: the call answers the key of its one entry."""
+    """Scenario 7: the call answers the key of its one entry."""
     proxy.lose(called(APPEND), times)
     key = await spoiled.producer(Parcels, uri=URI).packed(7)
     assert [event.key async for event in backbone.reader(URI).scan()] == [key]

@@ -32,7 +32,7 @@ def redis_url(own_redis: RedisServer) -> str:
 async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
     own_redis: RedisServer, backbone: Backbone, failure: Exception
 ) -> None:
-    """Scenario 32: the server is full. More fail than handlers run at once; the others are handled and acked.
+    """Scenario 13: the server is full. More fail than handlers run at once; the others are handled and acked.
 
     Parking is not refused, so that what failed is tried again meanwhile; dead letters are.
     """

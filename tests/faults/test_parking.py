@@ -49,7 +49,7 @@ async def is_parked(backbone: Backbone, count: int) -> bool:
 async def test_a_group_made_again_by_others_while_events_are_parked_gets_them_again(
     backbone: Backbone, redis: Redis
 ) -> None:
-    """Item 4: what was parked belonged to the old group; the new one reads it from the beginning, and finishes it."""
+    """What was parked belonged to the old group; the new one reads it from the beginning, and finishes it."""
     failing = Failing({1, 2}, after=timedelta(hours=1))
     async with stopped_within(backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE)) as subscription:
         await pack(backbone, 1, 2)
@@ -64,7 +64,7 @@ async def test_a_group_made_again_by_others_while_events_are_parked_gets_them_ag
 
 
 async def test_a_busy_group_begins_what_is_due_within_about_a_second(backbone: Backbone) -> None:
-    """Item 4: thousands of unread events are ahead of it in the stream, and some in the hands of the member."""
+    """Thousands of unread events are ahead of it in the stream, and some in the hands of the member."""
     failing = Failing({0}, after=timedelta(seconds=1))
     await pack(backbone, *range(2000))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, concurrency=1, lease=LEASE)
@@ -78,7 +78,7 @@ async def test_a_busy_group_begins_what_is_due_within_about_a_second(backbone: B
 
 
 async def test_at_the_bound_of_parked_events_reading_ends_until_there_are_fewer(backbone: Backbone) -> None:
-    """Item 4: what cannot be parked stays in its member's hands, the group is not ready, and goes on by itself."""
+    """What cannot be parked stays in its member's hands, the group is not ready, and goes on by itself."""
     failing = Failing(set(range(6)), after=timedelta(milliseconds=300))
     await pack(backbone, *range(6))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE, max_parked=2, max_waiting=1)
