@@ -40,12 +40,12 @@ async def test_an_event_that_a_dead_connection_was_given_is_found_within_a_quart
     subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=1, lease=lease)
     async with stopped_within(subscription):
         await pack(backbone, 1, 2)
-        await eventually(lambda: subscription.held == 2)  # it has no room, and does not read
+        await eventually(lambda: subscription.in_flight == 2)  # it has no room, and does not read
         await pack(backbone, 3)
         (member,) = await redis.xinfo_consumers(STREAM, GROUP)
         assert await redis.xreadgroup(GROUP, member["name"], {STREAM: ">"}, count=1)
         given = monotonic()
-        await eventually(lambda: subscription.held == 3)
+        await eventually(lambda: subscription.in_flight == 3)
         assert monotonic() - given < lease.total_seconds() / 4 + 2
         stuck.release.set()
         await eventually(lambda: nothing_is_left(backbone))
@@ -123,7 +123,7 @@ async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
     async with proxy_before(redis_server.port) as proxy, Backbone(proxy.url, environment="test") as spoiled:
         subscription = spoiled.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=3, lease=lease)
         async with stopped_within(subscription, 40):
-            await eventually(lambda: stuck.numbers == [0] and subscription.held >= 2)
+            await eventually(lambda: stuck.numbers == [0] and subscription.in_flight >= 2)
             proxy.answer(called(LOOK), AWAY)
             await pass_time(lease.total_seconds() / 2)
             stuck.release.set()
@@ -131,7 +131,7 @@ async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
             async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease), 40):
                 await eventually(lambda: sorted(remembering.numbers) == [1, 2, 3])
                 proxy.heal()
-                await eventually(lambda: subscription.ready and subscription.held == 0)
+                await eventually(lambda: subscription.ready and subscription.in_flight == 0)
                 await eventually(lambda: nothing_is_left(backbone))
     assert stuck.numbers == [0]
     assert 2 in remembering.attempts

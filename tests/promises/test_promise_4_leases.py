@@ -57,7 +57,7 @@ async def test_promise_4_a_lost_lease_shows_at_the_ack_when_no_look_came_before(
         await stuck.running.wait()
         await steal(streams)
         stuck.release.set()
-        await eventually(lambda: subscription.held == 0)
+        await eventually(lambda: subscription.in_flight == 0)
         (state,) = await backbone.groups(URI)
         assert (state.pending, subscription.handled) == (1, 0)
 
@@ -71,9 +71,9 @@ async def test_promise_4_a_queued_event_that_was_taken_over_is_not_handled_here(
     subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1, lease=LEASE)
     async with stopped_within(subscription):
         await stuck.running.wait()
-        await eventually(lambda: subscription.held == 2)
+        await eventually(lambda: subscription.in_flight == 2)
         await steal(streams)
-        await eventually(lambda: subscription.held == 0)
+        await eventually(lambda: subscription.in_flight == 0)
         stuck.release.set()
         subscription.stop()
         await subscription.wait()
@@ -104,10 +104,10 @@ async def test_promise_4_slow_events_are_shared_by_all_members(backbone: Backbon
     await pack(backbone, *range(200))
     async with stopped_within(backbone.subscribe(first.consumer, uri=URI, group=GROUP)) as one:
         await eventually(lambda: len(first.numbers) == 10)
-        assert one.held <= 20
+        assert one.in_flight <= 20
         async with stopped_within(backbone.subscribe(second.consumer, uri=URI, group=GROUP)) as two:
             await eventually(lambda: len(second.numbers) == 10)
-            assert two.held <= 20
+            assert two.in_flight <= 20
             first.release.set()
             second.release.set()
             await eventually(lambda: one.handled + two.handled == 200)
