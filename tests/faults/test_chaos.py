@@ -5,8 +5,7 @@ which they meet are the machine's own. EVENT_BACKBONE_TEST_CHAOS_SEEDS names oth
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -28,13 +27,6 @@ def seeds() -> list[object]:
         first, _, last = chosen.partition("-")
         return list(range(int(first), int(last or first) + 1))
     return [pytest.param(seed, marks=[pytest.mark.long] * (seed > EACH_TIME)) for seed in range(1, ALL + 1)]
-
-
-@pytest.fixture
-def server(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that loses nothing it has acknowledged, also when it is killed."""
-    with RedisServer(binary=redis_binary, append_only=True, directory=tmp_path) as server:
-        yield server
 
 
 @pytest.fixture
@@ -60,12 +52,12 @@ def judge(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("seed", seeds())
-async def test_chaos_on_redis_hash_loses_nothing(server: RedisServer, seed: int) -> None:
+async def test_chaos_on_redis_hash_loses_nothing(own_redis: RedisServer, seed: int) -> None:
     """Each acknowledged event stands in the stream once, and was handled or became a dead letter for its own reason."""
-    judge(await chaos(seed, server))
+    judge(await chaos(seed, own_redis))
 
 
 @pytest.mark.parametrize("seed", seeds())
-async def test_chaos_on_s3_loses_nothing(server: RedisServer, s3: FaultyS3, seed: int) -> None:
+async def test_chaos_on_s3_loses_nothing(own_redis: RedisServer, s3: FaultyS3, seed: int) -> None:
     """The same with payloads in an S3 that refuses, cuts off, forgets to answer, or says nothing."""
-    judge(await chaos(seed, server, s3))
+    judge(await chaos(seed, own_redis, s3))
