@@ -18,7 +18,7 @@ SOON = timedelta(seconds=1)
 
 @pytest.fixture
 async def server() -> AsyncIterator[FaultyS3]:
-    """A server that does as it is told."""
+    """A server with the faults that a test asks for."""
     async with faulty_s3() as server:
         yield server
 

@@ -31,7 +31,7 @@ def seeds() -> list[object]:
 
 @pytest.fixture
 async def s3(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyS3]:
-    """An S3 that misbehaves as told, also named in this environment, which the workers inherit."""
+    """An S3 that misbehaves on request, also named in this environment, which the workers inherit."""
     async with faulty_s3() as server:
         for name, value in {
             "ACCESS_KEY": "the-key",
@@ -53,7 +53,7 @@ def judge(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("seed", seeds())
 async def test_chaos_on_redis_hash_loses_nothing(own_redis: RedisServer, seed: int) -> None:
-    """Each acknowledged event stands in the stream once, and was handled or became a dead letter for its own reason."""
+    """Each acknowledged event is in the stream once, and was handled or became a dead letter for its own reason."""
     judge(await chaos(seed, own_redis))
 
 

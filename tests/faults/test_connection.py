@@ -1,4 +1,4 @@
-"""Connections to Redis: wrong settings are told in one sentence without a secret, and nobody waits for ever."""
+"""Connections to Redis: wrong settings are reported in one sentence without a secret, and no call waits forever."""
 
 import asyncio
 import traceback
@@ -57,7 +57,7 @@ async def test_an_unreachable_server_is_one_sentence() -> None:
 
 
 async def test_an_unknown_host_is_one_sentence() -> None:
-    """A name that nobody knows is told from a server that is down."""
+    """An unknown name is not taken for a server that is down."""
     streams = RedisStreams(RedisConnection(RedisSettings.parse("no-such-host.invalid:6379")))
     with pytest.raises(
         StreamUnavailable, match=r"no-such-host\.invalid:6379 does not answer \(its name is not known\)"

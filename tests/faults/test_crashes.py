@@ -106,7 +106,7 @@ async def _renewed(admin: Redis, to: float) -> bool:
     return await first_row_end(admin) >= to
 
 
-async def test_events_deleted_while_nobody_has_them_are_told_as_vanished_once(
+async def test_events_deleted_while_nobody_has_them_are_counted_as_vanished_once(
     backbone: Backbone, redis_url: str
 ) -> None:
     """Scenario 14: one failed and is deleted before it is parked, one is deleted while it waits. The line goes on."""

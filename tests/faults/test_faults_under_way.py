@@ -1,6 +1,6 @@
 """Every fault of a server once, while events are produced and consumed: both go on, and no acknowledged event is lost.
 
-Whoever calls is told nothing: the calls wait the fault out. What was acknowledged stands in the stream once.
+No caller gets an error: the calls wait until the fault is over. What was acknowledged is in the stream once.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Traffic:
 
 @asynccontextmanager
 async def traffic(url: str) -> AsyncGenerator[Traffic]:
-    """Run traffic; at the end everything acknowledged was handled, and nobody was told of an error."""
+    """Run traffic; at the end everything acknowledged was handled, and no caller got an error."""
     async with Backbone(url, environment="test") as backbone:
         running = Traffic(backbone)
         subscription = backbone.subscribe(running.remembering.consumer, uri=URI, group=GROUP)
@@ -149,7 +149,7 @@ async def saved_file(admin: Redis) -> Path:
 
 
 async def fail_to_save(admin: Redis) -> None:
-    """Let the background save fail: a folder stands where its file should be."""
+    """Let the background save fail: there is a folder where its file should be."""
     (await saved_file(admin)).mkdir()
     await admin.config_set("save", "3600 1000000")
     await admin.bgsave()
@@ -215,7 +215,7 @@ async def test_a_script_that_hangs_the_server_is_waited_for(own_redis: RedisServ
     ):
         await admin.config_set("lua-time-limit", "10")
         hanging = asyncio.ensure_future(other.eval("while true do end", 0))
-        # A read that waits in the server is not told.
+        # A read that waits in the server gets no answer.
         await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
         await eventually(partial(_kill_script, admin))
         with suppress(RedisError):

@@ -40,7 +40,7 @@ async def test_an_event_that_a_dead_connection_was_given_is_found_within_a_quart
     subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=1, lease=lease)
     async with stopped_within(subscription):
         await pack(backbone, 1, 2)
-        await eventually(lambda: subscription.in_flight == 2)  # it has no room, and does not read
+        await eventually(lambda: subscription.in_flight == 2)  # it has no capacity left, and does not read
         await pack(backbone, 3)
         (member,) = await redis.xinfo_consumers(STREAM, GROUP)
         assert await redis.xreadgroup(GROUP, member["name"], {STREAM: ">"}, count=1)
@@ -158,7 +158,7 @@ async def test_members_with_different_leases_leave_each_other_alone(
 
 
 async def test_what_a_dead_member_left_is_taken_as_fast_as_it_is_handled(backbone: Backbone, redis: Redis) -> None:
-    """Not one look's part a second: while there is more, and there is room, the next look follows at once."""
+    """Not one look's part a second: while there is more, and capacity for it, the next look follows at once."""
     remembering = Remembering()
     await pack(backbone, *range(1500))
     await redis.xgroup_create(STREAM, GROUP, id="0")

@@ -49,7 +49,7 @@ async def test_an_append_whose_answer_is_lost_makes_one_entry(proxy: Proxy, stre
 
 
 async def test_an_append_repeated_by_its_caller_makes_one_entry(proxy: Proxy, streams: RedisStreams) -> None:
-    """When no answer comes at all the caller is told, and may ask again with the same event id."""
+    """When no answer comes at all, the caller gets an error, and may ask again with the same event id."""
     stream, entry = streams.stream(NAME), new_entry()
     await stream.append([new_entry()])
     proxy.lose(called(APPEND), 3)
@@ -103,14 +103,14 @@ async def test_a_cancelled_read_leaves_nothing_for_the_next(streams: RedisStream
 
 
 async def test_an_ack_whose_answer_is_lost_is_done(proxy: Proxy, streams: RedisStreams) -> None:
-    """It is not told as a lost lease: the entry is finished, and nobody else had it."""
+    """It is not reported as a lost lease: the entry is finished, and nobody else had it."""
     lease = lease_of(await one_delivery(streams))
     proxy.lose(called(ACK))
     assert await streams.group_leases(NAME, GROUP, "one").ack([lease]) == frozenset()
     assert list(await streams.group_admin(NAME, GROUP).pending(None, 10)) == []
 
 
-async def test_a_lost_lease_is_told_also_after_a_lost_answer(
+async def test_a_lost_lease_is_reported_even_after_a_lost_answer(
     proxy: Proxy, streams: RedisStreams, connection: RedisConnection
 ) -> None:
     """What is pending for another member was not finished by the first call."""

@@ -53,7 +53,7 @@ async def test_events_of_a_lost_read_are_handled_at_once(proxy: Proxy, backbone:
 async def test_a_lost_ack_is_an_ack(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
 ) -> None:
-    """Scenario 9: the events are finished, counted once, and not told as taken over."""
+    """Scenario 9: the events are finished, counted once, and not reported as taken over."""
     remembering = Remembering()
     await pack(backbone, *range(5))
     proxy.lose(called(ACK), times)
@@ -201,7 +201,7 @@ async def test_a_produce_call_with_lost_answers_makes_one_entry(
     assert proxy.still_to_lose(called(APPEND)) == 0
 
 
-async def test_an_ack_that_comes_too_late_after_an_outage_is_told_as_lost(
+async def test_an_ack_that_comes_too_late_after_an_outage_is_reported_as_lost(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, redis: Redis
 ) -> None:
     """Another member has the event by then: neither the handler nor the count may take it as acked."""
@@ -214,7 +214,7 @@ async def test_an_ack_that_comes_too_late_after_an_outage_is_told_as_lost(
         await redis.xclaim(STREAM.key, GROUP, "other", 0, [ctx.metadata.key.entry_id])
         try:
             await ctx.ack()
-        except (LeaseLost, asyncio.CancelledError):  # told, or cancelled as whoever lost a lease is
+        except (LeaseLost, asyncio.CancelledError):  # raised here, or cancelled as every handler that lost its lease is
             outcomes.append("lost")
             raise
         outcomes.append("acked")

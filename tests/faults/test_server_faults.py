@@ -47,7 +47,7 @@ async def waiting_reader(streams: RedisStreams) -> tuple[GroupReader, asyncio.Ta
 async def test_a_payload_key_with_other_data_takes_the_entry_back(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
-    """An entry never stands without its hashes; its neighbours are appended."""
+    """An entry never exists without its hashes; its neighbours are appended."""
     await connection.command("SET", NAME.key_of("payload:taken"), "other data")
     taken = new_entry("m", HashWrite("payload:taken", {"a": b"1"}))
     answers = await streams.stream(NAME).append([new_entry("a"), taken, new_entry("b")])
@@ -57,10 +57,10 @@ async def test_a_payload_key_with_other_data_takes_the_entry_back(
 
 
 @pytest.mark.parametrize("loss", [("FLUSHALL",), ("DEL", NAME.key), ("XGROUP", "DESTROY", NAME.key, GROUP)])
-async def test_a_group_that_is_lost_under_a_read_is_made_anew(
+async def test_a_group_that_is_lost_under_a_read_is_made_again(
     streams: RedisStreams, connection: RedisConnection, loss: tuple[str, ...]
 ) -> None:
-    """The waiting read tells it at once; from the beginning the group misses nothing of what comes after."""
+    """The waiting read raises at once; from the beginning the group misses nothing of what comes after."""
     reader, reading = await waiting_reader(streams)
     await connection.command(*loss)
     with pytest.raises(GroupMissing):
@@ -94,7 +94,7 @@ async def test_a_killed_server_is_survived(own_redis: RedisServer, streams: Redi
 async def test_idle_connections_to_a_server_that_was_restarted_are_replaced(
     own_redis: RedisServer, streams: RedisStreams
 ) -> None:
-    """Nobody is told of connections that had died unused."""
+    """No caller notices connections that died while unused."""
     await asyncio.gather(*(streams.stream(NAME).last_key() for _ in range(10)))
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
@@ -111,7 +111,7 @@ async def test_forgotten_scripts_are_given_again(streams: RedisStreams, connecti
 
 
 async def test_a_server_that_became_a_replica_is_waited_for(streams: RedisStreams, connection: RedisConnection) -> None:
-    """A waiting read and every write tell it as an outage, not as a missing group; nothing was written."""
+    """A waiting read and every write report an outage, not a missing group; nothing is written."""
     entry = new_entry("m", HashWrite("payload:1", {"a": b"1"}))
     reader, reading = await waiting_reader(streams)
     await connection.command("REPLICAOF", "127.0.0.1", "1")

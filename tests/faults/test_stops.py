@@ -130,7 +130,7 @@ async def test_a_second_stop_may_come_while_cancelled_handlers_clean_up(backbone
     assert [(each.consumer, each.attempt) for each in await backbone.pending(URI, GROUP)] == [("waiting", 0)]
 
 
-async def test_a_stop_is_not_told_as_a_failure(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stop_is_not_reported_as_a_failure(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
     """The handlers that it cancels have not failed, and are not tried again after any backoff."""
     stuck = Stuck()
     await pack(backbone, 1)

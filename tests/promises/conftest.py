@@ -1,4 +1,4 @@
-"""Tests here run twice unless they need a server of their own: in memory, and on a real Redis."""
+"""Tests here run twice unless they need their own server: in memory, and on a real Redis."""
 
 from collections.abc import AsyncIterator
 

@@ -31,7 +31,7 @@ async def evict(connection: RedisConnection, policy: str, limit: str = "100mb") 
 
 
 async def test_promise_10_an_evicting_server_is_refused(streams: RedisStreams, connection: RedisConnection) -> None:
-    """A policy that may evict a stream with all its groups is told by the check, if there is a limit of memory."""
+    """The check refuses a policy that may evict a stream with all its groups, if memory is limited."""
     await evict(connection, "allkeys-lru", "0")
     await streams.check()
     await evict(connection, "allkeys-lru")

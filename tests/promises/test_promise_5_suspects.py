@@ -39,7 +39,7 @@ async def test_promise_5_a_suspicious_event_runs_alone(backbone: Backbone, strea
 
 
 async def test_promise_5_one_unexplained_end_makes_no_suspect(backbone: Backbone, streams: Streams) -> None:
-    """A deployment that kills its workers is no reason to handle events one by one."""
+    """A deployment that kills its workers must not make events run one by one."""
     await pack(backbone, *range(5))
     await crash(streams, 1)
     counted, remembering = CountedMetrics(), Remembering()

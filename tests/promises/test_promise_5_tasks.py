@@ -1,4 +1,4 @@
-"""Promise 5: each event has a task and a context of its own, whose end concerns no other event."""
+"""Promise 5: each event has its own task and context, whose end does not affect other events."""
 
 import asyncio
 import traceback
@@ -85,7 +85,7 @@ async def test_promise_5_context_variables_do_not_leak_into_the_next_event(backb
 
 
 async def test_promise_5_a_handler_runs_outside_of_what_loaded_its_event(backbone: Backbone) -> None:
-    """It begins in a turn of its own: else its time would count as loading, and its depth add to theirs."""
+    """It begins in its own turn: otherwise its time would count as loading, and its stack would be on top of theirs."""
     consumer, around = Consumer(Parcels), set[str]()
 
     @consumer.on(Parcels.packed)

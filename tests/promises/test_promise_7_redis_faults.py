@@ -45,7 +45,7 @@ async def test_promise_7_a_killed_server_that_comes_back_loses_no_event(own_redi
             await eventually(lambda: nothing_is_left(backbone))
 
 
-async def test_promise_7_an_outage_is_told_once_and_ended_by_the_server_alone(
+async def test_promise_7_an_outage_is_logged_once_and_ended_by_the_server_alone(
     own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not once per try; health shows it meanwhile."""

@@ -13,7 +13,7 @@ from tests.support.parcels import GROUP, URI, Parcels, run_to_the_end
 async def test_promise_9_the_log_of_a_failure_holds_no_text_of_the_error(
     backbone: Backbone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error's text may quote the payload; its type and place are told."""
+    """An error's text may quote the payload; the log shows only its type and where it was raised."""
     consumer = Consumer(Parcels)
 
     @consumer.on(Parcels.sent)

@@ -70,7 +70,7 @@ async def pack(backbone: Backbone, *numbers: int) -> None:
 
 
 async def group_state(backbone: Backbone) -> GroupState:
-    """Return how the only group stands."""
+    """Return the state of the only group."""
     (state,) = await backbone.groups(URI)
     return state
 
