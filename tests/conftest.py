@@ -23,6 +23,8 @@ from tests.support.metrics import CountedMetrics
 
 BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
 
+pytest_plugins = ["event_backbone.testing.fixtures"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--all``, which runs the tests marked as long, too, and ``--uvloop``, which changes the event loop."""
@@ -133,16 +135,6 @@ def own_redis(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]
     """A Redis of the test's own that keeps all it has answered: to be killed, restarted and configured at will."""
     with _started(redis_binary, directory=tmp_path) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    """The session's S3 (moto over HTTP)."""
-    try:
-        with S3Server() as server:
-            yield server
-    except ConfigurationError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture

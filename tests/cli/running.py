@@ -1,4 +1,4 @@
-"""Runs the shop's command line as a user does: a process of its own, with a folder for temporary files of its own."""
+"""Runs the shop's command line as a user does: in its own process, with its own folder for temporary files."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def shop(
 
 
 def left_behind(temporary: Path) -> list[str]:
-    """Return the processes and temporary files that such a command left. Linux tells; elsewhere only files count."""
+    """Return the processes and temporary files that such a command left. Processes are found on Linux only."""
     left = [str(each) for each in temporary.iterdir()]
     for each in Path("/proc").glob("[0-9]*/environ"):
         try:

@@ -1,7 +1,7 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
 SHOP_STORAGE chooses the storage (redis-hash or s3), SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS
-whether its handlers fail (never, once, always), SHOP_HANGS whether ``closed`` goes on for ever (no, task, thread), and
+whether its handlers fail (never, once, always), SHOP_HANGS whether ``closed`` never ends (no, task, thread), and
 SHOP_LATE that the API opens its backbone only when it starts.
 """
 
@@ -87,13 +87,13 @@ def subscribe(backbone: Backbone) -> Subscription:
     @consumer.on(Shop.closed)
     async def closed(ctx: Context) -> None:
         assert ctx.metadata.event == "closed"
-        await go_on_for_ever(setting("HANGS", "no"))
+        await never_end(setting("HANGS", "no"))
 
     drain = timedelta() if setting("HANGS", "no") != "no" else timedelta(seconds=20)
     return backbone.subscribe(consumer, uri="shop", group="main-consumer", drain=drain)
 
 
-async def go_on_for_ever(how: str) -> None:
+async def never_end(how: str) -> None:
     """Say so, and hang as a task that swallows its cancellation, or within a thread."""
     if how == "no":
         return
@@ -109,7 +109,7 @@ def create_app() -> "FastAPI":
     """Make the web API, which opens the backbone when it starts."""
     from fastapi import FastAPI
 
-    from event_backbone.web import event_routes, health_routes, install_error_answers
+    from event_backbone.web import event_routes, health_routes, install_error_handlers
 
     early = None if setting("LATE", "") else open_backbone()
 
@@ -122,7 +122,7 @@ def create_app() -> "FastAPI":
     app = FastAPI(lifespan=lifespan)
     app.include_router(event_routes(Shop, uri="shop"))
     app.include_router(health_routes())
-    install_error_answers(app)
+    install_error_handlers(app)
     return app
 
 

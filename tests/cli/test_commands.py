@@ -14,7 +14,7 @@ ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "
 
 
 def test_produce_prints_the_key_and_show_prints_the_event(redis_shop: Shop) -> None:
-    """What was given as JSON stands in the stream, and `show` tells where its payload lies."""
+    """What was given as JSON is in the stream, and `show` says where its payload is stored."""
     produced = redis_shop("produce", "order_placed", "--json", json.dumps(ORDER))
     assert (produced.code, produced.errors) == (0, "")
     key = produced.output.strip()
@@ -46,15 +46,15 @@ def test_produce_reads_arguments_from_a_file_and_from_standard_input(
 
 
 WRONG_CALLS: Mapping[str, tuple[int, str]] = {
-    "produce nothing": (2, "'nothing' is no event of Shop; there are: order_placed, packing, closed."),
+    "produce nothing": (2, "'nothing' is not an event of Shop; choose one of: order_placed, packing, closed."),
     "produce packing": (2, "Give the arguments, for example: --json '{"),
     "produce packing --json {}": (1, "Argument 'email' of event 'packing' is missing."),
     "produce packing --json [": (1, "The arguments of event 'packing' must be one JSON object"),
     "produce packing --json @/nowhere": (2, "The file '/nowhere' cannot be read"),
     "produce packing --json {} --sample": (2, "Give --json or --sample, not both."),
-    "show 17": (1, "'17' is no event key; one looks like 1764041094123-0."),
+    "show 17": (1, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "show 1-0": (1, "Stream test:shop has no event 1-0."),
-    "tail --from yesterday": (2, "'yesterday' is no place to begin from"),
+    "tail --from yesterday": (2, "'yesterday' is not a valid start; give beginning"),
     "dead-letters redrive": (2, "Name the dead letters to redrive by their ids, or give --all or --reason."),
     "dead-letters redrive 1-0": (1, "There is no dead letter 1-0"),
     "worker --health-port 70000": (2, "Invalid value for '--health-port'"),
@@ -86,7 +86,7 @@ def test_a_wrong_redis_ends_in_one_sentence_without_its_password(
     assert "Redis" in answer.errors or "REDIS_EVENT_SOURCE_ENDPOINT" in answer.errors or "not sent" in answer.errors
 
 
-def test_tail_prints_events_from_a_place_on(redis_shop: Shop) -> None:
+def test_tail_prints_events_from_a_given_start(redis_shop: Shop) -> None:
     """From the beginning without --from, or from a key, which is included."""
     keys = [redis_shop("produce", "closed").output.strip() for _ in range(3)]
     everything = redis_shop("tail", "--no-follow").output.splitlines()
@@ -140,7 +140,7 @@ def test_commands_that_make_no_sense_for_a_project_are_absent(
     assert known & listed == known - absent
     assert "_send-every-event" not in listed
     for name in absent:
-        assert shop(name).errors == f"No such command '{name}'. --help tells more.\n"
+        assert shop(name).errors == f"No such command '{name}'. See --help.\n"
 
 
 def test_bucket_create_makes_the_bucket_once(
@@ -149,8 +149,8 @@ def test_bucket_create_makes_the_bucket_once(
     """A second call finds it there; an illegal name is one sentence."""
     monkeypatch.setenv("SHOP_STORAGE", "s3")
     monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "another")
-    assert redis_shop("bucket", "create").output == "Bucket another is created.\n"
-    assert redis_shop("bucket", "create").output == "Bucket another exists already.\n"
+    assert redis_shop("bucket", "create").output == "Created bucket another.\n"
+    assert redis_shop("bucket", "create").output == "Bucket another already exists.\n"
     monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "No Bucket")
     answer = redis_shop("bucket", "create")
     assert (answer.code, answer.errors.count("\n")) == (1, 1)

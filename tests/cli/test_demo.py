@@ -14,7 +14,7 @@ EVENTS = ("order_placed", "packing", "closed")
 
 @pytest.mark.parametrize("role", ["both", "producer", "consumer"])
 def test_every_event_is_stored_and_handled_once(role: str, tmp_path: Path) -> None:
-    """Each role's demo shows every event and where its payload lies; a worker's process handled it."""
+    """Each role's demo shows every event and where its payload is stored; a worker process handled it."""
     done = shop("demo", temporary=tmp_path, environment={"SHOP_ROLE": role})
     assert (done.returncode, done.stderr) == (0, "")
     for name in EVENTS:
@@ -24,7 +24,7 @@ def test_every_event_is_stored_and_handled_once(role: str, tmp_path: Path) -> No
     assert left_behind(tmp_path) == []
 
 
-def test_with_s3_the_payloads_lie_in_the_bucket(tmp_path: Path) -> None:
+def test_with_s3_the_payloads_are_in_the_bucket(tmp_path: Path) -> None:
     """What the demo's own S3 client found is shown, and each event was handled."""
     done = shop("demo", temporary=tmp_path, environment={"SHOP_STORAGE": "s3"})
     assert (done.returncode, done.stderr) == (0, "")
@@ -33,7 +33,7 @@ def test_with_s3_the_payloads_lie_in_the_bucket(tmp_path: Path) -> None:
 
 
 def test_a_retried_event_is_shown_with_both_attempts(tmp_path: Path) -> None:
-    """A failure that a retry heals is no failure of the demo."""
+    """A failure followed by a successful retry does not fail the demo."""
     done = shop("demo", temporary=tmp_path, environment={"SHOP_FAILS": "once"})
     assert done.returncode == 0
     assert ": failed" in done.stdout
@@ -48,7 +48,7 @@ def test_an_event_that_was_not_handled_fails_the_demo(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == []
 
 
-def test_without_a_server_one_sentence_tells_what_to_install(tmp_path: Path) -> None:
+def test_without_a_server_one_sentence_says_what_to_install(tmp_path: Path) -> None:
     """No traceback, exit code 1."""
     done = shop("demo", temporary=tmp_path, environment={"EVENT_BACKBONE_REDIS_BINARY": "/nowhere"})
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""The doctor: what it finds well, and what it tells to do."""
+"""The doctor: what it finds, and what it says to do."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,10 @@ def test_a_sound_setup_has_no_failures(redis_shop: Shop) -> None:
     assert findings["Settings"] == ("ok", "Readable; the environment is test")
     assert findings["Storage"][0] == findings["Redis"][0] == findings["Redis eviction"][0] == "ok"
     assert findings["Redis persistence"][0] == "warn"
-    assert findings["Group main-consumer"] == ("warn", "It does not exist yet; start it with: shop worker")
+    assert findings["Group main-consumer"] == (
+        "warn",
+        "It does not exist yet; a worker creates it: shop worker",
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,14 +64,14 @@ def test_a_server_that_evicts_events_is_refused(
     assert findings["Redis persistence"][0] == "ok"
 
 
-def test_a_missing_bucket_is_told_with_the_command_that_makes_it(
+def test_a_missing_bucket_is_reported_with_the_command_that_creates_it(
     redis_shop: Shop, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After that command all is well."""
     monkeypatch.setenv("SHOP_STORAGE", "s3")
     monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "not-yet")
     findings = found(redis_shop)
-    assert findings["S3 bucket"] == ("fail", "There is no bucket not-yet; make it with: shop bucket create")
+    assert findings["S3 bucket"] == ("fail", "There is no bucket not-yet; create it with: shop bucket create")
     assert findings["Storage"][0] == "fail"
     assert redis_shop("bucket", "create").code == 0
     findings = found(redis_shop)
@@ -76,8 +79,8 @@ def test_a_missing_bucket_is_told_with_the_command_that_makes_it(
     assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in str(findings)
 
 
-def test_hand_edits_of_the_runtime_are_found(tmp_path: Path) -> None:
-    """A changed, an added and a removed file are named; other line ends are no edit."""
+def test_manual_edits_of_the_runtime_are_found(tmp_path: Path) -> None:
+    """A changed, an added and a removed file are named; other line endings are not an edit."""
     folder = tmp_path / "event_backbone"
     shutil.copytree(Path(event_backbone.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / MANIFEST).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The web API's own process: it starts, tells what keeps it from starting, and stops in order."""
+"""The web API's own process: it starts, says what keeps it from starting, and stops gracefully."""
 
 import http.client
 import re
@@ -11,7 +11,7 @@ from tests.cli.running import start_shop
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_api_serves_until_it_is_told_to_stop_and_a_taken_port_is_one_sentence(
+def test_the_api_serves_until_a_signal_and_a_taken_port_is_one_sentence(
     redis_url: str, tmp_path: Path, how: signal.Signals
 ) -> None:
     """Health answers on the chosen port; a second server there fails; Ctrl-C or SIGTERM ends the first with 0."""
@@ -41,5 +41,5 @@ def test_settings_that_are_wrong_keep_the_api_from_starting_with_one_sentence(tm
         server = start_shop("serve", "--port", "0", temporary=tmp_path, environment={"SHOP_LATE": late})
         _, errors = server.communicate(timeout=30)
         assert server.returncode == 1
-        assert errors.splitlines()[-1].startswith("REDIS_EVENT_SOURCE_ENDPOINT is not set; write host:port")
+        assert errors.splitlines()[-1].startswith("REDIS_EVENT_SOURCE_ENDPOINT is not set; use host:port")
         assert "Traceback" not in errors

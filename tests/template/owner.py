@@ -114,7 +114,7 @@ def _edit_api(api: Path) -> None:
         ("from fastapi import FastAPI\n", "from fastapi import FastAPI, Header, HTTPException\n"),
         (AUTHORIZE, OUR_AUTHORIZE),
         (
-            "    install_error_answers(app)\n",
-            '    app.add_api_route("/hello", authorize)\n    install_error_answers(app)\n',
+            "    install_error_handlers(app)\n",
+            '    app.add_api_route("/hello", authorize)\n    install_error_handlers(app)\n',
         ),
     )

@@ -193,8 +193,8 @@ def test_the_image_of_a_project_with_everything_works_as_compose_starts_it(
     machine.places |= {"jaeger:4318": collector.address, "prometheus:9090": collector.address}
     machine.start_redis()
     machine.start_s3()
-    assert "is created" in machine.run("bucket")
-    assert "exists already" in machine.run("bucket")
+    assert "Created bucket" in machine.run("bucket")
+    assert "already exists" in machine.run("bucket")
     api, worker = machine.start("api", "--port", str(machine.ports["8000"])), machine.start("worker")
     machine.wait_for("api", api)
     machine.wait_for("worker", worker)

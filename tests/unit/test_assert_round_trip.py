@@ -31,7 +31,11 @@ def test_a_round_trip_is_asserted() -> None:
 
     assert_round_trip(Ship.delivered, "p", at=NOON)
     assert_round_trip(Lossy.happened, float("nan"), ["x"])
-    with pytest.raises(AssertionError, match=r"Argument 'anything' of <event Lossy\.happened> comes back different"):
+    with pytest.raises(
+        AssertionError, match=r"Argument 'anything' of <event Lossy\.happened> does not come back equal"
+    ):
         assert_round_trip(Lossy.happened, 1.0, anything=UUID(int=1))
-    with pytest.raises(AssertionError, match="Argument 'anything' of event 'happened' holds something"):
+    with pytest.raises(
+        AssertionError, match="Argument 'anything' of event 'happened' has a value that its type cannot write"
+    ):
         assert_round_trip(Lossy.happened, 1.0, object())

@@ -91,7 +91,7 @@ def test_sample_arguments_fit_the_signature(name: str) -> None:
 
 
 def test_a_sample_shows_values_rather_than_none() -> None:
-    """An optional argument gets a value, and a name tells what kind of text is meant."""
+    """An optional argument gets a value, and a name says what kind of text is meant."""
     arguments = DEFINITIONS["nested"].codec.parse(sample_json(DEFINITIONS["nested"]))
     person = arguments["person"]
     assert isinstance(person, Person)
@@ -100,7 +100,7 @@ def test_a_sample_shows_values_rather_than_none() -> None:
     assert DEFINITIONS["containers"].codec.parse(sample_json(DEFINITIONS["containers"]))["note"]
 
 
-def test_a_type_that_no_sample_fits_is_told_in_one_sentence() -> None:
+def test_a_type_that_no_sample_fits_is_reported_in_one_sentence() -> None:
     """A pattern cannot be made up; the sentence names the event and what to do."""
     with pytest.raises(ArgumentsInvalid, match=r"No sample .* 'impossible'; give its types `examples`"):
         sample_json(DEFINITIONS["impossible"])

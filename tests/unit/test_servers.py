@@ -17,7 +17,7 @@ import redis
 import redis.asyncio
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.testing import guard, redis_binary
+from event_backbone.testing import cleanup_process, redis_binary
 from event_backbone.testing import redis_server as redis_server_module
 from event_backbone.testing.free_port import free_port
 from event_backbone.testing.redis_binary import BINARY_VARIABLE, find_redis_binary
@@ -65,7 +65,7 @@ def _listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def _owner(temporary: Path) -> Generator[tuple[subprocess.Popen[bytes], dict[str, list[int]], list[Path]]]:
-    """A process that owns both servers, in a process group of its own as a shell would start it."""
+    """A process that owns both servers, in its own process group, as a shell would start it."""
     process = subprocess.Popen(
         [sys.executable, "-c", _OWNER],
         stdout=subprocess.PIPE,
@@ -97,7 +97,7 @@ def test_servers_and_folders_end_with_their_owner(how: signal.Signals, tmp_path:
 
 
 def test_a_server_that_its_owner_had_stopped_still_ends_with_it(tmp_path: Path) -> None:
-    """A fault test may die while its server is suspended; the guard wakes it and ends it."""
+    """A fault test may die while its server is suspended; the cleanup process continues and ends it."""
     with _owner(tmp_path) as (process, facts, folders):
         os.kill(facts["pids"][0], signal.SIGSTOP)
         process.kill()
@@ -235,7 +235,7 @@ def test_s3_that_was_killed_refuses_and_comes_back_empty_on_its_port() -> None:
 
 
 def test_environments_name_the_variables_of_an_application(redis_server: RedisServer, s3_server: S3Server) -> None:
-    """What the launcher hands to a child process is what the runtime reads."""
+    """What the launcher passes to a child process is what the runtime reads."""
     assert redis_server.environment() == {"REDIS_EVENT_SOURCE_ENDPOINT": redis_server.url}
     assert s3_server.environment("mine")["S3_EVENT_SOURCE_BUCKET"] == "mine"
     assert s3_server.environment("mine")["S3_EVENT_SOURCE_ENDPOINT"] == s3_server.endpoint
@@ -262,9 +262,13 @@ async def test_keys_without_an_end_are_found(redis_url: str) -> None:
             await assert_no_leaked_keys(client)
 
 
-def test_the_guard_needs_only_the_standard_library() -> None:
+def test_the_cleanup_process_needs_only_the_standard_library() -> None:
     """It runs without site-packages, and starting it costs the owner nothing it would notice."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", guard.__file__], input=b"release\n", timeout=10, check=True, capture_output=True
+        [sys.executable, "-I", "-S", cleanup_process.__file__],
+        input=b"release\n",
+        timeout=10,
+        check=True,
+        capture_output=True,
     )
     assert done.stderr == b""

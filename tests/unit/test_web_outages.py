@@ -1,21 +1,19 @@
-"""The web API while its servers are away: 503 with a sentence, in bounded time, and well again afterwards."""
+"""The web API while its servers are down: 503 with a sentence, in bounded time, and recovery afterwards."""
 
 import os
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 
 from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient
 
 from event_backbone.backbone import Backbone
 from event_backbone.contract import Contract, event
 from event_backbone.storage import S3Options, S3Storage
 from event_backbone.testing.servers import RedisServer, S3Server
-from event_backbone.web import event_routes, health_routes, install_error_answers
+from event_backbone.web import event_routes
 from tests.support.eventually import eventually
+from tests.support.serving import serving
 
 PROMPT = timedelta(milliseconds=400)
 
@@ -28,24 +26,17 @@ class Doors(Contract):
         """Somebody opened the door."""
 
 
-@asynccontextmanager
-async def serving(backbone: Backbone) -> AsyncGenerator[AsyncClient, None]:
-    """A client of an application on this backbone."""
+def application() -> FastAPI:
+    """An application that serves the contract of doors."""
     app = FastAPI()
     app.include_router(event_routes(Doors, uri="doors"))
-    app.include_router(health_routes(timeout=timedelta(seconds=1)))
-    install_error_answers(app)
-    async with backbone:
-        app.state.backbone = backbone
-        transport = ASGITransport(app=app, raise_app_exceptions=False)
-        async with AsyncClient(transport=transport, base_url="http://test", timeout=30) as client:
-            yield client
+    return app
 
 
-async def test_while_redis_is_away_every_route_answers_503(own_redis: RedisServer) -> None:
+async def test_while_redis_is_down_every_route_answers_503(own_redis: RedisServer) -> None:
     """One sentence without the server's address; live stays 200; all is well once Redis is back."""
     headers = {"Idempotency-Key": "one"}
-    async with serving(Backbone(own_redis.url, produce_timeout=PROMPT)) as client:
+    async with serving(application(), Backbone(own_redis.url, produce_timeout=PROMPT)) as client:
         posted = await client.post("/events/opened", json={"by": "Ada"}, headers=headers)
         assert posted.status_code == 201
         own_redis.kill()
@@ -70,8 +61,8 @@ async def test_while_redis_is_away_every_route_answers_503(own_redis: RedisServe
 
 
 async def test_readiness_is_bounded_when_redis_hangs(own_redis: RedisServer) -> None:
-    """A server that accepts and never answers is told within the time-out."""
-    async with serving(Backbone(own_redis.url)) as client:
+    """A server that accepts connections and never answers is reported within the time-out."""
+    async with serving(application(), Backbone(own_redis.url)) as client:
         assert (await client.get("/health/ready")).status_code == 200
         os.kill(own_redis.pid, signal.SIGSTOP)
         try:
@@ -84,8 +75,8 @@ async def test_readiness_is_bounded_when_redis_hangs(own_redis: RedisServer) -> 
     assert answer.json()["detail"] == "Redis and the payload storage did not answer within 1 seconds."
 
 
-async def test_while_s3_is_away_producing_answers_503(redis_url: str) -> None:
-    """Neither endpoint nor credentials stand in the answer."""
+async def test_while_s3_is_down_producing_answers_503(redis_url: str) -> None:
+    """The response contains neither endpoint nor credentials."""
     with S3Server() as s3:
         s3.create_bucket("doors")
         named = s3.environment("doors")
@@ -97,7 +88,7 @@ async def test_while_s3_is_away_producing_answers_503(redis_url: str) -> None:
             endpoint=s3.endpoint,
             retries=0,
         )
-        async with serving(Backbone(redis_url, storage=S3Storage(options))) as client:
+        async with serving(application(), Backbone(redis_url, storage=S3Storage(options))) as client:
             posted = await client.post("/events/opened", json={"by": "Ada"})
             assert posted.status_code == 201
             assert (await client.get(posted.headers["Location"])).json()["arguments"] == {"by": "Ada"}

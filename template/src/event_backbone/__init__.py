@@ -5,6 +5,7 @@ from event_backbone.backoff import Backoff
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, EventOf, event
 from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.dead_letters import DeadEvent, DeadLetters, Redriven
 from event_backbone.errors import (
     ArgumentsInvalid,
     BackboneClosed,
@@ -17,7 +18,7 @@ from event_backbone.errors import (
     EventIdExpired,
     EventNotFound,
     GroupMissing,
-    HandlerSignal,
+    HandlerDecision,
     LeaseLost,
     NotSent,
     OutcomeUnknown,
@@ -38,7 +39,8 @@ from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInte
 from event_backbone.model import EventKey, Metadata
 from event_backbone.policy import RetryPolicy
 from event_backbone.reader import Reader
-from event_backbone.subscription import Subscription
+from event_backbone.stream.values import GroupState, PendingEntry
+from event_backbone.subscription import Subscription, SubscriptionOptions
 
 __all__ = [
     "ArgumentsInvalid",
@@ -51,6 +53,8 @@ __all__ = [
     "Context",
     "Contract",
     "ContractError",
+    "DeadEvent",
+    "DeadLetters",
     "DecodeError",
     "EntryUnreadable",
     "EventIdAhead",
@@ -59,8 +63,9 @@ __all__ = [
     "EventNotFound",
     "EventOf",
     "GroupMissing",
+    "GroupState",
     "HandleInterceptor",
-    "HandlerSignal",
+    "HandlerDecision",
     "LeaseLost",
     "Metadata",
     "NotSent",
@@ -70,8 +75,10 @@ __all__ = [
     "PayloadErased",
     "PayloadForbidden",
     "PayloadGone",
+    "PendingEntry",
     "ProduceInterceptor",
     "Reader",
+    "Redriven",
     "Reject",
     "Retry",
     "RetryPolicy",
@@ -81,6 +88,7 @@ __all__ = [
     "StreamError",
     "StreamUnavailable",
     "Subscription",
+    "SubscriptionOptions",
     "UnknownEvent",
     "UnknownVersion",
     "event",

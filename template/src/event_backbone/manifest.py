@@ -1,7 +1,7 @@
-"""The list of the runtime's files with their digests, which tells whether one was edited by hand.
+"""The list of the runtime's files with their digests, which shows whether one was edited by hand.
 
-The file has the form of `sha256sum`: a digest, two spaces and a path a line. Line ends do not count, as git may change
-them. The template writes it; nobody else should.
+The file has the format of `sha256sum`: a digest, two spaces and a path per line. Line endings do not count, as git may
+change them. Only the template writes it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _is_runtime(path: Path) -> bool:
-    """Leave out the manifest, caches, and what editors and systems hide beside files."""
+    """Leave out the manifest, caches, and hidden files of editors and systems."""
     hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
     return not hidden and path.suffix not in _MADE_BY_TOOLS and path != Path(MANIFEST)
 

@@ -1,6 +1,6 @@
 """The command line of a project: `build_cli(project)` makes it, `run(cli)` runs it.
 
-A project's own `cli.py` only wires these to its parts::
+A project's `cli.py` only wires these to its parts::
 
     cli = build_cli(Project(name="shipment-tracking", module="shipment_tracking.cli", ...))
 
@@ -15,6 +15,6 @@ A project's own `cli.py` only wires these to its parts::
 
 from event_backbone.cli.build import build_cli
 from event_backbone.cli.errors import run
-from event_backbone.cli.project import OpenBackbone, Project
+from event_backbone.cli.project import Project
 
-__all__ = ["OpenBackbone", "Project", "build_cli", "run"]
+__all__ = ["Project", "build_cli", "run"]

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
 
 from event_backbone.cli.errors import run_async
 from event_backbone.cli.output import print_line
+from event_backbone.cli.project import project_of, required
 
 if TYPE_CHECKING:
     from event_backbone.cli.project import Project
-    from event_backbone.storage import S3Options
 
 
-def add_to(cli: typer.Typer, project: Project, options: Callable[[], S3Options]) -> None:
-    """Add the command group."""
-    bucket = typer.Typer(help="The S3 bucket of the payloads.", no_args_is_help=True)
-    cli.add_typer(bucket, name="bucket")
-
-    @bucket.callback()
-    def group() -> None:
-        """Keep `create` a command of its own, though it is the only one."""
-
-    @bucket.command()
-    def create() -> None:
-        """Create the bucket; one that is yours already stays as it is."""
-        print_line(run_async(_create(project, options())))
-
-    del group, create
+def bucket() -> None:
+    """The S3 bucket of the payloads."""
 
 
-async def _create(project: Project, options: S3Options) -> str:
+def create(ctx: typer.Context) -> None:
+    """Create the bucket; one that you already own is left unchanged."""
+    print_line(run_async(_create(project_of(ctx))))
+
+
+async def _create(project: Project) -> str:
     from event_backbone.storage.buckets import create_bucket  # noqa: PLC0415 - brings boto3
 
+    options = required(project.s3)()
     async with project.open_backbone() as backbone:
         environment = backbone.environment
-    made = await create_bucket(options, environment)
-    return f"Bucket {options.resolved().bucket_of(environment)} " + ("is created." if made else "exists already.")
+    created = await create_bucket(options, environment)
+    name = options.resolved().bucket_of(environment)
+    return f"Created bucket {name}." if created else f"Bucket {name} already exists."

@@ -24,20 +24,37 @@ def build_cli(project: Project) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings={"obj": project},
     )
-    demo.add_to(cli, project)
+    cli.command()(demo.demo)
+    cli.command("_send-every-event", hidden=True)(demo.send_every_event)
     if project.api is not None:
-        serve.add_to(cli, project.api)
+        cli.command()(serve.serve)
     if project.subscribe is not None:
-        worker.add_to(cli, project, project.subscribe)
+        cli.command()(worker.worker)
     if project.produces:
-        produce.add_to(cli, project)
-    read.add_to(cli, project)
+        cli.command()(produce.produce)
+    cli.command()(read.tail)
+    cli.command()(read.show)
     if project.group is not None:
-        pending.add_to(cli, project, project.group)
-        dead_letters.add_to(cli, project, project.group)
-    events.add_to(cli, project)
+        cli.command()(pending.pending)
+        cli.add_typer(_dead_letters(project.group), name="dead-letters")
+    cli.command()(events.events)
     if project.s3 is not None:
-        bucket.add_to(cli, project, project.s3)
-    doctor.add_to(cli, project)
+        cli.add_typer(_bucket(), name="bucket")
+    cli.command()(doctor.doctor)
     return cli
+
+
+def _dead_letters(group: str) -> typer.Typer:
+    commands = typer.Typer(help=f"Events that group {group} gave up on.", no_args_is_help=True)
+    commands.command("list")(dead_letters.list_dead_letters)
+    commands.command("redrive")(dead_letters.redrive)
+    return commands
+
+
+def _bucket() -> typer.Typer:
+    commands = typer.Typer(no_args_is_help=True)
+    commands.callback()(bucket.bucket)
+    commands.command()(bucket.create)
+    return commands

@@ -1,4 +1,4 @@
-"""Today's answer to the template's question `events`, read from the project's answers file."""
+"""The current answer to the template's question `events`, read from the project's answers file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def events_answer(start: Path | None = None) -> str | None:
 
 
 def _read_answer(text: str, name: str) -> str | None:
-    """Read one text of the file. It is written by Copier alone, so a few forms of YAML are enough."""
+    """Read one text of the file. Only Copier writes it, so a few forms of YAML are enough."""
     found = re.search(rf"^{name}:[ \t]*(.*(?:\n(?:[ \t]+.*|(?=\n)))*)", text, re.MULTILINE)
     if found is None:
         return None

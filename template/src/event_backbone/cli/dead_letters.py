@@ -1,4 +1,4 @@
-"""`dead-letters list` and `dead-letters redrive`: what the group has given up."""
+"""`dead-letters list` and `dead-letters redrive`: the events that the group gave up on."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from event_backbone.cli.errors import CALLED_WRONGLY, fail, run_async
+from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.output import print_json, print_line, print_table
+from event_backbone.cli.project import project_of, required
 
 if TYPE_CHECKING:
     from event_backbone.cli.project import Project
@@ -16,68 +17,64 @@ if TYPE_CHECKING:
 _Reason = Annotated[str | None, typer.Option(help="Only those with this reason, such as rejected.")]
 
 
-def add_to(cli: typer.Typer, project: Project, group: str) -> None:
-    """Add the command group."""
-    dead_letters = typer.Typer(help=f"Events that group {group} has given up.", no_args_is_help=True)
-    cli.add_typer(dead_letters, name="dead-letters")
-
-    @dead_letters.command("list")
-    def list_(
-        limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list at most.")] = 100,
-        reason: _Reason = None,
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    ) -> None:
-        """List dead letters, oldest first."""
-        letters = run_async(_list(project, group, limit, reason))
-        if as_json:
-            for each in letters:
-                print_json(_facts(each))
-        elif letters:
-            rows = [list(_facts(each).values()) for each in letters]
-            columns = ("Id", "Key", "Event", "Reason", "Detail", "Error", "Attempts", "Failed at")
-            print_table(f"Dead letters of group {group}", columns, rows)
-        else:
-            print_line(f"Group {group} has no dead letters.")
-
-    @dead_letters.command()
-    def redrive(
-        ids: Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, as `list` shows them.")] = None,
-        everything: Annotated[bool, typer.Option("--all", help="All that there are now.")] = False,
-        reason: _Reason = None,
-    ) -> None:
-        """Deliver events to this group again, as if for the first time."""
-        if bool(ids) == (everything or reason is not None):
-            fail("Name the dead letters to redrive by their ids, or give --all or --reason.", CALLED_WRONGLY)
-        run_async(_redrive_all(project, group, reason) if not ids else _redrive(project, group, ids))
-
-    del list_, redrive
+def list_dead_letters(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list at most.")] = 100,
+    reason: _Reason = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List dead letters, oldest first."""
+    project = project_of(ctx)
+    letters = run_async(_list(project, limit, reason))
+    if as_json:
+        for each in letters:
+            print_json(_facts(each))
+    elif letters:
+        rows = [list(_facts(each).values()) for each in letters]
+        columns = ("Id", "Key", "Event", "Reason", "Detail", "Error", "Attempts", "Failed at")
+        print_table(f"Dead letters of group {project.group}", columns, rows)
+    else:
+        print_line(f"Group {project.group} has no dead letters.")
 
 
-async def _list(project: Project, group: str, limit: int, reason: str | None) -> list[DeadEvent]:
+def redrive(
+    ctx: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, as `list` shows them.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that there are now.")] = False,
+    reason: _Reason = None,
+) -> None:
+    """Deliver events to this group again, as if for the first time."""
+    if bool(ids) == (everything or reason is not None):
+        fail("Name the dead letters to redrive by their ids, or give --all or --reason.", USAGE_ERROR)
+    project = project_of(ctx)
+    run_async(_redrive_all(project, reason) if not ids else _redrive(project, ids))
+
+
+async def _list(project: Project, limit: int, reason: str | None) -> list[DeadEvent]:
     async with project.open_backbone() as backbone:
-        letters = backbone.dead_letters(project.uri, group).list(limit, reason=reason)
+        letters = backbone.dead_letters(project.uri, required(project.group)).list(limit, reason=reason)
         return [each async for each in letters]
 
 
-async def _redrive_all(project: Project, group: str, reason: str | None) -> None:
+async def _redrive_all(project: Project, reason: str | None) -> None:
     async with project.open_backbone() as backbone:
-        redriven = await backbone.dead_letters(project.uri, group).redrive_all(reason)
-    _tell(redriven.events)
+        redriven = await backbone.dead_letters(project.uri, required(project.group)).redrive_all(reason)
+    _print_redriven(redriven.events)
     if redriven.not_found:
         keys = ", ".join(map(str, redriven.not_found))
-        fail(f"No longer in the stream, so their dead letters stay: {keys}.")
+        fail(f"Not redriven, because these events are no longer in the stream: {keys}.")
 
 
-async def _redrive(project: Project, group: str, ids: list[str]) -> None:
+async def _redrive(project: Project, ids: list[str]) -> None:
     async with project.open_backbone() as backbone:
-        dead_letters = backbone.dead_letters(project.uri, group)
+        dead_letters = backbone.dead_letters(project.uri, required(project.group))
         missing = [each for each in ids if not await dead_letters.redrive(each)]
-    _tell(len(ids) - len(missing))
+    _print_redriven(len(ids) - len(missing))
     if missing:
         fail(f"There is no dead letter {', '.join(missing)}; see: {project.name} dead-letters list")
 
 
-def _tell(events: int) -> None:
+def _print_redriven(events: int) -> None:
     print_line(f"{events} redriven: a running worker handles them within a second." if events else "0 redriven.")
 
 

@@ -12,40 +12,40 @@ import typer
 from pydantic import ValidationError
 from typer.exceptions import TyperException
 
-from event_backbone.cli.process_end import process_is_ours
+from event_backbone.cli.exit_watchdog import own_process
 from event_backbone.errors import BackboneError
 
 T = TypeVar("T")
 
 FAILED = 1
-CALLED_WRONGLY = 2
+USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
 def run(cli: typer.Typer) -> NoReturn:
     """Run the command line and leave the process.
 
-    The exit code is 0, 1 when the command failed, 2 when it was called wrongly, and 130 after Ctrl-C. What is wrong
-    with settings, servers or arguments is one sentence without a traceback; only a defect of the program shows one.
+    The exit code is 0, 1 when the command failed, 2 for a usage error, and 130 after Ctrl-C. What is wrong with
+    settings, servers or arguments is one sentence without a traceback; only a defect of the program shows one.
     """
-    process_is_ours()
+    own_process()
     try:
-        # Not standalone, so that a wrong call ends in one sentence, too, and not in a box.
+        # Not standalone, so that a usage error, too, is one sentence and not a box.
         sys.exit(cli(standalone_mode=False))
     except TyperException as error:
         fail(_with_hint(error.format_message()), error.exit_code)
     except typer.Abort:
         fail("Stopped.", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has enough of it; nothing may be written when Python flushes at exit, either.
+        # The reader closed the pipe; nothing may be written when Python flushes at exit, either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except KeyboardInterrupt:
         fail("Stopped.", INTERRUPTED)
     except Exception as error:
-        if (sentence := sentence_of(error)) is None:
+        if (message := user_message(error)) is None:
             raise
-        fail(sentence, FAILED)
+        fail(message, FAILED)
 
 
 def run_async(command: Coroutine[object, object, T]) -> T:
@@ -56,31 +56,31 @@ def run_async(command: Coroutine[object, object, T]) -> T:
         fail("Stopped.", INTERRUPTED)
 
 
-def fail(sentence: str, code: int = FAILED) -> NoReturn:
-    """Write the sentence to the standard error and leave the command with this exit code."""
-    if sentence:
-        sys.stderr.write(f"{sentence}\n")
+def fail(message: str, code: int = FAILED) -> NoReturn:
+    """Write the message to the standard error and leave the command with this exit code."""
+    if message:
+        sys.stderr.write(f"{message}\n")
     raise SystemExit(code)
 
 
 def _with_hint(message: str) -> str:
-    """Complete what Typer says of a wrong call; it says nothing where it has shown the help instead."""
+    """Complete Typer's text of a usage error; it is empty where Typer has shown the help instead."""
     end = "" if message.endswith((".", "?")) else "."
-    return f"{message}{end} --help tells more." if message else ""
+    return f"{message}{end} See --help." if message else ""
 
 
-def sentence_of(error: BaseException) -> str | None:
-    """Return what to tell the user of an error; None for a defect of the program."""
+def user_message(error: BaseException) -> str | None:
+    """Return the sentence that the user reads about an error; None for a defect of the program."""
     if isinstance(error, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return next((found for each in inner if (found := sentence_of(each))), None)
+        return next((found for each in inner if (found := user_message(each))), None)
     if isinstance(error, BackboneError):
         return str(error)
     if isinstance(error, ValidationError):
         # pydantic's own text would repeat the value, which may be a secret.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         name = ".".join(map(str, first["loc"])).upper() or error.title
-        return f"The setting {name} is wrong: {first['msg'].rstrip('.')}."
+        return f"The setting {name} is not valid: {first['msg'].rstrip('.')}."
     if type(error).__module__.startswith("pydantic_settings"):
         return f"The settings cannot be read: {error}."
     return None

@@ -1,51 +1,44 @@
-"""`events`: what the contract has."""
+"""`events`: list the events of the contract."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from event_backbone.cli.copier_answers import events_answer
-from event_backbone.cli.errors import CALLED_WRONGLY, fail
+from event_backbone.cli.errors import USAGE_ERROR, fail
 from event_backbone.cli.output import print_json, print_line, print_table
-from event_backbone.contract import Contract, events_of
-
-if TYPE_CHECKING:
-    from event_backbone.cli.project import Project
-
+from event_backbone.cli.project import project_of
+from event_backbone.contract import Contract, EventDefinition, events_of
 
 _MODULE = re.compile(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
 
 
-def add_to(cli: typer.Typer, project: Project) -> None:
-    """Add the command."""
+def events(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with JSON schemas.")] = False,
+) -> None:
+    """List the contract's events and their arguments, and show how to add one."""
+    project = project_of(ctx)
+    if as_json:
+        _print_for_scripts(project.contract)
+        return
+    rows = [
+        (each.attribute, f"{each.name} v{each.version}", _arguments(each), each.doc.partition("\n")[0])
+        for each in events_of(project.contract)
+    ]
+    title = f"{project.contract.__name__} on {project.uri}"
+    print_table(title, ("Event", "Name and version", "Arguments", "Description"), rows)
+    if (answer := events_answer()) is not None:
+        print_line("To add events, extend this command and run it:")
+        print_line(f"copier update --data {shlex.quote(f'events={answer}')}")
 
-    @cli.command()
-    def events(
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with JSON schemas.")] = False,
-    ) -> None:
-        """List the contract's events with their arguments, and how to add one."""
-        if as_json:
-            _print_for_scripts(project.contract)
-            return
-        rows = [
-            (each.attribute, f"{each.name} v{each.version}", arguments, each.doc.partition("\n")[0])
-            for each in events_of(project.contract)
-            for arguments in [
-                "\n".join(_MODULE.sub("", str(parameter)) for parameter in each.signature.parameters.values())
-            ]
-        ]
-        print_table(
-            f"{project.contract.__name__} on {project.uri}", ("Event", "On the wire", "Arguments", "What it says"), rows
-        )
-        if (answer := events_answer()) is not None:
-            print_line("To add events, extend this line and run it:")
-            print_line(f"copier update --data {shlex.quote(f'events={answer}')}")
 
-    del events
+def _arguments(event: EventDefinition) -> str:
+    return "\n".join(_MODULE.sub("", str(parameter)) for parameter in event.signature.parameters.values())
 
 
 def _print_for_scripts(contract: type[Contract]) -> None:
@@ -61,16 +54,18 @@ def _print_for_scripts(contract: type[Contract]) -> None:
         )
 
 
-def find_event(contract: type[Contract], name: str) -> str:
-    """Return the method's name of the event that people call ``name``: in any case, with hyphens or underscores.
+def find_event(contract: type[Contract], name: str) -> EventDefinition:
+    """Return the event whose method is called ``name``: in any case, with hyphens or underscores.
 
-    When there is none, the command ends with a sentence that lists what there is.
+    When there is none, the command ends with a sentence that lists the contract's events.
     """
-    known = [each.attribute for each in events_of(contract)]
-    alike = [each for each in known if each == name] or [each for each in known if _plain(each) == _plain(name)]
-    if not alike:
-        fail(f"{name!r} is no event of {contract.__name__}; there are: {', '.join(known)}.", CALLED_WRONGLY)
-    return alike[0]
+    known = events_of(contract)
+    matching = [each for each in known if each.attribute == name]
+    matching = matching or [each for each in known if _plain(each.attribute) == _plain(name)]
+    if not matching:
+        names = ", ".join(each.attribute for each in known)
+        fail(f"{name!r} is not an event of {contract.__name__}; choose one of: {names}.", USAGE_ERROR)
+    return matching[0]
 
 
 def _plain(name: str) -> str:

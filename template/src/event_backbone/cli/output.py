@@ -1,4 +1,4 @@
-"""How commands speak: tables for people, one JSON object a line for scripts."""
+"""The output of commands: tables for people, one JSON object a line for scripts."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def print_json(value: Mapping[str, object]) -> None:
 
 
 def print_rich(value: RenderableType) -> None:
-    """Write something of Rich's; brackets in strings mean themselves."""
+    """Write a Rich renderable; square brackets in strings are not markup."""
     from rich.console import Console  # noqa: PLC0415 - costs more to import than most commands take
 
-    # In a file or a pipe a table is as wide as its contents may need, not the 80 columns that Rich assumes.
+    # In a file or a pipe a table gets the width that its contents need, not the 80 columns that Rich assumes.
     width = None if sys.stdout.isatty() else _WIDTH_IN_FILES
     Console(markup=False, highlight=False, width=width).print(value)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table; cells are texts as they are, None stays empty, and long ones are folded, never cut."""
+    """Write a table; cells are plain text, None is an empty cell, and long cells are folded, never cut."""
     from rich import box  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

@@ -1,18 +1,24 @@
-"""What a project tells its command line about itself."""
+"""What a command line knows about its project."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from event_backbone.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import typer
+
     from event_backbone.backbone import Backbone
     from event_backbone.contract import Contract
     from event_backbone.interceptors import HandleInterceptor
     from event_backbone.storage import S3Options
     from event_backbone.subscription import Subscription
+
+T = TypeVar("T")
 
 
 class OpenBackbone(Protocol):
@@ -27,12 +33,12 @@ class OpenBackbone(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """The parts of a project that its commands work with. What is None or False, the project has not.
+    """The parts of a project that its commands work with. None or False: the project does not have it.
 
     Attributes:
         name: what the command is called, such as ``shipment-tracking``.
         module: the module that runs this command line under ``python -m``, such as ``shipment_tracking.cli``; the
-            demo starts worker and producer as processes by it.
+            demo starts worker and producer as processes with it.
         contract: the contract class.
         uri: the URI of the contract's stream.
         open_backbone: opens the backbone from the project's own settings.
@@ -55,3 +61,15 @@ class Project:
     api: str | None = None
     s3: Callable[[], S3Options] | None = None
     health_port: Callable[[], int | None] | None = None
+
+
+def project_of(ctx: typer.Context) -> Project:
+    """Return the project whose command runs; ``build_cli`` put it into the context."""
+    return ctx.ensure_object(Project)
+
+
+def required(part: T | None) -> T:
+    """Return a part of the project that its command cannot do without; ``build_cli`` adds no command that lacks one."""
+    if part is None:
+        raise ConfigurationError("The project does not have what this command needs.")
+    return part

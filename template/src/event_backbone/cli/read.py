@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from pydantic_core import to_json
 
-from event_backbone.cli.errors import CALLED_WRONGLY, fail, run_async
+from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.output import print_json, print_line, print_table
+from event_backbone.cli.project import project_of
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
 
@@ -18,34 +19,30 @@ if TYPE_CHECKING:
     from event_backbone.cli.project import Project
     from event_backbone.contract.stored_event import StoredEvent
 
-_PLACES = "beginning, now, an event key, or a time such as 2025-01-31T12:00:00Z"
-_FROM_HELP = f"{_PLACES}. [default: now, or with --no-follow the beginning]"
+_STARTS = "beginning, now, an event key, or a time such as 2025-01-31T12:00:00Z"
+_FROM_HELP = f"{_STARTS}. [default: now, or with --no-follow the beginning]"
 
 Start = EventKey | datetime | Literal["now"] | None
 
 
-def add_to(cli: typer.Typer, project: Project) -> None:
-    """Add both commands."""
+def tail(
+    ctx: typer.Context,
+    start: Annotated[str | None, typer.Option("--from", help=_FROM_HELP)] = None,
+    follow: Annotated[bool, typer.Option(help="Wait for new events until Ctrl-C.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Print events as they arrive, or with --no-follow those that are there."""
+    begin: Start = ("now" if follow else None) if start is None else _start(start)
+    run_async(_tail(project_of(ctx), begin, follow=follow, as_json=as_json))
 
-    @cli.command()
-    def tail(
-        start: Annotated[str | None, typer.Option("--from", help=_FROM_HELP)] = None,
-        follow: Annotated[bool, typer.Option(help="Wait for new events until Ctrl-C.")] = True,
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    ) -> None:
-        """Print events as they come, or with --no-follow those there are."""
-        begin: Start = ("now" if follow else None) if start is None else _start(start)
-        run_async(_tail(project, begin, follow=follow, as_json=as_json))
 
-    @cli.command()
-    def show(
-        key: Annotated[str, typer.Argument(help="The event's key, such as 1764041094123-0.")],
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object on one line.")] = False,
-    ) -> None:
-        """Print one event: metadata, payload, and where the payload lies."""
-        run_async(_show(project, EventKey.parse(key), as_json=as_json))
-
-    del tail, show
+def show(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(help="The event's key, such as 1764041094123-0.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on one line.")] = False,
+) -> None:
+    """Print one event: its metadata, its payload, and where the payload is stored."""
+    run_async(_show(project_of(ctx), EventKey.parse(key), as_json=as_json))
 
 
 async def _tail(project: Project, start: Start, *, follow: bool, as_json: bool) -> None:
@@ -68,7 +65,7 @@ async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:
         print_json(facts | {"locations": locations})
         return
     rows = [(name.replace("_", " "), value) for name, value in facts.items() if value and name != "arguments"]
-    rows += [("payload lies in", each) for each in locations]
+    rows += [("payload stored in", each) for each in locations]
     print_table(f"Event {key}", ("Metadata", ""), rows)
     if event.payload == "present":
         values = [(name, to_json(value).decode()) for name, value in event.arguments.items()]
@@ -85,7 +82,7 @@ def _start(text: str) -> Start:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        fail(f"{text[:60]!r} is no place to begin from; give {_PLACES}.", CALLED_WRONGLY)
+        fail(f"{text[:60]!r} is not a valid start; give {_STARTS}.", USAGE_ERROR)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from event_backbone.cli.errors import fail, sentence_of
+from event_backbone.cli.errors import fail, user_message
 from event_backbone.cli.logs import LogLevel, configure_logging
+from event_backbone.cli.project import project_of, required
 from event_backbone.errors import ConfigurationError
 
 Message = MutableMapping[str, Any]
@@ -20,20 +21,15 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-def add_to(cli: typer.Typer, api: str) -> None:
-    """Add the command; ``api`` is the application factory as ``module:function``."""
-
-    @cli.command()
-    def serve(
-        host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-        port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
-        log_level: Annotated[LogLevel, typer.Option(help="How much is logged.")] = LogLevel.INFO,
-    ) -> None:
-        """Run the web API until Ctrl-C; its OpenAPI page is at /docs."""
-        configure_logging(log_level)
-        _serve(api, host, port)
-
-    del serve
+def serve(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    log_level: Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")] = LogLevel.INFO,
+) -> None:
+    """Run the web API until Ctrl-C; its OpenAPI page is at /docs."""
+    configure_logging(log_level)
+    _serve(required(project_of(ctx).api), host, port)
 
 
 def _serve(api: str, host: str, port: int) -> None:
@@ -42,25 +38,25 @@ def _serve(api: str, host: str, port: int) -> None:
     except ImportError as error:
         raise ConfigurationError("Install uvicorn to serve the web API: the Python package uvicorn.") from error
     module, _, function = api.partition(":")
-    # Made here and not by uvicorn, so that a wrong setting ends in one sentence.
+    # Made here and not by uvicorn, so that a wrong setting is reported in one sentence.
     create = cast("Callable[[], Application]", getattr(import_module(module), function))
     application = _QuietStart(create())
     server = uvicorn.Server(uvicorn.Config(cast("Any", application), host=host, port=port, log_config=None))
-    # uvicorn stops in order and then raises its signal again, which would end the process before its last traces and
-    # metrics are sent. This way it ends as any process does.
-    signal.signal(signal.SIGTERM, _end)
+    # After its graceful stop uvicorn raises the signal again, which would end the process before its last traces and
+    # metrics are sent. With this handler it exits normally.
+    signal.signal(signal.SIGTERM, _exit)
     with contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()
     if not server.started:
         fail(application.problem or f"The web API cannot listen on {host}:{port}; choose another --port or --host.")
 
 
-def _end(number: int, frame: object) -> None:  # noqa: ARG001 - what a signal handler is given
+def _exit(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler takes both
     raise SystemExit(0)
 
 
 class _QuietStart:
-    """An application that keeps the problem it could not start for, and spares the log its traceback."""
+    """An application that keeps the reason why it could not start, and keeps the traceback out of the log."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -77,7 +73,7 @@ class _QuietStart:
         try:
             await self._application(scope, receive, send_without_traceback)
         except Exception as error:
-            self.problem = sentence_of(error)
+            self.problem = user_message(error)
             if self.problem is None:
                 raise
             await send({"type": "lifespan.startup.failed", "message": self.problem})

@@ -1,27 +1,23 @@
-"""Contracts: which events a stream carries, and the types of their arguments."""
+"""Contracts: the events of a stream and the types of their arguments."""
 
-from event_backbone.contract.contract import Contract, bind, check, definition_of, events_of, find
+from event_backbone.contract.contract import Contract, bind, check, events_of, find
 from event_backbone.contract.decode import decode_event
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.events import EventOf, event
-from event_backbone.contract.registry import Upcaster
 from event_backbone.contract.round_trip import assert_round_trip
-from event_backbone.contract.send import Send, Sender, SendOptions
+from event_backbone.contract.send import SendOptions, send_of
 
 __all__ = [
     "Contract",
     "EventDefinition",
     "EventOf",
-    "Send",
     "SendOptions",
-    "Sender",
-    "Upcaster",
     "assert_round_trip",
     "bind",
     "check",
     "decode_event",
-    "definition_of",
     "event",
     "events_of",
     "find",
+    "send_of",
 ]

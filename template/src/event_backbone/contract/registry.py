@@ -1,4 +1,4 @@
-"""What each contract class knows of its events; held by the class itself."""
+"""The events of each contract class, kept on the class itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Registry:
     upcasters: dict[tuple[str, int], Upcaster] = field(default_factory=dict[tuple[str, int], Upcaster])
 
     def add(self, definition: EventDefinition) -> None:
-        """Take up an event; raise ContractError when another one has its name and version, or its attribute."""
+        """Add an event; raise ContractError when another one has its name and version, or its attribute."""
         for other in self.events.values():
             if other is definition:
                 return
@@ -43,13 +43,13 @@ class Registry:
 
 
 class HasEvents(Protocol):
-    """What a contract is to the events on it; the class ``Contract`` itself builds upon them."""
+    """A contract as its events see it, because ``Contract`` itself is built on them."""
 
     __event_backbone__: ClassVar[Registry]
 
 
 def registry_of(contract: type) -> Registry:
-    """Return what ``contract`` itself knows; raise ContractError when it is no contract."""
+    """Return the events and upcasters of ``contract``; raise ContractError when it is not a contract."""
     registry = vars(contract).get(REGISTRY)
     if not isinstance(registry, Registry):
         raise ContractError(f"{contract.__name__} must be a subclass of Contract.")

@@ -7,6 +7,7 @@ from typing import Generic, ParamSpec, Protocol
 from uuid import UUID
 
 from event_backbone.contract.definition import EventDefinition
+from event_backbone.contract.registry import HasEvents
 from event_backbone.model import EventKey
 
 P = ParamSpec("P")
@@ -22,7 +23,7 @@ class SendOptions:
 
 
 class Sender(Protocol):
-    """What a typed producer hands its events to."""
+    """What a typed producer sends its events through."""
 
     async def send(
         self,
@@ -33,8 +34,8 @@ class Sender(Protocol):
     ) -> EventKey:
         """Encode, save and append one event, and return its key.
 
-        The arguments are validated before the first await that gives way to another task. One call makes one entry,
-        however many replies were lost; with an event id of the caller's own, so do many calls.
+        The arguments are validated before the first await that yields to another task. One call makes one entry,
+        however many replies are lost; with an event id from the caller, so do many calls.
 
         Raises:
             ArgumentsInvalid: the arguments do not fit; nothing was sent.
@@ -53,13 +54,13 @@ class Send(Generic[P]):
     __slots__ = ("_definition", "_options", "_sender")
 
     def __init__(self, sender: Sender, definition: EventDefinition, options: SendOptions = _NO_OPTIONS) -> None:
-        """Send ``definition``'s events by ``sender``."""
+        """Send the events of ``definition`` with ``sender``."""
         self._sender = sender
         self._definition = definition
         self._options = options
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> EventKey:
-        """Produce the event and return its key once it stands in the stream."""
+        """Produce the event and return its key once it is in the stream."""
         return await self._sender.send(self._definition, args, kwargs, self._options)
 
     def using(
@@ -69,10 +70,10 @@ class Send(Generic[P]):
         correlation_id: str | None = None,
         causation_id: str | None = None,
     ) -> Send[P]:
-        """Return the same with an identity of the caller's own; what is None stays as it is.
+        """Return the same with the caller's own identity; what is None stays as it is.
 
         Args:
-            event_id: a UUIDv7; producing twice under one id within the deduplication window makes one entry.
+            event_id: a UUIDv7; producing twice with one id within the deduplication window makes one entry.
             correlation_id: names the business process that the event belongs to.
             causation_id: names what caused the event.
         """
@@ -85,3 +86,12 @@ class Send(Generic[P]):
 
     def __repr__(self) -> str:
         return f"<produce {self._definition.contract}.{self._definition.attribute}>"
+
+
+def send_of(producer: HasEvents, definition: EventDefinition) -> Send[...]:
+    """Return what produces the events of ``definition`` on this producer, for code that does not know them by name.
+
+    The call is checked when it runs, not by a type checker; by name, ``producer.packing`` is typed.
+    """
+    send: Send[...] = getattr(producer, definition.attribute)
+    return send

@@ -1,41 +1,23 @@
 """The stream of events: what it guarantees (``base``), on Redis (``redis``) and in memory (``memory``)."""
 
-from event_backbone.stream.base import GroupAdmin, GroupLeases, GroupReader, Stream, Streams
+from event_backbone.stream.base import GroupAdmin, GroupReader, Streams
 from event_backbone.stream.values import (
-    WAITING_CONSUMER,
     Comparison,
-    DeadLetter,
     Delivery,
-    Entry,
     GroupState,
     Lease,
     Look,
-    NewDeadLetter,
     NewEntry,
-    Parking,
-    PendingEntry,
-    Reservation,
-    Start,
 )
 
 __all__ = [
-    "WAITING_CONSUMER",
     "Comparison",
-    "DeadLetter",
     "Delivery",
-    "Entry",
     "GroupAdmin",
-    "GroupLeases",
     "GroupReader",
     "GroupState",
     "Lease",
     "Look",
-    "NewDeadLetter",
     "NewEntry",
-    "Parking",
-    "PendingEntry",
-    "Reservation",
-    "Start",
-    "Stream",
     "Streams",
 ]

@@ -95,15 +95,6 @@ Parking = Literal["parked", "lost", "vanished", "full"]
 
 
 @dataclass(frozen=True, slots=True)
-class NewDeadLetter:
-    """Why an event is given up: a short word, a detail without payload, and the error's type."""
-
-    reason: str
-    detail: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An event that a group has given up. ``id`` names the dead letter within its group; ``entry`` is a copy."""
 
@@ -145,3 +136,12 @@ class Reservation:
 
     event_id: UUID
     same_request: bool
+
+
+def key_before(start: EventKey | datetime | Literal["beginning"], partition: int = 0) -> EventKey:
+    """Return the key after which a group that begins at ``start`` reads on."""
+    if start == "beginning":
+        return EventKey(0, 0, partition)
+    if isinstance(start, datetime):
+        start = EventKey(int(start.timestamp() * 1000))
+    return EventKey(start.milliseconds, start.sequence, partition).predecessor()

@@ -38,50 +38,65 @@ class Assembly:
     ) -> None:
         """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
         self.stopping, self.monitor = asyncio.Event(), monitor
-        in_flight = self.in_flight = EventsInFlight(options, monitor, on_limit)
-        outage = Outage(monitor)
-        member = self.member = Member(reader, in_flight, monitor, options.lease)
-        acks = self.acks = Acks(leases, in_flight, outage)
-        settlement = self.settlement = Settlement(
+        self.in_flight = EventsInFlight(options, monitor, on_limit)
+        self._outage = Outage(monitor)
+        self.member = Member(reader, self.in_flight, monitor, options.lease)
+        self.acks = Acks(leases, self.in_flight, self._outage)
+        self.settlement = self._settlement(leases, handling, options, broken)
+        self.workers = Workers(
+            self.in_flight,
+            self.member,
+            handling,
+            acks=self.acks,
+            settlement=self.settlement,
+            concurrency=options.concurrency,
+            broken=broken,
+        )
+        loader = Loader(scope, storages, handling, monitor, self.settlement)
+        self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
+        self.quarantine = self._quarantine(leases, loader, options)
+        self.intake = self._intake(options)
+
+    def _settlement(
+        self,
+        leases: GroupLeases,
+        handling: Handling,
+        options: SubscriptionOptions,
+        broken: Callable[[BaseException], None],
+    ) -> Settlement:
+        return Settlement(
             leases,
-            member,
-            in_flight,
-            outage,
-            monitor=monitor,
+            self.member,
+            self.in_flight,
+            self._outage,
+            monitor=self.monitor,
             handling=handling,
             max_parked=options.max_parked,
             route=self._route,
             broken=broken,
         )
-        workers = self.workers = Workers(
-            in_flight,
-            member,
-            handling,
-            acks=acks,
-            settlement=settlement,
-            concurrency=options.concurrency,
-            broken=broken,
-        )
-        loader = Loader(scope, storages, handling, monitor, settlement)
-        self.loading = LoadLoop(loader, workers.add, in_order=options.concurrency == 1)
-        self.quarantine = Quarantine(
+
+    def _quarantine(self, leases: GroupLeases, loader: Loader, options: SubscriptionOptions) -> Quarantine:
+        return Quarantine(
             leases,
-            in_flight,
-            outage,
-            monitor,
+            self.in_flight,
+            self._outage,
+            self.monitor,
             loader=loader,
-            workers=workers,
-            settlement=settlement,
-            handling=handling,
+            workers=self.workers,
+            settlement=self.settlement,
+            retry=options.retry,
             alone_for=options.alone_for,
         )
-        self.intake = Intake(
-            member,
-            in_flight,
-            outage,
-            monitor,
+
+    def _intake(self, options: SubscriptionOptions) -> Intake:
+        return Intake(
+            self.member,
+            self.in_flight,
+            self._outage,
+            self.monitor,
             route=self._route,
-            resume=workers.start_ready,
+            resume=self.workers.start_ready,
             start=options.start,
             stopping=self.stopping,
         )

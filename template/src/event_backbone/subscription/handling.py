@@ -17,10 +17,9 @@ from event_backbone.contract import Contract, decode_event, find
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, Payload, PayloadReference
-from event_backbone.model.correlation import current_event
-from event_backbone.policy import AckPolicy, DeadLetter, RetryLater, RetryPolicy
-from event_backbone.stream.values import NewDeadLetter
+from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
+from event_backbone.model.correlation import reset_current_event, set_current_event
+from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -110,19 +109,14 @@ class Handling:
     def unreadable(self, error: EntryUnreadable) -> Outcome:
         """Return what is to happen to an entry whose metadata cannot be read."""
         _log.warning("%s It goes to the dead letters.", error)
-        return _outcome(self._retry.decide(1, error), error)
-
-    def crashed(self, failures: int, ends_alone: int) -> NewDeadLetter | None:
-        """Return what is to happen to a suspect before it runs: None lets it run once more."""
-        decision = self._retry.crashed(failures, ends_alone)
-        return None if decision is None else NewDeadLetter(decision.reason, decision.detail, "")
+        return self._retry.decide(1, error)
 
     async def handle(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.
 
-        ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
-        that what the handlers produce is known to be caused by this event. Run it as a task: a cancellation passes
-        through; unless it was the caller's own, the caller passes it to ``cancelled``.
+        ``attempts`` is the number of this attempt as the retry policy counts. What the handlers produce
+        meanwhile is caused by this event. Run it as a task: a cancellation passes
+        through; unless it was the caller's own, the caller passes it to ``failed``.
         """
         attributes = self.attributes_of(event.metadata.event)
         try:
@@ -133,7 +127,7 @@ class Handling:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
         failure: Exception | None = None
-        token, start = current_event.set(event.metadata), perf_counter()
+        token, start = set_current_event(event.metadata), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 await self._call_within(call, arguments, ctx, attributes)
@@ -142,18 +136,14 @@ class Handling:
         except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
             failure = error
         finally:
-            current_event.reset(token)
+            reset_current_event(token)
             telemetry.handle_duration.record(perf_counter() - start, attributes)
         if failure is not None:
-            return self._failed(ctx, attempts, failure)
+            return self.failed(ctx, attempts, failure)
         if self._ack == "manual" and not ctx.acked:
             return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
         return _FINISHED
-
-    def cancelled(self, ctx: Context, attempts: int, error: asyncio.CancelledError) -> Outcome:
-        """Return what is to happen to an event whose handlers were cancelled, by themselves or by somebody else."""
-        return self._failed(ctx, attempts, error)
 
     def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
@@ -193,12 +183,13 @@ class Handling:
             await inner(ctx)
 
     def _refused(self, event: LoadedEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
-        decision = _outcome(self._retry.decide(attempts, error), error)
+        decision = self._retry.decide(attempts, error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
 
-    def _failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
-        decision = _outcome(self._retry.decide(attempts, error, handling=True), error)
+    def failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
+        """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
+        decision: Outcome = self._retry.decide(attempts, error, handling=True)
         if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
             decision = _FINISHED
         _log.warning(
@@ -227,12 +218,6 @@ def _within(
     interceptor: HandleInterceptor, call_next: Callable[[Context], Awaitable[None]]
 ) -> Callable[[Context], Awaitable[None]]:
     return lambda ctx: interceptor(ctx, call_next)
-
-
-def _outcome(decision: RetryLater | DeadLetter, error: BaseException) -> Outcome:
-    if isinstance(decision, RetryLater):
-        return decision
-    return NewDeadLetter(decision.reason, decision.detail, type(error).__qualname__)
 
 
 def _as_exception(error: BaseException) -> Exception:

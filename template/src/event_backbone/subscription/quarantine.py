@@ -8,8 +8,9 @@ from datetime import timedelta
 from time import monotonic
 
 from event_backbone.errors import StreamUnavailable
+from event_backbone.policy import RetryPolicy
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.handling import Handling, Outcome
+from event_backbone.subscription.handling import Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.loading import Loader
 from event_backbone.subscription.monitoring import Monitor
@@ -40,7 +41,7 @@ class Quarantine:
         loader: Loader,
         workers: Workers,
         settlement: Settlement,
-        handling: Handling,
+        retry: RetryPolicy,
         alone_for: timedelta,
     ) -> None:
         """Run what is in ``in_flight`` by ``workers``, one event at a time."""
@@ -51,7 +52,7 @@ class Quarantine:
         self._loader = loader
         self._workers = workers
         self._settlement = settlement
-        self._handling = handling
+        self._retry = retry
         self._alone_for = alone_for
         self._suspects: list[InFlight] = []
         self._wake = asyncio.Event()
@@ -77,7 +78,7 @@ class Quarantine:
             self._suspects.remove(event)
             if not event.active:
                 continue
-            letter = self._handling.crashed(event.failures, event.ends_alone)
+            letter = self._retry.crashed(event.failures, event.ends_alone)
             if letter is not None:
                 self._settlement.settle(event, letter)
             elif await self._loader.load_one(event) and event.active:

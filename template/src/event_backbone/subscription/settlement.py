@@ -13,10 +13,9 @@ from datetime import timedelta
 from event_backbone import telemetry
 from event_backbone.backoff import Delays
 from event_backbone.errors import LeaseLost, StreamUnavailable
-from event_backbone.model import EventKey
+from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
-from event_backbone.stream.values import NewDeadLetter
 from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import Member

@@ -194,7 +194,7 @@ class Workers:
         except asyncio.CancelledError as error:
             if event.abandoned:
                 return
-            outcome = self._handling.cancelled(ctx, event.attempts, error)
+            outcome = self._handling.failed(ctx, event.attempts, error)
         except BaseException as error:  # noqa: BLE001 - no failure of a handler, which are outcomes, but worse
             self._broken(error)
             return

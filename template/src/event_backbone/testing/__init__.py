@@ -1,6 +1,6 @@
 """For tests: a context for handlers, a backbone in memory, a round-trip check, and real servers.
 
-What is asked for is imported then, so that a launcher of servers does not bring the whole runtime with it.
+Each name is imported on first use, so that starting a server does not import the whole runtime.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port() -> int:
-    """A port that was free a moment ago. Another process may take it, so the caller tries again when its bind fails."""
+    """A port that was free a moment ago. Another process may take it, so the caller retries when its bind fails."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]

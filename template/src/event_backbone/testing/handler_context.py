@@ -22,9 +22,9 @@ def context(
     correlation_id: str | None = None,
     causation_id: str | None = None,
 ) -> Context:
-    """Return a context as a subscription would give it; what is not said is made up.
+    """Return a context as a subscription would pass it; what is left out is made up.
 
-    ``ctx.ack()`` does nothing but to set ``ctx.acked``.
+    ``ctx.ack()`` only sets ``ctx.acked``.
     """
     now = datetime.now(UTC)
     event_id = event_id or new_event_id()
@@ -43,4 +43,4 @@ def context(
 
 
 async def _ack() -> None:
-    """Stand for an ack that reached the server."""
+    """Succeed, as an ack that reached the server."""

@@ -22,8 +22,8 @@ def memory_backbone(
 ) -> Backbone:
     """Return a backbone whose streams are in this process's memory, with the semantics of those on Redis.
 
-    Payloads are in memory as well unless ``storage`` says otherwise. It is used like any other, inside ``async with``;
-    what was produced is gone when it is closed. Another process, or another such backbone, sees nothing of it.
+    Payloads are in memory as well unless ``storage`` says otherwise. Use it like any other backbone, inside ``async
+    with``; its events are gone when it is closed, and no other process or backbone sees them.
     """
     return Backbone(
         storage=storage or MemoryStorage(),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from event_backbone.errors import ConfigurationError
 
-_GUARD = Path(__file__).with_name("guard.py")
+_CLEANUP_SCRIPT = Path(__file__).with_name("cleanup_process.py")
 _GRACE = timedelta(seconds=3)
 _POLL_SECONDS = 0.005
 _LONGEST_FOLDER_BYTES = 80  # a unix socket's whole path may have 103 bytes on macOS, 107 on Linux
@@ -23,16 +23,16 @@ _LONGEST_FOLDER_BYTES = 80  # a unix socket's whole path may have 103 bytes on m
 class OwnedProcess:
     """A server process, its log and its temporary folder; all three end with the owner, also when that is killed.
 
-    The process gets a session of its own: Ctrl-C in a terminal reaches the owner alone, who then ends it in order.
+    The process gets its own session: Ctrl-C in a terminal reaches only the owner, who then ends it gracefully.
     A process that was killed may be started again with the same folder. ``close`` may be called twice.
     """
 
     def __init__(self, name: str) -> None:
-        """Make the temporary folder and the guard that outlives the owner; nothing is started yet."""
+        """Make the temporary folder and start the cleanup process, which outlives the owner; the server comes later."""
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD)],
+        self._cleanup = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_CLEANUP_SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -40,7 +40,7 @@ class OwnedProcess:
         )
         self.folder = _temporary_folder()
         self._log = self.folder / "server.log"
-        self._order(f"folder {self.folder}")
+        self._instruct(f"folder {self.folder}")
 
     @property
     def pid(self) -> int:
@@ -69,7 +69,7 @@ class OwnedProcess:
                 pass_fds=pass_fds,
                 start_new_session=True,
             )
-        self._order(f"guard {self._process.pid}")
+        self._instruct(f"process {self._process.pid}")
 
     def wait_until(self, ready: Callable[[], bool], timeout: timedelta) -> bool:
         """Poll ``ready`` every few milliseconds. False when the process ended before it was.
@@ -92,7 +92,7 @@ class OwnedProcess:
         return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
 
     def terminate(self) -> None:
-        """Ask the server to end, and make it after three seconds. The folder stays."""
+        """Ask the server to end, and kill it after three seconds. The folder stays."""
         if self._process is None:
             return
         self._signal(signal.SIGTERM)
@@ -101,7 +101,7 @@ class OwnedProcess:
             self._process.wait(_GRACE.total_seconds())
         except subprocess.TimeoutExpired:
             self.kill()
-        self._order(f"forget {self._process.pid}")
+        self._instruct(f"forget {self._process.pid}")
 
     def kill(self) -> None:
         """End the server at once, as a crash would (SIGKILL). The folder stays."""
@@ -109,30 +109,30 @@ class OwnedProcess:
             return
         self._signal(signal.SIGKILL)
         self._process.wait()
-        self._order(f"forget {self._process.pid}")
+        self._instruct(f"forget {self._process.pid}")
 
     def close(self) -> None:
-        """End the server, remove its folder, let the guard go."""
+        """End the server, remove its folder, and end the cleanup process."""
         self.terminate()
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._order("release")
-        if self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # as in _order, which may have left something unsent
-                self._guard.stdin.close()
-        self._guard.wait()
+        self._instruct("release")
+        if self._cleanup.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # as in _instruct, which may have left something unsent
+                self._cleanup.stdin.close()
+        self._cleanup.wait()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
-    def _order(self, line: str) -> None:
-        if self._guard.stdin is None or self._guard.stdin.closed:
+    def _instruct(self, line: str) -> None:
+        if self._cleanup.stdin is None or self._cleanup.stdin.closed:
             return
-        # A guard that was killed itself must not stop its owner, who can still end the server in order.
+        # A cleanup process that was killed must not stop its owner, who can still end the server.
         with contextlib.suppress(BrokenPipeError):
-            self._guard.stdin.write(f"{line}\n".encode())
-            self._guard.stdin.flush()
+            self._cleanup.stdin.write(f"{line}\n".encode())
+            self._cleanup.stdin.flush()
 
 
 def _temporary_folder() -> Path:

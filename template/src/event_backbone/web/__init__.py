@@ -1,11 +1,11 @@
-"""A contract over HTTP: FastAPI routes for its events, health, and answers for its errors.
+"""A contract over HTTP: FastAPI routes for its events, health, and responses to its errors.
 
     app = FastAPI(lifespan=...)                     # keeps an open backbone at app.state.backbone
     app.include_router(event_routes(ShipmentTracking, uri="shipment-tracking", authorize=require_token))
     app.include_router(health_routes())
-    install_error_answers(app)
+    install_error_handlers(app)
 
-What is named here is imported on its first use: a worker serves its health without FastAPI.
+Each name is imported on first use: a worker serves its health without FastAPI.
 """
 
 from importlib import import_module
@@ -15,35 +15,35 @@ from typing import TYPE_CHECKING
 from event_backbone.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from event_backbone.web.error_handlers import install_error_answers
+    from event_backbone.web.error_handlers import install_error_handlers
     from event_backbone.web.health import health_routes
     from event_backbone.web.routes import allow_everyone, event_routes
-    from event_backbone.web.schemas import EventAnswer, ProducedAnswer
+    from event_backbone.web.schemas import EventResponse, ProducedResponse
     from event_backbone.web.worker_health import serve_worker_health
 
 __all__ = [
-    "EventAnswer",
-    "ProducedAnswer",
+    "EventResponse",
+    "ProducedResponse",
     "allow_everyone",
     "event_routes",
     "health_routes",
-    "install_error_answers",
+    "install_error_handlers",
     "serve_worker_health",
 ]
 
 _MODULES = {
-    "EventAnswer": "schemas",
-    "ProducedAnswer": "schemas",
+    "EventResponse": "schemas",
+    "ProducedResponse": "schemas",
     "allow_everyone": "routes",
     "event_routes": "routes",
     "health_routes": "health",
-    "install_error_answers": "error_handlers",
+    "install_error_handlers": "error_handlers",
     "serve_worker_health": "worker_health",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for; raise ConfigurationError when it needs FastAPI and that is not installed."""
+    """Import the name; raise ConfigurationError when it needs FastAPI and that is not installed."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name != "serve_worker_health" and find_spec("fastapi") is None:

@@ -15,6 +15,7 @@ from event_backbone.errors import (
     EventNotFound,
     GroupMissing,
     NotSent,
+    OutcomeUnknown,
     PayloadConflict,
     PayloadErased,
     PayloadGone,
@@ -22,17 +23,24 @@ from event_backbone.errors import (
     StreamUnavailable,
 )
 
-_STREAM_AWAY = (HTTPStatus.SERVICE_UNAVAILABLE, "The event stream does not answer at the moment; try again.")
+LONGEST_IDEMPOTENCY_KEY = 255
+IDEMPOTENCY_KEY_LENGTH = f"The Idempotency-Key header must have 1 to {LONGEST_IDEMPOTENCY_KEY} characters."
+IDEMPOTENCY_KEY_REUSED = (
+    "This Idempotency-Key was used for another event or body; repeat that request, or use a new key."
+)
+BODY_NOT_JSON = "Send the event's arguments as one JSON object, with Content-Type: application/json."
 
-TOLD: Mapping[type[BackboneError], HTTPStatus] = {
+_STREAM_DOWN = (HTTPStatus.SERVICE_UNAVAILABLE, "The event stream does not answer at the moment; try again.")
+
+_OWN_TEXT: Mapping[type[BackboneError], HTTPStatus] = {
     ArgumentsInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     EventNotFound: HTTPStatus.NOT_FOUND,
 }
-"""What only the caller can mend is told in the error's own words."""
+"""What only the caller can correct is answered with the error's own text."""
 
-WORDED: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
-    StreamUnavailable: _STREAM_AWAY,
-    GroupMissing: _STREAM_AWAY,
+_FIXED_TEXT: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
+    StreamUnavailable: _STREAM_DOWN,
+    GroupMissing: _STREAM_DOWN,
     StorageUnavailable: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The payload storage does not answer at the moment; try again.",
@@ -40,6 +48,13 @@ WORDED: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
     NotSent: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The event was not sent, because the service is stopping or cannot reach its servers; try again.",
+    ),
+    OutcomeUnknown: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        (
+            "The event may or may not have been sent; repeating the request with the same Idempotency-Key is safe, "
+            "without one it may send the event twice."
+        ),
     ),
     EventIdExpired: (
         HTTPStatus.CONFLICT,
@@ -53,26 +68,31 @@ WORDED: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
     PayloadErased: (HTTPStatus.GONE, "The payload of this event was erased."),
     EntryUnreadable: (
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "This event was written in a form that the service cannot read; its log says more.",
+        "This event was written in a form that the service cannot read; see the service's log.",
     ),
     ContractError: (
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "This event does not fit the contract of the service; its log says more.",
+        "This event does not fit the contract of the service; see the service's log.",
     ),
     ConfigurationError: (
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The service is not configured correctly; its log says more.",
+        "The service is not configured correctly; see the service's log.",
     ),
-    BackboneError: (HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; its log says more."),
+    BackboneError: (HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; see the service's log."),
 }
-"""What concerns the service is told in these words; the log has the error's own."""
+"""What concerns the service is answered with these texts; the log has the error's own."""
 
 
-def sentence_of(error: BackboneError) -> str:
-    """Return the sentence that a client may read about this error."""
+def text_for_client(error: BackboneError) -> tuple[HTTPStatus, str]:
+    """Return the status of an error, and the sentence that a client may read about it."""
     for kind in type(error).__mro__:
-        if kind in TOLD:
-            return str(error)
-        if kind in WORDED:
-            return WORDED[kind][1]
-    return WORDED[BackboneError][1]
+        if kind in _OWN_TEXT:
+            return _OWN_TEXT[kind], str(error)
+        if kind in _FIXED_TEXT:
+            return _FIXED_TEXT[kind]
+    return _FIXED_TEXT[BackboneError]
+
+
+def parameter_text(kind: str, name: str) -> str:
+    """Return the sentence about a parameter of a request; ``kind`` is header, cookie, query or path."""
+    return f"The {kind} parameter {name!r} is missing or not valid."

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from event_backbone.errors import BackboneError
-from event_backbone.web.error_texts import sentence_of
+from event_backbone.web.error_texts import text_for_client
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
@@ -17,13 +17,13 @@ _log = logging.getLogger("event_backbone")
 
 
 async def why_not_ready(backbone: Backbone, timeout: timedelta) -> str | None:
-    """Return a sentence unless Redis and the payload storage answer within ``timeout``; the log says more."""
+    """Return a sentence unless Redis and the payload storage answer within ``timeout``; the log has the details."""
     try:
         async with asyncio.timeout(timeout.total_seconds()):
             await backbone.check()
     except BackboneError as error:
         _log.warning("Not ready: %s", error)
-        return sentence_of(error)
+        return text_for_client(error)[1]
     except TimeoutError:
         return f"Redis and the payload storage did not answer within {timeout.total_seconds():g} seconds."
     return None

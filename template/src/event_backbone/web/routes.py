@@ -2,33 +2,47 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Header, HTTPException, Request, Response, status
+from fastapi import APIRouter, Body, Depends, Header, HTTPException, Request, Response
 from pydantic import BaseModel
 
 from event_backbone.backbone import Backbone
-from event_backbone.contract import Contract, EventDefinition, Send, check, events_of
+from event_backbone.contract import Contract, EventDefinition, check, events_of, send_of
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
-from event_backbone.web.schemas import ErrorAnswer, EventAnswer, OutcomeUnknownAnswer, ProducedAnswer
+from event_backbone.web.error_texts import IDEMPOTENCY_KEY_LENGTH, IDEMPOTENCY_KEY_REUSED, LONGEST_IDEMPOTENCY_KEY
+from event_backbone.web.schemas import ErrorResponse, EventResponse, OutcomeUnknownResponse, ProducedResponse
+from event_backbone.web.validation import validated_route
 
-_LONGEST_TOKEN = 255
-_Answers = dict[int | str, dict[str, Any]]
-_BAD_KEY: _Answers = {400: {"model": ErrorAnswer, "description": "A header or key has a wrong form."}}
-_AWAY: _Answers = {503: {"model": ErrorAnswer, "description": "Redis or the payload storage does not answer."}}
-_PRODUCE_ANSWERS: _Answers = _BAD_KEY | {
-    409: {"model": ErrorAnswer, "description": "The Idempotency-Key cannot be used again."},
-    503: {"model": OutcomeUnknownAnswer | ErrorAnswer, "description": _AWAY[503]["description"]},
+_Responses = dict[int | str, dict[str, Any]]
+
+
+def _error(code: int, description: str) -> _Responses:
+    return {code: {"model": ErrorResponse, "description": description}}
+
+
+_PRODUCE_ERRORS: _Responses = {
+    **_error(400, "The Idempotency-Key has a wrong length."),
+    **_error(409, "The Idempotency-Key is too old, or another payload is saved under it; use a new one."),
+    **_error(422, "The arguments do not fit, or the Idempotency-Key was used for another event or body."),
+    503: {
+        "model": OutcomeUnknownResponse | ErrorResponse,
+        "description": "Redis or the payload storage does not answer.",
+    },
 }
-_READ_ANSWERS: _Answers = (
-    _BAD_KEY | _AWAY | {404: {"model": ErrorAnswer, "description": "The stream has no event with this key."}}
-)
+_READ_ERRORS: _Responses = {
+    **_error(400, "The event key has a wrong form."),
+    **_error(404, "The stream has no event with this key."),
+    **_error(422, "A parameter of the request is missing or not valid."),
+    **_error(503, "Redis or the payload storage does not answer."),
+}
 
 
 async def allow_everyone() -> None:
-    """Let every request pass. An application replaces it, by ``authorize=`` or ``app.dependency_overrides``."""
+    """Let every request pass. An application replaces it with ``authorize=`` or ``app.dependency_overrides``."""
 
 
 def event_routes(
@@ -44,15 +58,15 @@ def event_routes(
     its ``Location``; the body is a JSON object of the arguments. ``GET /events/{key}`` answers metadata and payload of
     any event in the stream. An application with several contracts gives each router its own ``prefix``.
 
-    A request that may have failed is repeated safely with the same ``Idempotency-Key`` header, any text of the
-    client's own: it makes one event. The server keeps the key for as long as twins of an event are recognised (10
-    minutes by default), together with a digest of the request, and refuses another body under it.
+    A request that may have failed is repeated safely with the same ``Idempotency-Key`` header, any text that the
+    client chooses: it makes one event. The server keeps the key for as long as duplicates of an event are recognised
+    (10 minutes by default), together with a digest of the request, and answers 422 to another body with that key.
 
     Args:
-        contract: whose events are produced; it is checked here.
+        contract: the contract whose events are produced; it is checked here.
         uri: names the stream.
-        payloads: whether the read route hands out arguments; without them it answers metadata alone.
-        authorize: a FastAPI dependency that all these routes stand behind; it raises HTTPException to refuse.
+        payloads: whether the read route returns arguments; without them it returns metadata alone.
+        authorize: a FastAPI dependency that guards all these routes; it raises HTTPException to refuse.
 
     Raises:
         ContractError: the contract cannot work.
@@ -61,15 +75,7 @@ def event_routes(
     router = APIRouter(prefix="/events", tags=[contract.__name__], dependencies=[Depends(authorize)])
     for definition in events_of(contract):
         _add_produce_route(router, contract, definition, uri)
-    router.add_api_route(
-        "/{key}",
-        _read_endpoint(uri, payloads=payloads),
-        methods=["GET"],
-        response_model=EventAnswer,
-        responses=_READ_ANSWERS,
-        summary="Read an event",
-        name="read_event",
-    )
+    _add_read_route(router, uri, payloads=payloads)
     return router
 
 
@@ -78,36 +84,49 @@ def _add_produce_route(router: APIRouter, contract: type[Contract], definition: 
         f"/{definition.attribute.replace('_', '-')}",
         _produce_endpoint(contract, definition, uri),
         methods=["POST"],
-        status_code=status.HTTP_201_CREATED,
-        response_model=ProducedAnswer,
-        responses=_PRODUCE_ANSWERS,
+        status_code=HTTPStatus.CREATED,
+        response_model=ProducedResponse,
+        responses=_PRODUCE_ERRORS,
         summary=definition.attribute.replace("_", " ").capitalize(),
         description=definition.doc,
         name=definition.attribute,
+        route_class_override=validated_route(definition),
+    )
+
+
+def _add_read_route(router: APIRouter, uri: str, *, payloads: bool) -> None:
+    router.add_api_route(
+        "/{key}",
+        _read_endpoint(uri, payloads=payloads),
+        methods=["GET"],
+        response_model=EventResponse,
+        responses=_READ_ERRORS,
+        summary="Read an event",
+        name="read_event",
+        route_class_override=validated_route(),
     )
 
 
 def _produce_endpoint(
     contract: type[Contract], definition: EventDefinition, uri: str
-) -> Callable[..., Awaitable[ProducedAnswer]]:
+) -> Callable[..., Awaitable[ProducedResponse]]:
     async def produce(
         request: Request,
         response: Response,
         body: BaseModel,
         idempotency_key: Annotated[
             str | None,
-            Header(description="Any text of your own, up to 255 characters: repeated requests make one event."),
+            Header(description="Any text, up to 255 characters: repeated requests with it make one event."),
         ] = None,
-    ) -> ProducedAnswer:
+    ) -> ProducedResponse:
         backbone = _backbone(request)
         event_id = None
         if idempotency_key is not None:
             event_id = await _event_id_for(backbone, uri, definition, idempotency_key, await request.body())
         producer = backbone.producer(contract, uri=uri)
-        send = cast("Send[...]", getattr(producer, definition.attribute))
-        key = await send.using(event_id=event_id)(**definition.codec.arguments_of(body))
+        key = await send_of(producer, definition).using(event_id=event_id)(**definition.codec.arguments_of(body))
         response.headers["Location"] = f"{request.url.path.rpartition('/')[0]}/{key}"
-        return ProducedAnswer(key=key)
+        return ProducedResponse(key=key)
 
     model = definition.codec.body_model()
     optional = all(not each.required for each in definition.codec.parameters)
@@ -116,16 +135,16 @@ def _produce_endpoint(
     return produce
 
 
-def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[EventAnswer]]:
-    async def read(request: Request, key: str) -> EventAnswer:
-        """Answer the metadata and the payload of an event."""
+def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[EventResponse]]:
+    async def read(request: Request, key: str) -> EventResponse:
+        """Return the metadata and the payload of an event."""
         try:
             event_key = EventKey.parse(key)
         except ConfigurationError as error:
-            raise HTTPException(status.HTTP_400_BAD_REQUEST, str(error)) from error
+            raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
         event = await _backbone(request).reader(uri).get(event_key)
         metadata = event.metadata
-        return EventAnswer(
+        return EventResponse(
             key=event.key,
             event_id=metadata.event_id,
             event=metadata.event,
@@ -143,19 +162,14 @@ def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[Event
 
 
 async def _event_id_for(backbone: Backbone, uri: str, definition: EventDefinition, token: str, body: bytes) -> UUID:
-    """Return the event id kept for an Idempotency-Key; refuse a key of a wrong form or of another request."""
-    if not 0 < len(token.strip()) <= _LONGEST_TOKEN:
-        raise HTTPException(
-            status.HTTP_400_BAD_REQUEST, f"The Idempotency-Key header must have 1 to {_LONGEST_TOKEN} characters."
-        )
-    # The body as its client means it: order and spacing may differ when it is sent again.
+    """Return the event id kept for an Idempotency-Key; refuse a key of a wrong length or of another request."""
+    if not 0 < len(token.strip()) <= LONGEST_IDEMPOTENCY_KEY:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, IDEMPOTENCY_KEY_LENGTH)
+    # Order and spacing of the body may differ when it is sent again.
     canonical = json.dumps([definition.name, definition.version, json.loads(body or b"{}")], sort_keys=True)
     reservation = await backbone.reserve_event_id(uri, token, canonical.encode())
     if not reservation.same_request:
-        raise HTTPException(
-            status.HTTP_422_UNPROCESSABLE_CONTENT,
-            "This Idempotency-Key was used for another event or body; repeat that request, or use a new key.",
-        )
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, IDEMPOTENCY_KEY_REUSED)
     return reservation.event_id
 
 

@@ -1,4 +1,4 @@
-"""The bodies of answers, as the OpenAPI page shows them."""
+"""The bodies of responses, as the OpenAPI page shows them."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field, JsonValue
 from event_backbone.model import EventKey
 
 
-class ProducedAnswer(BaseModel):
-    """An event stands in the stream."""
+class ProducedResponse(BaseModel):
+    """An event that is now in the stream."""
 
-    key: EventKey = Field(description="The event's place in its stream.")
+    key: EventKey = Field(description="The event's position in its stream.")
 
 
-class EventAnswer(BaseModel):
-    """An event as it stands in the stream."""
+class EventResponse(BaseModel):
+    """An event of the stream."""
 
     key: EventKey
     event_id: UUID
@@ -28,24 +28,24 @@ class EventAnswer(BaseModel):
     correlation_id: str
     causation_id: str | None
     payload: Literal["present", "gone", "erased", "withheld"] = Field(
-        description="Whether the payload is there, is missing or expired, was erased, or is not handed out here."
+        description="Whether the payload is there, is missing or expired, was erased, or is not returned here."
     )
     arguments: dict[str, JsonValue] | None = Field(description="The payload by argument name, when it is present.")
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """What is wrong, in one sentence."""
 
     detail: str
 
 
-class OutcomeUnknownAnswer(ErrorAnswer):
+class OutcomeUnknownResponse(ErrorResponse):
     """The event may or may not be in the stream."""
 
     event_id: UUID
 
 
-class HealthAnswer(BaseModel):
+class HealthResponse(BaseModel):
     """Whether the process lives, or is ready to work; if not, why."""
 
     status: Literal["ok", "unavailable"]

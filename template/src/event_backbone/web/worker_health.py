@@ -1,4 +1,4 @@
-"""The health of a worker over HTTP, from within its own event loop: no web framework, and no other process."""
+"""The health of a worker over HTTP, served in its own event loop: no web framework, and no other process."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ async def serve_worker_health(
     host: str = "127.0.0.1",
     timeout: timedelta = timedelta(seconds=2),
 ) -> AsyncGenerator[int, None]:
-    """Serve ``GET /health/live`` and ``GET /health/ready`` while the block runs; give the port listened on.
+    """Serve ``GET /health/live`` and ``GET /health/ready`` while the block runs; yield the port.
 
     Live answers 200 until the subscription has ended. Ready answers 200 when it reads events, and Redis and the
     payload storage answer within ``timeout``. Both answer 503 with a sentence otherwise. As it runs in the worker's
     own loop, a handler that blocks the loop makes both late, which is what a liveness probe should see.
 
     Raises:
-        ConfigurationError: the port is taken or may not be used.
+        ConfigurationError: the port is taken or not permitted.
     """
     checks = _checks(subscription, backbone, timeout)
 
@@ -54,7 +54,7 @@ async def serve_worker_health(
     try:
         server = await asyncio.start_server(answer, host, port, limit=_LONGEST_HEAD_BYTES)
     except OSError as error:
-        raise ConfigurationError(f"Choose another health port: {host}:{port} cannot be listened on.") from error
+        raise ConfigurationError(f"Choose another health port: the worker cannot listen on {host}:{port}.") from error
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -75,9 +75,9 @@ async def _respond(head: bytes, checks: dict[str, Check]) -> bytes:
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
     if (check := checks.get(path)) is None:
-        return _message("404 Not Found", {"detail": f"There is {' and '.join(checks)}."}, method)
+        return _message("404 Not Found", {"detail": f"Not found; use {' or '.join(checks)}."}, method)
     if method not in {b"GET", b"HEAD"}:
-        return _message("405 Method Not Allowed", {"detail": "Health is asked with GET."}, method)
+        return _message("405 Method Not Allowed", {"detail": "Use GET."}, method)
     problem = await check()
     if problem is None:
         return _message("200 OK", {"status": "ok"}, method)

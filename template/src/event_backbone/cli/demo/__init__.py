@@ -1,32 +1,24 @@
-"""`demo`: the whole way of every event, on servers and processes of its own."""
+"""`demo`: every event from the producer to its handler, on servers and processes started for the demo alone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from event_backbone.cli.errors import run_async
-
-if TYPE_CHECKING:
-    from event_backbone.cli.project import Project
+from event_backbone.cli.project import project_of
 
 
-def add_to(cli: typer.Typer, project: Project) -> None:
-    """Add the command, and the hidden one that is its producer process."""
+def demo(ctx: typer.Context) -> None:
+    """Start servers, a worker and a producer, send every event, and show what arrived."""
+    from event_backbone.cli.demo.run import run_demo  # noqa: PLC0415 - brings the servers, which may be missing
 
-    @cli.command()
-    def demo() -> None:
-        """Start servers, a worker and a producer, send every event, and show what arrived."""
-        from event_backbone.cli.demo.run import run_demo  # noqa: PLC0415 - brings the servers, which may be missing
+    run_async(run_demo(project_of(ctx)))
 
-        run_async(run_demo(project))
 
-    @cli.command("_send-every-event", hidden=True)
-    def send(journal: Annotated[int, typer.Option()]) -> None:
-        """Send every event of the contract once, and tell the demo."""
-        from event_backbone.cli.demo.producer import send_every_event  # noqa: PLC0415 - as above
+def send_every_event(ctx: typer.Context, journal: Annotated[int, typer.Option()]) -> None:
+    """Send every event of the contract once, and note each in the journal."""
+    from event_backbone.cli.demo.producer import produce_every_event  # noqa: PLC0415 - as above
 
-        run_async(send_every_event(project, journal))
-
-    del demo, send
+    run_async(produce_every_event(project_of(ctx), journal))

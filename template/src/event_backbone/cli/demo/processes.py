@@ -18,8 +18,8 @@ _FOREIGN = ("AWS_", "EVENT_SOURCE_", "REDIS_EVENT_SOURCE_", "S3_EVENT_SOURCE_")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One line of a process's journal. A producer gives no attempt and no outcome."""
+class JournalEntry:
+    """One line of a process's journal. A producer writes no attempt and no outcome."""
 
     key: str
     event: str
@@ -29,7 +29,7 @@ class Told:
 
 
 class DemoProcess:
-    """One process of the project's command line; what it tells by its journal gathers in ``told``.
+    """One process of the project's command line; what it writes to its journal collects in ``entries``.
 
     Use it as a context manager: the process ends with the block, and also when the demo is killed.
     """
@@ -40,7 +40,7 @@ class DemoProcess:
         self._command = [sys.executable, "-m", project.module, *arguments]
         self._process = OwnedProcess(name)
         self._reading: asyncio.Task[None] | None = None
-        self.told: list[Told] = []
+        self.entries: list[JournalEntry] = []
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +56,7 @@ class DemoProcess:
         return self._process.running
 
     async def start(self, environment: Mapping[str, str]) -> None:
-        """Start the process with this environment alone."""
+        """Start the process with exactly this environment."""
         read_end, write_end = os.pipe()
         try:
             command = [*self._command, "--journal", str(write_end)]
@@ -68,13 +68,13 @@ class DemoProcess:
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         self._reading = asyncio.create_task(self._read(reader))
 
-    async def told_all(self) -> None:
-        """Wait until the process has ended and everything it told is in ``told``."""
+    async def read_all(self) -> None:
+        """Wait until the process has ended and its whole journal is in ``entries``."""
         if self._reading is not None:
             await asyncio.shield(self._reading)
 
     def stop(self) -> None:
-        """Ask the process to end in order, and wait for it."""
+        """Ask the process to stop gracefully, and wait for it."""
         self._process.terminate()
 
     def log(self) -> str:
@@ -87,18 +87,18 @@ class DemoProcess:
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         async for line in reader:
-            self.told.append(Told(**json.loads(line)))
+            self.entries.append(JournalEntry(**json.loads(line)))
 
 
 def child_environment(servers: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without settings and credentials of its own, and with those of the servers.
+    """Return this process's environment without its settings and credentials, and with those of the servers.
 
-    A variable that is not to count is empty rather than absent, so that a `.env` file cannot bring it back.
+    A variable that must not count is empty rather than absent, so that a `.env` file cannot bring it back.
     """
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    if paths := own.get("PYTHONPATH"):
-        # The processes run in folders of their own.
-        own["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))  # noqa: PTH100
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    if paths := inherited.get("PYTHONPATH"):
+        # Each process runs in its own folder.
+        inherited["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))  # noqa: PTH100
     silenced = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
     emptied = dict.fromkeys(("REDIS_EVENT_SOURCE_PASS", "S3_EVENT_SOURCE_PROFILE"), "")
-    return own | silenced | emptied | {"EVENT_SOURCE_ENVIRONMENT": "demo"} | dict(servers)
+    return inherited | silenced | emptied | {"EVENT_SOURCE_ENVIRONMENT": "demo"} | dict(servers)

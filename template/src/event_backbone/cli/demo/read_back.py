@@ -1,4 +1,4 @@
-"""Where payloads lie, found by plain clients of Redis and S3: nothing here asks the runtime or its storages."""
+"""Where payloads are stored, found with plain Redis and S3 clients: nothing here uses the runtime or its storages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _COUNT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a payload was found, and how many bytes lie there."""
+class PayloadLocation:
+    """Where a payload was found, and its size there."""
 
     name: str
     size_bytes: int
@@ -36,19 +36,22 @@ class RedisReadBack:
         entries = self._client.xrange(self._stream, key, key)
         return str(json.loads(entries[0][1][b"metadata"])["id"]) if entries else None
 
-    def find(self, event_id: str) -> list[Place]:
+    def find(self, event_id: str) -> list[PayloadLocation]:
         """Return the hashes whose key names the event."""
         keys = cast("list[bytes]", list(self._client.scan_iter(match=f"*{event_id}*", count=_COUNT, _type="HASH")))
-        return [Place(f"Redis hash {key.decode()}", sum(map(len, self._client.hvals(key)))) for key in sorted(keys)]
+        return [
+            PayloadLocation(f"Redis hash {key.decode()}", sum(map(len, self._client.hvals(key))))
+            for key in sorted(keys)
+        ]
 
     def finished(self, group: str, last_key: str) -> bool:
-        """Return whether the group was given every event up to this key, and has finished all that it was given."""
+        """Return whether every event up to this key was delivered to the group, and none is pending."""
         if not self._client.exists(self._stream):
             return False
         for each in self._client.xinfo_groups(self._stream):
             if each["name"].decode() == group:
-                given = tuple(map(int, each["last-delivered-id"].split(b"-")))
-                return given >= tuple(map(int, last_key.split("-"))) and each["pending"] == 0
+                delivered = tuple(map(int, each["last-delivered-id"].split(b"-")))
+                return delivered >= tuple(map(int, last_key.split("-"))) and each["pending"] == 0
         return False
 
 
@@ -63,11 +66,11 @@ class S3ReadBack:
         session = cast("Any", boto3).Session(access_key, secret, region_name=region)
         self._client = session.client("s3", endpoint_url=endpoint)
 
-    def find(self, event_id: str) -> list[Place]:
-        """Return the objects whose key names the event, with the size of what a download brings."""
+    def find(self, event_id: str) -> list[PayloadLocation]:
+        """Return the objects whose key names the event, with the size of what was downloaded."""
         listed = self._client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
         keys = sorted(str(each["Key"]) for each in listed if event_id in each["Key"])
-        return [Place(f"s3://{self._bucket}/{key}", len(self._download(key))) for key in keys]
+        return [PayloadLocation(f"s3://{self._bucket}/{key}", len(self._download(key))) for key in keys]
 
     def _download(self, key: str) -> bytes:
         return cast("bytes", self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())

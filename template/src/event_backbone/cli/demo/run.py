@@ -1,4 +1,4 @@
-"""Runs the demo: servers, two processes, every event, and what was found of each."""
+"""Runs the demo: servers, two processes, every event, and what became of each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Generator
 from datetime import timedelta
 
-from event_backbone.cli.demo.processes import DemoProcess, Told, child_environment
+from event_backbone.cli.demo.processes import DemoProcess, JournalEntry, child_environment
 from event_backbone.cli.demo.read_back import RedisReadBack, S3ReadBack
-from event_backbone.cli.demo.report import LoadedEvent, print_next_steps, print_report
+from event_backbone.cli.demo.report import EventResult, print_next_steps, print_report
 from event_backbone.cli.output import print_line
 from event_backbone.cli.project import Project
 from event_backbone.contract import events_of
@@ -35,7 +35,7 @@ async def run_demo(project: Project) -> None:
     begin = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_sigterm_cancels())
-        s3 = None if project.s3 is None else _starting(stack)
+        s3 = None if project.s3 is None else _start_s3(stack)
         redis = stack.enter_context(RedisServer())
         print_line(f"Redis-compatible server at {redis.url}" + (f", S3 server at {s3.endpoint}." if s3 else "."))
         environment = child_environment(
@@ -52,10 +52,10 @@ async def run_demo(project: Project) -> None:
         read_redis = stack.enter_context(contextlib.closing(RedisReadBack(redis.url, stream)))
         sent = await _sent(project, producer)
         handled = [] if worker is None else await _handled(project, worker, sent, read_redis)
-        arrived = await asyncio.to_thread(lambda: [_arrived(each, handled, read_redis, read_s3) for each in sent])
+        results = await asyncio.to_thread(lambda: [_result(each, handled, read_redis, read_s3) for each in sent])
         log = "" if worker is None else worker.log()
-    print_report(arrived, consumes=project.group is not None, took=timedelta(seconds=time.monotonic() - begin))
-    _check(arrived, project, log)
+    print_report(results, consumes=project.group is not None, took=timedelta(seconds=time.monotonic() - begin))
+    _check(results, project, log)
     print_next_steps(project)
 
 
@@ -71,8 +71,8 @@ def _sigterm_cancels() -> Generator[None, None, None]:
         loop.remove_signal_handler(signal.SIGTERM)
 
 
-def _starting(stack: contextlib.ExitStack) -> S3Server:
-    """Start the S3 server, which loads while the rest goes on."""
+def _start_s3(stack: contextlib.ExitStack) -> S3Server:
+    """Start the S3 server, which loads while the demo goes on."""
     server = S3Server()
     stack.callback(server.stop)
     server.start()
@@ -80,7 +80,7 @@ def _starting(stack: contextlib.ExitStack) -> S3Server:
 
 
 def _bucket(server: S3Server) -> S3ReadBack:
-    """Wait for the server, make the bucket, and return what reads it."""
+    """Wait for the server, create the bucket, and return its reader."""
     variables = server.environment(_BUCKET)
     reader = S3ReadBack(
         _BUCKET,
@@ -94,16 +94,18 @@ def _bucket(server: S3Server) -> S3ReadBack:
     return reader
 
 
-async def _sent(project: Project, producer: DemoProcess) -> list[Told]:
+async def _sent(project: Project, producer: DemoProcess) -> list[JournalEntry]:
     """Return what the producer sent, once it has ended."""
     await _until(lambda: not producer.running, "The producer did not end")
-    await producer.told_all()
-    if len(producer.told) != len(events_of(project.contract)):
+    await producer.read_all()
+    if len(producer.entries) != len(events_of(project.contract)):
         raise producer.failure()
-    return producer.told
+    return producer.entries
 
 
-async def _handled(project: Project, worker: DemoProcess, sent: list[Told], redis: RedisReadBack) -> list[Told]:
+async def _handled(
+    project: Project, worker: DemoProcess, sent: list[JournalEntry], redis: RedisReadBack
+) -> list[JournalEntry]:
     """Wait until the group has finished every event, stop the worker, and return what it did."""
     group = project.group or ""
 
@@ -114,8 +116,8 @@ async def _handled(project: Project, worker: DemoProcess, sent: list[Told], redi
 
     await _until(finished, "The worker did not finish every event")
     worker.stop()
-    await worker.told_all()
-    return worker.told
+    await worker.read_all()
+    return worker.entries
 
 
 async def _until(condition: Callable[[], bool], problem: str) -> None:
@@ -127,19 +129,21 @@ async def _until(condition: Callable[[], bool], problem: str) -> None:
         raise BackboneError(f"{problem} within {_WITHIN.total_seconds():g} seconds.") from error
 
 
-def _arrived(sent: Told, handled: list[Told], redis: RedisReadBack, s3: S3ReadBack | None) -> LoadedEvent:
-    """Look up what is left of an event in the servers, and who handled it."""
+def _result(
+    sent: JournalEntry, handled: list[JournalEntry], redis: RedisReadBack, s3: S3ReadBack | None
+) -> EventResult:
+    """Look up where the servers have the event, and who handled it."""
     event_id = redis.event_id(sent.key)
-    places = [] if event_id is None else redis.find(event_id)
+    locations = [] if event_id is None else redis.find(event_id)
     if s3 is not None and event_id is not None:
-        places = s3.find(event_id) + places
-    return LoadedEvent(sent, tuple(places), tuple(each for each in handled if each.key == sent.key))
+        locations = s3.find(event_id) + locations
+    return EventResult(sent, tuple(locations), tuple(each for each in handled if each.key == sent.key))
 
 
-def _check(arrived: list[LoadedEvent], project: Project, worker_log: str) -> None:
+def _check(results: list[EventResult], project: Project, worker_log: str) -> None:
     """Raise unless every event is stored where the project wants it and, if it consumes, was handled exactly once."""
-    for each in arrived:
-        if not any(place.size_bytes for place in each.places):
+    for each in results:
+        if not any(location.size_bytes for location in each.locations):
             raise BackboneError(f"The payload of {each.sent.event} was not found in the storage.")
         if project.s3 is not None and not each.in_s3:
             raise BackboneError(f"The payload of {each.sent.event} was not found in S3.")

@@ -1,4 +1,4 @@
-"""Goes through everything the doctor looks at, from the settings on."""
+"""Runs every check of the doctor, from the settings on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from event_backbone.cli.doctor.group_checks import check_groups
 from event_backbone.cli.doctor.redis_checks import check_redis
 from event_backbone.cli.doctor.runtime_checks import check_runtime
 from event_backbone.cli.doctor.s3_checks import check_bucket_exists
-from event_backbone.cli.errors import sentence_of
+from event_backbone.cli.errors import user_message
 from event_backbone.contract import check
 from event_backbone.errors import BackboneError, ContractError
 
@@ -23,7 +23,7 @@ _WITHIN = timedelta(seconds=20)
 
 
 async def examine(project: Project) -> list[Finding]:
-    """Look at everything that can be looked at; what cannot, because of an earlier failure, is left out."""
+    """Run every check that can be run; those that an earlier failure makes impossible are left out."""
     findings = [_contract(project), *check_runtime()]
     try:
         async with project.open_backbone() as backbone:
@@ -31,9 +31,9 @@ async def examine(project: Project) -> list[Finding]:
             findings.append(ok("Settings", f"Readable; the environment is {environment}"))
             findings += await _servers(project, backbone)
     except Exception as error:
-        if (sentence := sentence_of(error)) is None:
+        if (message := user_message(error)) is None:
             raise
-        findings.append(fail("Settings", sentence))
+        findings.append(fail("Settings", message))
     return findings
 
 
@@ -64,5 +64,5 @@ async def _storage(backbone: Backbone) -> Finding:
     except BackboneError as error:
         return fail("Storage", str(error))
     except TimeoutError:
-        return fail("Storage", f"No answer within {_WITHIN.total_seconds():g} seconds; look at the servers' own logs.")
+        return fail("Storage", f"No answer within {_WITHIN.total_seconds():g} seconds; check the servers' logs.")
     return ok("Storage", "Payloads can be written and read")

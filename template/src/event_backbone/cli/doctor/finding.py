@@ -1,4 +1,4 @@
-"""What the doctor finds: one line each."""
+"""The result of one check: a line of the doctor's table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, how it is, and, unless it is well, what to do."""
+    """What was checked, how it is, and, unless it is fine, what to do."""
 
     level: Level
     subject: str
@@ -18,15 +18,15 @@ class Finding:
 
 
 def ok(subject: str, text: str) -> Finding:
-    """Find something well."""
+    """Report something that is fine."""
     return Finding("ok", subject, text)
 
 
 def warn(subject: str, text: str) -> Finding:
-    """Find something that works today and may fail one day."""
+    """Report something that works now but may fail one day."""
     return Finding("warn", subject, text)
 
 
 def fail(subject: str, text: str) -> Finding:
-    """Find something that does not work, or loses events."""
+    """Report something that does not work, or loses events."""
     return Finding("fail", subject, text)

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 
 async def check_groups(backbone: Backbone, project: Project) -> list[Finding]:
-    """Look at every group of the stream: consumers, lag and dead letters."""
+    """Check every group of the stream: consumers, lag and dead letters."""
     try:
         states = await backbone.groups(project.uri)
     except BackboneError as error:
         return [warn("Groups", str(error))]
     findings = [_group(each, project) for each in states]
     if project.group is not None and all(each.name != project.group for each in states):
-        findings.append(warn(f"Group {project.group}", f"It does not exist yet; start it with: {project.name} worker"))
+        findings.append(
+            warn(f"Group {project.group}", f"It does not exist yet; a worker creates it: {project.name} worker")
+        )
     return findings or [ok("Groups", "The stream has no consumer group")]
 
 
@@ -35,5 +37,5 @@ def _group(state: GroupState, project: Project) -> Finding:
         )
         return warn(subject, f"{text}; {command}")
     if not state.consumers and (state.unread or state.pending):
-        return warn(subject, f"{text}; nobody consumes, start: {project.name} worker")
+        return warn(subject, f"{text}; no consumer is running; start one: {project.name} worker")
     return ok(subject, text)

@@ -1,4 +1,4 @@
-"""Is the bundled runtime the template's own, and the only one?"""
+"""Is the bundled runtime unmodified, and the only one?"""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def check_runtime() -> list[Finding]:
     findings = [_edited(edited_files(folder))]
     owners = sorted(set(packages_distributions().get("event_backbone", [])))
     if len(owners) > 1:
-        text = f"{', '.join(owners)} each bring event_backbone; install them in environments of their own."
+        text = f"{', '.join(owners)} each bring event_backbone; install each in its own environment."
         findings.append(warn("Runtime", text))
     return findings
 
 
 def _edited(edited: list[str] | None) -> Finding:
     if edited is None:
-        return ok("Runtime", "event_backbone is here without a manifest, so hand edits cannot be told")
+        return ok("Runtime", "event_backbone has no manifest here, so manual edits cannot be detected")
     if not edited:
-        return ok("Runtime", "event_backbone is as the template made it")
+        return ok("Runtime", "event_backbone is as the template rendered it")
     names = ", ".join(edited[:_SHOWN]) + (f" and {len(edited) - _SHOWN} more" if len(edited) > _SHOWN else "")
     return warn(
-        "Runtime", f"Edited by hand: {names}; copier update may conflict there. Move changes to your own files."
+        "Runtime", f"Edited by hand: {names}; copier update may conflict there. Move your changes to your own files."
     )

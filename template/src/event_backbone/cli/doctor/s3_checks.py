@@ -1,4 +1,4 @@
-"""Is the bucket there?"""
+"""Does the bucket exist?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUBJECT = "S3 bucket"
 
 
 async def check_bucket_exists(project: Project, environment: str, options: S3Options) -> list[Finding]:
-    """Ask for the bucket; that it may not be asked is fine, as producing and reading do not need it."""
+    """Look for the bucket. Missing permission to do so is no failure: producing and reading do not need it."""
     from event_backbone.storage.buckets import check_bucket  # noqa: PLC0415 - brings boto3
 
     try:
@@ -24,8 +24,8 @@ async def check_bucket_exists(project: Project, environment: str, options: S3Opt
     except BackboneError as error:
         return [fail(_SUBJECT, str(error))]
     if state == "missing":
-        return [fail(_SUBJECT, f"There is no bucket {bucket}; make it with: {project.name} bucket create")]
+        return [fail(_SUBJECT, f"There is no bucket {bucket}; create it with: {project.name} bucket create")]
     if state == "unknown":
-        text = f"These credentials may not ask whether {bucket} exists (s3:ListBucket), and need not."
+        text = f"Without s3:ListBucket nobody can check whether {bucket} exists; producing and reading work without it."
         return [warn(_SUBJECT, text)]
     return [ok(_SUBJECT, f"{bucket} exists")]

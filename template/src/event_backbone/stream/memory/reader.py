@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log, Pending
 from event_backbone.stream.memory.look import MemoryLook
-from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start
-
-_LARGEST_SEQUENCE = 2**64 - 1
+from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start, key_before
 
 
 class MemoryGroupReader:
@@ -27,7 +25,9 @@ class MemoryGroupReader:
         """Make the group, without past attempts and due times, unless it exists; return whether it was made."""
         if self._group in self._log.groups:
             return False
-        self._log.groups[self._group] = Group(self._before(start))
+        self._log.groups[self._group] = Group(
+            self._log.last if start == "now" else key_before(start, self._log.name.partition)
+        )
         kept = self._log.membership(self._group)
         kept.notes.clear()
         kept.due.clear()
@@ -94,17 +94,3 @@ class MemoryGroupReader:
         for entry in entries:
             group.pending[entry.key] = Pending(self._member, 1, self._log.now())
         return [Delivery(entry, attempt=1) for entry in entries]
-
-    def _before(self, start: Start) -> EventKey:
-        partition = self._log.name.partition
-        if start == "beginning":
-            return EventKey(0, 0, partition)
-        if start == "now":
-            return self._log.last
-        milliseconds = int(start.timestamp() * 1000) if isinstance(start, datetime) else start.milliseconds
-        sequence = 0 if isinstance(start, datetime) else start.sequence
-        if sequence > 0:
-            return EventKey(milliseconds, sequence - 1, partition)
-        if milliseconds > 0:
-            return EventKey(milliseconds - 1, _LARGEST_SEQUENCE, partition)
-        return EventKey(0, 0, partition)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
 from event_backbone.backoff import Backoff, Delays
@@ -14,14 +14,12 @@ from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
 from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.stream import block
-from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start
+from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start, key_before
 
-_FIRST_ID = "0-0"
 _MOST_AT_A_LOOK = 100
 _PENDING_AT_ONCE = 1000
 _FETCHED_AT_ONCE = 200
 _WAKE_AGAIN = Backoff(first=timedelta(milliseconds=2), longest=timedelta(milliseconds=100), jitter=0)
-_LARGEST_SEQUENCE = 2**64 - 1
 
 
 class RedisGroupReader:
@@ -39,7 +37,7 @@ class RedisGroupReader:
     async def ensure(self, start: Start) -> bool:
         """Make the group unless it exists, and the stream with it; return whether it was made."""
         with self._errors():
-            made = await self._redis.run(ENSURE, (self._name.key,), (self._group, _before(start)))
+            made = await self._redis.run(ENSURE, (self._name.key,), (self._group, _start_id(start)))
         return made == 1
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
@@ -139,14 +137,8 @@ class RedisGroupReader:
         return self._redis.errors(group_missing=f"Stream {self._name.key} has no consumer group {self._group!r}.")
 
 
-def _before(start: Start) -> str:
+def _start_id(start: Start) -> str:
     """Return the entry id after which a group begins."""
-    if start == "beginning":
-        return _FIRST_ID
     if start == "now":
         return "$"
-    milliseconds = int(start.timestamp() * 1000) if isinstance(start, datetime) else start.milliseconds
-    sequence = 0 if isinstance(start, datetime) else start.sequence
-    if sequence > 0:
-        return f"{milliseconds}-{sequence - 1}"
-    return f"{milliseconds - 1}-{_LARGEST_SEQUENCE}" if milliseconds > 0 else _FIRST_ID
+    return key_before(start).entry_id

@@ -1,4 +1,4 @@
-"""What happened, as JSON lines on an inherited file descriptor: how the demo's processes tell it what they did."""
+"""How the demo's processes report what they did: JSON lines on an inherited file descriptor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Writes one JSON object a line, each in one write. It is the owner's to close, by ending."""
+    """Writes one JSON object a line, each in one write. The descriptor is closed when the process ends."""
 
     def __init__(self, descriptor: int) -> None:
         """Write to this file descriptor."""
@@ -24,7 +24,7 @@ class Journal:
         os.write(self._descriptor, to_json(entry | {"pid": os.getpid()}) + b"\n")
 
     async def interceptor(self, ctx: Context, call_next: Callable[[Context], Awaitable[None]], /) -> None:
-        """Note each attempt to handle an event, and how it ended; a ``HandleInterceptor``."""
+        """Record each attempt to handle an event, and how it ended; a ``HandleInterceptor``."""
         outcome = "failed"
         try:
             await call_next(ctx)

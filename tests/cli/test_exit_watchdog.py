@@ -1,4 +1,4 @@
-"""The guard that ends a worker's process: it ends no process that is well, and none that is not the command's own."""
+"""The watchdog that ends a hanging worker: it leaves alone processes that exit normally, and those it does not own."""
 
 import os
 import subprocess
@@ -10,33 +10,31 @@ from tests.cli.running import REPOSITORY
 
 IN_ANOTHER_PROGRAM = """
 import time
-from event_backbone.cli.process_end import end_soon
+from event_backbone.cli.exit_watchdog import start_exit_watchdog
 
-end_soon()
+start_exit_watchdog()
 time.sleep(2.5)
 print("still there")
 """
-WITH_A_SLOW_FAREWELL = """
+WITH_A_SLOW_EXIT = """
 import atexit, time, typer
 from event_backbone.cli import run
-from event_backbone.cli.process_end import end_soon
+from event_backbone.cli.exit_watchdog import start_exit_watchdog
 
 cli = typer.Typer()
 
 @cli.command()
 def work() -> None:
     atexit.register(lambda: (time.sleep(2.5), print("still there")))
-    end_soon()
+    start_exit_watchdog()
 
 run(cli)
 """
 
 
-@pytest.mark.parametrize(
-    "program", [IN_ANOTHER_PROGRAM, WITH_A_SLOW_FAREWELL], ids=["another program", "slow farewell"]
-)
-def test_a_process_that_is_well_is_let_alone(program: str) -> None:
-    """Such as a test that calls the command within itself, or a worker whose telemetry takes its time to be sent."""
+@pytest.mark.parametrize("program", [IN_ANOTHER_PROGRAM, WITH_A_SLOW_EXIT], ids=["another program", "slow exit"])
+def test_a_process_that_exits_normally_is_left_alone(program: str) -> None:
+    """Such as a test that runs the command in its own process, or a worker whose telemetry takes long to send."""
     path = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
     done = subprocess.run(
         [sys.executable, "-c", program],

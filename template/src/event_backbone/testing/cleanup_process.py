@@ -1,9 +1,9 @@
-"""Ends servers and removes temporary folders when the process that owns them is gone, however it went.
+"""Ends servers and removes temporary folders when the process that owns them is gone, however it ended.
 
-Run as a script of its own, never imported: `process.py` starts one beside each server and holds the other end of its
-standard input. Each line there is an order; the end of the input is the owner's death.
-A pipe is what works alike on Linux and macOS, and against SIGKILL. Only the standard library, and little of it: the
-guard starts beside the server and must never be what one waits for.
+Run as a script, never imported: `process.py` starts one beside each server and holds the other end of its standard
+input. Each line there is an instruction; the end of the input means that the owner has ended.
+A pipe works the same on Linux and macOS, and against SIGKILL. Only the standard library, and little of it: this process
+starts beside the server and must never be what the owner waits for.
 """
 
 import os
@@ -16,7 +16,7 @@ POLL_SECONDS = 0.01
 
 
 def send(group: int, signal: int) -> bool:
-    """Send a signal to a process group; False when nothing of it is left."""
+    """Send a signal to a process group; False when none of its processes is left."""
     try:
         os.killpg(group, signal)
     except (ProcessLookupError, PermissionError):
@@ -25,7 +25,7 @@ def send(group: int, signal: int) -> bool:
 
 
 def ended(leader: int) -> bool:
-    """Whether a process has ended, even if nobody collected it: in a container the first process may never do so."""
+    """Whether a process has ended, even as a zombie: in a container the first process may never reap it."""
     try:
         with open(f"/proc/{leader}/stat") as status:  # noqa: PTH123 - pathlib costs too much to import here
             return status.read().rpartition(")")[2].split()[0] == "Z"
@@ -34,7 +34,7 @@ def ended(leader: int) -> bool:
 
 
 def end(group: int) -> None:
-    """Ask a process group to end, and make it after a while. A stopped one is woken, so that it can."""
+    """Ask a process group to end, and kill it after a while. A suspended one is continued, so that it can end."""
     send(group, SIGTERM)
     send(group, SIGCONT)
     deadline = time.monotonic() + GRACE_SECONDS
@@ -45,24 +45,24 @@ def end(group: int) -> None:
 
 def remove(folder: str) -> None:
     """Remove a folder and what is in it."""
-    import shutil  # noqa: PLC0415 - costs more to import than all the rest, and is needed at the end only
+    import shutil  # noqa: PLC0415 - costs more to import than the rest, and is only needed at the end
 
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
-    """Obey orders until the owner is gone, then do what it left undone."""
+    """Follow instructions until the owner is gone, then clean up what is left."""
     groups: set[int] = set()
     folders: set[str] = set()
     for line in sys.stdin:
-        order, _, value = line.rstrip("\n").partition(" ")
-        if order == "guard":
+        instruction, _, value = line.rstrip("\n").partition(" ")
+        if instruction == "process":
             groups.add(int(value))
-        elif order == "forget":
+        elif instruction == "forget":
             groups.discard(int(value))
-        elif order == "folder":
+        elif instruction == "folder":
             folders.add(value)
-        elif order == "release":
+        elif instruction == "release":
             return
     for group in groups:
         end(group)
