@@ -152,5 +152,5 @@ async def test_a_handler_that_blocks_the_event_loop_is_named_once(
 
     await pack(backbone, 1, 2)
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=2))
-    (message,) = [record.getMessage() for record in caplog.records if "blocks the event loop" in record.getMessage()]
+    (message,) = [record.getMessage() for record in caplog.records if "blocked the event loop" in record.getMessage()]
     assert "wait_in_vain" in message
