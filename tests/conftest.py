@@ -6,14 +6,20 @@ Set EVENT_BACKBONE_TEST_REDIS_BINARIES to several server binaries, separated lik
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from event_backbone.backbone import Backbone
+from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError
+from event_backbone.settings import RedisSettings
+from event_backbone.stream.redis import RedisStreams
 from event_backbone.testing.servers import RedisServer, S3Server
 from tests.support.event_loop import LOOP_VARIABLE, UVLOOP, LoopFactory, loop_factory
+from tests.support.metrics import CountedMetrics
 
 BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
 
@@ -85,9 +91,43 @@ def redis_server(redis_binary: str | None) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    """The URL of a Redis that holds nothing."""
+    """The URL of a Redis that holds nothing. A file that breaks its server returns the URL of ``own_redis`` instead."""
     redis_server.flush()
     return redis_server.url
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A plain client of the server at ``redis_url``."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
+    """The runtime's own connection to the server at ``redis_url``."""
+    connection = RedisConnection(RedisSettings.parse(redis_url))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def streams(connection: RedisConnection) -> RedisStreams:
+    """The streams of the server at ``redis_url``, as another process would use them."""
+    return RedisStreams(connection)
+
+
+@pytest.fixture
+async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
+    """An open backbone on the server at ``redis_url``."""
+    async with Backbone(redis_url, environment="test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def counted() -> CountedMetrics:
+    """What the metrics count from now on."""
+    return CountedMetrics()
 
 
 @pytest.fixture

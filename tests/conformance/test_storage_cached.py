@@ -12,41 +12,18 @@ from redis.asyncio import Redis
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.model import new_event_id
-from event_backbone.settings import RedisSettings
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.storage.loading import load_all
-from event_backbone.testing.servers import RedisServer, S3Server
+from event_backbone.testing.servers import RedisServer
+from tests.conformance.storage_cases import s3_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite
-from tests.conformance.test_storage_s3 import s3_case
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.s3 import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def client(s3_server: S3Server, s3_environment: dict[str, str]) -> "S3Client":
-    """A plain client of a server with an empty bucket, which the environment names."""
-    return s3_client(s3_server)
-
-
-@pytest.fixture
-async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
-    """The stream's own connection."""
-    connection = RedisConnection(RedisSettings.parse(redis_url))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A plain client."""
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
@@ -60,11 +37,9 @@ class TestCachedOnTheStreamsOwnServer(StorageSuite, ComparingSuite):
     """The suite on S3 behind hashes that are written with the entry."""
 
     @pytest.fixture
-    def case(self, client: "S3Client", connection: RedisConnection) -> StorageCase:
+    def case(self, cached: StorageCase) -> StorageCase:
         """Both empty."""
-        case = s3_case(CachedStorage(S3Storage(), RedisHashStorage(HOUR)), client)
-        case.redis = connection
-        return case
+        return cached
 
 
 class TestCachedOnAnotherServer(StorageSuite, ComparingSuite):

@@ -11,37 +11,9 @@ from redis.asyncio import Redis
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone
 from event_backbone.model import Payload, PayloadReference, SavedPayload, new_event_id
-from event_backbone.settings import RedisSettings
-from event_backbone.storage import RedisHashStorage, Storage, StorageScope
+from event_backbone.storage import RedisHashStorage, StorageScope
+from tests.conformance.storage_cases import redis_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A plain client."""
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
-    """The stream's own connection."""
-    connection = RedisConnection(RedisSettings.parse(redis_url))
-    yield connection
-    await connection.close()
-
-
-def redis_case(storage: Storage, redis: Redis, connection: RedisConnection | None) -> StorageCase:
-    """A case whose locations are Redis keys."""
-
-    async def look(location: str) -> bytes | None:
-        fields = cast("dict[bytes, bytes]", await redis.hgetall(location))
-        return b" ".join(part for pair in fields.items() for part in pair) or None
-
-    async def remove(location: str) -> None:
-        await redis.delete(location)
-
-    return StorageCase(storage, connection, look, remove)
 
 
 class TestOnTheStreamsOwnServer(StorageSuite, VisibleSuite):

@@ -12,9 +12,10 @@ import pytest
 
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.model import PayloadReference, new_event_id
-from event_backbone.storage import S3Options, S3Storage, Storage
+from event_backbone.storage import S3Options, S3Storage
 from event_backbone.storage.buckets import check_bucket, create_bucket
 from event_backbone.testing.servers import S3Server
+from tests.conformance.storage_cases import s3_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
 from tests.support.s3 import s3_client
 
@@ -25,37 +26,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("s3_environment")
 
 
-@pytest.fixture
-def client(s3_server: S3Server) -> "S3Client":
-    """A plain client."""
-    return s3_client(s3_server)
-
-
-def s3_case(storage: Storage, client: "S3Client", bucket: str = "events") -> StorageCase:
-    """A case whose locations are keys of a bucket."""
-
-    def read(location: str) -> bytes | None:
-        try:
-            return client.get_object(Bucket=bucket, Key=location)["Body"].read()
-        except client.exceptions.NoSuchKey:
-            return None
-
-    async def look(location: str) -> bytes | None:
-        return await asyncio.to_thread(read, location)
-
-    async def remove(location: str) -> None:
-        await asyncio.to_thread(lambda: client.delete_object(Bucket=bucket, Key=location))
-
-    return StorageCase(storage, look=look, remove=remove)
-
-
 class TestS3Storage(StorageSuite, ComparingSuite, VisibleSuite):
     """The suite on S3Storage, with everything from the environment."""
-
-    @pytest.fixture
-    def case(self, client: "S3Client") -> StorageCase:
-        """A storage on an empty bucket."""
-        return s3_case(S3Storage(), client)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """A payload split by argument: personal data in a storage of its own."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
@@ -10,37 +10,13 @@ from redis.asyncio import Redis
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.model import Payload
-from event_backbone.settings import RedisSettings
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.storage.loading import load_all, load_payloads
-from event_backbone.testing.servers import S3Server
+from tests.conformance.storage_cases import redis_case, s3_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
-from tests.conformance.test_storage_s3 import s3_case
-from tests.support.s3 import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-@pytest.fixture
-def client(s3_server: S3Server, s3_environment: dict[str, str]) -> "S3Client":
-    """A plain client of a server with an empty bucket, which the environment names."""
-    return s3_client(s3_server)
-
-
-@pytest.fixture
-async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
-    """The stream's own connection."""
-    connection = RedisConnection(RedisSettings.parse(redis_url))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A plain client."""
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 class TestSplitOverRedisAndS3(StorageSuite, VisibleSuite):
@@ -51,18 +27,16 @@ class TestSplitOverRedisAndS3(StorageSuite, VisibleSuite):
         """Both empty."""
         personal = RedisHashStorage(timedelta(hours=1), name="personal")
         storage = SplitStorage(default=S3Storage(), by_argument={"email": personal, "größe": personal})
-        in_s3 = s3_case(storage, client)
+        in_redis, in_s3 = redis_case(storage, redis, connection), s3_case(storage, client)
+
+        def holder_of(location: str) -> StorageCase:
+            return in_redis if location.startswith("{") else in_s3
 
         async def look(location: str) -> bytes | None:
-            if location.startswith("{"):
-                return b" ".join(cast("dict[bytes, bytes]", await redis.hgetall(location)).values()) or None
-            return await in_s3.look(location)
+            return await holder_of(location).look(location)
 
         async def remove(location: str) -> None:
-            if location.startswith("{"):
-                await redis.delete(location)
-            else:
-                await in_s3.remove(location)
+            await holder_of(location).remove(location)
 
         return StorageCase(storage, connection, look, remove)
 

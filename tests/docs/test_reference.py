@@ -237,19 +237,6 @@ def test_every_public_name_stands_there(module: str) -> None:
     assert listed == [name for name in public if not hasattr(errors, name)]
 
 
-def test_every_promise_names_tests_that_exist() -> None:
-    """Ten promises, each with its tests."""
-    text = (ROOT / "docs" / "explanations" / "delivery-guarantees.md").read_text(encoding="utf-8")
-    written = "\n".join(each.read_text(encoding="utf-8") for each in (ROOT / "tests").rglob("test_*.py"))
-    written += "\n".join(each.read_text(encoding="utf-8") for each in (ROOT / "tests" / "conformance").glob("*.py"))
-    promises = re.findall(r"^## (\d+)\. .*?(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    assert promises == [str(number) for number in range(1, 11)]
-    for heading in re.findall(r"^## (\d+\. .*)$", text, re.MULTILINE):
-        named = re.findall(r"`(test_\w+)`", section(text, heading))
-        assert named, heading
-        assert [each for each in named if f"def {each}(" not in written] == []
-
-
 def test_every_metric_to_watch_exists() -> None:
     """The how-to page names only what the runtime measures."""
     text = (ROOT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")

@@ -5,13 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.connection import RedisConnection
-from event_backbone.settings import RedisSettings
 from event_backbone.storage import S3Options, S3Storage
-from event_backbone.stream.redis import RedisStreams
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.storage_suite import StorageCase
+from tests.faults.known_scripts import load_scripts
+from tests.faults.proxy import Proxy, proxy_before
 from tests.support.faulty_s3 import FaultyS3, faulty_s3
 from tests.support.seaweed import SeaweedServer
 
@@ -19,15 +17,8 @@ SOON = timedelta(seconds=1)
 
 
 @pytest.fixture
-async def backbone(redis_url: str) -> AsyncIterator[Backbone]:
-    """An open backbone on an empty Redis."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
-
-
-@pytest.fixture
 async def server() -> AsyncIterator[FaultyS3]:
-    """A server that does as it is told."""
+    """A server with the faults that a test asks for."""
     async with faulty_s3() as server:
         yield server
 
@@ -60,14 +51,8 @@ def seaweed() -> Iterator[SeaweedServer]:
 
 
 @pytest.fixture
-async def connection(own_redis: RedisServer) -> AsyncIterator[RedisConnection]:
-    """A connection to a server that the test may break."""
-    connection = RedisConnection(RedisSettings.parse(own_redis.url))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-def streams(connection: RedisConnection) -> RedisStreams:
-    """The streams of that server."""
-    return RedisStreams(connection)
+async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
+    """A proxy before an empty server that knows all scripts, so that what it loses is the answer of a script itself."""
+    await load_scripts(redis_url)
+    async with proxy_before(redis_server.port) as proxy:
+        yield proxy

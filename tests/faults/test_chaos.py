@@ -5,8 +5,7 @@ which they meet are the machine's own. EVENT_BACKBONE_TEST_CHAOS_SEEDS names oth
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -31,15 +30,8 @@ def seeds() -> list[object]:
 
 
 @pytest.fixture
-def server(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that loses nothing it has acknowledged, also when it is killed."""
-    with RedisServer(binary=redis_binary, append_only=True, directory=tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
 async def s3(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyS3]:
-    """An S3 that misbehaves as told, also named in this environment, which the workers inherit."""
+    """An S3 that misbehaves on request, also named in this environment, which the workers inherit."""
     async with faulty_s3() as server:
         for name, value in {
             "ACCESS_KEY": "the-key",
@@ -60,12 +52,12 @@ def judge(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("seed", seeds())
-async def test_chaos_on_redis_hash_loses_nothing(server: RedisServer, seed: int) -> None:
-    """Each acknowledged event stands in the stream once, and was handled or became a dead letter for its own reason."""
-    judge(await chaos(seed, server))
+async def test_chaos_on_redis_hash_loses_nothing(own_redis: RedisServer, seed: int) -> None:
+    """Each acknowledged event is in the stream once, and was handled or became a dead letter for its own reason."""
+    judge(await chaos(seed, own_redis))
 
 
 @pytest.mark.parametrize("seed", seeds())
-async def test_chaos_on_s3_loses_nothing(server: RedisServer, s3: FaultyS3, seed: int) -> None:
+async def test_chaos_on_s3_loses_nothing(own_redis: RedisServer, s3: FaultyS3, seed: int) -> None:
     """The same with payloads in an S3 that refuses, cuts off, forgets to answer, or says nothing."""
-    judge(await chaos(seed, server, s3))
+    judge(await chaos(seed, own_redis, s3))

@@ -1,4 +1,4 @@
-"""Connections to Redis: wrong settings are told in one sentence without a secret, and nobody waits for ever."""
+"""Connections to Redis: wrong settings are reported in one sentence without a secret, and no call waits forever."""
 
 import asyncio
 import traceback
@@ -32,10 +32,16 @@ CALLS: Mapping[str, Call] = {
     "command": lambda connection, _: connection.command("PING"),
     "command once": lambda connection, _: connection.command("PING", repeat=False),
     "script": lambda connection, _: connection.run(ECHO, ("key",), ("x",), repeat=False),
-    "lane": lambda connection, _: connection.run_pipelined(ECHO, ("key",), ("x",)),
+    "pipelined": lambda connection, _: connection.run_pipelined(ECHO, ("key",), ("x",)),
     "reads": lambda connection, _: connection.read_each("GET", ["key"]),
     "blocking read": lambda _, reader: reader.read(1, NO_WAIT),
 }
+
+
+@pytest.fixture
+def redis_url(own_redis: RedisServer) -> str:
+    """The URL of a server that the test may break."""
+    return own_redis.url
 
 
 async def test_an_unreachable_server_is_one_sentence() -> None:
@@ -51,7 +57,7 @@ async def test_an_unreachable_server_is_one_sentence() -> None:
 
 
 async def test_an_unknown_host_is_one_sentence() -> None:
-    """A name that nobody knows is told from a server that is down."""
+    """An unknown name is not taken for a server that is down."""
     streams = RedisStreams(RedisConnection(RedisSettings.parse("no-such-host.invalid:6379")))
     with pytest.raises(
         StreamUnavailable, match=r"no-such-host\.invalid:6379 does not answer \(its name is not known\)"
@@ -192,15 +198,14 @@ async def test_a_deadline_shorter_than_a_wait_is_refused() -> None:
 @pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_writing_to_a_connection_that_was_reset_is_an_outage(
-    redis_server: RedisServer,
-    redis_url: str,
+    own_redis: RedisServer,
     call: Call,
     new_event_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     """Never the RuntimeError, AttributeError or TypeError of the transport; the next call has a new connection."""
 
     async def reset_and_call() -> None:
-        async with proxy_before(redis_server.port) as proxy:
+        async with proxy_before(own_redis.port) as proxy:
             connection = RedisConnection(RedisSettings.parse(proxy.url))
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(connection.close)
@@ -215,7 +220,6 @@ def test_writing_to_a_connection_that_was_reset_is_an_outage(
                         await call(connection, reader)
                     await call(connection, reader)
 
-    assert redis_url
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(reset_and_call())
 

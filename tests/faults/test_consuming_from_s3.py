@@ -1,4 +1,4 @@
-"""What becomes of events whose payloads lie in an S3 that fails, refuses, or takes its time."""
+"""What becomes of events whose payloads are in an S3 that fails, refuses, or takes its time."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ class TestConsumingFromFaultyS3:
     async def test_in_order_one_that_is_waited_for_stops_nobody(
         self, options: S3Options, server: FaultyS3, redis_url: str
     ) -> None:
-        """With concurrency 1 it comes after the others; an outage of the storage is no attempt."""
+        """With concurrency 1 it comes after the others; an outage of the storage does not count as an attempt."""
         remembering = Remembering()
         storage = S3Storage(replace(options, retries=0))
         async with Backbone(redis_url, environment="dev", storage=storage) as backbone:
@@ -127,7 +127,7 @@ class TestOneSlowPayload:
 
     @pytest.fixture
     async def relay(self, seaweed: SeaweedServer) -> AsyncIterator[Relay]:
-        """What stands before it."""
+        """What is in front of it."""
         async with relay_before(int(seaweed.endpoint.rpartition(":")[2])) as relay:
             yield relay
 
@@ -142,7 +142,7 @@ class TestOneSlowPayload:
         """The ninety-nine others are handled while it hangs, and what comes after them; then it is handled, too."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
         slow = new_event_id()
-        relay.hold(f"{slow}.json")
+        relay.delay(f"{slow}.json")
         await producer.packed.using(event_id=slow)(0)
         await pack(backbone, *range(1, 100))
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
@@ -160,7 +160,7 @@ class TestOneSlowPayload:
         """With concurrency 1; those before it are handled meanwhile."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
         slow = new_event_id()
-        relay.hold(f"{slow}.json")
+        relay.delay(f"{slow}.json")
         await pack(backbone, *range(20))
         await producer.packed.using(event_id=slow)(20)
         await pack(backbone, *range(21, 40))
@@ -176,7 +176,7 @@ class TestOneSlowPayload:
         """Its request is given up, and the event goes back to the group, not counted as an attempt."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
         slow = new_event_id()
-        relay.hold(f"{slow}.json")
+        relay.delay(f"{slow}.json")
         await producer.packed.using(event_id=slow)(0)
         tasks = asyncio.all_tasks()
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):

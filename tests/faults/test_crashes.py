@@ -18,16 +18,10 @@ from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, pack, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, nothing_is_left, pack, stopped_within
 from tests.support.worker_process import worker
 
 STREAM = "test:parcels"
-
-
-async def nothing_is_left(backbone: Backbone) -> bool:
-    """Return whether the group has read and finished everything."""
-    (state,) = await backbone.groups(URI)
-    return (state.pending, state.unread) == (0, 0)
 
 
 async def first_row_end(admin: Redis) -> float:
@@ -41,7 +35,7 @@ async def first_row_end(admin: Redis) -> float:
 async def test_killed_between_handler_and_ack_an_event_comes_again_once(
     backbone: Backbone, redis_server: RedisServer, redis_url: str
 ) -> None:
-    """Scenario 15: as its second attempt, within the lease and one second."""
+    """Scenario 5: as its second attempt, within the lease and one second."""
     await load_scripts(redis_url)
     async with proxy_before(redis_server.port) as proxy:
         proxy.swallow(called(ACK))
@@ -58,7 +52,7 @@ async def test_killed_between_handler_and_ack_an_event_comes_again_once(
 
 
 async def test_killed_between_read_and_handler_events_come_again_once(backbone: Backbone, redis_url: str) -> None:
-    """Scenario 15: those that were read and had not begun, and the one that ran, each as its second attempt."""
+    """Scenario 5: those that were read and had not begun, and the one that ran, each as its second attempt."""
     await pack(backbone, *range(1, 6))
     async with worker(redis_url, "--lease=0.5", "--concurrency=1", "--block-odd") as killed:
         await killed.until("began 1 1")
@@ -78,7 +72,7 @@ async def test_killed_between_read_and_handler_events_come_again_once(backbone: 
 async def test_events_deleted_under_a_members_hands_are_handled_with_what_was_read(
     backbone: Backbone, redis_url: str, trimmed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Scenario 35: one runs for three leases, others are queued. None is said to have been taken over by another."""
+    """Scenario 14: one runs for three leases, others are queued. None is said to have been taken over by another."""
     consumer, numbers, running, go_on = Consumer(Parcels), list[int](), asyncio.Event(), asyncio.Event()
     counted, lease = CountedMetrics(), timedelta(milliseconds=400)
 
@@ -112,10 +106,10 @@ async def _renewed(admin: Redis, to: float) -> bool:
     return await first_row_end(admin) >= to
 
 
-async def test_events_deleted_while_nobody_has_them_are_told_as_vanished_once(
+async def test_events_deleted_while_nobody_has_them_are_counted_as_vanished_once(
     backbone: Backbone, redis_url: str
 ) -> None:
-    """Scenario 35: one failed and is deleted before it is parked, one is deleted while it waits. The line goes on."""
+    """Scenario 14: one failed and is deleted before it is parked, one is deleted while it waits. The line goes on."""
     consumer, numbers, counted = Consumer(Parcels), list[int](), CountedMetrics()
     retry = RetryPolicy(backoff=timedelta(seconds=1))
 
@@ -146,7 +140,7 @@ async def _parked(backbone: Backbone, count: int) -> bool:
 
 
 async def test_one_event_id_from_two_processes_at_once_makes_one_entry(backbone: Backbone, redis_url: str) -> None:
-    """Scenario 41: every call answers the same key, whichever connection it took."""
+    """Scenario 15: every call answers the same key, whichever connection it took."""
     event_id = new_event_id()
     async with Backbone(redis_url, environment="test") as other:
         producers = [each.producer(Parcels, uri=URI) for each in (backbone, other)]

@@ -1,4 +1,4 @@
-"""An event that outlives every deployment: cancelled at the end of the drain time again and again, it is no crash."""
+"""An event that outlives every deployment: cancelled by each stop at the end of its drain, it is not a crash."""
 
 import asyncio
 from datetime import timedelta

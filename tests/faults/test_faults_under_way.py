@@ -1,6 +1,6 @@
 """Every fault of a server once, while events are produced and consumed: both go on, and no acknowledged event is lost.
 
-Whoever calls is told nothing: the calls wait the fault out. What was acknowledged stands in the stream once.
+No caller gets an error: the calls wait until the fault is over. What was acknowledged is in the stream once.
 """
 
 import asyncio
@@ -21,17 +21,11 @@ from event_backbone.testing.servers import RedisServer
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, nothing_is_left, stopped_within
 
 STREAM = "test:parcels"
 SOME = 30
 Deed = Callable[[Redis], Awaitable[object]]
-
-
-@pytest.fixture
-def counted() -> CountedMetrics:
-    """The metrics, from now on."""
-    return CountedMetrics()
 
 
 class Traffic:
@@ -67,7 +61,7 @@ class Traffic:
                 if number > self._counted_from:
                     self.keys[number] = key
 
-    def count_anew(self) -> None:
+    def count_again(self) -> None:
         """Forget all calls that have begun by now: what they produced may be deleted on purpose."""
         self._counted_from = self._begun
         self.keys.clear()
@@ -79,7 +73,7 @@ class Traffic:
 
 @asynccontextmanager
 async def traffic(url: str) -> AsyncGenerator[Traffic]:
-    """Run traffic; at the end everything acknowledged was handled, and nobody was told of an error."""
+    """Run traffic; at the end everything acknowledged was handled, and no caller got an error."""
     async with Backbone(url, environment="test") as backbone:
         running = Traffic(backbone)
         subscription = backbone.subscribe(running.remembering.consumer, uri=URI, group=GROUP)
@@ -155,7 +149,7 @@ async def saved_file(admin: Redis) -> Path:
 
 
 async def fail_to_save(admin: Redis) -> None:
-    """Let the background save fail: a folder stands where its file should be."""
+    """Let the background save fail: there is a folder where its file should be."""
     (await saved_file(admin)).mkdir()
     await admin.config_set("save", "3600 1000000")
     await admin.bgsave()
@@ -186,7 +180,7 @@ async def _last_save_is(admin: Redis, status: str) -> bool:
 async def test_a_server_that_refuses_for_a_while_is_waited_for(
     own_redis: RedisServer, counted: CountedMetrics, inject: Deed, heal: Deed
 ) -> None:
-    """Scenario 29: producer and consumer meet it, and afterwards everything goes on."""
+    """Scenario 12: producer and consumer meet it, and afterwards everything goes on."""
     async with Redis.from_url(own_redis.url, decode_responses=True) as admin, traffic(own_redis.url) as running:
         await inject(admin)
         await eventually(lambda: both_have_felt_it(counted))
@@ -199,22 +193,17 @@ async def test_a_server_that_refuses_for_a_while_is_waited_for(
 async def test_a_full_server_stops_producers_and_lets_consumers_go_on(
     own_redis: RedisServer, counted: CountedMetrics
 ) -> None:
-    """Scenario 32: OOM is the producer's outage alone; what was acknowledged before is handled and acked meanwhile."""
+    """Scenario 13: OOM is the producer's outage alone; what was acknowledged before is handled and acked meanwhile."""
     async with Redis.from_url(own_redis.url) as admin, traffic(own_redis.url) as running:
         await admin.config_set("maxmemory", "1")
         await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
         await eventually(lambda: set(running.keys) <= set(running.remembering.numbers))
-        await eventually(lambda: _nothing_is_pending(running.backbone))
+        await eventually(lambda: nothing_is_left(running.backbone))
         await admin.config_set("maxmemory", "0")
         await running.more()
         running.stop()
         await assert_each_stands_once(running)
     assert counted.count("event_backbone.outages", side="consumer") == 0
-
-
-async def _nothing_is_pending(backbone: Backbone) -> bool:
-    (state,) = await backbone.groups(URI)
-    return (state.pending, state.unread) == (0, 0)
 
 
 async def test_a_script_that_hangs_the_server_is_waited_for(own_redis: RedisServer, counted: CountedMetrics) -> None:
@@ -226,7 +215,7 @@ async def test_a_script_that_hangs_the_server_is_waited_for(own_redis: RedisServ
     ):
         await admin.config_set("lua-time-limit", "10")
         hanging = asyncio.ensure_future(other.eval("while true do end", 0))
-        # A read that waits in the server is not told.
+        # A read that waits in the server gets no answer.
         await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
         await eventually(partial(_kill_script, admin))
         with suppress(RedisError):
@@ -271,7 +260,7 @@ async def test_forgotten_scripts_and_cut_connections_are_not_even_noticed(
 async def test_whatever_a_server_answers_for_a_while_is_waited_for(
     redis_server: RedisServer, redis_url: str, counted: CountedMetrics, answer: str
 ) -> None:
-    """Scenario 29, for answers that a single server does not give on request."""
+    """Scenario 12, for answers that a single server does not give on request."""
     assert redis_url
     async with proxy_before(redis_server.port) as proxy, traffic(proxy.url) as running:
         proxy.answer(b"", answer)
@@ -290,14 +279,14 @@ async def test_whatever_a_server_answers_for_a_while_is_waited_for(
         pytest.param(destroy_group, id="XGROUP DESTROY"),
     ],
 )
-async def test_a_stream_or_group_lost_under_way_is_made_anew_once(
+async def test_a_stream_or_group_lost_under_way_is_made_again_once(
     own_redis: RedisServer, counted: CountedMetrics, lose: Deed
 ) -> None:
-    """Scenario 28: what is acknowledged from then on is handled, the group is made once, and no loop runs hot."""
+    """Scenario 11: what is acknowledged from then on is handled, the group is made once, and no loop runs hot."""
     async with Redis.from_url(own_redis.url, decode_responses=True) as admin, traffic(own_redis.url) as running:
         await admin.config_resetstat()
         await lose(admin)
-        running.count_anew()
+        running.count_again()
         await running.more()
         made = (await admin.info("commandstats"))["cmdstat_xgroup|create"]["calls"]
         running.stop()

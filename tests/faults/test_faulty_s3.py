@@ -74,7 +74,7 @@ class TestFaultyS3:
         assert 0.9 < time.monotonic() - started < 3.9
 
     @pytest.mark.parametrize("code", ["AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"])
-    async def test_a_forbidden_object_is_told_as_such_and_costs_one_request(
+    async def test_a_forbidden_object_is_reported_as_such_and_costs_one_request(
         self, case: StorageCase, server: FaultyS3, code: str
     ) -> None:
         """S3 answers so for a missing one when the bucket may not be listed, and for a wrong policy of a minute."""
@@ -84,7 +84,7 @@ class TestFaultyS3:
         assert "missing or forbidden" in str(answer)
         assert server.requests == ["GET"]
 
-    async def test_behind_a_cache_a_forbidden_object_is_told_as_such_and_never_kept(
+    async def test_behind_a_cache_a_forbidden_object_is_reported_as_such_and_never_kept(
         self, case: StorageCase, server: FaultyS3
     ) -> None:
         """The next try asks the origin again."""
@@ -151,7 +151,7 @@ class TestFaultyS3:
             (Refusal(501, "NotImplemented"), "conditional writes"),
         ],
     )
-    async def test_a_wrong_setting_is_told_when_saving_and_waited_for_when_loading(
+    async def test_a_wrong_setting_is_raised_when_saving_and_waited_for_when_loading(
         self, case: StorageCase, server: FaultyS3, refusal: Refusal, message: str
     ) -> None:
         """One sentence without a secret; no event is given up for what is wrong with all of them."""
@@ -218,7 +218,7 @@ class TestSilentS3:
     async def test_a_split_event_is_handed_over_when_all_its_parts_are_there(
         self, patient: S3Storage, server: FaultyS3
     ) -> None:
-        """And one that lies elsewhere does not wait for it."""
+        """And one that is elsewhere does not wait for it."""
         case = StorageCase(SplitStorage(default=MemoryStorage(), by_argument={"email": patient}))
         events = [await case.save(PAYLOAD), await case.save({"product_id": b"1"}), await case.save(PAYLOAD)]
         server.fail("say nothing")

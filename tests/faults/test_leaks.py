@@ -41,7 +41,7 @@ def assert_nothing_grew(before: tuple[int, ...]) -> None:
 
 
 async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> None:
-    """Scenario 45: of subscriptions in one backbone, every other one stopped in the middle of its work."""
+    """Scenario 17: of subscriptions in one backbone, every other one stopped in the middle of its work."""
     async with Redis.from_url(redis_url) as admin:
         others = await connections(admin)
         async with Backbone(redis_url, environment="test") as backbone:
@@ -52,7 +52,7 @@ async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> Non
                 async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
                     if turn % 2:
                         await pack(backbone, turn)
-                        await remembering.arrived.wait()
+                        await remembering.running.wait()
                 if turn == TIMES // 10:
                     before = of_this_process()
             assert_nothing_grew(before)
@@ -82,7 +82,7 @@ async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> No
                 stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)),
             ):
                 await pack(backbone, turn)
-                await remembering.arrived.wait()
+                await remembering.running.wait()
                 assert [event async for event in backbone.reader(URI).scan()]
             if turn == TIMES // 40:
                 await eventually(_there_are_no_more(admin, others))
@@ -92,7 +92,7 @@ async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> No
 
 
 async def test_after_everything_that_can_happen_to_events_no_key_stays_for_ever(redis_url: str) -> None:
-    """Scenario 46: with payloads that expire, what has no end is streams, of events and dead letters, and groups."""
+    """Scenario 18: with payloads that expire, what has no end is streams, of events and dead letters, and groups."""
     consumer, done = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from time import monotonic
@@ -12,7 +11,6 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.consumer import Context
 from event_backbone.stream.redis.group_scripts import LOOK
 from event_backbone.testing.servers import RedisServer
 from tests.faults.known_scripts import called, load_scripts
@@ -20,32 +18,12 @@ from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
 from tests.support.frozen import frozen
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Remembering, nothing_is_left, pack, stopped_within
+from tests.support.parcels import GROUP, URI, Remembering, Stuck, nothing_is_left, pack, stopped_within
 from tests.support.worker_process import worker
 
 STREAM = "test:parcels"
 MEMBERS = f"{{{STREAM}}}:members:{GROUP}"
 AWAY = "LOADING Redis is loading the dataset in memory"
-
-
-@pytest.fixture
-async def admin(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of the same server."""
-    async with Redis.from_url(redis_url, decode_responses=True) as opened:
-        yield opened
-
-
-class Waiting(Remembering):
-    """Remembers an event, and finishes it when ``go_on`` is set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.go_on = asyncio.Event()
-
-    async def packed(self, ctx: Context, number: int) -> None:
-        """Remember and wait."""
-        await super().packed(ctx, number)
-        await self.go_on.wait()
 
 
 async def pass_time(seconds: float) -> None:
@@ -55,23 +33,23 @@ async def pass_time(seconds: float) -> None:
 
 
 async def test_an_event_that_a_dead_connection_was_given_is_found_within_a_quarter_of_the_lease(
-    backbone: Backbone, admin: Redis
+    backbone: Backbone, redis: Redis
 ) -> None:
     """It is pending under the name of a living member that knows nothing of it; no lease ends, nothing is counted."""
-    waiting, lease = Waiting(), timedelta(seconds=6)
-    subscription = backbone.subscribe(waiting.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=1, lease=lease)
+    stuck, lease = Stuck(), timedelta(seconds=6)
+    subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=1, lease=lease)
     async with stopped_within(subscription):
         await pack(backbone, 1, 2)
-        await eventually(lambda: subscription.in_flight == 2)  # it has no room, and does not read
+        await eventually(lambda: subscription.in_flight == 2)  # it has no capacity left, and does not read
         await pack(backbone, 3)
-        (member,) = await admin.xinfo_consumers(STREAM, GROUP)
-        assert await admin.xreadgroup(GROUP, member["name"], {STREAM: ">"}, count=1)
+        (member,) = await redis.xinfo_consumers(STREAM, GROUP)
+        assert await redis.xreadgroup(GROUP, member["name"], {STREAM: ">"}, count=1)
         given = monotonic()
         await eventually(lambda: subscription.in_flight == 3)
         assert monotonic() - given < lease.total_seconds() / 4 + 2
-        waiting.go_on.set()
+        stuck.release.set()
         await eventually(lambda: nothing_is_left(backbone))
-    assert (waiting.numbers, waiting.attempts) == ([1, 2, 3], [1, 1, 1])
+    assert (stuck.numbers, stuck.attempts) == ([1, 2, 3], [1, 1, 1])
 
 
 async def test_an_event_that_came_while_the_server_was_frozen_during_a_read_is_handled_once(
@@ -79,8 +57,8 @@ async def test_an_event_that_came_while_the_server_was_frozen_during_a_read_is_h
 ) -> None:
     """The read was given up meanwhile; after the thaw the server may hand the event to its dead connection."""
     remembering, lease = Remembering(), timedelta(seconds=20)
-    async with Backbone(own_redis.url, environment="test") as backbone, Redis.from_url(own_redis.url) as admin:
-        await admin.ping()
+    async with Backbone(own_redis.url, environment="test") as backbone, Redis.from_url(own_redis.url) as redis:
+        await redis.ping()
         subscription = backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease)
         async with stopped_within(subscription, 60):
             await pack(backbone, 1)
@@ -95,8 +73,8 @@ async def test_an_event_that_came_while_the_server_was_frozen_during_a_read_is_h
     assert (remembering.numbers, remembering.attempts) == ([1, 2], [1, 1])
 
 
-async def test_deleted_rows_rob_nobody(backbone: Backbone, admin: Redis) -> None:
-    """Item 4: whoever deletes the members of a group under load: each renews its own, and no event is handled twice."""
+async def test_deleted_rows_rob_nobody(backbone: Backbone, redis: Redis) -> None:
+    """Whoever deletes the members of a group under load: each renews its own, and no event is handled twice."""
     members, counted = [Remembering(), Remembering()], CountedMetrics()
     lease = timedelta(seconds=1)
     async with (
@@ -105,7 +83,7 @@ async def test_deleted_rows_rob_nobody(backbone: Backbone, admin: Redis) -> None
     ):
         for first in range(0, 600, 20):
             await pack(backbone, *range(first, first + 20))
-            await admin.delete(MEMBERS)
+            await redis.delete(MEMBERS)
         await eventually(lambda: nothing_is_left(backbone))
     assert Counter(number for each in members for number in each.numbers) == Counter(range(600))
     assert {attempt for each in members for attempt in each.attempts} == {1}
@@ -113,7 +91,7 @@ async def test_deleted_rows_rob_nobody(backbone: Backbone, admin: Redis) -> None
 
 
 async def test_after_a_frozen_server_thaws_a_new_member_that_is_first_robs_nobody(own_redis: RedisServer) -> None:
-    """Item 14: frozen for two leases, all rows have ended; nothing is taken before living members renewed theirs."""
+    """Frozen for two leases, all rows have ended; nothing is taken before living members renewed theirs."""
     remembering = Remembering()
     async with (
         Backbone(own_redis.url, environment="test") as backbone,
@@ -138,24 +116,24 @@ async def test_after_a_frozen_server_thaws_a_new_member_that_is_first_robs_nobod
 async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
     redis_server: RedisServer, redis_url: str, backbone: Backbone
 ) -> None:
-    """Item 4: its looks are refused, other calls work. What ran is acked; what it had read is others' when it ends."""
-    waiting, remembering, lease = Waiting(), Remembering(), timedelta(seconds=1)
+    """Its looks are refused, other calls work. What ran is acked; what it had read is others' when it ends."""
+    stuck, remembering, lease = Stuck(), Remembering(), timedelta(seconds=1)
     await load_scripts(redis_url)
     await pack(backbone, *range(4))
     async with proxy_before(redis_server.port) as proxy, Backbone(proxy.url, environment="test") as spoiled:
-        subscription = spoiled.subscribe(waiting.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=3, lease=lease)
+        subscription = spoiled.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=3, lease=lease)
         async with stopped_within(subscription, 40):
-            await eventually(lambda: waiting.numbers == [0] and subscription.in_flight >= 2)
+            await eventually(lambda: stuck.numbers == [0] and subscription.in_flight >= 2)
             proxy.answer(called(LOOK), AWAY)
             await pass_time(lease.total_seconds() / 2)
-            waiting.go_on.set()
+            stuck.release.set()
             await eventually(lambda: subscription.handled == 1)
             async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease), 40):
                 await eventually(lambda: sorted(remembering.numbers) == [1, 2, 3])
                 proxy.heal()
                 await eventually(lambda: subscription.ready and subscription.in_flight == 0)
                 await eventually(lambda: nothing_is_left(backbone))
-    assert waiting.numbers == [0]
+    assert stuck.numbers == [0]
     assert 2 in remembering.attempts
 
 
@@ -163,29 +141,29 @@ async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
 async def test_members_with_different_leases_leave_each_other_alone(
     backbone: Backbone, mine: float, others: float
 ) -> None:
-    """Item 12, as while a new lease is rolled out: a row says itself when its lease ends, whoever looks at it."""
-    waiting, remembering = Waiting(), Remembering()
+    """As while a new lease is rolled out: a row says itself when its lease ends, whoever looks at it."""
+    stuck, remembering = Stuck(), Remembering()
     await pack(backbone, 1)
     async with stopped_within(
-        backbone.subscribe(waiting.consumer, uri=URI, group=GROUP, lease=timedelta(seconds=mine))
+        backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, lease=timedelta(seconds=mine))
     ) as subscription:
-        await eventually(lambda: waiting.numbers == [1])
+        await eventually(lambda: stuck.numbers == [1])
         async with stopped_within(
             backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=timedelta(seconds=others))
         ):
             await pass_time(2.5)
-            waiting.go_on.set()
+            stuck.release.set()
             await eventually(lambda: subscription.handled == 1)
-    assert (waiting.attempts, remembering.numbers) == ([1], [])
+    assert (stuck.attempts, remembering.numbers) == ([1], [])
 
 
-async def test_what_a_dead_member_left_is_taken_as_fast_as_it_is_handled(backbone: Backbone, admin: Redis) -> None:
-    """Not one look's part a second: while there is more, and there is room, the next look follows at once."""
+async def test_what_a_dead_member_left_is_taken_as_fast_as_it_is_handled(backbone: Backbone, redis: Redis) -> None:
+    """Not one look's part a second: while there is more, and capacity for it, the next look follows at once."""
     remembering = Remembering()
     await pack(backbone, *range(1500))
-    await admin.xgroup_create(STREAM, GROUP, id="0")
-    await admin.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=1500)
-    await admin.zadd(MEMBERS, {"dead": 1})
+    await redis.xgroup_create(STREAM, GROUP, id="0")
+    await redis.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=1500)
+    await redis.zadd(MEMBERS, {"dead": 1})
     async with stopped_within(
         backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=timedelta(seconds=4)), 90
     ) as heir:
@@ -194,4 +172,4 @@ async def test_what_a_dead_member_left_is_taken_as_fast_as_it_is_handled(backbon
         await eventually(lambda: heir.handled == 1500, 60)
     assert monotonic() - begun < 8
     assert sorted(remembering.numbers) == list(range(1500))
-    assert (await admin.xinfo_consumers(STREAM, GROUP), await admin.zcard(MEMBERS)) == ([], 0)
+    assert (await redis.xinfo_consumers(STREAM, GROUP), await redis.zcard(MEMBERS)) == ([], 0)

@@ -9,102 +9,57 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.connection import RedisConnection
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import LeaseLost, Reject
 from event_backbone.model import StreamName
 from event_backbone.policy import RetryPolicy
-from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.append import APPEND
 from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LOOK
 from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, PARK, RELEASE
-from event_backbone.testing.servers import RedisServer
-from tests.faults.known_scripts import called, load_scripts
-from tests.faults.proxy import Proxy, proxy_before
+from tests.faults.known_scripts import called
+from tests.faults.proxy import Proxy
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, nothing_is_left, pack, stopped_within
 
 STREAM = StreamName.of(URI, "test")
 AWAY = "LOADING Redis is loading the dataset in memory"
 
 
 @pytest.fixture
-async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
-    """A proxy before an empty server that knows all scripts."""
-    await load_scripts(redis_url)
-    async with proxy_before(redis_server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def counted() -> CountedMetrics:
-    """The metrics, from now on."""
-    return CountedMetrics()
-
-
-@pytest.fixture
-async def direct(redis_url: str) -> AsyncIterator[Backbone]:
-    """A backbone that reaches the server without the proxy."""
-    async with Backbone(redis_url, environment="test") as opened:
-        yield opened
-
-
-@pytest.fixture
-async def spoiled(proxy: Proxy, direct: Backbone) -> AsyncIterator[Backbone]:
+async def spoiled(proxy: Proxy) -> AsyncIterator[Backbone]:
     """A backbone that reaches the server through the proxy."""
     async with Backbone(proxy.url, environment="test") as opened:
         yield opened
 
 
-@pytest.fixture
-async def streams(redis_url: str) -> AsyncIterator[RedisStreams]:
-    """Streams of the same server, for other members of the group, without the proxy."""
-    streams = RedisStreams(RedisConnection(RedisSettings.parse(redis_url)))
-    yield streams
-    await streams.close()
-
-
-@pytest.fixture
-async def admin(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of the same server, without the proxy."""
-    async with Redis.from_url(redis_url) as opened:
-        yield opened
-
-
-async def nothing_is_left(backbone: Backbone) -> bool:
-    """Return whether the group has read and finished everything."""
-    (state,) = await backbone.groups(URI)
-    return (state.pending, state.unread) == (0, 0)
-
-
-async def test_events_of_a_lost_read_are_handled_at_once(proxy: Proxy, direct: Backbone, spoiled: Backbone) -> None:
-    """Scenario 24: on their first attempt, long before their lease ends, and once."""
+async def test_events_of_a_lost_read_are_handled_at_once(proxy: Proxy, backbone: Backbone, spoiled: Backbone) -> None:
+    """Scenario 8: on their first attempt, long before their lease ends, and once."""
     remembering = Remembering()
     async with stopped_within(spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP)):
         for number in range(5):
             proxy.lose(b"XREADGROUP")  # the read that waits now is answered; of the next one the answer is lost
-            await pack(direct, 2 * number)
+            await pack(backbone, 2 * number)
             await eventually(partial(remembering.numbers.__contains__, 2 * number))
-            await pack(direct, 2 * number + 1)
+            await pack(backbone, 2 * number + 1)
             await eventually(lambda: proxy.still_to_lose(b"XREADGROUP") == 0)
-        await eventually(lambda: nothing_is_left(direct))
+        await eventually(lambda: nothing_is_left(backbone))
     assert sorted(remembering.numbers) == list(range(10))
     assert set(remembering.attempts) == {1}
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_a_lost_ack_is_an_ack(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
 ) -> None:
-    """Scenario 25: the events are finished, counted once, and not told as taken over."""
+    """Scenario 9: the events are finished, counted once, and not reported as taken over."""
     remembering = Remembering()
-    await pack(direct, *range(5))
+    await pack(backbone, *range(5))
     proxy.lose(called(ACK), times)
     async with stopped_within(spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: subscription.handled == 5)
-        await eventually(lambda: nothing_is_left(direct))
+        await eventually(lambda: nothing_is_left(backbone))
     assert proxy.still_to_lose(called(ACK)) == 0
     assert sorted(remembering.numbers) == list(range(5))
     assert counted.count("event_backbone.lease_lost") == 0
@@ -112,9 +67,9 @@ async def test_a_lost_ack_is_an_ack(
 
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_a_lost_dead_letter_move_is_one_move(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int
 ) -> None:
-    """Scenario 26: one dead letter, the entry acked, counted once, and the line goes on."""
+    """Scenario 10: one dead letter, the entry acked, counted once, and the line goes on."""
     consumer, numbers = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
@@ -123,22 +78,22 @@ async def test_a_lost_dead_letter_move_is_one_move(
         if number == 0:
             raise Reject("not this one")
 
-    await pack(direct, *range(3))
+    await pack(backbone, *range(3))
     proxy.lose(called(DEAD_LETTER), times)
     async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: subscription.handled == 3)
-        await eventually(lambda: nothing_is_left(direct))
+        await eventually(lambda: nothing_is_left(backbone))
     assert proxy.still_to_lose(called(DEAD_LETTER)) == 0
-    assert [letter.reason async for letter in direct.dead_letters(URI, GROUP).list()] == ["rejected"]
+    assert [letter.reason async for letter in backbone.dead_letters(URI, GROUP).list()] == ["rejected"]
     assert sorted(numbers) == [0, 1, 2]
     assert counted.count("event_backbone.dead_lettered", reason="rejected") == 1
 
 
 async def test_a_lost_look_runs_what_it_took_once_and_gives_nothing_up(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, streams: RedisStreams
 ) -> None:
-    """Scenario 20: the count rose without a run; the event is found and handled, although it may run only once."""
-    await pack(direct, 1)
+    """Scenario 6: the count rose without a run; the event is found and handled, although it may run only once."""
+    await pack(backbone, 1)
     crashed = streams.group_reader(STREAM, GROUP, "crashed")
     await crashed.ensure("beginning")
     await crashed.read(1, timedelta(0))
@@ -153,10 +108,10 @@ async def test_a_lost_look_runs_what_it_took_once_and_gives_nothing_up(
         await eventually(lambda: subscription.handled == 1)
     assert (proxy.still_to_lose(called(LOOK)), proxy.still_to_lose(called(FETCH))) == (0, 0)
     assert (remembering.numbers, remembering.attempts) == ([1], [2])
-    assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []
+    assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
 
 
-async def test_a_parking_with_lost_answers_counts_once(proxy: Proxy, direct: Backbone, spoiled: Backbone) -> None:
+async def test_a_parking_with_lost_answers_counts_once(proxy: Proxy, backbone: Backbone, spoiled: Backbone) -> None:
     """A failed event comes again as its second attempt, however many of these answers are lost."""
     consumer, attempts = Consumer(Parcels), list[int]()
 
@@ -166,19 +121,19 @@ async def test_a_parking_with_lost_answers_counts_once(proxy: Proxy, direct: Bac
         if ctx.attempt <= 2:
             raise LookupError
 
-    await pack(direct, 1)
+    await pack(backbone, 1)
     proxy.lose(called(PARK), 6)
     thrice = RetryPolicy(max_attempts=3, backoff=timedelta(milliseconds=1))
     async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP, retry=thrice)) as subscription:
         await eventually(lambda: subscription.handled == 1)
-        await eventually(lambda: nothing_is_left(direct))
+        await eventually(lambda: nothing_is_left(backbone))
     assert attempts == [1, 2, 3]
     assert proxy.still_to_lose(called(PARK)) == 0
-    assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []
+    assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
 
 
 async def test_lost_answers_of_looks_lose_no_lease(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, streams: RedisStreams
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, streams: RedisStreams
 ) -> None:
     """They had renewed the row: nobody else can take the event, and the handler is not disturbed."""
     lease = timedelta(milliseconds=800)
@@ -192,13 +147,13 @@ async def test_lost_answers_of_looks_lose_no_lease(
         await eventually(lambda: proxy.still_to_lose(called(LOOK)) == 0)
         assert (await other.look(lease, 10)).deliveries == ()
 
-    await pack(direct, 1)
+    await pack(backbone, 1)
     async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP, lease=lease)) as subscription:
         await eventually(lambda: subscription.handled == 1)
     assert attempts == [1]
 
 
-async def test_a_lost_release_gives_back_once(proxy: Proxy, direct: Backbone, spoiled: Backbone) -> None:
+async def test_a_lost_release_gives_back_once(proxy: Proxy, backbone: Backbone, spoiled: Backbone) -> None:
     """What was not begun when it stopped is handled by the next consumer on its first attempt."""
     consumer = Consumer(Parcels)
 
@@ -206,48 +161,48 @@ async def test_a_lost_release_gives_back_once(proxy: Proxy, direct: Backbone, sp
     async def handle(ctx: Context, number: int) -> None:
         subscription.stop()
 
-    await pack(direct, *range(10))
+    await pack(backbone, *range(10))
     proxy.lose(called(RELEASE), 2)
     subscription = spoiled.subscribe(consumer, uri=URI, group=GROUP, concurrency=1)
     async with stopped_within(subscription):
         await subscription.wait()
     assert proxy.still_to_lose(called(RELEASE)) == 0
     remembering = Remembering()
-    async with stopped_within(direct.subscribe(remembering.consumer, uri=URI, group=GROUP)):
-        await eventually(lambda: nothing_is_left(direct))
+    async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
+        await eventually(lambda: nothing_is_left(backbone))
     assert sorted(remembering.numbers) == list(range(1, 10))
     assert set(remembering.attempts) == {1}
 
 
 async def test_a_lost_answer_of_making_the_group_makes_it_once(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone
 ) -> None:
     """It begins where it was to begin."""
-    await pack(direct, 1)
+    await pack(backbone, 1)
     remembering = Remembering()
     proxy.lose(called(ENSURE), 4)
     async with stopped_within(
         spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP, start="now")
     ) as subscription:
         await eventually(lambda: subscription.ready)
-        await pack(direct, 2)
+        await pack(backbone, 2)
         await eventually(lambda: 2 in remembering.numbers)
     assert remembering.numbers == [2]
 
 
 @pytest.mark.parametrize("times", [1, 10])
 async def test_a_produce_call_with_lost_answers_makes_one_entry(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, times: int
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, times: int
 ) -> None:
-    """Scenario 23: the call answers the key of its one entry."""
+    """Scenario 7: the call answers the key of its one entry."""
     proxy.lose(called(APPEND), times)
     key = await spoiled.producer(Parcels, uri=URI).packed(7)
-    assert [event.key async for event in direct.reader(URI).scan()] == [key]
+    assert [event.key async for event in backbone.reader(URI).scan()] == [key]
     assert proxy.still_to_lose(called(APPEND)) == 0
 
 
-async def test_an_ack_that_comes_too_late_after_an_outage_is_told_as_lost(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, admin: Redis
+async def test_an_ack_that_comes_too_late_after_an_outage_is_reported_as_lost(
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, redis: Redis
 ) -> None:
     """Another member has the event by then: neither the handler nor the count may take it as acked."""
     consumer, outcomes = Consumer(Parcels), list[str]()
@@ -256,26 +211,26 @@ async def test_an_ack_that_comes_too_late_after_an_outage_is_told_as_lost(
     async def handle(ctx: Context, number: int) -> None:
         for script in (ACK, LOOK):
             proxy.answer(called(script), AWAY)
-        await admin.xclaim(STREAM.key, GROUP, "other", 0, [ctx.metadata.key.entry_id])
+        await redis.xclaim(STREAM.key, GROUP, "other", 0, [ctx.metadata.key.entry_id])
         try:
             await ctx.ack()
-        except (LeaseLost, asyncio.CancelledError):  # told, or cancelled as whoever lost a lease is
+        except (LeaseLost, asyncio.CancelledError):  # raised here, or cancelled as every handler that lost its lease is
             outcomes.append("lost")
             raise
         outcomes.append("acked")
 
-    await pack(direct, 1)
+    await pack(backbone, 1)
     async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: not subscription.ready)  # the ack was refused at least once
         proxy.heal()
         await eventually(lambda: outcomes != [])
     assert (outcomes, subscription.handled) == (["lost"], 0)
-    (state,) = await direct.groups(URI)
+    (state,) = await backbone.groups(URI)
     assert state.pending == 1
 
 
 async def test_a_dead_letter_that_comes_too_late_after_an_outage_is_not_counted(
-    proxy: Proxy, direct: Backbone, spoiled: Backbone, admin: Redis, counted: CountedMetrics
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, redis: Redis, counted: CountedMetrics
 ) -> None:
     """Another member has the event by then, and decides about it."""
     consumer = Consumer(Parcels)
@@ -284,14 +239,14 @@ async def test_a_dead_letter_that_comes_too_late_after_an_outage_is_not_counted(
     async def handle(ctx: Context, number: int) -> None:
         for script in (DEAD_LETTER, LOOK):
             proxy.answer(called(script), AWAY)
-        await admin.xclaim(STREAM.key, GROUP, "other", 0, [ctx.metadata.key.entry_id])
+        await redis.xclaim(STREAM.key, GROUP, "other", 0, [ctx.metadata.key.entry_id])
         raise Reject("not this one")
 
-    await pack(direct, 1)
+    await pack(backbone, 1)
     async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: counted.count("event_backbone.outages", side="consumer") == 1)
         proxy.heal()
         await eventually(lambda: subscription.in_flight == 0)
     assert (subscription.handled, counted.count("event_backbone.dead_lettered")) == (0, 0)
     assert counted.count("event_backbone.lease_lost") == 1
-    assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []
+    assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []

@@ -2,16 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
-import pytest
-
 from event_backbone.backbone import Backbone
-from event_backbone.connection import RedisConnection
 from event_backbone.model import EventKey, StreamName
-from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from tests.conformance.stream_suite import keys_of, lease_of, new_entry
 from tests.support.eventually import eventually
@@ -22,16 +17,8 @@ CONSUMERS = 50
 EVENTS = 5000
 
 
-@pytest.fixture
-async def streams(redis_url: str) -> AsyncIterator[RedisStreams]:
-    """Streams of the same server."""
-    streams = RedisStreams(RedisConnection(RedisSettings.parse(redis_url)))
-    yield streams
-    await streams.close()
-
-
 async def test_fifty_consumers_share_five_thousand_events(backbone: Backbone) -> None:
-    """Scenario 2: each event is handled once, by one of them, and each of them gets some; afterwards none is left."""
+    """Scenario 1: each event is handled once, by one of them, and each of them gets some; afterwards none is left."""
     consumers = [Remembering() for _ in range(CONSUMERS)]
     producer = backbone.producer(Parcels, uri=URI)
 
@@ -53,7 +40,7 @@ async def test_fifty_consumers_share_five_thousand_events(backbone: Backbone) ->
 
 
 async def test_consumers_that_come_and_go_lose_and_repeat_nothing(backbone: Backbone) -> None:
-    """Scenarios 7 and 8: while events come in, consumers stop and others start, ten at the same moment."""
+    """Scenarios 2 and 3: while events come in, consumers stop and others start, ten at the same moment."""
     remembering = Remembering()
     producer = backbone.producer(Parcels, uri=URI)
 
@@ -75,7 +62,7 @@ async def test_consumers_that_come_and_go_lose_and_repeat_nothing(backbone: Back
 
 
 async def test_members_that_go_or_crash_never_take_what_is_pending_with_them(streams: RedisStreams) -> None:
-    """Scenario 47: rows end and names are removed at every moment of others' reads and acks; nothing gets lost."""
+    """Scenario 19: rows end and names are removed at every moment of others' reads and acks; nothing gets lost."""
     lease, keys, acked = timedelta(milliseconds=20), set[EventKey](), list[EventKey]()
     first = streams.group_reader(STREAM, GROUP, "first")
     await first.ensure("beginning")

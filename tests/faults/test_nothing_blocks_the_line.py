@@ -1,7 +1,6 @@
 """What one event, one subscription or a server that refuses only some writes must not do: hold up everything else."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from time import monotonic
 
@@ -9,58 +8,31 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.connection import RedisConnection
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import ConfigurationError, Reject
 from event_backbone.model import StreamName
-from event_backbone.settings import RedisSettings
-from event_backbone.stream import GroupReader
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.testing.servers import RedisServer
 from tests.faults.known_scripts import load_scripts
+from tests.support.crashes import crash
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, Stuck, pack, stopped_within
 
 STREAM = StreamName.of(URI, "test")
 
 
 @pytest.fixture
-async def backbone(own_redis: RedisServer) -> AsyncIterator[Backbone]:
-    """A backbone on a server that the test may fill."""
-    async with Backbone(own_redis.url, environment="test") as opened:
-        yield opened
-
-
-@pytest.fixture
-async def streams(own_redis: RedisServer) -> AsyncIterator[RedisStreams]:
-    """Streams of the same server, for consumers that crash."""
-    streams = RedisStreams(RedisConnection(RedisSettings.parse(own_redis.url)))
-    yield streams
-    await streams.close()
-
-
-async def crash(streams: RedisStreams, times: int) -> None:
-    """Deliver the event that the group has to so many members that die without a word, their leases ended."""
-    reader = streams.group_reader(STREAM, GROUP, "crashed-0")
-    await reader.ensure("beginning")
-    await reader.read(100, timedelta(0))
-    for number in range(1, times):
-        await reader.leave()
-        reader = streams.group_reader(STREAM, GROUP, f"crashed-{number}")
-        await eventually(lambda: _took(reader))  # noqa: B023 - awaited within the turn
-    await reader.leave()
-
-
-async def _took(reader: GroupReader) -> bool:
-    return bool((await reader.look(timedelta(milliseconds=1), 10)).deliveries)
+def redis_url(own_redis: RedisServer) -> str:
+    """The URL of a server that the test may break."""
+    return own_redis.url
 
 
 @pytest.mark.parametrize("failure", [Reject("not this one"), LookupError()])
 async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
     own_redis: RedisServer, backbone: Backbone, failure: Exception
 ) -> None:
-    """Scenario 32: the server is full. More fail than handlers run at once; the others are handled and acked.
+    """Scenario 13: the server is full. More fail than handlers run at once; the others are handled and acked.
 
     Parking is not refused, so that what failed is tried again meanwhile; dead letters are.
     """
@@ -91,7 +63,7 @@ async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
 async def test_a_suspicious_event_on_a_full_server_does_not_hold_up_the_others(
     own_redis: RedisServer, backbone: Backbone, streams: RedisStreams
 ) -> None:
-    """That it runs alone cannot be written down, so it waits; it runs when there is room again."""
+    """That it runs alone cannot be written down, so it waits; it runs when the server has memory again."""
     remembering, counted = Remembering(), CountedMetrics()
     await pack(backbone, 0)
     await crash(streams, 2)
@@ -99,7 +71,7 @@ async def test_a_suspicious_event_on_a_full_server_does_not_hold_up_the_others(
     async with Redis.from_url(own_redis.url) as admin:
         await load_scripts(own_redis.url)
         await admin.config_set("maxmemory", "1")
-        lease = timedelta(milliseconds=100)
+        lease = timedelta(seconds=1)
         subscription = backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease)
         async with stopped_within(subscription, 40):
             await eventually(lambda: set(remembering.numbers) >= set(range(1, 20)))
@@ -114,48 +86,34 @@ async def test_a_stop_does_not_wait_for_what_another_subscription_runs_alone(
     backbone: Backbone, streams: RedisStreams
 ) -> None:
     """A suspicious event of one holds back the other's handlers, but not its end."""
-    consumer, running, go_on = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await go_on.wait()
-
+    stuck, lease = Stuck(), timedelta(seconds=1)
     await pack(backbone, 0)
     await crash(streams, 2)
-    lease = timedelta(milliseconds=100)
-    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease)):
-        await running.wait()
+    async with stopped_within(backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, lease=lease)):
+        await stuck.running.wait()
         async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group="other")) as stopping:
             begun = monotonic()
             stopping.stop()
             await stopping.wait()
             assert monotonic() - begun < 5
-        go_on.set()
+        stuck.release.set()
 
 
-async def test_two_reasons_to_cancel_a_handler_do_not_cancel_each_other_out(own_redis: RedisServer) -> None:
+async def test_two_reasons_to_cancel_a_handler_do_not_cancel_each_other_out(
+    own_redis: RedisServer, backbone: Backbone
+) -> None:
     """Its lease is lost, and while it cleans up the whole subscription breaks: that still ends."""
-    consumer, running, cleaning = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cleaning.set()
-            await asyncio.Event().wait()
-
-    async with Backbone(own_redis.url, environment="test") as backbone, Redis.from_url(own_redis.url) as admin:
+    stuck = Stuck()
+    stuck.cleaned.clear()
+    async with Redis.from_url(own_redis.url) as admin:
         lease, drain = timedelta(milliseconds=400), timedelta(seconds=1)
-        subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
+        subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
         async with asyncio.timeout(20), subscription:
             await pack(backbone, 1)
-            await running.wait()
+            await stuck.running.wait()
             (entry,) = await backbone.pending(URI, GROUP)
             await admin.xclaim(STREAM.key, GROUP, "other", 0, [entry.key.entry_id])
-            await cleaning.wait()
+            await stuck.cancelled.wait()
             await admin.config_set("requirepass", "changed")
             await admin.client_kill_filter(_type="normal", skipme=True)
             with pytest.raises(ConfigurationError):

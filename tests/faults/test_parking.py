@@ -2,11 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from time import monotonic
 
-import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
@@ -17,13 +15,6 @@ from tests.support.parcels import GROUP, URI, Parcels, group_state, nothing_is_l
 
 STREAM = "test:parcels"
 LEASE = timedelta(seconds=4)
-
-
-@pytest.fixture
-async def admin(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of the same server."""
-    async with Redis.from_url(redis_url) as opened:
-        yield opened
 
 
 class Failing:
@@ -56,16 +47,16 @@ async def is_parked(backbone: Backbone, count: int) -> bool:
 
 
 async def test_a_group_made_again_by_others_while_events_are_parked_gets_them_again(
-    backbone: Backbone, admin: Redis
+    backbone: Backbone, redis: Redis
 ) -> None:
-    """Item 4: what was parked belonged to the old group; the new one reads it from the beginning, and finishes it."""
+    """What was parked belonged to the old group; the new one reads it from the beginning, and finishes it."""
     failing = Failing({1, 2}, after=timedelta(hours=1))
     async with stopped_within(backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE)) as subscription:
         await pack(backbone, 1, 2)
         await eventually(lambda: is_parked(backbone, 2))
         failing.failing.clear()
-        await admin.xgroup_destroy(STREAM, GROUP)
-        await admin.xgroup_create(STREAM, GROUP, id="0")
+        await redis.xgroup_destroy(STREAM, GROUP)
+        await redis.xgroup_create(STREAM, GROUP, id="0")
         await pack(backbone, 3)
         await eventually(lambda: subscription.handled == 3)
         await eventually(lambda: nothing_is_left(backbone))
@@ -73,7 +64,7 @@ async def test_a_group_made_again_by_others_while_events_are_parked_gets_them_ag
 
 
 async def test_a_busy_group_begins_what_is_due_within_about_a_second(backbone: Backbone) -> None:
-    """Item 4: thousands of unread events are ahead of it in the stream, and some in the hands of the member."""
+    """Thousands of unread events are ahead of it in the stream, and some in the hands of the member."""
     failing = Failing({0}, after=timedelta(seconds=1))
     await pack(backbone, *range(2000))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, concurrency=1, lease=LEASE)
@@ -87,7 +78,7 @@ async def test_a_busy_group_begins_what_is_due_within_about_a_second(backbone: B
 
 
 async def test_at_the_bound_of_parked_events_reading_ends_until_there_are_fewer(backbone: Backbone) -> None:
-    """Item 4: what cannot be parked stays in its member's hands, the group is not ready, and goes on by itself."""
+    """What cannot be parked stays in its member's hands, the group is not ready, and goes on by itself."""
     failing = Failing(set(range(6)), after=timedelta(seconds=1))
     await pack(backbone, *range(6))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE, max_parked=2, max_waiting=1)
@@ -106,17 +97,17 @@ async def test_at_the_bound_of_parked_events_reading_ends_until_there_are_fewer(
     assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
 
 
-async def test_events_that_fail_all_at_once_take_few_connections(backbone: Backbone, admin: Redis) -> None:
+async def test_events_that_fail_all_at_once_take_few_connections(backbone: Backbone, redis: Redis) -> None:
     """A hundred handlers lose their database in the same moment: each is parked, by a few connections."""
     failing = Failing(set(range(100)), after=timedelta(hours=1))
     await pack(backbone, *range(100))
-    before = await connections(admin)
+    before = await connections(redis)
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, concurrency=100, lease=LEASE)
     async with stopped_within(subscription):
         await eventually(lambda: is_parked(backbone, 100))
-    assert await connections(admin) - before < 50
+    assert await connections(redis) - before < 50
 
 
-async def connections(admin: Redis) -> int:
+async def connections(redis: Redis) -> int:
     """Return how many connections the server has ever accepted."""
-    return int((await admin.info("stats"))["total_connections_received"])
+    return int((await redis.info("stats"))["total_connections_received"])

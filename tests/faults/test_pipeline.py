@@ -1,4 +1,4 @@
-"""The lane of the script that is called all the time: one connection, answers in order, and faults as anywhere else."""
+"""The pipelined connection of the script that is called all the time: answers in order, and faults as anywhere else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,22 +9,13 @@ import pytest
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import ConfigurationError, StreamUnavailable
 from event_backbone.settings import RedisSettings
-from event_backbone.testing.servers import RedisServer
-from tests.faults.proxy import Proxy, proxy_before
+from tests.faults.proxy import Proxy
 from tests.support.eventually import eventually
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
 COUNT = Script("return redis.call('INCR', KEYS[1])")
 FAILS = Script("return redis.call('LPUSH', KEYS[1], ARGV[1])")
 SHORT = timedelta(seconds=1.05)
-
-
-@pytest.fixture
-async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
-    """A proxy before an empty server."""
-    assert redis_url
-    async with proxy_before(redis_server.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -49,13 +40,13 @@ async def test_each_call_gets_its_own_answer(connection: RedisConnection) -> Non
 
 
 async def test_all_calls_share_one_connection(redis_url: str) -> None:
-    """However many wait, the server sees one client of the lane, and none after closing."""
+    """However many wait, the server sees one pipelined client, and none after closing."""
     connection, observer = (RedisConnection(RedisSettings.parse(redis_url)) for _ in range(2))
     before = await _clients(observer)
     await asyncio.gather(*(connection.run_pipelined(ECHO, ("key",), ("x",)) for _ in range(50)))
     await connection.run_pipelined(ECHO, ("key",), ("known by now",))
-    lane = {line for line in await _clients(observer) - before if b"cmd=evalsha" in line}
-    assert lane
+    pipelined = {line for line in await _clients(observer) - before if b"cmd=evalsha" in line}
+    assert pipelined
     await connection.close()
     await connection.close()
 
@@ -74,7 +65,7 @@ async def test_an_unknown_script_is_given_to_the_server(connection: RedisConnect
 
 
 async def test_a_refused_call_raises_what_run_raises(connection: RedisConnection) -> None:
-    """The same error, translated by the same table; the lane goes on."""
+    """The same error, translated by the same table; the connection stays in use."""
     await connection.command("SET", "key", "no list")
     with pytest.raises(Exception, match="WRONGTYPE") as by_run:
         await connection.run(FAILS, ("key",), ("x",))
@@ -93,8 +84,8 @@ async def test_a_lost_answer_is_asked_for_again(proxy: Proxy, connection: RedisC
     assert answers == [[b"key", str(number).encode()] for number in range(10)]
 
 
-async def test_a_refusal_after_a_lost_answer_is_told_as_the_loss(proxy: Proxy, connection: RedisConnection) -> None:
-    """What the repeated call is refused may have been done by the first one; a refused first call is told as it is."""
+async def test_a_refusal_after_a_lost_answer_is_reported_as_the_loss(proxy: Proxy, connection: RedisConnection) -> None:
+    """What the repeated call is refused may have been done by the first one; the first call raises its own error."""
     await connection.run(COUNT, ("count",), ())
     proxy.lose(b"EVALSHA")
     with pytest.raises(StreamUnavailable, match="connection lost"), connection.errors():

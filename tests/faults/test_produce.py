@@ -77,7 +77,7 @@ async def test_a_full_server_refuses_and_says_so(own_redis: RedisServer) -> None
 
 
 async def test_a_lost_script_is_loaded_again(own_redis: RedisServer) -> None:
-    """NOSCRIPT after a restart or a flush is no error of the caller's."""
+    """NOSCRIPT after a restart or a flush is not the caller's error."""
     async with Backbone(own_redis.url) as backbone:
         producer = backbone.producer(ShipmentTracking, uri=URI)
         await producer.note("a")
@@ -88,8 +88,10 @@ async def test_a_lost_script_is_loaded_again(own_redis: RedisServer) -> None:
         assert [event.arguments["text"] async for event in backbone.reader(URI).scan()] == ["a", "b"]
 
 
-async def test_a_refusal_after_a_lost_answer_is_not_told_as_not_sent(redis_server: RedisServer, redis_url: str) -> None:
-    """The answer to the first try was lost, and the event stands there: nobody may say that it does not."""
+async def test_a_refusal_after_a_lost_answer_is_not_reported_as_not_sent(
+    redis_server: RedisServer, redis_url: str
+) -> None:
+    """The answer to the first try was lost, and the event is there: no error may say that it is not."""
     assert redis_url
     async with proxy_before(redis_server.port) as proxy, Backbone(proxy.url) as backbone:
         producer = backbone.producer(ShipmentTracking, uri=URI)

@@ -43,7 +43,7 @@ class Publishers:
 
 
 async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(own_redis: RedisServer) -> None:
-    """Scenario 13, with appendfsync always: each stands in the stream under its key, no number twice; all are handled.
+    """Scenario 4, with appendfsync always: each is in the stream under its key, no number twice; all are handled.
 
     Killed, not ended in order, when a quarter and when a half was acknowledged.
     """

@@ -42,7 +42,7 @@ class TestSeaweed:
         assert await case.load_one(answers[0]) == PAYLOAD
 
     async def test_a_server_that_comes_back_is_found_again(self, seaweed: SeaweedServer) -> None:
-        """While it is down each call tells so, soon; afterwards the same storage goes on."""
+        """While it is down each call soon says so; afterwards the same storage goes on."""
         case = StorageCase(S3Storage(seaweed_options(seaweed)))
         references = await case.save(PAYLOAD)
         seaweed.kill()

@@ -1,7 +1,6 @@
 """What a Redis server does to its clients, and how they survive it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -26,17 +25,9 @@ SECRET = "s3cr3t-Pa55"
 
 
 @pytest.fixture
-async def connection(own_redis: RedisServer) -> AsyncIterator[RedisConnection]:
-    """A connection to a server that the test may break."""
-    connection = RedisConnection(RedisSettings.parse(own_redis.url))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-def streams(connection: RedisConnection) -> RedisStreams:
-    """The streams of that server."""
-    return RedisStreams(connection)
+def redis_url(own_redis: RedisServer) -> str:
+    """The URL of a server that the test may break."""
+    return own_redis.url
 
 
 async def waiting_reader(streams: RedisStreams) -> tuple[GroupReader, asyncio.Task[object]]:
@@ -56,7 +47,7 @@ async def waiting_reader(streams: RedisStreams) -> tuple[GroupReader, asyncio.Ta
 async def test_a_payload_key_with_other_data_takes_the_entry_back(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
-    """An entry never stands without its hashes; its neighbours are appended."""
+    """An entry never exists without its hashes; its neighbours are appended."""
     await connection.command("SET", NAME.key_of("payload:taken"), "other data")
     taken = new_entry("m", HashWrite("payload:taken", {"a": b"1"}))
     answers = await streams.stream(NAME).append([new_entry("a"), taken, new_entry("b")])
@@ -66,10 +57,10 @@ async def test_a_payload_key_with_other_data_takes_the_entry_back(
 
 
 @pytest.mark.parametrize("loss", [("FLUSHALL",), ("DEL", NAME.key), ("XGROUP", "DESTROY", NAME.key, GROUP)])
-async def test_a_group_that_is_lost_under_a_read_is_made_anew(
+async def test_a_group_that_is_lost_under_a_read_is_made_again(
     streams: RedisStreams, connection: RedisConnection, loss: tuple[str, ...]
 ) -> None:
-    """The waiting read tells it at once; from the beginning the group misses nothing of what comes after."""
+    """The waiting read raises at once; from the beginning the group misses nothing of what comes after."""
     reader, reading = await waiting_reader(streams)
     await connection.command(*loss)
     with pytest.raises(GroupMissing):
@@ -103,7 +94,7 @@ async def test_a_killed_server_is_survived(own_redis: RedisServer, streams: Redi
 async def test_idle_connections_to_a_server_that_was_restarted_are_replaced(
     own_redis: RedisServer, streams: RedisStreams
 ) -> None:
-    """Nobody is told of connections that had died unused."""
+    """No caller notices connections that died while unused."""
     await asyncio.gather(*(streams.stream(NAME).last_key() for _ in range(10)))
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
@@ -120,7 +111,7 @@ async def test_forgotten_scripts_are_given_again(streams: RedisStreams, connecti
 
 
 async def test_a_server_that_became_a_replica_is_waited_for(streams: RedisStreams, connection: RedisConnection) -> None:
-    """A waiting read and every write tell it as an outage, not as a missing group; nothing was written."""
+    """A waiting read and every write report an outage, not a missing group; nothing is written."""
     entry = new_entry("m", HashWrite("payload:1", {"a": b"1"}))
     reader, reading = await waiting_reader(streams)
     await connection.command("REPLICAOF", "127.0.0.1", "1")
@@ -185,11 +176,10 @@ async def test_a_full_server_refuses_appends_and_lets_consumers_drain(
     ],
 )
 async def test_whatever_a_server_answers_has_its_error(
-    redis_server: RedisServer, redis_url: str, answer: str, kind: type[BackboneError]
+    own_redis: RedisServer, answer: str, kind: type[BackboneError]
 ) -> None:
     """By the leading word alone; the server's text is not repeated, and the read works again afterwards."""
-    assert redis_url
-    async with proxy_before(redis_server.port) as proxy:
+    async with proxy_before(own_redis.port) as proxy:
         streams = RedisStreams(RedisConnection(RedisSettings.parse(proxy.url)))
         reader = streams.group_reader(NAME, GROUP, "one")
         await reader.ensure("beginning")

@@ -56,7 +56,7 @@ async def has(client: Redis, name: str, numbers: list[str]) -> bool:
 async def test_the_first_signal_lets_what_runs_finish_and_gives_back_the_rest(
     backbone: Backbone, client: Redis, redis_url: str, number: signal.Signals
 ) -> None:
-    """Scenario 44: exit code 0; what was not begun is due at once, and what comes later is not read."""
+    """Scenario 16: exit code 0; what was not begun is due at once, and what comes later is not read."""
     async with worker_command(redis_url) as process:
         await pack(backbone, 1, 2, 3)
         await eventually(partial(has, client, BEGUN, ["1"]))
@@ -75,7 +75,7 @@ async def test_the_first_signal_lets_what_runs_finish_and_gives_back_the_rest(
 
 
 async def test_a_second_signal_ends_what_runs(backbone: Backbone, client: Redis, redis_url: str) -> None:
-    """Scenario 44: at once, by that signal; what ran stays pending for its lease, and comes again."""
+    """Scenario 16: at once, by that signal; what ran stays pending for its lease, and comes again."""
     async with worker_command(redis_url) as process:
         await pack(backbone, 1)
         await eventually(partial(has, client, BEGUN, ["1"]))

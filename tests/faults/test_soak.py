@@ -15,7 +15,7 @@ from tests.support.worker_process import PATH, ROOT
 EVENTS = 150_000
 WARM_AFTER = 50_000
 MORE_OBJECTS = 500
-"""So many more objects, and blocks of memory, may be there by chance: what grows by one for each 200 events fails."""
+"""So many more objects, and blocks of memory, may be there at random: what grows by one for each 200 events fails."""
 MORE_BYTES = 4 << 20
 
 

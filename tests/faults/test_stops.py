@@ -17,33 +17,21 @@ from tests.faults.known_scripts import called
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
 from tests.support.frozen import frozen
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, group_state, nothing_is_left, pack, stopped_within
+from tests.support.parcels import (
+    GROUP,
+    URI,
+    Parcels,
+    Remembering,
+    Stuck,
+    group_state,
+    nothing_is_left,
+    pack,
+    stopped_within,
+)
 
 BEYOND_DRAIN = 3.0
 SLACK = 0.7
 """For a busy machine."""
-
-
-class Stubborn:
-    """Begins and ends when told to; once cancelled it cleans up until ``cleaned``."""
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self.running, self.go_on = asyncio.Event(), asyncio.Event()
-        self.cleaning, self.cleaned = asyncio.Event(), asyncio.Event()
-        self.consumer = Consumer(Parcels)
-        self.consumer.on(Parcels.packed)(self.packed)
-
-    async def packed(self, ctx: Context, number: int) -> None:
-        """Wait."""
-        self.begun += 1
-        self.running.set()
-        try:
-            await self.go_on.wait()
-        except asyncio.CancelledError:
-            self.cleaning.set()
-            await self.cleaned.wait()
-            raise
 
 
 @pytest.mark.parametrize("drain_seconds", [0.0, 0.5])
@@ -51,17 +39,16 @@ class Stubborn:
 async def test_a_stop_ends_in_time_although_redis_is_silent(
     own_redis: RedisServer, silent: str, drain_seconds: float
 ) -> None:
-    """Item 20: nothing is answered, and no connection is closed. Within ``drain`` and 3 s; what ran comes again."""
-    stubborn, remembering, lease = Stubborn(), Remembering(), timedelta(seconds=1)
-    stubborn.cleaned.set()
+    """Nothing is answered, and no connection is closed. Within ``drain`` and 3 s; what ran comes again."""
+    stuck, remembering, lease = Stuck(), Remembering(), timedelta(seconds=1)
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(proxy_before(own_redis.port))
         backbone = await stack.enter_async_context(Backbone(proxy.url, environment="test"))
         drain = timedelta(seconds=drain_seconds)
-        subscription = backbone.subscribe(stubborn.consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
+        subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, lease=lease, drain=drain)
         await stack.enter_async_context(stopped_within(subscription, 60))
         await pack(backbone, 1, 2, 3)
-        await stubborn.running.wait()
+        await stuck.running.wait()
         if silent == "server":
             stack.enter_context(frozen(own_redis.pid))
         else:
@@ -104,21 +91,21 @@ async def test_nothing_goes_on_after_a_stop_although_redis_is_silent(own_redis: 
 async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_being_acked(
     own_redis: RedisServer,
 ) -> None:
-    """Item 19: its user may no longer read. What runs finishes and is acked, and the error rises."""
-    stubborn = Stubborn()
+    """Its user may no longer read. What runs finishes and is acked, and the error rises."""
+    stuck = Stuck()
     async with Redis.from_url(own_redis.url) as admin, Backbone(own_redis.url, environment="test") as backbone:
         await admin.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])
         await pack(backbone, 1, 2)
         url = own_redis.url.replace("redis://", "redis://worker:secret@")
         async with (
             Backbone(url, environment="test") as limited,
-            stopped_within(limited.subscribe(stubborn.consumer, uri=URI, group=GROUP)) as subscription,
+            stopped_within(limited.subscribe(stuck.consumer, uri=URI, group=GROUP)) as subscription,
         ):
-            await eventually(lambda: stubborn.begun == 2)
+            await eventually(lambda: len(stuck.numbers) == 2)
             await admin.acl_setuser("worker", commands=["-xreadgroup"])
             await eventually(lambda: not subscription.ready)
             await pack(backbone, 3)
-            stubborn.go_on.set()
+            stuck.release.set()
             with pytest.raises(ConfigurationError):
                 await subscription.wait()
         state = await group_state(backbone)
@@ -128,26 +115,26 @@ async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_bei
 
 async def test_a_second_stop_may_come_while_cancelled_handlers_clean_up(backbone: Backbone) -> None:
     """As a second signal does: nothing is left to shorten, and nothing goes wrong."""
-    stubborn = Stubborn()
+    stuck = Stuck()
+    stuck.cleaned.clear()
     await pack(backbone, 1)
-    subscription = backbone.subscribe(stubborn.consumer, uri=URI, group=GROUP)
+    subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP)
     async with stopped_within(subscription):
-        await stubborn.running.wait()
+        await stuck.running.wait()
         subscription.stop(timedelta())
-        await stubborn.cleaning.wait()
+        await stuck.cancelled.wait()
         subscription.stop(timedelta())
-        stubborn.cleaned.set()
+        stuck.cleaned.set()
         await subscription.wait()
     assert subscription.left_behind == 0
     assert [(each.consumer, each.attempt) for each in await backbone.pending(URI, GROUP)] == [("waiting", 0)]
 
 
-async def test_a_stop_is_not_told_as_a_failure(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stop_is_not_reported_as_a_failure(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
     """The handlers that it cancels have not failed, and are not tried again after any backoff."""
-    stubborn = Stubborn()
-    stubborn.cleaned.set()
+    stuck = Stuck()
     await pack(backbone, 1)
-    async with stopped_within(backbone.subscribe(stubborn.consumer, uri=URI, group=GROUP, drain=timedelta())):
-        await stubborn.running.wait()
-    assert stubborn.cleaning.is_set()
+    async with stopped_within(backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, drain=timedelta())):
+        await stuck.running.wait()
+    assert stuck.cancelled.is_set()
     assert "failed" not in caplog.text

@@ -121,7 +121,7 @@ async def _members(backbone: Backbone, count: int) -> bool:
 async def test_what_a_worker_had_is_soon_another_ones(
     backbone: Backbone, redis_url: str, number: signal.Signals, within_seconds: float
 ) -> None:
-    """Item 6: released, within a second; of a killed worker, within its lease and one more (and slack)."""
+    """Released, within a second; of a killed worker, within its lease and one more (and slack)."""
     remembering, lease = Remembering(), timedelta(seconds=1)
     await pack(backbone, 1, 3, 5)
     async with worker(redis_url, "--lease=1", "--drain=0", "--block-odd") as ended:
@@ -139,7 +139,7 @@ async def test_what_a_worker_had_is_soon_another_ones(
 async def test_workers_that_block_their_loop_rob_each_other_only_with_a_count(
     backbone: Backbone, redis_url: str
 ) -> None:
-    """Item 4: one event blocks longer than the lease. No attempt is seen twice; innocents run twice at most or so."""
+    """One event blocks longer than the lease. No attempt is seen twice; innocents run twice at most or so."""
     options = ("--lease=0.5", "--sleep=1.5", "--concurrency=5", "--max-attempts=3")
     async with worker(redis_url, *options) as one, worker(redis_url, *options) as two:
         await pack(backbone, *range(10), 777, *range(10, 20))

@@ -5,14 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import ConfigurationError
-from event_backbone.model import EventKey, Metadata
-from event_backbone.policy import RetryPolicy
+from event_backbone import Backbone, ConfigurationError, Consumer, Context, EventKey, Metadata, RetryPolicy, StoredEvent
 from tests.support.eventually import eventually
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, Stuck, pack, run_to_the_end, stopped_within
 
 
 async def test_every_event_reaches_its_handler_once_with_its_arguments(backbone: Backbone) -> None:
@@ -96,7 +91,7 @@ async def test_a_new_group_may_start_now(backbone: Backbone) -> None:
     await pack(backbone, 1, 2)
     async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, start="now")):
         await pack(backbone, 3)
-        await remembering.arrived.wait()
+        await remembering.running.wait()
     assert remembering.numbers == [3]
 
 
@@ -191,20 +186,13 @@ async def test_what_a_handler_produces_is_known_to_be_caused_by_its_event(backbo
 
 async def test_subscriptions_of_several_uris_in_one_process_do_not_disturb_each_other(backbone: Backbone) -> None:
     """One is stuck in its handler, the other goes on."""
-    stuck, reached, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @stuck.on(Parcels.packed)
-    async def wait(ctx: Context, number: int) -> None:
-        reached.set()
-        await release.wait()
-
-    free = Remembering()
+    stuck, free = Stuck(), Remembering()
     await backbone.producer(Parcels, uri="slow").packed(1)
     await pack(backbone, *range(20))
-    async with stopped_within(backbone.subscribe(stuck, uri="slow", group=GROUP)):
-        await reached.wait()
+    async with stopped_within(backbone.subscribe(stuck.consumer, uri="slow", group=GROUP)):
+        await stuck.running.wait()
         await run_to_the_end(backbone.subscribe(free.consumer, uri=URI, group=GROUP, max_events=20))
-        release.set()
+        stuck.release.set()
     assert len(free.numbers) == 20
 
 

@@ -5,17 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.errors import LeaseLost
-from event_backbone.policy import RetryPolicy
-from event_backbone.stream.values import PendingEntry
+from event_backbone import Backbone, Consumer, Context, LeaseLost, RetryPolicy
 from tests.support.parcels import GROUP, URI, Parcels, pack, run_to_the_end
 
 
 async def test_an_early_ack_finishes_the_event_whatever_follows(backbone: Backbone) -> None:
     """The handler fails afterwards, and the event still does not come again."""
-    consumer, attempts, pending = Consumer(Parcels), list[int](), list[PendingEntry]()
+    consumer, attempts, pending = Consumer(Parcels), list[int](), list[object]()
     asked = asyncio.Event()
 
     @consumer.on(Parcels.packed)

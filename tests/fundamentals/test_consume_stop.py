@@ -1,144 +1,11 @@
-"""Promise 8: what stopping means."""
+"""How a subscription ends: stopped from outside, by its own handler, or by an error."""
 
 import asyncio
-from datetime import timedelta
-from time import monotonic
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.errors import Retry
-from tests.support.eventually import eventually
+from event_backbone import Backbone, Consumer, Context
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
-
-
-async def test_promise_8_an_idle_subscription_stops_at_once(backbone: Backbone) -> None:
-    """The waiting read is ended, not waited for."""
-    subscription = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)
-    async with stopped_within(subscription):
-        await eventually(lambda: subscription.ready)
-        began = monotonic()
-        subscription.stop()
-        await subscription.wait()
-    assert monotonic() - began < 0.8
-
-
-async def test_promise_8_what_runs_is_finished_and_acked(backbone: Backbone) -> None:
-    """The handler ends after the stop, and its event does not come again."""
-    consumer, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-    done: list[int] = []
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await release.wait()
-        done.append(number)
-
-    await pack(backbone, 1)
-    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP)
-    async with stopped_within(subscription):
-        await running.wait()
-        subscription.stop()
-        asyncio.get_running_loop().call_later(0.2, release.set)
-    assert (done, subscription.handled) == ([1], 1)
-    (state,) = await backbone.groups(URI)
-    assert state.pending == 0
-
-
-async def test_promise_8_what_was_not_begun_goes_back_at_once_with_its_count_restored(backbone: Backbone) -> None:
-    """Another consumer gets it on its first attempt, long before the lease would have ended."""
-    blocked, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @blocked.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await release.wait()
-
-    await pack(backbone, *range(20))
-    async with stopped_within(backbone.subscribe(blocked, uri=URI, group=GROUP, concurrency=1)) as subscription:
-        await running.wait()
-        subscription.stop()
-        release.set()
-    remembering = Remembering()
-    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=19))
-    assert sorted(remembering.numbers) == list(range(1, 20))
-    assert set(remembering.attempts) == {1}
-
-
-async def test_promise_8_a_parked_event_stays_parked_and_restarts_cost_it_no_attempt(backbone: Backbone) -> None:
-    """Whoever looks when it is due makes the second attempt, however many members came and went meanwhile."""
-    failing, failed = Consumer(Parcels), asyncio.Event()
-
-    @failing.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        failed.set()
-        raise Retry(after=timedelta(seconds=1))
-
-    await pack(backbone, 1)
-    async with stopped_within(backbone.subscribe(failing, uri=URI, group=GROUP)):
-        await failed.wait()
-    remembering = Remembering()
-    for _ in range(3):
-        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
-            pass
-    (state,) = await backbone.groups(URI)
-    assert (remembering.numbers, state.parked, state.pending) == ([], 1, 1)
-    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1))
-    assert (remembering.numbers, remembering.attempts) == ([1], [2])
-
-
-async def test_promise_8_what_takes_longer_than_drain_is_cancelled_and_goes_back_uncounted(backbone: Backbone) -> None:
-    """The next member gets it at once, on its first attempt: a stop is not the event's failure."""
-    consumer, running, cancelled = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
-    await pack(backbone, 1)
-    drain = timedelta(milliseconds=50)
-    async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, drain=drain)):
-        await running.wait()
-    assert cancelled.is_set()
-    (state,) = await backbone.groups(URI)
-    assert (state.pending, state.consumers) == (1, 0)
-    remembering = Remembering()
-    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1))
-    assert remembering.attempts == [1]
-
-
-async def test_promise_8_a_second_stop_may_shorten_the_drain(backbone: Backbone) -> None:
-    """As a second signal does."""
-    consumer, running = Consumer(Parcels), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await asyncio.Event().wait()
-
-    await pack(backbone, 1)
-    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, drain=timedelta(minutes=5))
-    async with stopped_within(subscription):
-        await running.wait()
-        subscription.stop()
-        subscription.stop(drain=timedelta())
-        await subscription.wait()
-
-
-async def test_promise_8_the_consumer_is_removed_from_its_group_when_nothing_is_pending(backbone: Backbone) -> None:
-    """No ghosts are left."""
-    async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)) as subscription:
-        await eventually(lambda: subscription.ready)
-        await pack(backbone, 1)
-        await eventually(lambda: subscription.handled == 1)
-        (running,) = await backbone.groups(URI)
-    (stopped,) = await backbone.groups(URI)
-    assert (running.consumers, stopped.consumers) == (1, 0)
 
 
 async def test_a_handler_may_stop_its_own_subscription(backbone: Backbone) -> None:
@@ -164,7 +31,7 @@ async def test_cancelling_the_wait_does_not_stop_the_subscription(backbone: Back
         await asyncio.sleep(0)
         waiting.cancel()
         await pack(backbone, 1)
-        await remembering.arrived.wait()
+        await remembering.running.wait()
         assert subscription.alive
 
 

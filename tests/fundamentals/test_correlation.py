@@ -3,9 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.model import Metadata
+from event_backbone import Backbone, Consumer, Context, Metadata
 from tests.support.shipment import Billing, ShipmentTracking
 
 URI = "shipments"

@@ -7,13 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.errors import ArgumentsInvalid
-from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
-from event_backbone.model import EventKey
-from event_backbone.policy import RetryPolicy
-from event_backbone.testing.memory import memory_backbone
+from event_backbone import (
+    ArgumentsInvalid,
+    Backbone,
+    Consumer,
+    Context,
+    EventKey,
+    HandleInterceptor,
+    Outgoing,
+    ProduceInterceptor,
+    RetryPolicy,
+)
+from event_backbone.testing import memory_backbone
 from tests.support.shipment import ShipmentTracking
 
 URI = "shipments"

@@ -1,15 +1,12 @@
 """The main road of a producer: a typed call becomes one entry, and its key comes back."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import UTC, datetime
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.errors import ArgumentsInvalid, EventIdExpired
-from event_backbone.model import EventKey, new_event_id
-from event_backbone.testing.memory import memory_backbone
+from event_backbone import ArgumentsInvalid, Backbone, EventKey
+from event_backbone.testing import memory_backbone
 from tests.support.shipment import Billing, Product, ShipmentTracking, User
 
 URI = "shipments"
@@ -38,40 +35,6 @@ async def test_keys_grow_in_the_order_of_the_calls(backbone: Backbone) -> None:
     producer = backbone.producer(ShipmentTracking, uri=URI)
     keys = [await producer.note(str(number)) for number in range(20)]
     assert keys == sorted(keys) == await _keys(backbone)
-
-
-async def test_one_call_makes_one_entry_among_many_concurrent_ones(backbone: Backbone) -> None:
-    """Promise 2, without faults: a thousand calls at once make a thousand entries, each with its own payload."""
-    producer = backbone.producer(ShipmentTracking, uri=URI)
-    keys = await asyncio.gather(*(producer.note(str(number)) for number in range(1000)))
-    texts = {event.key: event.arguments["text"] async for event in backbone.reader(URI).scan()}
-    assert texts == {key: str(number) for number, key in enumerate(keys)}
-
-
-async def test_one_event_id_makes_one_entry(backbone: Backbone) -> None:
-    """Promise 2: across calls and backbone objects an event id is one event; the first payload stays."""
-    event_id = new_event_id()
-    first = await backbone.producer(ShipmentTracking, uri=URI).note.using(event_id=event_id)("same")
-    again = await backbone.producer(ShipmentTracking, uri=URI).note.using(event_id=event_id)("same")
-    assert first == again
-    assert await _keys(backbone) == [first]
-
-
-async def test_twins_in_one_batch_make_one_entry(backbone: Backbone) -> None:
-    """Also when both travel in the same round trip."""
-    send = backbone.producer(ShipmentTracking, uri=URI).note.using(event_id=new_event_id())
-    keys = await asyncio.gather(*(send("same") for _ in range(5)))
-    assert await _keys(backbone) == [keys[0]]
-    assert len(set(keys)) == 1
-
-
-async def test_an_event_id_older_than_the_window_is_refused(backbone: Backbone) -> None:
-    """A twin could not be recognised any more, so the event is not sent, rather than perhaps sent twice."""
-    old = datetime.now(UTC) - timedelta(hours=1)
-    event_id = UUID(int=(new_event_id().int & ((1 << 80) - 1)) | (int(old.timestamp() * 1000) << 80))
-    with pytest.raises(EventIdExpired):
-        await backbone.producer(ShipmentTracking, uri=URI).note.using(event_id=event_id)("too old")
-    assert await _keys(backbone) == []
 
 
 async def test_wrong_arguments_leave_no_trace(backbone: Backbone) -> None:

@@ -6,10 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import ConfigurationError, EventNotFound, PayloadErased, UnknownEvent
-from event_backbone.model import EventKey
+from event_backbone import (
+    Backbone,
+    ConfigurationError,
+    EventKey,
+    EventNotFound,
+    PayloadErased,
+    StoredEvent,
+    UnknownEvent,
+)
 from tests.support.shipment import Billing, ShipmentTracking
 
 URI = "shipments"
@@ -35,7 +40,7 @@ async def test_a_scan_yields_every_event_in_order(backbone: Backbone) -> None:
 
 
 async def test_a_scan_of_whole_pages_ends(backbone: Backbone) -> None:
-    """A stream of exactly one page, or of none, is no trap."""
+    """Also for a stream of exactly one page, or of none."""
     assert [event async for event in backbone.reader(URI).scan()] == []
     keys = await _produce(backbone, 100)
     assert [event.key async for event in backbone.reader(URI).scan()] == keys
@@ -119,7 +124,7 @@ async def test_following_from_a_key_includes_it(backbone: Backbone) -> None:
 
 
 async def test_following_ends_when_it_is_cancelled(backbone: Backbone) -> None:
-    """A waiting iterator is no obstacle to the end of a program."""
+    """A waiting iterator does not keep a program from ending."""
 
     async def follow() -> None:
         async for _ in backbone.reader(URI).scan(follow=True):
@@ -144,7 +149,7 @@ async def test_only_wanted_events(backbone: Backbone) -> None:
 
 
 async def test_a_stored_event_is_asked_what_it_is(backbone: Backbone) -> None:
-    """``is_`` tells, ``as_`` types, ``call`` hands the arguments on, ``decode`` finds the event of a contract."""
+    """``is_`` compares, ``as_`` types, ``call`` hands the arguments on, ``decode`` finds the event of a contract."""
     time = datetime.now(UTC)
     key = await backbone.producer(ShipmentTracking, uri=URI).packing("jo@example.com", 7, time)
     stored = await backbone.reader(URI).get(key)

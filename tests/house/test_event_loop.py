@@ -19,7 +19,7 @@ async def test_a_test_runs_on_the_loop_that_was_asked_for() -> None:
 
 
 def test_uvloop_can_be_asked_for() -> None:
-    """The test above then runs on it, and its environment tells the workers of fault tests."""
+    """The test above then runs on it, and its environment sets it for the workers of fault tests."""
     there = f"{Path(__file__).relative_to(ROOT)}::{test_a_test_runs_on_the_loop_that_was_asked_for.__name__}"
     asked = (
         "import os, pytest, sys; code = pytest.main(sys.argv[1:]); print(os.environ['EVENT_BACKBONE_TEST_EVENT_LOOP'])"

@@ -1,4 +1,4 @@
-"""The runtime's manifest is current: projects tell by it whether somebody edited the runtime by hand."""
+"""The runtime's manifest is current: by it projects find manual edits of the runtime."""
 
 import os
 import shutil
@@ -67,7 +67,7 @@ def test_what_tools_and_git_do_is_no_hand_edit(runtime: Path) -> None:
     assert edited_files(runtime) == []
 
 
-def test_the_script_writes_it_anew(tmp_path: Path) -> None:
+def test_the_script_writes_it_again(tmp_path: Path) -> None:
     """One command, from wherever it is called; the same files give the same manifest."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "manifest", tmp_path / "scripts")

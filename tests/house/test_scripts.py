@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = [*sorted((ROOT / "scripts").iterdir()), ROOT / ".ci/run"]
 ENVIRONMENT = 'set -euo pipefail\ncd "$(dirname "${BASH_SOURCE[0]}")/.."\n'
 PYTHONS = "3.11.2 /old/python\n3.12.9 /usual/python\n3.13.0 /new/python\n"
-TOLD = 'echo "${PYTHON:-its own}: $*" >>told\n'
+NOTED = 'echo "${PYTHON:-its own}: $*" >>calls\n'
 
 
 class Clone:
-    """The scripts in a folder of their own. What they call tells its arguments, and fails as the test wants."""
+    """The scripts in a separate folder. What they call writes down its arguments, and fails as the test wants."""
 
     def __init__(self, root: Path) -> None:
         (root / ".ci").mkdir()
@@ -27,7 +27,7 @@ class Clone:
         self.root = root
         self.replace("scripts/_environment", ENVIRONMENT)
         self.replace("scripts/_pythons", f"printf '{PYTHONS}'\n")
-        self.replace("pytest", TOLD)
+        self.replace("pytest", NOTED)
 
     def replace(self, name: str, text: str) -> None:
         """Put another script into its place."""
@@ -48,9 +48,9 @@ class Clone:
         )
 
     @property
-    def told(self) -> list[str]:
+    def calls(self) -> list[str]:
         """What was called, in order."""
-        return (self.root / "told").read_text(encoding="utf-8").splitlines()
+        return (self.root / "calls").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_bash_can_read_it(script: Path) -> None:
 def test_every_test_is_in_one_of_two_runs(clone: Clone) -> None:
     """Some folders in parallel; all that is not one of these by itself, new folders included."""
     assert clone.run("scripts/test", "--all").returncode == 0
-    together, apart = clone.told
+    together, apart = clone.calls
     named = re.findall(r"tests/[\w/.]+", together)
     assert re.fullmatch(r"its own: --numprocesses=\S+ --maxprocesses=\d+ --dist=\w+( tests/[\w/.]+)+ --all", together)
     assert apart == f"its own: {' '.join(f'--ignore={each}' for each in named)} --all"
@@ -80,22 +80,22 @@ def test_every_test_is_in_one_of_two_runs(clone: Clone) -> None:
 def test_arguments_are_those_of_pytest(clone: Clone) -> None:
     """One run, of what was asked for."""
     assert clone.run("scripts/test", "--uvloop", "-k", "one or two").returncode == 0
-    assert clone.told == ["its own: --uvloop -k one or two"]
+    assert clone.calls == ["its own: --uvloop -k one or two"]
 
 
 @pytest.mark.parametrize("failing", ["--numprocesses", "--ignore"])
 def test_one_failed_run_fails_the_whole_and_stops_nothing(clone: Clone, failing: str) -> None:
     """Whichever of the two it is."""
-    clone.replace("pytest", f'{TOLD}[[ "$*" != *{failing}* ]]\n')
+    clone.replace("pytest", f'{NOTED}[[ "$*" != *{failing}* ]]\n')
     assert clone.run("scripts/test").returncode == 1
-    assert len(clone.told) == 2
+    assert len(clone.calls) == 2
 
 
 def test_each_python_has_its_run_and_its_verdict(clone: Clone) -> None:
     """The others run after one has failed; what is not at hand is said, and fails nothing."""
     done = clone.run("scripts/test", "--pythons", "-k", "claim")
     assert done.returncode == 0
-    assert clone.told == [f"/{name}/python: -k claim" for name in ("old", "usual", "new")]
+    assert clone.calls == [f"/{name}/python: -k claim" for name in ("old", "usual", "new")]
 
     clone.replace("pytest", '[[ "$PYTHON" != /usual/* ]]\n')
     done = clone.run("scripts/test", "-k", "claim", "--pythons")
@@ -110,14 +110,14 @@ def test_each_python_has_its_run_and_its_verdict(clone: Clone) -> None:
 
 def test_ci_runs_all_on_the_oldest_python_and_faults_on_the_newest(clone: Clone) -> None:
     """One step that fails is named at the end, and the others still run."""
-    clone.replace("scripts/check", f"{TOLD}exit 1\n")
-    clone.replace("scripts/test", TOLD)
+    clone.replace("scripts/check", f"{NOTED}exit 1\n")
+    clone.replace("scripts/test", NOTED)
     done = clone.run(".ci/run")
     assert done.returncode == 1
     assert done.stderr == "Failed: scripts/check on Python 3.11.2\n"
-    faults = clone.told[2].removeprefix("/new/python: ").removeprefix("--uvloop ")
-    assert clone.told[:2] == ["/old/python: ", "/old/python: "]
-    assert sorted(clone.told[2:]) == [f"/new/python: --uvloop {faults}", f"/new/python: {faults}"]
+    faults = clone.calls[2].removeprefix("/new/python: ").removeprefix("--uvloop ")
+    assert clone.calls[:2] == ["/old/python: ", "/old/python: "]
+    assert sorted(clone.calls[2:]) == [f"/new/python: --uvloop {faults}", f"/new/python: {faults}"]
     assert all((ROOT / each).exists() for each in faults.split())
 
 
@@ -125,9 +125,9 @@ def test_ci_with_one_python_does_nothing_twice(clone: Clone) -> None:
     """The suite has run the fault tests on it already, but not on uvloop; without any Python, CI fails."""
     clone.replace("scripts/_pythons", "echo 3.12.9 /usual/python\n")
     clone.replace("scripts/check", "exit 0\n")
-    clone.replace("scripts/test", TOLD)
+    clone.replace("scripts/test", NOTED)
     assert clone.run(".ci/run").returncode == 0
-    whole, faults = clone.told
+    whole, faults = clone.calls
     assert whole == "/usual/python: "
     assert faults.startswith("/usual/python: --uvloop tests/faults")
 

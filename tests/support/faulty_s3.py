@@ -1,7 +1,7 @@
-"""S3 that misbehaves as told.
+"""S3 that misbehaves on request.
 
 ``faulty_s3`` is a server of one bucket without authentication, with a fault for each request that is to go wrong;
-``relay_before`` stands before a real server, and holds back what it is told to.
+``relay_before`` is in front of a real server, and delays the reads that a test names.
 """
 
 import asyncio
@@ -93,17 +93,17 @@ class FaultyS3:
 
 @dataclass
 class Relay:
-    """Passes everything on to an S3 server, signatures intact, except reads of what it is told to hold back."""
+    """Passes everything on to an S3 server, signatures intact, except reads of the object to delay."""
 
     endpoint: str = ""
-    held: str | None = None
+    delayed: str | None = None
     holding: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
-    def hold(self, key: str) -> None:
-        """Hold back reads of the object whose key ends like this, until ``released`` is set."""
-        self.held = key
+    def delay(self, key: str) -> None:
+        """Delay reads of the object whose key ends like this, until ``released`` is set."""
+        self.delayed = key
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
@@ -115,7 +115,7 @@ class Relay:
                 length = re.search(rb"content-length: *(\d+)", head.lower())
                 body = await client.readexactly(int(length.group(1))) if length else b""
                 path = head.split(b" ", 2)[1].decode()
-                if self.held is not None and head.startswith(b"GET") and path.endswith(self.held):
+                if self.delayed is not None and head.startswith(b"GET") and path.endswith(self.delayed):
                     self.holding.set()
                     await self.released.wait()
                 to_server.write(head + body)

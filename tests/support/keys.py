@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 
 async def assert_no_leaked_keys(client: Redis, allowed: Iterable[str] = ()) -> None:
-    """Fail when a key is left that is no stream, does not expire, and matches none of the allowed glob patterns.
+    """Fail when a key is left that is not a stream, does not expire, and matches none of the allowed glob patterns.
 
     A stream is kept on purpose and trimmed by its own rules; everything else must end by itself or be declared here.
     """

@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, event
+from event_backbone import Backbone, Consumer, Context, Contract, Subscription, event
 from event_backbone.stream.values import GroupState
-from event_backbone.subscription import Subscription
 
 URI = "parcels"
 GROUP = "main-consumer"
@@ -27,12 +24,12 @@ class Parcels(Contract):
 
 
 class Remembering:
-    """Handles ``packed`` by remembering it; ``arrived`` tells that something came."""
+    """Handles ``packed`` by remembering it; ``running`` is set once it has been called."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
         self.attempts: list[int] = []
-        self.arrived = asyncio.Event()
+        self.running = asyncio.Event()
         self.consumer = Consumer(Parcels)
         self.consumer.on(Parcels.packed)(self.packed)
 
@@ -40,7 +37,29 @@ class Remembering:
         """Remember."""
         self.numbers.append(number)
         self.attempts.append(ctx.attempt)
-        self.arrived.set()
+        self.running.set()
+
+
+class Stuck(Remembering):
+    """Remembers an event, then handles it until ``release`` is set; all of them are released at once.
+
+    When it is cancelled instead, it sets ``cancelled``, and ends when ``cleaned`` is set, as it is from the start.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release, self.cancelled, self.cleaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.cleaned.set()
+
+    async def packed(self, ctx: Context, number: int) -> None:
+        """Remember, and wait."""
+        await super().packed(ctx, number)
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            await self.cleaned.wait()
+            raise
 
 
 async def pack(backbone: Backbone, *numbers: int) -> None:
@@ -51,7 +70,7 @@ async def pack(backbone: Backbone, *numbers: int) -> None:
 
 
 async def group_state(backbone: Backbone) -> GroupState:
-    """Return how the only group stands."""
+    """Return the state of the only group."""
     (state,) = await backbone.groups(URI)
     return state
 

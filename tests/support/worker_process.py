@@ -1,4 +1,4 @@
-"""Runs ``tests/faults/worker.py``, or another module, as a process of its own and follows what it prints."""
+"""Runs ``tests/faults/worker.py``, or another module, as a separate process and follows what it prints."""
 
 import asyncio
 import os

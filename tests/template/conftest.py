@@ -1,7 +1,9 @@
 """Projects rendered from the work tree, once a session for each set of answers."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType
 from typing import Any
 from unittest.mock import patch
@@ -82,3 +84,19 @@ def _git_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep this machine's git configuration away from Copier, which calls git as well."""
     for name, value in GIT_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def code_only(owners_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with those files alone that depend on events."""
+    source = tmp_path_factory.mktemp("code") / "template"
+    shutil.copytree(owners_template.repository, source)
+    kept = {
+        "contract.py.jinja",
+        "{% if has.consumer %}handlers.py{% endif %}.jinja",
+        "pyproject.toml.jinja",
+        "README.md.jinja",
+    }
+    for each in [path for path in (source / "template").rglob("*") if path.is_file() and path.name not in kept]:
+        each.unlink()
+    return source

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -12,7 +12,6 @@ from event_backbone.contract import (
     Contract,
     EventDefinition,
     SendOptions,
-    assert_round_trip,
     bind,
     check,
     decode_event,
@@ -284,22 +283,3 @@ def test_contracts_may_be_put_together() -> None:
         "packing",
     ]
     check(Both)
-
-
-def test_a_round_trip_is_asserted() -> None:
-    """What comes back equal passes, what does not is named."""
-
-    class Lossy(Contract):
-        @event
-        def happened(self, number: float, anything: object) -> None: ...
-
-    assert_round_trip(Ship.delivered, "p", at=NOON)
-    assert_round_trip(Lossy.happened, float("nan"), ["x"])
-    with pytest.raises(
-        AssertionError, match=r"Argument 'anything' of <event Lossy\.happened> does not come back equal"
-    ):
-        assert_round_trip(Lossy.happened, 1.0, anything=UUID(int=1))
-    with pytest.raises(
-        AssertionError, match="Argument 'anything' of event 'happened' has a value that its type cannot write"
-    ):
-        assert_round_trip(Lossy.happened, 1.0, object())

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from event_backbone.contract import Contract, bind, event
-from event_backbone.errors import ArgumentsInvalid, NotSent, PayloadConflict, StorageUnavailable
+from event_backbone.errors import ArgumentsInvalid, NotSent, PayloadConflict
 from event_backbone.interceptors import Outgoing
 from event_backbone.model import EventKey, HashWrite, PayloadReference, SavedPayload, StreamName, new_event_id
 from event_backbone.model.correlation import reset_current_event, set_current_event
@@ -29,26 +29,22 @@ SCOPE = StorageScope(NAME)
 
 
 class _HeldStorage(MemoryStorage):
-    """Payloads in memory; ``before`` runs before each save, which waits until ``open`` is set."""
+    """Payloads in memory; each save waits until ``open`` is set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open = asyncio.Event()
         self.open.set()
-        self.before: Callable[[], None] = lambda: None
         self.saving = 0
-        self.saved = 0
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Mapping[str, bytes]) -> SavedPayload:
         """Save, unless held up."""
-        self.before()
         self.saving += 1
         try:
             await self.open.wait()
             return await super().save(scope, event_id, payload)
         finally:
             self.saving -= 1
-            self.saved += 1
 
 
 @pytest.fixture
@@ -67,30 +63,6 @@ def _producer(
     stream: HeldStream, storage: MemoryStorage, timeout: timedelta = timedelta(seconds=10), queue_events: int = 4096
 ) -> ShipmentTracking:
     return bind(ShipmentTracking, Producer(Batcher(stream, queue_events=queue_events), storage, SCOPE, timeout=timeout))
-
-
-async def test_promise_1_the_payload_is_saved_before_its_entry_is_appended(
-    stream: HeldStream, storage: _HeldStorage
-) -> None:
-    """Whenever entries are appended, all their payloads are there already."""
-    producer = _producer(stream, storage)
-    seen: list[tuple[int, int]] = []
-    stream.on_append = lambda: seen.append((storage.saved, sum(map(len, stream.batches))))
-    await asyncio.gather(*(producer.note(str(number)) for number in range(50)))
-    assert sum(map(len, stream.batches)) == 50
-    assert all(saved >= appended for saved, appended in seen)
-
-
-async def test_promise_1_without_a_payload_there_is_no_entry(stream: HeldStream, storage: _HeldStorage) -> None:
-    """A storage that fails leaves the stream alone; its own error reaches the caller."""
-
-    def fail() -> None:
-        raise StorageUnavailable("S3 is away.")
-
-    storage.before = fail
-    with pytest.raises(StorageUnavailable, match="S3 is away"):
-        await _producer(stream, storage).note("x")
-    assert not stream.batches
 
 
 async def test_payloads_are_saved_in_parallel(stream: HeldStream, storage: _HeldStorage) -> None:

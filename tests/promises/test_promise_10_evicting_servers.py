@@ -1,4 +1,4 @@
-"""Servers that would lose events: refused or warned of whenever a connection to append or to wait on is opened."""
+"""Promise 10: a server that would remove events is refused or warned of, whenever a connection to it is opened."""
 
 import pytest
 
@@ -13,13 +13,25 @@ from event_backbone.testing.servers import RedisServer
 from tests.conformance.stream_suite import GROUP, NAME, NO_WAIT, new_entry
 
 
+@pytest.fixture
+def redis_url(own_redis: RedisServer) -> str:
+    """A server that the test may configure."""
+    return own_redis.url
+
+
+@pytest.fixture
+def streams(connection: RedisConnection) -> RedisStreams:
+    """The streams of that server."""
+    return RedisStreams(connection)
+
+
 async def evict(connection: RedisConnection, policy: str, limit: str = "100mb") -> None:
     """Let the server evict by this policy."""
     await connection.command("CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", limit)
 
 
-async def test_an_evicting_server_is_refused(streams: RedisStreams, connection: RedisConnection) -> None:
-    """A policy that may evict a stream with all its groups is told by the check, if there is a limit of memory."""
+async def test_promise_10_an_evicting_server_is_refused(streams: RedisStreams, connection: RedisConnection) -> None:
+    """The check refuses a policy that may evict a stream with all its groups, if memory is limited."""
     await evict(connection, "allkeys-lru", "0")
     await streams.check()
     await evict(connection, "allkeys-lru")
@@ -27,7 +39,7 @@ async def test_an_evicting_server_is_refused(streams: RedisStreams, connection: 
         await streams.check()
 
 
-async def test_an_evicting_server_is_refused_when_events_are_produced(
+async def test_promise_10_an_evicting_server_is_refused_when_events_are_produced(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
     """Nothing is appended, on the first connection and after each reconnection."""
@@ -45,7 +57,7 @@ async def test_an_evicting_server_is_refused_when_events_are_produced(
     assert len(await stream.range(None, None, 10)) == 1
 
 
-async def test_an_evicting_server_is_refused_when_events_are_consumed(
+async def test_promise_10_an_evicting_server_is_refused_when_events_are_consumed(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
     """On the first read and after each reconnection: an error that ends the subscription, not one to wait out."""
@@ -64,7 +76,9 @@ async def test_an_evicting_server_is_refused_when_events_are_consumed(
         await reader.read(1, NO_WAIT)
 
 
-async def test_a_user_who_may_not_ask_is_not_refused(own_redis: RedisServer, connection: RedisConnection) -> None:
+async def test_promise_10_a_user_who_may_not_ask_is_not_refused(
+    own_redis: RedisServer, connection: RedisConnection
+) -> None:
     """Managed servers and narrow rights keep the policy to themselves."""
     await evict(connection, "allkeys-lru")
     await connection.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-info")
@@ -76,7 +90,7 @@ async def test_a_user_who_may_not_ask_is_not_refused(own_redis: RedisServer, con
     await streams.close()
 
 
-async def test_what_may_lose_some_events_is_warned_of_once(
+async def test_promise_10_what_may_lose_some_events_is_warned_of_once(
     redis_binary: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not once a connection: a server without an append-only file, and one that evicts what expires."""

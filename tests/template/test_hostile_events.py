@@ -1,27 +1,19 @@
-"""Whatever is answered: a project that holds it and works, or one sentence and nothing."""
+"""Whatever events are answered: a contract that works, or one sentence and nothing."""
 
 import ast
 import re
-import shutil
-import string
-import subprocess
-import tempfile
-import tomllib
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import copier
 import pytest
-import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from event_backbone import Contract
 from event_backbone.contract import check, events_of
 from event_backbone.testing.samples import sample_json
-from tests.template.rendering import Template, assert_clean, owned, parse
+from tests.template.hostile import PROPERTY, rendered
+from tests.template.rendering import assert_clean
 
 pytestmark = pytest.mark.timeout(300)
 SCALARS = ["str", "int", "float", "bool", "bytes", "datetime", "date", "Decimal", "UUID"]
@@ -121,9 +113,6 @@ WORDS = [
     "| None",
     "list[int]",
 ]
-PROPERTY = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
 Event = tuple[str, list[tuple[str, str]] | None]
 
 
@@ -159,35 +148,6 @@ def event_lists(draw: st.DrawFn, reserved: dict[str, set[str]]) -> tuple[list[Ev
     return events, draw(st.sampled_from(["", "\n"])) + draw(st.sampled_from(BREAKS)).join(written)
 
 
-@contextmanager
-def _rendered(source: Path, **answers: object) -> Generator[Path]:
-    """A project that is gone afterwards. If an answer is refused, there must not be any."""
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder) / "project"
-        try:
-            copier.run_copy(str(source), project, data=answers, defaults=True, unsafe=False, quiet=True)
-        except ValueError:
-            assert not project.exists()
-            raise
-        yield project
-
-
-@pytest.fixture(scope="module")
-def code_only(owners_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with those files alone that depend on events."""
-    source = tmp_path_factory.mktemp("code") / "template"
-    shutil.copytree(owners_template.repository, source)
-    kept = {
-        "contract.py.jinja",
-        "{% if has.consumer %}handlers.py{% endif %}.jinja",
-        "pyproject.toml.jinja",
-        "README.md.jinja",
-    }
-    for each in [path for path in (source / "template").rglob("*") if path.is_file() and path.name not in kept]:
-        each.unlink()
-    return source
-
-
 @pytest.fixture
 def load() -> Any:
     """Runs a rendered contract."""
@@ -220,7 +180,7 @@ def test_legal_events_work_whatever_they_are_called(
     events, text = data.draw(event_lists(reserved))
     usual = [("id", "str"), ("time", "datetime")]
     wanted = {_snake(name): usual if inside is None else inside for name, inside in events}
-    with _rendered(code_only, events=text) as project:
+    with rendered(code_only, events=text) as project:
         contract = load(project)
         found = {
             each.attribute: [(name, str(kind)) for name, kind in _annotations(project, each.attribute).items()]
@@ -238,7 +198,7 @@ def test_every_nasty_name_works_at_once(code_only: Path, reserved: dict[str, set
     arguments = [name for name in NASTY_ARGUMENTS if name not in reserved["arguments"]]
     events = [name for name in NASTY_EVENTS if _snake(name) not in reserved["events"]]
     written = [f"{name}({', '.join(f'{each}: str' for each in arguments)})" for name in (*events, "L")]
-    with _rendered(code_only, events="\n".join(written)) as project:
+    with rendered(code_only, events="\n".join(written)) as project:
         contract = load(project)
         assert len(list(events_of(contract))) == len(written)
         _assert_works(project, contract)
@@ -249,101 +209,14 @@ def test_every_nasty_name_works_at_once(code_only: Path, reserved: dict[str, set
 def test_any_other_events_are_refused_or_work(code_only: Path, load: Any, words: list[str]) -> None:
     """There is nothing in between: what passes the validator is a contract that works."""
     try:
-        with _rendered(code_only, events="".join(words)) as project:
+        with rendered(code_only, events="".join(words)) as project:
             _assert_works(project, load(project))
     except ValueError as refused:
         if not re.search(r"'events': [A-Z][^\n]*\.\Z", str(refused)):
             raise
 
 
-VISIBLE = st.characters(categories=("L", "M", "N", "P", "S", "Zs"))
-
-
-@PROPERTY
-@given(
-    text=st.text(VISIBLE, max_size=50).map(str.strip).filter(bool),
-    long=st.text(st.one_of(VISIBLE, st.sampled_from(string.punctuation)), max_size=300).map(str.strip),
-)
-def test_text_that_one_can_see_is_kept(owners_template: Template, text: str, long: str) -> None:
-    """Any script, sign or emoji, in every file that holds it."""
-    names = {"package_name": "shop", "contract_name": "ShipmentTracking"}
-    with _rendered(
-        owners_template.repository,
-        project_name=text,
-        description=long,
-        author_name=text,
-        copyright_holder=long[:100].strip(),
-        **names,
-    ) as project:
-        for each in owned(project):
-            parse(each.name, (project / each).read_text(encoding="utf-8"))
-        metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        assert metadata.get("description", "") == long
-        assert metadata["authors"] == [{"name": text}]
-        answers = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
-        assert (answers["project_name"], answers["description"]) == (text, long)
-        tree = ast.parse((project / "src/shop/api.py").read_text(encoding="utf-8"))
-        titles = [ast.literal_eval(each.value) for each in tree.body if isinstance(each, ast.Assign)]
-        assert titles == [text]
-        assert_clean(project)
-
-
-@PROPERTY
-@given(
-    question=st.sampled_from(["project_name", "description", "author_name", "copyright_holder"]),
-    answer=st.text(
-        st.sampled_from("a \t\n\r\x00\x1b\x7f\x85\xad\u061c\u200b\u200e\u2028\u202e\u2066\ufeff"),
-        min_size=1,
-        max_size=4,
-    ),
-)
-def test_text_that_one_cannot_see_is_refused(code_only: Path, question: str, answer: str) -> None:
-    """Control characters, marks that turn the direction of writing, and spaces at either end."""
-    if answer.replace(" ", "a") == "a" * len(answer) and answer == answer.strip():
-        return
-    with (
-        pytest.raises(ValueError, match=rf"'{question}': Remove the [^\n]+\.\Z"),
-        _rendered(code_only, **{question: answer}),
-    ):
-        pass
-
-
-@PROPERTY
-@given(
-    name=st.text(VISIBLE, min_size=1, max_size=50).map(str.strip).filter(bool),
-    storage=st.sampled_from(["redis-hash", "s3"]),
-)
-def test_every_project_name_makes_legal_names(code_only: Path, name: str, storage: str) -> None:
-    """Package, contract, URI and bucket are proposed such that they can be taken as they are."""
-    with _rendered(code_only, project_name=name, storage=storage) as project:
-        assert len(list(project.glob("src/*/contract.py"))) == 1
-
-
-def test_the_next_commands_can_be_pasted(owners_template: Template, tmp_path: Path) -> None:
-    """The folder in the closing message is quoted where a shell would take it for something else."""
-    folder = tmp_path / 'it\'s; a "$HOME" `id` $(id) &'
-    done = subprocess.run(
-        ["copier", "copy", "--defaults", str(owners_template.repository), str(folder)],
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    (line,) = re.findall(r"^  (cd .*)$", done.stderr, re.MULTILINE)
-    shell = subprocess.run(["sh", "-c", f"{line} && pwd"], check=True, capture_output=True, encoding="utf-8")
-    assert shell.stdout == f"{folder}\n"
-    message = done.stderr[done.stderr.index(" is ready. Next:") :]
-    assert [line.split()[0] for line in message.splitlines() if line.startswith("  ")] == ["cd", "git", "uv"]
-    assert max(len(each) for each in message.replace(line, "").splitlines()) <= 80
-
-
 def _annotations(project: Path, method: str) -> dict[str, str]:
     tree = ast.parse((project / "src/shipment_tracking/contract.py").read_text(encoding="utf-8"))
     (function,) = (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == method)
     return {each.arg: ast.unparse(each.annotation) for each in function.args.args if each.annotation}
-
-
-def test_answers_of_another_kind_are_refused(code_only: Path) -> None:
-    """A list where text belongs, as YAML would make it, and a choice that is none."""
-    for answers in ({"events": ["A", "B"]}, {"role": "spectator"}, {"storage": "tape"}):
-        with pytest.raises(ValueError, match=r"convert|choice"), _rendered(code_only, **answers):
-            pass

@@ -1,4 +1,4 @@
-"""Promise 5, on events that may have ended their process: they run alone, and nothing else is stopped by them."""
+"""Promise 5: an event that may have ended its process runs alone, and holds up nothing else."""
 
 import asyncio
 from datetime import timedelta
@@ -13,7 +13,7 @@ from event_backbone.stream.values import Lease
 from tests.support.crashes import STREAM, crash
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, Stuck, pack, run_to_the_end, stopped_within
 
 SHORT = timedelta(milliseconds=200)
 
@@ -39,7 +39,7 @@ async def test_promise_5_a_suspicious_event_runs_alone(backbone: Backbone, strea
 
 
 async def test_promise_5_one_unexplained_end_makes_no_suspect(backbone: Backbone, streams: Streams) -> None:
-    """A deployment that kills its workers is no reason to handle events one by one."""
+    """A deployment that kills its workers must not make events run one by one."""
     await pack(backbone, *range(5))
     await crash(streams, 1)
     counted, remembering = CountedMetrics(), Remembering()
@@ -83,24 +83,17 @@ async def test_promise_5_a_suspect_of_one_subscription_leaves_others_alone(
     backbone: Backbone, streams: Streams
 ) -> None:
     """Alone means alone in its subscription."""
-    consumer, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-    neighbour = Remembering()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        await release.wait()
-
+    stuck, neighbour = Stuck(), Remembering()
     await pack(backbone, 0)
     await crash(streams, 2)
     async with (
-        stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, lease=SHORT)),
+        stopped_within(backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, lease=SHORT)),
         stopped_within(backbone.subscribe(neighbour.consumer, uri="beside", group=GROUP)),
     ):
-        await running.wait()
+        await stuck.running.wait()
         await backbone.producer(Parcels, uri="beside").packed(1)
         await eventually(lambda: neighbour.numbers == [1])
-        release.set()
+        stuck.release.set()
 
 
 async def test_promise_5_only_ends_alone_count_towards_the_dead_letters(backbone: Backbone, streams: Streams) -> None:

@@ -1,8 +1,6 @@
-"""Promise 5, on what handlers do to their tasks: each event has one of its own, and its end concerns nobody else."""
+"""Promise 5: each event has its own task and context, whose end does not affect other events."""
 
 import asyncio
-import threading
-import time
 import traceback
 from contextlib import suppress
 from contextvars import ContextVar
@@ -13,8 +11,7 @@ import pytest
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.policy import RetryPolicy
-from tests.support.eventually import eventually
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, pack, run_to_the_end
 
 ONCE = RetryPolicy(max_attempts=1)
 _left_behind: ContextVar[int] = ContextVar("left_behind", default=0)
@@ -72,7 +69,7 @@ async def test_promise_5_an_event_that_cancels_the_task_of_an_earlier_one_makes_
     assert sorted(attempts) == [(0, 1), (0, 2), *((number, 1) for number in range(1, 20))]
 
 
-async def test_context_variables_do_not_leak_into_the_next_event(backbone: Backbone) -> None:
+async def test_promise_5_context_variables_do_not_leak_into_the_next_event(backbone: Backbone) -> None:
     """Each event finds the context in which the subscription was made."""
     consumer, found = Consumer(Parcels), list[int]()
 
@@ -87,8 +84,8 @@ async def test_context_variables_do_not_leak_into_the_next_event(backbone: Backb
     assert found == [0] * 5
 
 
-async def test_a_handler_is_no_part_of_what_brought_its_event(backbone: Backbone) -> None:
-    """It begins in a turn of its own: else its time would count as loading, and its depth add to theirs."""
+async def test_promise_5_a_handler_runs_outside_of_what_loaded_its_event(backbone: Backbone) -> None:
+    """It begins in its own turn: otherwise its time would count as loading, and its stack would be on top of theirs."""
     consumer, around = Consumer(Parcels), set[str]()
 
     @consumer.on(Parcels.packed)
@@ -99,64 +96,3 @@ async def test_a_handler_is_no_part_of_what_brought_its_event(backbone: Backbone
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=5))
     assert "handle" in around
     assert not around & {"load", "load_events", "hand_over", "read", "look"}
-
-
-async def test_a_loop_of_the_subscription_that_is_ended_from_outside_ends_it_loudly(backbone: Backbone) -> None:
-    """Such as by a library that cancels all tasks: never a subscription that looks alive and does nothing."""
-    async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)) as subscription:
-        await eventually(lambda: subscription.ready)
-        for task in asyncio.all_tasks():
-            if task.get_name() == "event-backbone-acks":
-                task.cancel()
-        with pytest.raises(RuntimeError, match="ended from outside"):
-            await subscription.wait()
-        assert not subscription.alive
-
-
-async def test_a_handler_that_swallows_its_cancellation_does_not_keep_a_stop_from_ending(
-    backbone: Backbone, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is left behind and told; its event goes back, as its first attempt."""
-    consumer, running, release = Consumer(Parcels), asyncio.Event(), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        running.set()
-        while not release.is_set():
-            try:
-                await release.wait()
-            except asyncio.CancelledError:
-                continue
-
-    await pack(backbone, 1)
-    subscription = backbone.subscribe(consumer, uri=URI, group=GROUP, drain=timedelta())
-    async with stopped_within(subscription):
-        await running.wait()
-        began = time.monotonic()
-        subscription.stop()
-        await subscription.wait()
-    assert time.monotonic() - began < 3
-    assert subscription.left_behind == 1
-    assert "did not end when they were cancelled" in caplog.text
-    release.set()
-    remembering = Remembering()
-    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1))
-    assert remembering.attempts == [1]
-
-
-async def test_a_handler_that_blocks_the_event_loop_is_named_once(
-    backbone: Backbone, caplog: pytest.LogCaptureFixture
-) -> None:
-    """While it still blocks: nothing else of the process could say so."""
-    consumer, release = Consumer(Parcels), threading.Event()
-
-    @consumer.on(Parcels.packed)
-    async def wait_in_vain(ctx: Context, number: int) -> None:
-        deadline = time.monotonic() + 10
-        while "wait_in_vain" not in caplog.text and time.monotonic() < deadline:
-            release.wait(0.05)
-
-    await pack(backbone, 1, 2)
-    await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=2))
-    (told,) = [record.getMessage() for record in caplog.records if "blocks the event loop" in record.getMessage()]
-    assert "wait_in_vain" in told

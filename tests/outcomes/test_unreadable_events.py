@@ -1,0 +1,88 @@
+"""Outcomes of events that cannot be read: one test for each row of docs/reference/outcomes.md."""
+
+from redis.asyncio import Redis
+
+from event_backbone.backbone import Backbone
+from event_backbone.storage import RedisHashStorage, S3Options, S3Storage
+from event_backbone.testing.servers import RedisServer
+from tests.outcomes.one_event import AT_ONCE, OtherParcels, assert_dead, handle_one, letters
+from tests.support.crashes import STREAM
+from tests.support.eventually import eventually
+from tests.support.faulty_s3 import Refusal, faulty_s3
+from tests.support.metrics import CountedMetrics
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+
+
+async def test_entry_of_another_writer(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:
+    """A dead letter: it is not an event, or has a later wire format."""
+    await redis.xadd(STREAM.key, {"hello": "world"})
+    await handle_one(backbone, Remembering().consumer)
+    await assert_dead(backbone, counted, "undecodable")
+
+
+async def test_undecodable_event(backbone: Backbone, counted: CountedMetrics) -> None:
+    """A dead letter at once: waiting does not make it fit."""
+    await backbone.producer(OtherParcels, uri=URI).packed("one")
+    await handle_one(backbone, Remembering().consumer)
+    await assert_dead(backbone, counted, "undecodable")
+
+
+async def test_unknown_event(backbone: Backbone, counted: CountedMetrics) -> None:
+    """A dead letter at once."""
+    await backbone.producer(OtherParcels, uri=URI).burnt(1)
+    await handle_one(backbone, Remembering().consumer)
+    await assert_dead(backbone, counted, "unknown-event")
+
+
+async def test_unknown_version(backbone: Backbone, counted: CountedMetrics) -> None:
+    """A dead letter at once, unless an upcaster starts from it."""
+    await backbone.producer(OtherParcels, uri=URI).packed_2(1)
+    await handle_one(backbone, Remembering().consumer)
+    await assert_dead(backbone, counted, "unknown-version")
+
+
+async def test_payload_missing(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:
+    """A dead letter at once: it has expired or was deleted."""
+    await pack(backbone, 1)
+    keys = await redis.keys(STREAM.key_of("payload:*"))
+    assert await redis.delete(*keys) == 1
+    await handle_one(backbone, Remembering().consumer)
+    await assert_dead(backbone, counted, "payload-gone")
+
+
+async def test_payload_forbidden(redis_url: str, counted: CountedMetrics) -> None:
+    """Tried as often as a failing handler, since permissions fail for a while; then a dead letter."""
+    async with faulty_s3() as server:
+        options = S3Options("events", region="eu-central-1", access_key="a", secret_key="s", endpoint=server.endpoint)
+        async with Backbone(redis_url, storage=S3Storage(options), environment="test") as backbone:
+            await pack(backbone, 1)
+            server.reads = Refusal(403, "AccessDenied")
+            subscription = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, max_events=1, retry=AT_ONCE)
+            await run_to_the_end(subscription)
+            await assert_dead(backbone, counted, "payload-gone")
+    assert counted.count("event_backbone.retried", group=GROUP) == 2
+
+
+async def test_payload_erased(backbone: Backbone, counted: CountedMetrics) -> None:
+    """A dead letter at once."""
+    key = await backbone.producer(Parcels, uri=URI).packed(1)
+    await backbone.erase(URI, key)
+    await handle_one(backbone, Remembering().consumer)
+    await assert_dead(backbone, counted, "payload-erased")
+
+
+async def test_storage_down(redis_url: str, own_redis: RedisServer, counted: CountedMetrics) -> None:
+    """Retried for as long as it takes, on the same attempt; reading is bounded meanwhile."""
+    remembering = Remembering()
+    storage = RedisHashStorage(redis=own_redis.url, name="elsewhere")
+    async with Backbone(redis_url, storage=storage, environment="test") as backbone:
+        await pack(backbone, 1, 2)
+        own_redis.kill()
+        async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP), 60):
+            await eventually(lambda: counted.count("event_backbone.outages", side="storage") == 1)
+            assert remembering.numbers == []
+            own_redis.start()
+            await eventually(lambda: len(remembering.numbers) == 2)
+        assert remembering.attempts == [1, 1]
+        assert counted.count("event_backbone.outages", side="storage") == 1
+        assert await letters(backbone) == []
