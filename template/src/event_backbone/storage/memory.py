@@ -9,6 +9,7 @@ from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, S
 from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.names import storage_name
+from event_backbone.wire.keys import PAYLOAD_KEY
 
 
 class MemoryStorage:
@@ -42,7 +43,7 @@ class MemoryStorage:
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the key in the dictionary, which looks like a Redis key."""
-        return scope.stream.key_of(f"payload:{reference.key}")
+        return scope.stream.key_of(f"{PAYLOAD_KEY}:{reference.key}")
 
     def readable(self) -> Mapping[str, Storage]:
         """Return itself under its name."""

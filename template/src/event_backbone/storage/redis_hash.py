@@ -22,8 +22,6 @@ from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayl
 from event_backbone.settings import RedisSettings
 from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.hash_scripts import (
-    EMPTY_FIELD,
-    ERASED_FIELD,
     erase_hashes,
     hashes_a_call,
     load_hashes,
@@ -32,6 +30,8 @@ from event_backbone.storage.hash_scripts import (
 )
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.per_loop import PerLoop
+from event_backbone.wire.fields import EMPTY_FIELD, ERASED_FIELD
+from event_backbone.wire.keys import PAYLOAD_KEY
 
 _DEFAULT_NAME = "redis-hash"
 _EXPECTED_BYTES = 64 * 1024
@@ -65,7 +65,7 @@ class RedisHashStorage:
             raise ConfigurationError("expires_after of RedisHashStorage must be longer than nothing; None means never.")
         self._name = storage_name(name)
         self._expires_after = expires_after
-        self._purpose = "payload" if name == _DEFAULT_NAME else f"payload:{name}"
+        self._purpose = PAYLOAD_KEY if name == _DEFAULT_NAME else f"{PAYLOAD_KEY}:{name}"
         self._typical_bytes = _EXPECTED_BYTES
         self._own = None if redis is None else _own_connections(RedisSettings.parse(redis))
 

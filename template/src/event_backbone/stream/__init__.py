@@ -2,7 +2,6 @@
 
 from event_backbone.stream.base import GroupAdmin, GroupLeases, GroupReader, Stream, Streams
 from event_backbone.stream.values import (
-    WAITING_CONSUMER,
     Comparison,
     DeadLetter,
     Delivery,
@@ -17,6 +16,7 @@ from event_backbone.stream.values import (
     Reservation,
     Start,
 )
+from event_backbone.wire.keys import WAITING_CONSUMER
 
 __all__ = [
     "WAITING_CONSUMER",

@@ -16,9 +16,6 @@ from event_backbone.model import EventKey, HashWrite
 Start = Literal["beginning", "now"] | EventKey | datetime
 """Where a new consumer group begins: a key or an aware time is inclusive."""
 
-WAITING_CONSUMER = "waiting"
-"""The reserved consumer that holds parked entries: nobody reads under this name."""
-
 
 class NewEntry(NamedTuple):
     """An entry to append: the event's id, its encoded metadata, and hashes to write in the same step."""

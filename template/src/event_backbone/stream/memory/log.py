@@ -10,7 +10,8 @@ from uuid import UUID
 
 from event_backbone.errors import GroupMissing
 from event_backbone.model import EventKey, StreamName
-from event_backbone.stream.values import WAITING_CONSUMER, DeadLetter, Delivery, Entry, NewDeadLetter
+from event_backbone.stream.values import DeadLetter, Delivery, Entry, NewDeadLetter
+from event_backbone.wire.keys import WAITING_CONSUMER
 
 LONGEST_WAIT = timedelta(seconds=1)
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import Log, Pending
-from event_backbone.stream.values import WAITING_CONSUMER, Delivery, Look
+from event_backbone.stream.values import Delivery, Look
+from event_backbone.wire.keys import WAITING_CONSUMER
 
 _LARGEST_ROOM = 100
 _LONGEST_GAP = 5_000

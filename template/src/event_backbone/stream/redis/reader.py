@@ -11,8 +11,8 @@ from event_backbone.connection import RedisConnection, Script, WaitingConnection
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
-from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
+from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.redis.stream import block
 from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start, key_before
 
