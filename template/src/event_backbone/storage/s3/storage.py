@@ -23,9 +23,10 @@ from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import HandOver, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
+from event_backbone.storage.s3.keys import payload_key, probe_key
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.wire import payload_from_json, payload_to_json
+from event_backbone.wire.payload import ERASED_JSON, payload_from_json, payload_to_json
 
 if TYPE_CHECKING:
     import boto3
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from event_backbone.storage.s3.access import S3Access
     from event_backbone.storage.s3.objects import S3Objects
 
-_TOMBSTONE = b'{"_erased":true}'  # no argument's name begins with an underscore
 _PROBE = b'{"_check":true}'
 
 
@@ -116,11 +116,11 @@ class S3Storage:
         """Overwrite the objects by tombstones."""
         objects = await self._objects(scope)
         keys = (self.location(scope, reference) for reference in references)
-        await gather_all(objects.replace(key, _TOMBSTONE) for key in keys)
+        await gather_all(objects.replace(key, ERASED_JSON) for key in keys)
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the object's key within the bucket."""
-        return self._options.object_key(scope.stream, reference.key)
+        return payload_key(self._options, scope.stream, reference.key)
 
     def readable(self) -> Mapping[str, Storage]:
         """Return itself under its name."""
@@ -132,7 +132,7 @@ class S3Storage:
         That asks for exactly the permissions that producing and reading need, and tells the bucket that is missing.
         """
         environment = scope.stream.environment
-        objects, key = await self._objects(scope), self._options.probe_key(environment)
+        objects, key = await self._objects(scope), probe_key(self._options, environment)
         if environment not in self._may_write:
             await objects.replace(key, _PROBE)
             self._may_write.add(environment)
@@ -184,7 +184,7 @@ async def _load(objects: S3Objects, key: str) -> Payload | StorageError:
 
 
 def _payload(document: bytes, key: str) -> Payload | StorageError:
-    if document == _TOMBSTONE:
+    if document == ERASED_JSON:
         return PayloadErased(f"The payload in the S3 object {key} was erased.")
     try:
         return payload_from_json(document)
