@@ -2,7 +2,7 @@
 
 import pytest
 
-from event_backbone.connection import RedisConnection
+from event_backbone.connection import RedisConnection, version_of
 from event_backbone.errors import (
     ConfigurationError,
     StreamUnavailable,
@@ -16,6 +16,23 @@ from tests.conformance.stream_suite import GROUP, NAME, NO_WAIT, new_entry
 async def evict(connection: RedisConnection, policy: str, limit: str = "100mb") -> None:
     """Let the server evict by this policy."""
     await connection.command("CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", limit)
+
+
+@pytest.mark.parametrize(
+    ("info", "name", "too_old"),
+    [
+        ({"redis_version": "6.2.14"}, "Redis 6.2.14", True),
+        ({"redis_version": "7.0.0"}, "Redis 7.0.0", False),
+        ({"redis_version": "10.1"}, "Redis 10.1", False),
+        ({"redis_version": "7.2.4", "valkey_version": "7.1.9"}, "Valkey 7.1.9", True),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, "Valkey 8.0.1", False),
+        ({}, "Redis ", False),
+    ],
+)
+def test_a_server_is_too_old_by_its_own_version(info: dict[str, str], name: str, *, too_old: bool) -> None:
+    """Valkey also gives the version of the Redis that it replaces; a server that gives none is not refused."""
+    version = version_of(info)
+    assert (str(version), version.too_old) == (name, too_old)
 
 
 async def test_an_evicting_server_is_refused(streams: RedisStreams, connection: RedisConnection) -> None:
