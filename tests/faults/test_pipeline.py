@@ -1,4 +1,4 @@
-"""The lane of the script that is called all the time: one connection, answers in order, and faults as anywhere else."""
+"""The pipelined connection: many calls on one connection, replies in order, and faults as anywhere else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,13 +49,13 @@ async def test_each_call_gets_its_own_answer(connection: RedisConnection) -> Non
 
 
 async def test_all_calls_share_one_connection(redis_url: str) -> None:
-    """However many wait, the server sees one client of the lane, and none after closing."""
+    """However many wait, the server sees one client, and none after closing."""
     connection, observer = (RedisConnection(RedisSettings.parse(redis_url)) for _ in range(2))
     before = await _clients(observer)
     await asyncio.gather(*(connection.run_pipelined(ECHO, ("key",), ("x",)) for _ in range(50)))
     await connection.run_pipelined(ECHO, ("key",), ("known by now",))
-    lane = {line for line in await _clients(observer) - before if b"cmd=evalsha" in line}
-    assert lane
+    clients = {line for line in await _clients(observer) - before if b"cmd=evalsha" in line}
+    assert clients
     await connection.close()
     await connection.close()
 
@@ -74,13 +74,13 @@ async def test_an_unknown_script_is_given_to_the_server(connection: RedisConnect
 
 
 async def test_a_refused_call_raises_what_run_raises(connection: RedisConnection) -> None:
-    """The same error, translated by the same table; the lane goes on."""
+    """The same error, translated by the same table; the connection goes on."""
     await connection.command("SET", "key", "no list")
     with pytest.raises(Exception, match="WRONGTYPE") as by_run:
         await connection.run(FAILS, ("key",), ("x",))
-    with pytest.raises(Exception, match="WRONGTYPE") as by_lane:
+    with pytest.raises(Exception, match="WRONGTYPE") as by_pipeline:
         await connection.run_pipelined(FAILS, ("key",), ("x",))
-    assert type(by_lane.value) is type(by_run.value)
+    assert type(by_pipeline.value) is type(by_run.value)
     assert await _echo(connection, "x") == [b"key", b"x"]
 
 

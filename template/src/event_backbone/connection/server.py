@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from event_backbone.connection.errors import word_of
+from event_backbone.connection.errors import prefix_of
 from event_backbone.errors import ConfigurationError
 
 _OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (7, 2)}
@@ -33,7 +33,7 @@ class ServerCheck:
         try:
             reply = await send("INFO")
         except ResponseError as error:
-            if word_of(error) in _INFO_DENIED:
+            if prefix_of(error) in _INFO_DENIED:
                 return
             raise
         if not isinstance(reply, bytes):

@@ -80,7 +80,7 @@ class CachedStorage:
         In this order, because a cache must never hold what the origin refused.
         """
         saved = await self._origin.save(scope, event_id, payload)
-        copied = await self._cache_circuit.ask(lambda: self._cache.save(scope, event_id, payload))
+        copied = await self._cache_circuit.call(lambda: self._cache.save(scope, event_id, payload))
         return saved if copied is None else SavedPayload(saved.references, (*saved.writes, *copied.writes))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
@@ -99,7 +99,7 @@ class CachedStorage:
             hand_over(found)
 
         await self._origin.load(scope, [references[place] for place in missing], take)
-        await self._cache_circuit.ask(lambda: self.put_into_cache(scope, loaded))
+        await self._cache_circuit.call(lambda: self.put_into_cache(scope, loaded))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase in both. Raises also when only the cache does not answer: erase again, or wait till it has expired."""
@@ -120,7 +120,7 @@ class CachedStorage:
         try:
             await self._cache.check(scope)
         except StorageUnavailable:
-            self._cache_circuit.avoid()
+            self._cache_circuit.open()
 
     async def close(self) -> None:
         """Close both."""
@@ -147,7 +147,7 @@ class CachedStorage:
                 await store_hashes(scope.redis, scope.stream, writes)
 
     async def _load_cached(self, scope: StorageScope, references: Sequence[PayloadReference]) -> dict[int, _Answer]:
-        found = await self._cache_circuit.ask(lambda: self._copied(scope, references))
+        found = await self._cache_circuit.call(lambda: self._copied(scope, references))
         if found is None:
             self._count("down", len(references))
             return {}

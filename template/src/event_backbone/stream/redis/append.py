@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import cast
 
-from event_backbone.connection import RedisConnection, Script, refusal
+from event_backbone.connection import RedisConnection, Script, error_prefix
 from event_backbone.errors import StreamError, StreamUnavailable
 from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.redis.replies import event_key
@@ -116,7 +116,7 @@ async def append(
 ) -> list[EventKey | StreamError]:
     """Run the script; after a lost answer it is run again, which changes nothing.
 
-    A refusal after a lost answer raises the loss: the entry may be in the stream anyway.
+    A error_prefix after a lost answer raises the loss: the entry may be in the stream anyway.
     """
     message = packed([milliseconds(window), *map(_event, entries)])
     reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
@@ -146,7 +146,7 @@ def _event(entry: NewEntry) -> list[object]:
 
 def _error(entry: NewEntry, refused: _Refusal, window: timedelta) -> StreamError:
     text, *rest = refused
-    word = refusal(text.decode(errors="replace"))
+    word = error_prefix(text.decode(errors="replace"))
     if word == _CLOCK:
         return event_id_error(entry.event_id, rest[0] / 1000, window)
     if word == "WRONGTYPE":

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import cast
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.connection import RedisConnection, Script, WaitingConnection
+from event_backbone.connection import BlockingConnection, RedisConnection, Script
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
@@ -31,7 +31,7 @@ class RedisGroupReader:
         self._name = name
         self._group = group
         self._member = member
-        self._connection: WaitingConnection | None = None
+        self._connection: BlockingConnection | None = None
         self._reading: asyncio.Future[None] | None = None
 
     async def ensure(self, start: Start) -> bool:
@@ -122,9 +122,9 @@ class RedisGroupReader:
         with self._errors():
             return await self._redis.run(script, (self._name.key,), (packed(message),), repeat=False)
 
-    async def _open(self) -> WaitingConnection:
+    async def _open(self) -> BlockingConnection:
         if self._connection is None:
-            self._connection = self._redis.waiting_connection()
+            self._connection = self._redis.blocking_connection()
             await self._connection.open()
         return self._connection
 
