@@ -1,4 +1,4 @@
-"""One connection that many calls share, each sent before the replies to the others: the fast path of scripts."""
+"""One connection that many calls share, none of which waits for the replies to those before it."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope
+from event_backbone.storage.base import OnLoaded, Storage, StorageScope
 from event_backbone.storage.names import storage_name
 from event_backbone.wire.keys import PAYLOAD_KEY
 
 
 class MemoryStorage:
-    """Keeps payloads as long as this object lives; what another process wrote is not in it."""
+    """Keeps payloads as long as this object lives, for this process alone."""
 
     def __init__(self, name: str = "memory") -> None:
         self._name = storage_name(name)
@@ -25,16 +25,16 @@ class MemoryStorage:
         return self._name
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Keep a copy; PayloadConflict when another payload, or a tombstone, lies there."""
+        """Keep a copy; raise PayloadConflict when another payload, or a tombstone, is there."""
         reference = PayloadReference(self._name, str(event_id))
         kept = self._payloads.setdefault(self.location(scope, reference), dict(payload))
         if kept != payload:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
         return SavedPayload((reference,))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
-        """Hand over a copy, PayloadErased or PayloadGone for each reference, all at once."""
-        hand_over(enumerate(self._load(self.location(scope, reference)) for reference in references))
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
+        """Call back once, with a copy, PayloadErased or PayloadGone for each reference."""
+        on_loaded(enumerate(self._load(self.location(scope, reference)) for reference in references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace payloads by tombstones."""

@@ -20,7 +20,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope
+from event_backbone.storage.base import OnLoaded, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.s3.keys import payload_key, probe_key
@@ -94,7 +94,7 @@ class S3Storage:
         telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
         return SavedPayload((reference,))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
         """Fetch all objects at once, as far as ``concurrency`` lets them, and hand over each when it is there.
 
         An object that is no payload counts as gone. So that nothing is given up for a wrong setting, that is
@@ -104,13 +104,13 @@ class S3Storage:
             objects = await self._objects(scope)
         except ConfigurationError as error:
             away = StorageUnavailable(str(error))
-            hand_over((place, away) for place in range(len(references)))
+            on_loaded((position, away) for position in range(len(references)))
             return
 
-        async def fetch(place: int, key: str) -> None:
-            hand_over(((place, await _load(objects, key)),))
+        async def fetch(position: int, key: str) -> None:
+            on_loaded(((position, await _load(objects, key)),))
 
-        await gather_all(fetch(place, self.location(scope, reference)) for place, reference in enumerate(references))
+        await gather_all(fetch(at, self.location(scope, reference)) for at, reference in enumerate(references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Overwrite the objects by tombstones."""

@@ -1,4 +1,4 @@
-"""The append script: many events in one step, each of them once."""
+"""The append script: many events in one step, each once."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -120,19 +120,19 @@ async def append(
     """
     message = packed([milliseconds(window), *map(_event, entries)])
     reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
-    answers = cast("list[bytes | _Refusal]", reply)
+    results = cast("list[bytes | _Refusal]", reply)
     if any(text.startswith(b"READONLY") for text in _refused(reply)):
         await redis.forget_connections()
     partition = name.partition
     return [
-        event_key(answer, partition) if isinstance(answer, bytes) else _error(entry, answer, window)
-        for entry, answer in zip(entries, answers, strict=True)
+        event_key(result, partition) if isinstance(result, bytes) else _error(entry, result, window)
+        for entry, result in zip(entries, results, strict=True)
     ]
 
 
 def _refused(reply: object) -> list[bytes]:
-    """Return the errors among the answers."""
-    return [answer[0] for answer in cast("list[bytes | _Refusal]", reply) if not isinstance(answer, bytes)]
+    """Return the errors in the reply."""
+    return [result[0] for result in cast("list[bytes | _Refusal]", reply) if not isinstance(result, bytes)]
 
 
 def _event(entry: NewEntry) -> list[object]:

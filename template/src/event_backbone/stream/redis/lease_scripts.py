@@ -4,8 +4,8 @@ from event_backbone.connection import Script
 from event_backbone.stream.redis.attempt_notes import NOTES
 from event_backbone.wire.lua import with_names
 
-# Every message begins with: group, member, entry ids in order, their attempts (delivery counts), and whether this is a
-# repetition ("again"), because the answer to an earlier call with the same leases was lost. KEYS: stream.
+# Every message begins with: group, member, entry ids in order, their attempts (delivery counts), and whether this call
+# is repeated, because the answer to an earlier one with the same leases was lost. KEYS: stream.
 # Whatever a script does, it keeps promise 4 by ``_OWNED``: it acts only on entries that are pending under this member's
 # name with this delivery count.
 
@@ -17,7 +17,7 @@ _ALLOW_OOM = "#!lua flags=allow-oom\n"
 _OWNED = (
     """
 local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
-local group, member, ids, attempts, again = message[1], message[2], message[3], message[4], message[5]
+local group, member, ids, attempts, repeated = message[1], message[2], message[3], message[4], message[5]
 local base = '{' .. stream .. '}:'
 local notes, due = base .. '$ATTEMPTS_KEY:' .. group, base .. '$DUE_KEY:' .. group
 local WAITING = '$WAITING_CONSUMER'
@@ -43,9 +43,9 @@ end
 """
 )
 
-# In a repetition, an entry that is pending for nobody was finished by the first call, so it is not lost.
+# In a repeated call, an entry that is pending for nobody was finished by the first call, so it is not lost.
 _FINISHED_COUNTS_AS_DONE = """
-if again then
+if repeated then
   local others = {}
   for _, id in ipairs(lost) do
     if redis.call('XPENDING', stream, group, id, id, 1)[1] then others[#others + 1] = id end
@@ -102,14 +102,14 @@ PARK = _script(
 -- Notes a failure of one attempt, and parks its entry until it is due.
 -- The message goes on with: milliseconds until it is due, how many entries of the group may be parked (-1: any number).
 -- Returns "parked"; "full" or "lost" (nothing was changed); or "vanished" (the entry has left the stream and is ended).
--- Keeps promise 5: failure, parking and due time are one step, and the delivery count stays. In a repetition, what is
--- no longer this member's was parked by the first call.
+-- Keeps promise 5: failure, parking and due time are one step, and the delivery count stays. In a repeated call, what
+-- is no longer this member's was parked by the first call.
 """,
     _OWNED,
     _PARK_ONE,
     """
 local id, attempt, after, most = owned[1], attempts[1], message[6], message[7]
-if not id then return again and 'parked' or 'lost' end
+if not id then return repeated and 'parked' or 'lost' end
 if most >= 0 and redis.call('ZCARD', due) >= most then return 'full' end
 if not park(id, attempt, now_milliseconds() + after) then return 'vanished' end
 local failures, _, alone, marked = noted(id, attempt)
@@ -122,7 +122,7 @@ RELEASE = _script(
     _ALLOW_OOM,
     """
 -- Gives entries back to the group: parked, due now, with the delivery count before this attempt. Marks go with it.
--- Returns the ids whose lease was lost; none in a repetition, where they were released by the first call.
+-- Returns the ids whose lease was lost; none in a repeated call, where they were released by the first call.
 -- Keeps promise 8: a stop costs no attempt, and others begin what was released within a second.
 """,
     _OWNED,
@@ -135,7 +135,7 @@ for _, id in ipairs(owned) do
   local failures, last, alone, marked = noted(id, attempt)
   if park(id, attempt - 1, now) and marked == attempt then note(id, failures, last, alone, 0) end
 end
-return again and {} or lost
+return repeated and {} or lost
 """,
 )
 

@@ -75,7 +75,7 @@ class RedisStream:
         return self._name
 
     async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
-        """Append entries in order, each event id once; answer a key or an error for each."""
+        """Append entries in order, each event id once; return a key or an error for each."""
         if not entries:
             return ()
         with self._redis.errors():
@@ -132,6 +132,6 @@ class RedisStream:
 
 
 def block(wait: timedelta) -> tuple[str | int, ...]:
-    """Return the arguments that make a read wait; BLOCK 0 would wait for ever, so no wait means no BLOCK."""
+    """Return the arguments that make a read block; BLOCK 0 would block for ever, so no wait means no BLOCK."""
     milliseconds = min(wait, LONGEST_WAIT) // timedelta(milliseconds=1)
     return ("BLOCK", milliseconds) if milliseconds > 0 else ()
