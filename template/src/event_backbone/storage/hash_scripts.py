@@ -13,8 +13,8 @@ from event_backbone.model import HashWrite, StreamName, payload_size_bytes
 from event_backbone.wire.lua import with_names
 
 _KEYS_A_CALL = 256
-_LOOKED_AT = 8
-_CALL_BYTES = 4 * 1024 * 1024  # a script keeps everyone else waiting, so it ends after the hash that passes this size
+_SAMPLES = 8
+_CALL_BYTES = 4 * 1024 * 1024  # a script blocks all other clients, so it ends after the hash that exceeds this size
 
 _STORE = Script(
     with_names("""
@@ -73,30 +73,30 @@ StoreAnswer = Literal["stored", "same", "other", "erased"]
 async def load_hashes(connection: RedisConnection, keys: Sequence[str]) -> list[object]:
     """Return, for each key, names and values in turn (empty: no such hash), or the server's error of another type.
 
-    Many HGETALL in one write cost the server a third of one script, and keep nobody waiting.
+    Many HGETALL in one write rather than one script: fast path, see decision 0010.
     """
     replies = await connection.read_each("HGETALL", keys)
-    for place, reply in enumerate(replies):
+    for position, reply in enumerate(replies):
         if isinstance(reply, ReplyError) and not str(reply).startswith("WRONGTYPE"):
-            replies[place] = await connection.command("HGETALL", keys[place])
+            replies[position] = await connection.command("HGETALL", keys[position])
     return replies
 
 
 def hashes_a_call(typical_bytes: int) -> int:
-    """Return how many hashes of this size to load at once, so that answers do not heap up in the server."""
+    """Return how many hashes of this size to load at once, so that replies do not pile up in the server."""
     return max(1, min(_KEYS_A_CALL, _CALL_BYTES // max(typical_bytes, 1)))
 
 
 def typical_size_bytes(hashes: Sequence[object]) -> int:
-    """Return the size of the largest of a few of these, to expect of the next."""
-    some = hashes[:: len(hashes) // _LOOKED_AT + 1]
+    """Return the size of the largest of a few of these hashes, as a guess for the next ones."""
+    some = hashes[:: len(hashes) // _SAMPLES + 1]
     return max((sum(map(len, cast("list[bytes]", each))) for each in some if isinstance(each, list)), default=0)
 
 
 async def store_hashes(
     connection: RedisConnection, stream: StreamName, writes: Sequence[HashWrite]
 ) -> list[StoreAnswer]:
-    """Write hashes that do not exist; tell of the others whether they hold the same, other fields or a tombstone."""
+    """Write hashes that do not exist; report of the others whether they hold the same, other fields or a tombstone."""
     answers: list[StoreAnswer] = []
     for batch in _batches(writes):
         arguments = [argument for write in batch for argument in _arguments(write)]

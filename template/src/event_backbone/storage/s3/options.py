@@ -39,9 +39,9 @@ class S3Options:
         region: the bucket's region; None also looks into AWS_REGION and the profile.
         access_key: with ``secret_key`` the key pair to sign with.
         secret_key: see ``access_key``.
-        endpoint: where another S3 than Amazon's answers, such as http://localhost:9000.
+        endpoint: the address of an S3 other than Amazon's, such as http://localhost:9000.
         profile: an AWS profile of this machine's configuration.
-        prefix: what all object keys begin with, without a slash at its ends.
+        prefix: what all object keys begin with, without a slash at either end.
         environment_in: where the environment's name is; None looks it up, and means "key" when it is not set.
         connect_timeout: how long connecting may take.
         request_timeout: how long each try of a request may take.
@@ -66,14 +66,14 @@ class S3Options:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> S3Options:
-        """Read everything from the environment; raise ConfigurationError when something is missing or wrong."""
+        """Read all settings from the environment; raise ConfigurationError when one is missing or wrong."""
         return cls().resolved(environ)
 
     def resolved(self, environ: Mapping[str, str] = os.environ) -> S3Options:
-        """Fill in what is None, from variables that are set and not empty. Resolving twice is the same as once.
+        """Fill in what is None from variables that are set and not empty. Resolving twice is the same as once.
 
         Raises:
-            ConfigurationError: the bucket or half a key pair is missing, or a value is not usable.
+            ConfigurationError: the bucket or half a key pair is missing, or a value is not valid.
         """
         access_key = self.access_key or environ.get(ACCESS_KEY_VARIABLE) or None
         secret_key = self.secret_key or environ.get(SECRET_VARIABLE) or None
@@ -94,7 +94,7 @@ class S3Options:
         return filled
 
     def check(self) -> None:
-        """Raise ConfigurationError when a value is missing or not usable."""
+        """Raise ConfigurationError when a value is missing or not valid."""
         if self.environment_in not in {None, *get_args(EnvironmentIn)}:
             raise ConfigurationError(f"{ENVIRONMENT_IN_VARIABLE} (environment_in) must be key, bucket or nothing.")
         if not self.bucket:
@@ -109,7 +109,7 @@ class S3Options:
             raise ConfigurationError("Time-outs and concurrency of S3Options must be positive, retries not negative.")
 
     def bucket_of(self, environment: str) -> str:
-        """Return the bucket for an environment; its name may be too long for S3, which is a ConfigurationError."""
+        """Return the bucket of an environment; raise ConfigurationError when its name is too long for S3."""
         bucket = self.bucket or ""
         if self.environment_in == "bucket" and environment:
             bucket = f"{environment}.{bucket}"

@@ -38,22 +38,22 @@ _PROBE = b'{"_check":true}'
 
 
 class S3Storage:
-    """Keeps a payload as one object, ``application/json``: an object of all arguments.
+    """Keeps a payload as one object, ``application/json``, whose members are the arguments.
 
-    Its key follows from the event id, and it is written only if absent: saving again changes nothing, whatever became
-    of the first answer. Needs s3:PutObject and s3:GetObject, nothing else; erasing overwrites, so in a bucket with
-    versions the old one stays until a lifecycle rule removes it. Credentials are found by boto3, the bytes moved by
-    obstore. May be used from several event loops and threads.
+    Its key follows from the event id, and it is written only if absent: saving again changes nothing, even after a
+    lost answer. Needs s3:PutObject and s3:GetObject, nothing else. Erasing overwrites, so in a bucket with versions the
+    old version stays until a lifecycle rule removes it. boto3 finds the credentials, obstore moves the bytes. May be
+    used from several event loops and threads.
     """
 
     def __init__(
         self, options: S3Options | None = None, *, session: boto3.Session | None = None, name: str = "s3"
     ) -> None:
-        """Prepare the storage; nothing connects, and no credentials are looked for, before it is used.
+        """Prepare the storage; it connects, and looks for credentials, when it is first used.
 
         Args:
             options: where and how; None reads everything from the environment.
-            session: a boto3 session that is ready: its credentials count, and its region unless options name one.
+            session: a ready boto3 session: its credentials are used, and its region unless options name one.
             name: what references call this storage.
 
         Raises:
@@ -75,15 +75,15 @@ class S3Storage:
 
     @property
     def options(self) -> S3Options:
-        """What it was made with, completed from the environment."""
+        """The options it was made with, completed from the environment."""
         return self._options
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Write the object unless it is there; then compare.
+        """Write the object unless it exists; then compare.
 
         Raises:
-            PayloadConflict: another payload, or a tombstone, lies there.
-            StorageUnavailable: S3 does not answer; the object may or may not be written.
+            PayloadConflict: another payload, or a tombstone, is there.
+            StorageUnavailable: S3 does not answer; the object may or may not have been written.
             ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it.
         """
         started = perf_counter()
@@ -95,10 +95,10 @@ class S3Storage:
         return SavedPayload((reference,))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
-        """Fetch all objects at once, as far as ``concurrency`` lets them, and hand over each when it is there.
+        """Fetch the objects, ``concurrency`` at a time, and call back with each as soon as it is there.
 
-        An object that is no payload counts as gone. So that nothing is given up for a wrong setting, that is
-        StorageUnavailable here; ``check`` tells it at start-up.
+        An object that is not a payload counts as gone. A wrong setting is StorageUnavailable here, so that no event is
+        dead-lettered because of it; ``check`` reports it at start-up.
         """
         try:
             objects = await self._objects(scope)
@@ -127,9 +127,9 @@ class S3Storage:
         return {self._name: self}
 
     async def check(self, scope: StorageScope) -> None:
-        """Write a small object of fixed name, the first time, and read it, each time.
+        """Write a small object of a fixed name, the first time, and read it, each time.
 
-        That asks for exactly the permissions that producing and reading need, and tells the bucket that is missing.
+        That needs exactly the permissions that producing and reading need, and finds out whether the bucket exists.
         """
         environment = scope.stream.environment
         objects, key = await self._objects(scope), probe_key(self._options, environment)
@@ -144,7 +144,7 @@ class S3Storage:
             raise ConfigurationError(f"S3 forbids reading in bucket {bucket}: grant s3:GetObject.") from error
 
     async def close(self) -> None:
-        """Forget clients and credentials; their connections close with them."""
+        """Drop clients and credentials; their connections close with them."""
         with self._opening:
             self._opened.clear()
             self._access = None
@@ -189,4 +189,4 @@ def _payload(document: bytes, key: str) -> Payload | StorageError:
     try:
         return payload_from_json(document)
     except (DecodeError, RecursionError):
-        return PayloadGone(f"The S3 object {key} is damaged: it is no payload.")
+        return PayloadGone(f"The S3 object {key} is damaged: it is not a payload.")
