@@ -1,4 +1,4 @@
-"""Connections to Redis: wrong settings are told in one sentence without a secret, and nobody waits for ever."""
+"""Connections to Redis: a wrong setting is one sentence without a secret, and nobody waits for ever."""
 
 import asyncio
 import traceback
@@ -51,7 +51,7 @@ async def test_an_unreachable_server_is_one_sentence() -> None:
 
 
 async def test_an_unknown_host_is_one_sentence() -> None:
-    """A name that nobody knows is told from a server that is down."""
+    """A name that is not known is not mistaken for a server that is down."""
     streams = RedisStreams(RedisConnection(RedisSettings.parse("no-such-host.invalid:6379")))
     with pytest.raises(
         StreamUnavailable, match=r"no-such-host\.invalid:6379 does not answer \(its name is not known\)"
@@ -221,7 +221,7 @@ def test_writing_to_a_connection_that_was_reset_is_an_outage(
 
 
 async def test_an_argument_that_cannot_be_sent_is_no_outage(connection: RedisConnection) -> None:
-    """It is an error of the program, which no waiting mends: it is not translated."""
+    """It is a mistake in the program, which waiting does not mend: it is not translated."""
     for call in (connection.command, connection.blocking_connection().command):
         with pytest.raises(DataError), connection.errors():
             await call("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

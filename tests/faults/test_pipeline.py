@@ -86,15 +86,15 @@ async def test_a_refused_call_raises_what_run_raises(connection: RedisConnection
 
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_lost_answer_is_asked_for_again(proxy: Proxy, connection: RedisConnection, times: int) -> None:
-    """Up to twice; everybody who waited on the lost connection gets an answer."""
+    """Up to twice; all calls that waited on the lost connection get an answer."""
     await _echo(connection, "open")
     proxy.lose(b"EVALSHA", times)
     answers = await asyncio.gather(*(_echo(connection, str(number)) for number in range(10)))
     assert answers == [[b"key", str(number).encode()] for number in range(10)]
 
 
-async def test_a_refusal_after_a_lost_answer_is_told_as_the_loss(proxy: Proxy, connection: RedisConnection) -> None:
-    """What the repeated call is refused may have been done by the first one; a refused first call is told as it is."""
+async def test_a_refusal_after_a_lost_answer_raises_the_loss(proxy: Proxy, connection: RedisConnection) -> None:
+    """What is refused to the repeated call may have been done by the first; the refusal of a first call is raised."""
     await connection.run(COUNT, ("count",), ())
     proxy.lose(b"EVALSHA")
     with pytest.raises(StreamUnavailable, match="connection lost"), connection.errors():
@@ -107,7 +107,7 @@ async def test_a_refusal_after_a_lost_answer_is_told_as_the_loss(proxy: Proxy, c
         await _echo(connection, "x")
 
 
-async def test_no_answer_at_all_is_told(proxy: Proxy, connection: RedisConnection) -> None:
+async def test_no_answer_at_all_is_an_outage(proxy: Proxy, connection: RedisConnection) -> None:
     """After the third loss; the next call connects again."""
     await _echo(connection, "open")
     proxy.lose(b"EVALSHA", 3)
@@ -127,7 +127,7 @@ async def test_a_silent_server_is_noticed(proxy: Proxy, connection: RedisConnect
 
 
 async def test_an_answer_later_than_the_timer_of_an_earlier_call(proxy: Proxy, connection: RedisConnection) -> None:
-    """The one timer of all calls is set again for a later call, and does not ring for one that is answered."""
+    """The one timer of all calls is set again for a later call, and does not fire for one that is answered."""
     await _echo(connection, "open")
     await asyncio.sleep(SHORT.total_seconds() * 0.7)
     proxy.swallow(b"silence")
@@ -142,7 +142,7 @@ async def test_an_answer_later_than_the_timer_of_an_earlier_call(proxy: Proxy, c
 
 
 async def test_a_cancelled_call_gives_up_its_connection(proxy: Proxy, connection: RedisConnection) -> None:
-    """It may be dead: who calls next waits on another one."""
+    """It may be dead: the next call uses another one."""
     await _echo(connection, "open")
     proxy.swallow(b"silence")
     cancelled = asyncio.create_task(_echo(connection, "silence"))

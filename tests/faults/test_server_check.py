@@ -1,4 +1,4 @@
-"""Servers that would lose events: refused or warned of whenever a connection to append or to wait on is opened."""
+"""Servers that would lose events: refused, or warned about, whenever a connection to append or to read is opened."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_a_server_is_too_old_by_its_own_version(info: dict[str, str], name: str,
 
 
 async def test_an_evicting_server_is_refused(streams: RedisStreams, connection: RedisConnection) -> None:
-    """A policy that may evict a stream with all its groups is told by the check, if there is a limit of memory."""
+    """A policy that may evict a stream with all its groups is refused by the check, if memory is limited."""
     await evict(connection, "allkeys-lru", "0")
     await streams.check()
     await evict(connection, "allkeys-lru")
@@ -65,7 +65,7 @@ async def test_an_evicting_server_is_refused_when_events_are_produced(
 async def test_an_evicting_server_is_refused_when_events_are_consumed(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
-    """On the first read and after each reconnection: an error that ends the subscription, not one to wait out."""
+    """On the first read and after each reconnection: an error that ends the subscription, not an outage."""
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
     await evict(connection, "allkeys-lru")

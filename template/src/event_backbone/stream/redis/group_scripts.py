@@ -36,7 +36,7 @@ LOOK = Script(
 --
 -- Keeps promise 4. A living member is never taken for a dead one: its row is at least half a lease from its end
 -- whenever it has looked (a row is rewritten when a quarter old, looks are at most a quarter apart), so only a silence
--- of more than half a lease can end it, and a look that notices such a silence puts taking off ("hold").
+-- of more than half a lease can end it, and a look that notices such a silence puts off taking over ("hold").
 -- Keeps promise 5. What is parked is begun once: the delivery is counted and the due time removed in this one step.
 --
 -- Runs on a full server too, where it writes a few bytes per member and per parked entry: rows that nobody could renew
@@ -55,7 +55,7 @@ call('XPENDING', stream, group, '-', '+', 1, WAITING)  -- fails with NOGROUP whe
 
 -- What the group remembers of its looks. After a silence, or when the clock went back, nothing is taken from ended rows
 -- until every living member has had the time to renew its own. With a clock that went back all rows are worthless, and
--- due times move with it. Written sparingly: twice a second at most.
+-- due times move with it. Written sparingly: "looked" twice a second, or every eighth of a lease if that is shorter.
 local known = call('HMGET', state, '$LOOKED_FIELD', '$HOLD_FIELD', '$SWEPT_FIELD', '$LONGEST_LEASE_FIELD')
 local looked, hold = tonumber(known[1]), tonumber(known[2]) or 0
 local swept, longest = tonumber(known[3]) or 0, tonumber(known[4]) or 0
@@ -83,8 +83,8 @@ local ends = tonumber(call('ZSCORE', members, member) or 0)
 local ended = ends <= now
 if ended or ends < now + lease * 3 / 4 or ends > now + lease then call('ZADD', members, now + lease, member) end
 
--- Every quarter of a lease one look of the group mends what does not fit together: consumer names without a row get one
--- that ends a lease later, parked entries without a due time are due now (so what is pending for the reserved consumer
+-- Every quarter of a lease one look of the group repairs what does not match: consumer names without a row get one that
+-- ends a lease later, parked entries without a due time are due now (so what is pending for the reserved consumer
 -- equals what is due), and due times without a parked entry, as of an earlier group, are dropped.
 local function add_due_times()
   local after = '-'

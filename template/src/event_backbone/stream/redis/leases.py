@@ -70,9 +70,9 @@ class RedisGroupLeases:
         return frozenset(lost)
 
     async def _once(self, script: Script, leases: Sequence[Lease], *more: str | int) -> object:
-        """Run a script that takes effect once: after a lost answer it is run again, and is told so.
+        """Run a script that takes effect once: after a lost answer it runs again, marked as repeated.
 
-        It is told so in later calls for the same leases too, until one is answered.
+        So do later calls for the same leases, until one is answered.
         """
         if not self._unanswered or self._unanswered.isdisjoint(leases):
             try:
