@@ -4,26 +4,30 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from event_backbone.backbone import Backbone
-from event_backbone.storage import S3Options, S3Storage
-from event_backbone.testing.memory import memory_backbone
+from event_backbone import Backbone
+from event_backbone.storage import S3Options
 from event_backbone.testing.servers import S3Server
+from tests.acceptance.deployment import KINDS, Deployment
 
 
-@pytest.fixture(params=["memory", "redis", "s3"])
-async def backbone(request: pytest.FixtureRequest) -> AsyncIterator[Backbone]:
+@pytest.fixture(params=KINDS)
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Makes backbones whose streams are empty."""
+    kind: str = request.param
+    if kind == "memory":
+        return Deployment(redis=None, s3=None)
+    redis: str = request.getfixturevalue("redis_url")
+    return Deployment(redis, _s3_options(request) if kind == "s3" else None)
+
+
+@pytest.fixture
+async def backbone(deployment: Deployment) -> AsyncIterator[Backbone]:
     """An open backbone whose streams are empty."""
-    if request.param == "memory":
-        async with memory_backbone() as opened:
-            yield opened
-        return
-    url: str = request.getfixturevalue("redis_url")
-    storage = _s3_storage(request) if request.param == "s3" else None
-    async with Backbone(url, storage=storage, environment="test") as opened:
+    async with deployment.backbone() as opened:
         yield opened
 
 
-def _s3_storage(request: pytest.FixtureRequest) -> S3Storage:
+def _s3_options(request: pytest.FixtureRequest) -> S3Options:
     server: S3Server = request.getfixturevalue("s3_server")
     bucket: str = request.getfixturevalue("s3_bucket")
-    return S3Storage(S3Options(bucket=bucket, endpoint=server.endpoint, access_key="any", secret_key="any"))
+    return S3Options(bucket=bucket, endpoint=server.endpoint, access_key="any", secret_key="any")

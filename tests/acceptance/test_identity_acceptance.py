@@ -1,8 +1,8 @@
-"""What names an event, and what is a value: the rest of the acceptance list that needs no server."""
+"""What names an event, and what is a value, by the numbers of the acceptance list."""
 
-from event_backbone import Consumer, Context, Contract, EventKey, event
-from event_backbone.backbone import Backbone
-from event_backbone.contract import definition_of
+from pydantic import RootModel, TypeAdapter
+
+from event_backbone import Backbone, Consumer, Context, Contract, EventKey, event
 from event_backbone.storage import S3Options
 from tests.support.eventually import eventually
 from tests.support.parcels import run_to_the_end
@@ -40,11 +40,34 @@ async def test_item_5_one_name_in_two_versions_reaches_the_handler_of_its_versio
     assert sorted(seen, key=len) == [("stop",), ("go", 3)]
 
 
-def test_item_9_an_event_is_known_by_its_name_and_version_alone() -> None:
-    """No class or type name of Python is part of it, so that renaming them changes nothing."""
-    first, second = definition_of(Executions.execute), definition_of(Executions.execute_with_priority)
-    assert (first.name, first.version) == ("execute", 1)
-    assert (second.name, second.version) == ("execute", 2)
+class Command(RootModel[str]):
+    """A type of its own for what was a text."""
+
+
+class Renamed(Contract):
+    """The same events on the wire, under other names of class, methods and types."""
+
+    @event(name="execute")
+    def run(self, command: Command) -> None:
+        """The first form."""
+
+    @event(version=2, name="execute")
+    def run_with_priority(self, command: Command, priority: float) -> None:
+        """The second form."""
+
+
+async def test_item_9_an_event_is_known_by_its_name_and_version_alone(backbone: Backbone) -> None:
+    """No class or type name of Python is part of what is written, so that renaming them changes nothing."""
+    producer = backbone.producer(Executions, uri="executions")
+    await producer.execute("stop")
+    await producer.execute_with_priority("go", 3)
+    first, second = [each async for each in backbone.reader("executions").scan()]
+    assert [(each.metadata.event, each.metadata.version) for each in (first, second)] == [
+        ("execute", 1),
+        ("execute", 2),
+    ]
+    assert first.as_(Renamed.run).arguments == {"command": Command("stop")}
+    assert second.as_(Renamed.run_with_priority).arguments == {"command": Command("go"), "priority": 3.0}
 
 
 def test_item_17_s3_options_are_values() -> None:
@@ -57,8 +80,11 @@ def test_item_17_s3_options_are_values() -> None:
 
 
 def test_item_18_an_event_key_has_one_text() -> None:
-    """The text that produce calls return, web paths hold, and readers take."""
-    assert str(EventKey.parse("1764041094123-0")) == "1764041094123-0"
+    """The text that web paths hold and readers take is also its JSON."""
+    key, json = EventKey.parse("1764041094123-0"), TypeAdapter(EventKey)
+    assert str(key) == "1764041094123-0"
+    assert json.dump_json(key) == b'"1764041094123-0"'
+    assert json.validate_json(b'"1764041094123-0"') == key
 
 
 async def test_item_22_two_groups_with_three_handlers_each(backbone: Backbone) -> None:

@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import datetime
 
 import pytest
 from pydantic import BaseModel, JsonValue
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, event
-from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.interceptors import Outgoing
-from event_backbone.model import EventKey, new_event_id
-from event_backbone.storage import MemoryStorage, RedisHashStorage, SplitStorage
+from event_backbone import Backbone, Consumer, Context, Contract, EventKey, Outgoing, StoredEvent, event
+from event_backbone.model import new_event_id
+from event_backbone.storage import MemoryStorage, SplitStorage
+from tests.acceptance.deployment import ON_SERVERS, Deployment
 from tests.support.shipment import NOW, URI, Billing, Product, ShipmentTracking, User, consume
+
+CallNext = Callable[[Outgoing], Awaitable[EventKey]]
 
 
 async def test_item_1_end_to_end(backbone: Backbone) -> None:
@@ -86,46 +84,56 @@ async def test_item_2_four_styles_of_handling(backbone: Backbone) -> None:
     assert [each.as_(ShipmentTracking.note).arguments for each in fallen] == [{"text": "hello"}]
 
 
-async def test_item_11_one_event_to_several_streams(backbone: Backbone) -> None:
-    """With one event id for all: keys come back in the order of the streams, and doing it again changes nothing."""
-    uris = ("first", "second", "third")
-    event_id = new_event_id()
+async def test_item_11_one_event_to_several_streams(deployment: Deployment) -> None:
+    """A function of the program calls three producers with one event id, and repeating the call changes nothing.
 
-    async def to_all() -> list[EventKey]:
+    Keys come back in the order of the streams; interceptors and a split payload work for each.
+    """
+    uris, event_id = ("first", "second", "third"), new_event_id()
+
+    async def mark(event: Outgoing, call_next: CallNext) -> EventKey:
+        return await call_next(event.with_headers(shop="blue"))
+
+    split = SplitStorage(deployment.storage(), {"email": MemoryStorage("private")})
+    async with deployment.backbone(storage=split, produce_interceptors=[mark]) as backbone:
         producers = [backbone.producer(ShipmentTracking, uri=uri) for uri in uris]
-        return await asyncio.gather(*(each.note.using(event_id=event_id)("to all") for each in producers))
 
-    keys = await to_all()
-    assert await to_all() == keys
-    for uri, key in zip(uris, keys, strict=True):
-        (found,) = [each async for each in backbone.reader(uri).scan()]
-        assert (found.key, found.metadata.event_id, found.arguments) == (key, event_id, {"text": "to all"})
+        async def packing_to_all(email: str, product_id: int) -> list[EventKey]:
+            sends = (each.packing.using(event_id=event_id) for each in producers)
+            return await asyncio.gather(*(send(email, product_id, NOW) for send in sends))
+
+        keys = await packing_to_all("jo@example.com", 7)
+        assert await packing_to_all("jo@example.com", 7) == keys
+        for uri, key in zip(uris, keys, strict=True):
+            (found,) = [each async for each in backbone.reader(uri).scan()]
+            arguments = found.as_(ShipmentTracking.packing).arguments
+            assert arguments == {"email": "jo@example.com", "product_id": 7, "time": NOW}
+            assert (found.key, found.metadata.event_id, found.metadata.headers["shop"]) == (key, event_id, "blue")
+            assert [each.storage for each in found.references] == [split.name, "private"]
 
 
-async def test_items_12_and_13_everything_at_once(redis_url: str) -> None:
+@ON_SERVERS
+async def test_items_12_and_13_everything_at_once(deployment: Deployment) -> None:
     """Another environment, interceptors on both sides, and payloads split over three storages."""
     seen: list[str] = []
 
-    async def outgoing(event: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]]) -> EventKey:
+    async def outgoing(event: Outgoing, call_next: CallNext) -> EventKey:
         return await call_next(event.with_headers(shop="blue"))
 
     async def incoming(ctx: Context, call_next: Callable[[Context], Awaitable[None]]) -> None:
         seen.append(ctx.metadata.headers["shop"])
         await call_next(ctx)
 
-    split = SplitStorage(RedisHashStorage(), {"email": MemoryStorage("private"), "time": MemoryStorage("times")})
+    apart = {"email": MemoryStorage("private"), "time": MemoryStorage("times")}
+    split = SplitStorage(deployment.storage(), apart)
     consumer = Consumer(ShipmentTracking)
 
     @consumer.on(ShipmentTracking.packing)
     async def packing(ctx: Context, email: str, product_id: int, time: datetime) -> None:
         seen.append(f"{product_id} to {email} at {time}")
 
-    async with Backbone(
-        redis_url,
-        storage=split,
-        environment="Production",
-        produce_interceptors=[outgoing],
-        handle_interceptors=[incoming],
+    async with deployment.backbone(
+        environment="Production", storage=split, produce_interceptors=[outgoing], handle_interceptors=[incoming]
     ) as backbone:
         assert backbone.environment == "prod"
         key = await backbone.producer(ShipmentTracking, uri=URI).packing("jo@example.com", 7, NOW)
@@ -134,69 +142,42 @@ async def test_items_12_and_13_everything_at_once(redis_url: str) -> None:
     assert seen == ["blue", f"7 to jo@example.com at {NOW}"]
 
 
-async def test_item_21_only_the_same_environment_meets(redis_url: str) -> None:
-    """Three events reach the consumer of their environment once each, and no other."""
-    async with AsyncExitStack() as stack:
-        dev, test = [await stack.enter_async_context(Backbone(redis_url, environment=name)) for name in ("dev", "test")]
-        seen: dict[str, list[str]] = {"dev": [], "test": []}
-        for backbone in (dev, test):
-            producer = backbone.producer(ShipmentTracking, uri=URI)
-            for number in range(3):
-                await producer.note(f"{backbone.environment} {number}")
-        for backbone in (dev, test):
-            consumer = Consumer(ShipmentTracking)
-
-            @consumer.on(ShipmentTracking.note)
-            async def note(ctx: Context, text: str) -> None:
-                seen[ctx.metadata.environment].append(text)
-
-            await consume(backbone, consumer, 3)
-        assert {name: sorted(texts) for name, texts in seen.items()} == {
-            name: [f"{name} {number}" for number in range(3)] for name in ("dev", "test")
-        }
-
-
 class Everything(ShipmentTracking, Billing):
-    """Both contracts in one stream."""
+    """Both contracts in one stream, by inheritance."""
 
 
-async def test_item_28_two_contracts_feed_one_consumer(backbone: Backbone) -> None:
+class Ledger(Contract):
+    """Both in one stream, by names of its own for what is on the wire."""
+
+    @event(name="note")
+    def remark(self, text: str) -> None:
+        """A note."""
+
+    @event(name="invoiced")
+    def billed(self, number: int) -> None:
+        """An invoice."""
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["inherited", "named"])
+async def test_item_28_two_contracts_feed_one_consumer(backbone: Backbone, named: bool) -> None:
     """Two producers of different contracts write to one stream; one consumer handles both."""
-    consumer = Consumer(Everything)
     seen: list[object] = []
 
-    @consumer.on(Everything.note)
     async def note(ctx: Context, text: str) -> None:
         seen.append(text)
 
-    @consumer.on(Everything.invoiced)
     async def invoiced(ctx: Context, number: int) -> None:
         seen.append(number)
 
+    everything, ledger = Consumer(Everything), Consumer(Ledger)
+    everything.on(Everything.note)(note)
+    everything.on(Everything.invoiced)(invoiced)
+    ledger.on(Ledger.remark)(note)
+    ledger.on(Ledger.billed)(invoiced)
     await backbone.producer(ShipmentTracking, uri=URI).note("a")
     await backbone.producer(Billing, uri=URI).invoiced(1)
-    await consume(backbone, consumer, 2)
+    await consume(backbone, ledger if named else everything, 2)
     assert sorted(map(str, seen)) == ["1", "a"]
-
-
-async def test_item_33_routing_over_environments_and_uris(redis_url: str) -> None:
-    """Another environment, a prefix, a suffix, a URI chosen by the event: six streams, each received apart."""
-    routes = [
-        ("dev", "shop"),
-        ("test", "shop"),
-        ("dev", "north/shop"),
-        ("dev", "shop/returns"),
-        *(("dev", f"shop/{number % 2}") for number in range(2)),
-    ]
-    async with AsyncExitStack() as stack:
-        backbones = {
-            name: await stack.enter_async_context(Backbone(redis_url, environment=name)) for name in ("dev", "test")
-        }
-        for environment, uri in routes:
-            await backbones[environment].producer(ShipmentTracking, uri=uri).note(f"{environment} {uri}")
-        for environment, uri in routes:
-            found = [each async for each in backbones[environment].reader(uri).scan()]
-            assert [each.arguments["text"] for each in found] == [f"{environment} {uri}"]
 
 
 async def test_item_38_fifteen_hundred_at_once(backbone: Backbone, request: pytest.FixtureRequest) -> None:

@@ -1,11 +1,9 @@
 """Versions of events, as the system that this one succeeds had them; the numbers are those of its list."""
 
+import pytest
 from pydantic import JsonValue
 
-from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, event
-from event_backbone.contract.stored_event import StoredEvent
+from event_backbone import Backbone, Consumer, Context, Contract, StoredEvent, event
 from tests.support.shipment import URI, consume
 
 
@@ -19,6 +17,10 @@ class Old(Contract):
     @event
     def dropped(self, text: str) -> None:
         """Nobody handles it any more."""
+
+    @event
+    def closed(self) -> None:
+        """Version 1 of an end, from which nothing leads to version 2."""
 
 
 class New(Contract):
@@ -71,15 +73,25 @@ async def test_items_7_and_37_older_events_reach_the_newer_handler(backbone: Bac
 class Derived(New):
     """A contract that takes another one over and goes on from it."""
 
-    @event
+    @event(version=2)
     def closed(self, reason: str) -> None:
         """The idea was dropped."""
 
 
-async def test_items_8_and_37_a_derived_contract_takes_over_its_base(backbone: Backbone) -> None:
-    """Its consumer handles events of the base, upcasters included, and its own."""
+@pytest.mark.parametrize(
+    ("with_fallback", "passed", "reasons"),
+    [(True, [("closed", 1)], []), (False, [], ["unknown-version"])],
+    ids=["fallback", "plain"],
+)
+async def test_items_8_and_37_a_derived_contract_takes_over_its_base(
+    backbone: Backbone, with_fallback: bool, passed: list[tuple[str, int]], reasons: list[str]
+) -> None:
+    """Its consumer handles events of the base, upcasters included, and its own.
+
+    A version that it no longer takes goes to the fallback, without one to the dead letters.
+    """
     consumer = Consumer(Derived)
-    seen: list[str] = []
+    seen, rest = list[str](), list[tuple[str, int]]()
 
     @consumer.on(Derived.idea)
     async def idea(ctx: Context, title: str, text: str) -> None:
@@ -89,7 +101,16 @@ async def test_items_8_and_37_a_derived_contract_takes_over_its_base(backbone: B
     async def closed(ctx: Context, reason: str) -> None:
         seen.append(reason)
 
-    await backbone.producer(Old, uri=URI).init("v1")
+    async def remember(ctx: Context, event: StoredEvent) -> None:
+        rest.append((event.metadata.event, event.metadata.version))
+
+    if with_fallback:
+        consumer.fallback(remember)
+    old = backbone.producer(Old, uri=URI)
+    await old.init("v1")
+    await old.closed()
     await backbone.producer(Derived, uri=URI).closed("too late")
-    await consume(backbone, consumer, 2)
-    assert sorted(seen) == ["too late", "untitled: v1"]
+    await consume(backbone, consumer, 3)
+    letters = [each async for each in backbone.dead_letters(URI, "g").list()]
+    assert (sorted(seen), rest) == (["too late", "untitled: v1"], passed)
+    assert [each.reason for each in letters] == reasons

@@ -52,7 +52,7 @@ WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     "produce packing --json [": (1, "The arguments of event 'packing' must be one JSON object"),
     "produce packing --json @/nowhere": (2, "The file '/nowhere' cannot be read"),
     "produce packing --json {} --sample": (2, "Give --json or --sample, not both."),
-    "show 17": (1, "'17' is no event key; one looks like 1764041094123-0."),
+    "show 17": (1, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "show 1-0": (1, "Stream test:shop has no event 1-0."),
     "tail --from yesterday": (2, "'yesterday' is no place to begin from"),
     "dead-letters redrive": (2, "Name the dead letters to redrive by their ids, or give --all or --reason."),

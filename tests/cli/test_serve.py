@@ -41,5 +41,5 @@ def test_settings_that_are_wrong_keep_the_api_from_starting_with_one_sentence(tm
         server = start_shop("serve", "--port", "0", temporary=tmp_path, environment={"SHOP_LATE": late})
         _, errors = server.communicate(timeout=30)
         assert server.returncode == 1
-        assert errors.splitlines()[-1].startswith("REDIS_EVENT_SOURCE_ENDPOINT is not set; write host:port")
+        assert errors.splitlines()[-1].startswith("REDIS_EVENT_SOURCE_ENDPOINT is not set; use host:port")
         assert "Traceback" not in errors

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from event_backbone.errors import StreamError
-from event_backbone.model import EventKey, HashWrite, StreamName, new_event_id
-from event_backbone.stream import Delivery, GroupAdmin, GroupState, Lease, Look, NewDeadLetter, NewEntry, Streams
+from event_backbone.model import EventKey, HashWrite, NewDeadLetter, StreamName, new_event_id
+from event_backbone.stream import Delivery, GroupAdmin, GroupState, Lease, Look, NewEntry, Streams
 
 NAME = StreamName.of("shipments", "test")
 GROUP = "billing"

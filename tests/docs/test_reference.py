@@ -57,6 +57,11 @@ def section(text: str, heading: str) -> str:
     return found[1]
 
 
+def block_of_code(text: str, language: str) -> list[str]:
+    """The lines of the first block of code in this language."""
+    return text.partition(f"```{language}\n")[2].partition("\n```")[0].splitlines()
+
+
 def codes(cell: str) -> list[str]:
     """The words of a cell that are set as code."""
     return re.findall(r"`([^`]+)`", cell)
@@ -210,6 +215,19 @@ class TestErrors:
         ]
         listed = [(codes(row[0])[0], codes(row[1])[0], row[2]) for row in rows(page("errors.md"))]
         assert listed == expected
+
+    def test_the_root_draws_the_tree(self) -> None:
+        """Each error below its base class, and ``retryable`` where waiting may help."""
+        drawn: list[tuple[str, str, bool]] = []
+        bases = ["Exception"]
+        for line in block_of_code(inspect.getdoc(errors.BackboneError) or "", "text"):
+            name, _, rest = line.lstrip("|-` ").partition(" ")
+            depth = line.index(name) // 4
+            drawn.append((name, bases[depth], rest.lstrip().startswith("retryable:")))
+            bases[depth + 1 :] = [name]
+        declared = [each for each in vars(errors).values() if inspect.isclass(each)]
+        found = [each for each in declared if issubclass(each, errors.BackboneError)]
+        assert drawn == [(each.__name__, each.__mro__[1].__name__, each.retryable) for each in found]
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES)

@@ -93,7 +93,7 @@ async def traffic(url: str) -> AsyncGenerator[Traffic]:
                 await asyncio.wait(producing)
             assert running.errors == []
             await eventually(lambda: set(running.keys) <= set(running.remembering.numbers))
-            await eventually(lambda: subscription.held == 0)
+            await eventually(lambda: subscription.in_flight == 0)
             assert subscription.alive
 
 

@@ -62,12 +62,12 @@ async def test_an_event_that_a_dead_connection_was_given_is_found_within_a_quart
     subscription = backbone.subscribe(waiting.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=1, lease=lease)
     async with stopped_within(subscription):
         await pack(backbone, 1, 2)
-        await eventually(lambda: subscription.held == 2)  # it has no room, and does not read
+        await eventually(lambda: subscription.in_flight == 2)  # it has no room, and does not read
         await pack(backbone, 3)
         (member,) = await admin.xinfo_consumers(STREAM, GROUP)
         assert await admin.xreadgroup(GROUP, member["name"], {STREAM: ">"}, count=1)
         given = monotonic()
-        await eventually(lambda: subscription.held == 3)
+        await eventually(lambda: subscription.in_flight == 3)
         assert monotonic() - given < lease.total_seconds() / 4 + 2
         waiting.go_on.set()
         await eventually(lambda: nothing_is_left(backbone))
@@ -145,7 +145,7 @@ async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
     async with proxy_before(redis_server.port) as proxy, Backbone(proxy.url, environment="test") as spoiled:
         subscription = spoiled.subscribe(waiting.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=3, lease=lease)
         async with stopped_within(subscription, 40):
-            await eventually(lambda: waiting.numbers == [0] and subscription.held >= 2)
+            await eventually(lambda: waiting.numbers == [0] and subscription.in_flight >= 2)
             proxy.answer(called(LOOK), AWAY)
             await pass_time(lease.total_seconds() / 2)
             waiting.go_on.set()
@@ -153,7 +153,7 @@ async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
             async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease), 40):
                 await eventually(lambda: sorted(remembering.numbers) == [1, 2, 3])
                 proxy.heal()
-                await eventually(lambda: subscription.ready and subscription.held == 0)
+                await eventually(lambda: subscription.ready and subscription.in_flight == 0)
                 await eventually(lambda: nothing_is_left(backbone))
     assert waiting.numbers == [0]
     assert 2 in remembering.attempts

@@ -291,7 +291,7 @@ async def test_a_dead_letter_that_comes_too_late_after_an_outage_is_not_counted(
     async with stopped_within(spoiled.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: counted.count("event_backbone.outages", side="consumer") == 1)
         proxy.heal()
-        await eventually(lambda: subscription.held == 0)
+        await eventually(lambda: subscription.in_flight == 0)
     assert (subscription.handled, counted.count("event_backbone.dead_lettered")) == (0, 0)
     assert counted.count("event_backbone.lease_lost") == 1
     assert [letter async for letter in direct.dead_letters(URI, GROUP).list()] == []

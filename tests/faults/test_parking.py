@@ -88,14 +88,15 @@ async def test_a_busy_group_begins_what_is_due_within_about_a_second(backbone: B
 
 async def test_at_the_bound_of_parked_events_reading_ends_until_there_are_fewer(backbone: Backbone) -> None:
     """Item 4: what cannot be parked stays in its member's hands, the group is not ready, and goes on by itself."""
-    failing = Failing(set(range(6)), after=timedelta(milliseconds=300))
+    failing = Failing(set(range(6)), after=timedelta(seconds=1))
     await pack(backbone, *range(6))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE, max_parked=2, max_waiting=1)
     async with stopped_within(subscription, 60):
-        await eventually(lambda: subscription.held >= 4 and not subscription.ready)
+        await eventually(lambda: subscription.in_flight >= 4 and not subscription.ready)
+        await eventually(lambda: sum(failing.times.values()) >= 10)  # a read that waited before has ended
         await pack(backbone, *range(6, 10))
         turns = sum(failing.times.values())
-        await eventually(lambda: sum(failing.times.values()) >= turns + 10)
+        await eventually(lambda: sum(failing.times.values()) >= turns + 4)
         state = await group_state(backbone)
         assert (state.pending, state.unread, state.parked <= 2, subscription.ready) == (6, 4, True, False)
         failing.failing.clear()

@@ -96,7 +96,7 @@ async def test_promise_5_a_failed_event_waits_at_the_server_and_any_member_begin
     await pack(backbone, 1, 2)
     async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1)) as subscription:
         await passed.wait()
-        await eventually(lambda: subscription.held == 0)
+        await eventually(lambda: subscription.in_flight == 0)
         (state,) = await backbone.groups(URI)
         assert (state.parked, state.pending) == (1, 1)
     async with stopped_within(backbone.subscribe(other.consumer, uri=URI, group=GROUP)):

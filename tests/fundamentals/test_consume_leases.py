@@ -82,7 +82,7 @@ async def test_promise_4_a_lost_lease_shows_at_the_ack_when_no_look_came_before(
         await running.wait()
         await steal(streams)
         release.set()
-        await eventually(lambda: subscription.held == 0)
+        await eventually(lambda: subscription.in_flight == 0)
         (state,) = await backbone.groups(URI)
         assert (state.pending, subscription.handled) == (1, 0)
 
@@ -104,9 +104,9 @@ async def test_promise_4_a_queued_event_that_was_taken_over_is_not_handled_here(
         backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1, lease=LEASE)
     ) as subscription:
         await running.wait()
-        await eventually(lambda: subscription.held == 2)
+        await eventually(lambda: subscription.in_flight == 2)
         await steal(streams)
-        await eventually(lambda: subscription.held == 0)
+        await eventually(lambda: subscription.in_flight == 0)
         release.set()
         subscription.stop()
         await subscription.wait()
@@ -149,9 +149,9 @@ async def test_slow_events_are_shared_by_all_members(backbone: Backbone) -> None
     await pack(backbone, *range(200))
     async with stopped_within(backbone.subscribe(consumers[0], uri=URI, group=GROUP)) as one:
         await eventually(lambda: len(shares[0]) == 10)
-        assert one.held <= 20
+        assert one.in_flight <= 20
         async with stopped_within(backbone.subscribe(consumers[1], uri=URI, group=GROUP)) as two:
             await eventually(lambda: len(shares[1]) == 10)
-            assert two.held <= 20
+            assert two.in_flight <= 20
             release.set()
             await eventually(lambda: one.handled + two.handled == 200)

@@ -12,10 +12,13 @@ import pytest
 from packaging.version import Version
 
 from event_backbone.manifest import MANIFEST, manifest_text
-from tests.support.releases import NOTHING_LISTED, Release, ReleaseMissing, extract, file_of, have, releases
+from tests.support.releases import Release, ReleaseMissing, extract, file_of, have, releases
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["### In your project", "### In the template"]
+UNRELEASED = "Unreleased"
+FIRST_RELEASE = "0.2.0"
+FIRST_TO_COME = f"{FIRST_RELEASE} will be the first release."
 GIT = {
     "GIT_AUTHOR_EMAIL": "tests@example.com",
     "GIT_AUTHOR_NAME": "Tests",
@@ -27,29 +30,34 @@ GIT = {
 }
 
 
-def _listed() -> list[Release]:
-    found = releases()
-    if not found:
-        pytest.fail(NOTHING_LISTED, pytrace=False)
-    return found
-
-
 def _told(changelog: str) -> dict[str, str]:
-    """What a changelog says of each version, newest first."""
-    parts = re.split(r"(?m)^## (\S+) - \d{4}-\d{2}-\d{2}$", changelog)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    """What a changelog says of each version, newest first, and of what is not released yet."""
+    parts = re.split(rf"(?m)^## ({UNRELEASED}|\S+ - \d{{4}}-\d{{2}}-\d{{2}})$", changelog)
+    versions = [heading.partition(" - ")[0] for heading in parts[1::2]]
+    return dict(zip(versions, parts[2::2], strict=True))
+
+
+def test_nothing_is_released_before_0_2_0() -> None:
+    """Until then the list is empty, and the changelog says so; from then on it begins with 0.2.0, and is demanded."""
+    told = _told((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    if found := releases():
+        assert found[0].version == FIRST_RELEASE
+    else:
+        assert list(told) in ([UNRELEASED], [FIRST_RELEASE])
+    announced = [version for version, text in told.items() if FIRST_TO_COME in text]
+    assert announced == ([UNRELEASED] if list(told) == [UNRELEASED] else [])
 
 
 def test_releases_are_listed_in_order() -> None:
     """Oldest first, each version and each commit once."""
-    found = _listed()
+    found = releases()
     assert all(Version(before.version) < Version(after.version) for before, after in pairwise(found))
     assert len({each.commit for each in found}) == len(found)
 
 
 def test_every_release_can_be_had_and_tells_of_itself() -> None:
     """Its commit is here or at the origin, its changelog has it, and its tag, where there is one, is that commit."""
-    for each in _listed():
+    for each in releases():
         try:
             changelog = file_of(each, "CHANGELOG.md")
         except ReleaseMissing as missing:
@@ -66,17 +74,19 @@ def test_every_release_can_be_had_and_tells_of_itself() -> None:
 
 
 def test_the_changelog_tells_of_every_release_in_two_parts() -> None:
-    """For the owners of projects and for the keepers of the template; one more may be about to be released."""
+    """For the owners of projects and for the keepers of the template; above them one may be about to be released."""
     told = _told((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
-    listed = [each.version for each in reversed(_listed())]
-    assert list(told)[-len(listed) :] == listed
-    assert len(told) <= len(listed) + 1
-    assert sorted(told, key=Version, reverse=True) == list(told)
+    listed = [each.version for each in reversed(releases())]
+    to_come = [version for version in told if version not in listed]
+    assert list(told) == to_come + listed
+    assert len(to_come) <= 1
+    versions = [version for version in told if version != UNRELEASED]
+    assert sorted(versions, key=Version, reverse=True) == versions
     for version, text in told.items():
         assert re.findall(r"(?m)^### .*$", text) == PARTS, version
 
 
-@pytest.mark.parametrize("line", ["0.1.0", "0.1.0 abc", "v0.1.0 " + "a" * 40, "0.01 " + "a" * 40, "new " + "a" * 40])
+@pytest.mark.parametrize("line", ["0.9", "0.9 abc", "v0.9 " + "a" * 40, "0.01 " + "a" * 40, "new " + "a" * 40])
 def test_a_line_that_is_no_release_is_refused(line: str, tmp_path: Path) -> None:
     """With its number, and what would be right."""
     (tmp_path / "releases.txt").write_text(f"# Releases\n{line}\n", encoding="utf-8")
@@ -116,6 +126,20 @@ def test_the_script_makes_a_release(repository: Path) -> None:
     assert _run(repository, "git", "status", "--porcelain").stdout == ""
     again = _run(repository, "scripts/release", "1.0", fails=True)
     assert again.stderr == "Name a version of PEP 440 above 1.0: 1.0 is none.\n"
+
+
+def test_the_script_makes_the_first_release(repository: Path) -> None:
+    """Of an empty list. What is no version is refused then as well."""
+    (repository / "releases.txt").write_text("# Releases\n", encoding="utf-8")
+    _commit(repository)
+    refused = _run(repository, "scripts/release", "0", fails=True)
+    assert refused.stderr == "Name a version of PEP 440 above 0: 0 is none.\n"
+    released = _run(repository, "git", "rev-parse", "HEAD").stdout.strip()
+
+    _run(repository, "scripts/release", "1.0")
+
+    assert releases(repository) == [Release("1.0", released)]
+    assert _run(repository, "git", "rev-parse", "v1.0^{commit}").stdout.strip() == released
 
 
 @pytest.mark.parametrize("version", ["", "v1.0", "0.9", "0.8.1", "1.0.", "01.0", "one"])

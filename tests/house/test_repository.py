@@ -1,16 +1,15 @@
 """House rules of the repository: it holds nothing of the machine it was written on, and nothing generated."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT, files
+
 HOME_FOLDER = re.compile(rb"/(?:home|Users)/[a-z]|/root/")
 INDEX_HOST = re.compile(rb"files\.python" + rb"hosted|registry\.npm" + rb"js|py" + rb"pi\.org/simple")
 LOCK_FILES = {"uv.lock", "poetry.lock", "Pipfile.lock", "package-lock.json"}
-MADE_HERE = {".venv", "build", "__pycache__"}
 SCRIPTS = (
     "scripts/_pythons",
     "scripts/check",
@@ -23,31 +22,16 @@ SCRIPTS = (
 )
 
 
-def _files() -> list[Path]:
-    """Every file of the repository, committed or about to be; all that is there when it is no clone."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-    )
-    if listed.returncode == 0:
-        names = [ROOT / name.decode() for name in listed.stdout.split(b"\0") if name]
-    else:
-        names = [path for path in ROOT.rglob("*") if not MADE_HERE.intersection(path.parts)]
-    return [path for path in names if path.is_file()]
-
-
 def test_the_repository_is_found() -> None:
     """The rules below would all pass on an empty list."""
-    assert ROOT / "pyproject.toml" in _files()
+    assert ROOT / "pyproject.toml" in files()
 
 
 def test_no_path_of_a_machine_and_no_host_of_an_index() -> None:
     """What is committed works for everybody, wherever their packages come from."""
     found = [
         f"{path.relative_to(ROOT)}: {match.group().decode()}"
-        for path in _files()
+        for path in files()
         if path != Path(__file__)
         for match in (HOME_FOLDER.search(path.read_bytes()), INDEX_HOST.search(path.read_bytes()))
         if match
@@ -57,7 +41,7 @@ def test_no_path_of_a_machine_and_no_host_of_an_index() -> None:
 
 def test_no_lock_file() -> None:
     """A lock file would record the hosts of whoever wrote it; bounds in pyproject.toml say what is needed."""
-    assert not [path for path in _files() if path.name in LOCK_FILES]
+    assert not [path for path in files() if path.name in LOCK_FILES]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

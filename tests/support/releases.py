@@ -10,7 +10,6 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).parents[2]
-NOTHING_LISTED = "releases.txt lists no release; scripts/release makes one, CONTRIBUTING.md says how."
 
 
 class ReleaseMissing(Exception):

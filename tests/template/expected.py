@@ -36,7 +36,7 @@ BY_FACT = {
 WORDS = {
     "s3": r"(?i)\bs3|\baws|boto|obstore|moto\b|flask|(?<!_)bucket|seaweed",
     "cache": r"Redis Hash|CachedStorage|CACHED_FOR",
-    "profile": r"(?i)aws.?profile|s3.*profile|\bprofile's",
+    "profile": r"(?i)aws.?profile|s3.*profile|from the profile\b",
     "key_pair": r"(?i)must be set.*pair|pair.*must be set|ConfigurationError",
     "api": r"(?i)fastapi|uvicorn|httpx|\bweb api|\bapi\.py|\bserve\b|8000|WORKER_IN_API",
     "consumer": r"(?i)handler(?!s: what|s.md)|\bworker|consumer(?!s share)|(?-i:\bGROUP\b)|dead.letter|redrive",

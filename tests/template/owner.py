@@ -6,9 +6,9 @@ from tests.template.updating import append, edit
 
 SETTINGS = "    # Your own settings go below this line.\n"
 SERVICES = "    # Your own services go below this line.\n"
-DEPENDENCIES = "    # Yours go below this line, where `uv add` puts them, too.\n"
+DEPENDENCIES = "    # Yours go below this line; `uv add` puts them here too.\n"
 AUTHORIZE = '''async def authorize() -> None:
-    """Let everyone in: no authentication is shipped. Replace this by your own FastAPI dependency."""
+    """Let everyone in: there is no authentication. Replace this with your own FastAPI dependency."""
 '''
 OUR_AUTHORIZE = '''async def authorize(x_caller: Annotated[str, Header()] = "ours") -> None:
     """Let in who knows the word."""

@@ -117,6 +117,6 @@ def test_the_hooks_pass_on_a_new_project_and_stop_what_an_update_left(template: 
     hooks = _hooks(_pre_commit(project, tmp_path / "cache"))
     assert {name for name, became in hooks.items() if became == "Failed"} == {
         "mypy",
-        "no conflict markers of an update",
-        "no rejected parts of an update",
+        "no conflict markers from an update",
+        "no rejected changes from an update",
     }

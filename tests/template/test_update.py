@@ -10,13 +10,14 @@ from event_backbone.manifest import edited_files
 from tests.template.owner import DEPENDENCIES, make_ordinary_edits
 from tests.template.rendering import commit, git, run_in
 from tests.template.updating import (
-    EACH_RELEASE,
     EVENTS,
-    NEWEST_RELEASE,
+    EVERY_START,
+    NEWEST_START,
     NEXT,
     SHOP,
     WORK_TREE,
     History,
+    after,
     answers_of,
     conflicts,
     edit,
@@ -27,16 +28,16 @@ from tests.template.updating import (
 MORE_EVENTS = f"{EVENTS}, Lost(where: str | None)"
 
 
-@EACH_RELEASE
+@EVERY_START
 def test_an_untouched_project_becomes_a_fresh_one(history: History, start: str, tmp_path: Path) -> None:
-    """Byte for byte, from a release to the work tree, and with the answers of then."""
+    """Byte for byte, and with the answers of then."""
     project = history.project(tmp_path / "project", start, {})
     answers = answers_of(project)
 
-    update(project, WORK_TREE)
+    update(project, after(start))
 
     assert not conflicts(project)
-    assert files_of(project) == files_of(history.fresh(WORK_TREE, {}))
+    assert files_of(project) == files_of(history.fresh(after(start), {}))
     assert edited_files(project / "src" / "event_backbone") == []
     kept = answers_of(project)
     assert {name: kept.get(name) for name in answers if name != "_commit"} == {
@@ -45,7 +46,7 @@ def test_an_untouched_project_becomes_a_fresh_one(history: History, start: str, 
 
 
 def test_the_next_version_will_arrive(thin_history: History, tmp_path: Path) -> None:
-    """A version of tomorrow that changes a line of every file and has another runtime module; again byte for byte."""
+    """It changes a line of every file, asks one more question, and its runtime has a file more and a file fewer."""
     project = thin_history.project(tmp_path / "project", WORK_TREE, {})
 
     update(project, NEXT)
@@ -53,14 +54,15 @@ def test_the_next_version_will_arrive(thin_history: History, tmp_path: Path) -> 
     assert not conflicts(project)
     now, before = files_of(project), files_of(thin_history.fresh(WORK_TREE, {}))
     assert now == files_of(thin_history.fresh(NEXT, {}))
-    assert "src/event_backbone/later.py" in now
-    unchanged = {name for name in before if now[name] == before[name]}
-    assert {name for name in unchanged if not name.startswith("src/event_backbone/")} == {
-        "src/shipment_tracking/py.typed"
-    }
+    runtime = "src/event_backbone/"
+    assert now.keys() - before.keys() == {"later.txt", f"{runtime}LATER.md", f"{runtime}later.py"}
+    assert before.keys() - now.keys() == {f"{runtime}README.md"}
+    assert answers_of(project)["later"] == "Later"
+    unchanged = {name for name in before.keys() & now.keys() if now[name] == before[name]}
+    assert {name for name in unchanged if not name.startswith(runtime)} == {"src/shipment_tracking/py.typed"}
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_a_second_update_changes_nothing(thin_history: History, start: str, tmp_path: Path) -> None:
     """After one that brought a version, an event and another storage into a project with edits."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
@@ -74,7 +76,7 @@ def test_a_second_update_changes_nothing(thin_history: History, start: str, tmp_
     assert git(project, "status", "--porcelain") == ""
 
 
-@EACH_RELEASE
+@EVERY_START
 @pytest.mark.timeout(180)
 def test_owners_edits_and_a_new_event_live_together(history: History, start: str, tmp_path: Path) -> None:
     """The project becomes what the next version and the same edits would be, and its tests pass."""
@@ -100,7 +102,7 @@ def test_owners_edits_and_a_new_event_live_together(history: History, start: str
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_a_project_in_a_folder_of_its_repository(thin_history: History, start: str, tmp_path: Path) -> None:
     """It merges there as it does alone, and its neighbours in the repository stay as they are."""
     thin_history.project(tmp_path / "company" / "shop", start, SHOP)
@@ -122,7 +124,7 @@ def test_a_project_in_a_folder_of_its_repository(thin_history: History, start: s
     assert [line for line in changed if not line[3:].startswith("shop/")] == []
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_an_overlapping_edit_is_marked(thin_history: History, start: str, tmp_path: Path) -> None:
     """Both sides stand in the file, git lists it as unmerged, and everything else is updated."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
@@ -148,7 +150,7 @@ def _sides(file: Path) -> list[tuple[str, str]]:
     return [(ours.partition(" hands")[0].strip(), theirs.partition(" hands")[0].strip()) for ours, theirs in sides]
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_a_hand_edited_runtime_is_told(history: History, start: str, tmp_path: Path) -> None:
     """By the doctor and by a test of the project, before an update and after it; the update keeps the edit."""
     project = history.project(tmp_path / "project", start, SHOP)
@@ -169,7 +171,7 @@ def test_a_hand_edited_runtime_is_told(history: History, start: str, tmp_path: P
         assert "Edited by hand: errors.py; copier update may conflict" in run_in(project, "-m", "shop", "doctor").stdout
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_uv_adds_dependencies_where_updates_leave_them(thin_history: History, start: str, tmp_path: Path) -> None:
     """``uv add`` sorts into a sorted list, and puts into any other one at its end: below the line for the owner's."""
     uv = shutil.which("uv")
@@ -179,10 +181,10 @@ def test_uv_adds_dependencies_where_updates_leave_them(thin_history: History, st
         subprocess.run([uv, "add", "--quiet", "--frozen", *arguments], cwd=project, check=True)
     text = (project / "pyproject.toml").read_text(encoding="utf-8")
     assert f'{DEPENDENCIES}    "attrs>=23",\n]' in text
-    assert '# Yours go below this line, where `uv add --dev` puts them, too.\n    "anyio>=4",\n]' in text
+    assert '# Yours go below this line; `uv add --dev` puts them here too.\n    "anyio>=4",\n]' in text
     commit(project, "Ours")
 
-    update(project, WORK_TREE, storage="s3", telemetry=False)
+    update(project, after(start), storage="s3", telemetry=False)
 
     assert not conflicts(project)
     text = (project / "pyproject.toml").read_text(encoding="utf-8")
@@ -190,7 +192,7 @@ def test_uv_adds_dependencies_where_updates_leave_them(thin_history: History, st
     assert "opentelemetry-sdk" not in text
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_text_with_braces_survives_an_update(thin_history: History, start: str, tmp_path: Path) -> None:
     """Answers are text, not templates, the second time as well."""
     answers = {
@@ -201,7 +203,7 @@ def test_text_with_braces_survives_an_update(thin_history: History, start: str, 
     }
     project = thin_history.project(tmp_path / "project", start, answers)
 
-    update(project, WORK_TREE, events="Ping()")
+    update(project, after(start), events="Ping()")
 
-    assert files_of(project) == files_of(thin_history.fresh(WORK_TREE, answers | {"events": "Ping()"}))
+    assert files_of(project) == files_of(thin_history.fresh(after(start), answers | {"events": "Ping()"}))
     assert 'TITLE = "{{ shop }} {% x"' in (project / "src" / "shop" / "api.py").read_text(encoding="utf-8")

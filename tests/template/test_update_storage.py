@@ -6,7 +6,7 @@ import pytest
 
 from event_backbone.testing.servers import RedisServer, S3Server
 from tests.template.rendering import commit, run_in
-from tests.template.updating import NEWEST_RELEASE, NEXT, SHOP, History, conflicts, edit, update
+from tests.template.updating import NEWEST_START, NEXT, SHOP, History, conflicts, edit, update
 
 HANDLE = """
 import asyncio
@@ -34,7 +34,7 @@ asyncio.run(handle(int(sys.argv[1])))
 """
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 @pytest.mark.parametrize(
     ("before", "after"),
     [

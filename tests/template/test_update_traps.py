@@ -13,17 +13,17 @@ import pytest
 import yaml
 from copier.errors import UserMessageError
 
-from tests.support.releases import file_of, releases
 from tests.template.owner import make_ordinary_edits
 from tests.template.rendering import ROOT, commit, git, run_in, saved_answers
 from tests.template.updating import (
-    EACH_RELEASE,
     EVENTS,
-    NEWEST_RELEASE,
+    EVERY_START,
+    NEWEST_START,
     NEXT,
     SHOP,
     WORK_TREE,
     History,
+    after,
     append,
     conflicts,
     edit,
@@ -68,7 +68,7 @@ def test_no_rendered_file_is_ignored_by_git(project: Path) -> None:
     assert not list(project.rglob("*.lock"))
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_lock_file_and_settings_of_the_owner_stay(thin_history: History, start: str, tmp_path: Path) -> None:
     """A committed uv.lock and an ignored .env come out as they went in."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
@@ -84,7 +84,7 @@ def test_lock_file_and_settings_of_the_owner_stay(thin_history: History, start: 
     assert not conflicts(project)
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_a_deleted_and_a_moved_file_stay_so(thin_history: History, start: str, tmp_path: Path) -> None:
     """Though the template has changed them. A moved file is the owner's alone: no update reaches it any more."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
@@ -101,7 +101,7 @@ def test_a_deleted_and_a_moved_file_stay_so(thin_history: History, start: str, t
     assert (project / "LICENSE.txt").read_bytes() == moved
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_a_file_saved_with_other_line_ends_merges(thin_history: History, start: str, tmp_path: Path) -> None:
     """.gitattributes lets git keep one kind, whatever an editor writes."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
@@ -116,7 +116,7 @@ def test_a_file_saved_with_other_line_ends_merges(thin_history: History, start: 
     assert files_of(project) == files_of(thin_history.fresh(NEXT, SHOP | {"events": f"{EVENTS}, Lost()"}))
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_a_formatter_of_another_taste_loses_nothing(thin_history: History, start: str, tmp_path: Path) -> None:
     """The project's own formatter changes nothing; with another style lines that both changed are marked, as always."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
@@ -134,7 +134,7 @@ def test_a_formatter_of_another_taste_loses_nothing(thin_history: History, start
     assert '_log.debug("ours")' in text
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_a_hook_of_git_that_fails_does_not_stop_an_update(thin_history: History, start: str, tmp_path: Path) -> None:
     """Copier commits nothing into the project."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
@@ -143,7 +143,7 @@ def test_a_hook_of_git_that_fails_does_not_stop_an_update(thin_history: History,
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     hook.chmod(0o755)
 
-    update(project, WORK_TREE, events=f"{EVENTS}, Lost()")
+    update(project, after(start), events=f"{EVENTS}, Lost()")
 
     assert "def lost(" in (project / "src" / "shop" / "contract.py").read_text(encoding="utf-8")
 
@@ -170,7 +170,7 @@ def test_an_answer_written_by_hand_changes_nothing(project: Path) -> None:
     assert (project / "LICENSE").read_text(encoding="utf-8").startswith("MIT")
 
 
-@NEWEST_RELEASE
+@NEWEST_START
 def test_another_name_of_the_package_moves_what_the_template_made(
     thin_history: History, start: str, tmp_path: Path
 ) -> None:
@@ -179,7 +179,7 @@ def test_another_name_of_the_package_moves_what_the_template_made(
     make_ordinary_edits(project)
     commit(project, "Ours")
 
-    update(project, WORK_TREE, package_name="store")
+    update(project, after(start), package_name="store")
 
     assert "src/shop/contract.py" in git(project, "ls-files", "--deleted").splitlines()
     assert "class Parcel" in git(project, "show", "HEAD:src/shop/contract.py")
@@ -187,24 +187,23 @@ def test_another_name_of_the_package_moves_what_the_template_made(
     assert (project / "src" / "store" / "contract.py").exists()
 
 
-@EACH_RELEASE
+@EVERY_START
 def test_no_rendered_file_was_renamed_or_dropped(thin_history: History, start: str) -> None:
     """Copier would delete the old one with the owner's edits in it, and say nothing."""
     for answers in ({}, saved_answers("s3"), saved_answers("s3-cached"), saved_answers("minimal")):
         before = {each for each in files_of(thin_history.fresh(start, answers)) if "event_backbone" not in each}
-        assert before <= set(files_of(thin_history.fresh(WORK_TREE, answers)))
+        assert before <= set(files_of(thin_history.fresh(after(start), answers)))
 
 
-@EACH_RELEASE
-def test_no_question_and_no_choice_was_taken_back(start: str) -> None:
+@EVERY_START
+def test_no_question_and_no_choice_was_taken_back(thin_history: History, start: str) -> None:
     """A stored answer that is unknown or refused now would become the default, silently."""
-    (release,) = (each for each in releases() if each.tag == start)
-    before = yaml.safe_load(file_of(release, "copier.yml"))
-    for name, question in before.items():
+    now = thin_history.questions(after(start))
+    for name, question in thin_history.questions(start).items():
         if name.startswith("_") or question.get("when") is False:
             continue
-        assert CONFIG[name]["type"] == question["type"], name
-        assert set(_values(question)) <= set(_values(CONFIG[name])), name
+        assert now[name]["type"] == question["type"], name
+        assert set(_values(question)) <= set(_values(now[name])), name
 
 
 def _values(question: dict[str, Any]) -> list[object]:
@@ -212,12 +211,12 @@ def _values(question: dict[str, Any]) -> list[object]:
     return list(choices.values()) if isinstance(choices, dict) else choices
 
 
-@EACH_RELEASE
+@EVERY_START
 def test_the_widest_answers_are_still_taken(thin_history: History, start: str, tmp_path: Path) -> None:
     """A validator that became stricter would reset an answer, silently."""
     project = thin_history.project(tmp_path / "project", start, WIDEST)
 
-    update(project, WORK_TREE)
+    update(project, after(start))
 
     recorded = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
     assert {name: recorded.get(name) for name in WIDEST} == WIDEST

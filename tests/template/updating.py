@@ -1,4 +1,4 @@
-"""Updates as owners do them: from each release to the work tree, and on to a version that does not exist yet."""
+"""Updates as owners do them: from each release to the work tree, and from there to a made-up next version."""
 
 import json
 import re
@@ -19,14 +19,22 @@ SHOP: dict[str, Any] = {"project_name": "Shop", "events": EVENTS}
 WORK_TREE = "v1000.0.0"
 NEXT = "v1000.1.0"
 RUNTIME = Path("template/src/event_backbone")
-THIN_RUNTIME = {"LICENSE", "MANIFEST.sha256", "README.md", "__init__.py", "errors.py", "later.py", "py.typed"}
+THIN_RUNTIME = {
+    *("LICENSE", "LATER.md", "MANIFEST.sha256", "README.md", "__init__.py", "errors.py", "later.py", "py.typed")
+}
 
-# A test parametrized by one of these begins at each release; older ones than the newest take `--all` in the second.
-_TAGS = [each.tag for each in releases()] or ["none"]
-EACH_RELEASE = pytest.mark.parametrize("start", _TAGS)
-NEWEST_RELEASE = pytest.mark.parametrize(
-    "start", [*(pytest.param(each, marks=pytest.mark.long) for each in _TAGS[:-1]), _TAGS[-1]]
+# A test parametrized by one of these begins at the work tree and at each release. With the second all but the newest
+# release take `--all`; as long as there is no release, the work tree stands in for it.
+_STARTS = [WORK_TREE, *(each.tag for each in releases())]
+EVERY_START = pytest.mark.parametrize("start", _STARTS)
+NEWEST_START = pytest.mark.parametrize(
+    "start", [*(pytest.param(each, marks=pytest.mark.long) for each in _STARTS[:-1]), _STARTS[-1]]
 )
+
+
+def after(start: str) -> str:
+    """The version that a project is updated to: the work tree, or the next one when it begins there."""
+    return NEXT if start == WORK_TREE else WORK_TREE
 
 
 class History:
@@ -51,7 +59,7 @@ class History:
             shutil.copy(ROOT / each, target)
         write_manifest(self.repository / RUNTIME)
         self._tag(WORK_TREE)
-        change_every_file(self.repository)
+        make_the_next_version(self.repository)
         self._tag(NEXT)
 
     def fresh(self, version: str, answers: Answers) -> Path:
@@ -76,6 +84,11 @@ class History:
         shutil.copytree(self.fresh(version, answers), folder, symlinks=True)
         return folder
 
+    def questions(self, version: str) -> dict[str, Any]:
+        """What copier.yml of a version says."""
+        found: dict[str, Any] = yaml.safe_load(git(self.repository, "show", f"{version}:copier.yml"))
+        return found
+
     def _clear(self) -> None:
         for each in PARTS:
             path = self.repository / each
@@ -91,10 +104,10 @@ class History:
         git(self.repository, "tag", tag)
 
 
-def change_every_file(repository: Path) -> None:
-    """Make the next version: one line of everything that is rendered is another, and the runtime has a new module.
+def make_the_next_version(repository: Path) -> None:
+    """Change one line of everything that is rendered; in pyproject.toml every dependency.
 
-    In pyproject.toml it is every dependency.
+    There is a new question with a file that shows its answer, and the runtime has one file more and one fewer.
     """
     runtime = repository / RUNTIME
     for each in sorted((repository / "template").rglob("*")):
@@ -103,6 +116,9 @@ def change_every_file(repository: Path) -> None:
             each.write_text(_changed(name, each.read_text(encoding="utf-8")), encoding="utf-8")
     for each in (runtime / "__init__.py", runtime / "errors.py"):
         each.write_text(_changed(each.name, each.read_text(encoding="utf-8")), encoding="utf-8")
+    append(repository / "copier.yml", "\nlater:\n  type: str\n  default: Later\n")
+    (repository / "template" / "later.txt.jinja").write_text("{{ later }}\n", encoding="utf-8")
+    (runtime / "README.md").rename(runtime / "LATER.md")
     (runtime / "later.py").write_text('"""A module that a later version brings."""\n', encoding="utf-8")
     write_manifest(runtime)
 
@@ -129,7 +145,7 @@ def _once(pattern: str, new: str, text: str) -> str:
     return changed
 
 
-def update(project: Path, to: str = WORK_TREE, **answers: object) -> None:
+def update(project: Path, to: str, **answers: object) -> None:
     """Run ``copier update`` as the README says; it never asks, and never needs trust."""
     copier.run_update(project, data=answers, defaults=True, overwrite=True, unsafe=False, quiet=True, vcs_ref=to)
 

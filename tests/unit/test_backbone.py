@@ -60,7 +60,7 @@ async def test_it_is_used_inside_async_with() -> None:
         backbone.producer(ShipmentTracking, uri=URI)
     async with backbone:
         producer = backbone.producer(ShipmentTracking, uri=URI)
-        with pytest.raises(ConfigurationError, match="open already"):
+        with pytest.raises(ConfigurationError, match="already open"):
             async with backbone:
                 pass
     with pytest.raises(BackboneClosed):
@@ -147,7 +147,7 @@ async def test_an_error_in_the_block_still_closes() -> None:
 
 
 async def test_a_contract_is_checked_when_its_producer_is_made() -> None:
-    """An annotation that means nothing shows at once, not with the first event."""
+    """An annotation that cannot be resolved shows at once, not with the first event."""
 
     class Broken(Contract):
         @event  # pyright: ignore[reportUnknownArgumentType]
@@ -222,7 +222,7 @@ async def test_events_written_before_a_switch_of_storage_stay_readable(redis_url
 
 
 async def test_an_idempotency_token_keeps_its_event_id() -> None:
-    """The same token gives the same id, and tells whether the request is the same, too."""
+    """The same token gives the same id, and says whether the request is the same, too."""
     async with memory_backbone() as backbone:
         first = await backbone.reserve_event_id(URI, "token", b"body")
         again = await backbone.reserve_event_id(URI, "token", b"body")

@@ -11,16 +11,16 @@ from event_backbone.subscription.outage import BACKOFF
 
 
 def test_the_default_backoff_doubles_from_one_second_to_five_minutes() -> None:
-    """Without chance, the delays are 1, 2, 4, ... 300 seconds, and stay there however many attempts there are."""
-    backoff = Backoff(chance=lambda: 0.0)
+    """Without jitter, the delays are 1, 2, 4, ... 300 seconds, and stay there however many attempts there are."""
+    backoff = Backoff(random=lambda: 0.0)
     delays = [backoff.delay(attempt).total_seconds() for attempt in (1, 2, 3, 9, 10, 1_000_000)]
     assert delays == [1, 2, 4, 256, 300, 300]
 
 
 def test_jitter_takes_off_up_to_a_quarter() -> None:
     """Events that failed together come back spread over the last quarter of the delay."""
-    assert Backoff(chance=lambda: 1.0).delay(3) == timedelta(seconds=3)
-    assert Backoff(chance=lambda: 1.0, jitter=0.0).delay(3) == timedelta(seconds=4)
+    assert Backoff(random=lambda: 1.0).delay(3) == timedelta(seconds=3)
+    assert Backoff(random=lambda: 1.0, jitter=0.0).delay(3) == timedelta(seconds=4)
     delays = {Backoff().delay(3) for _ in range(50)}
     assert len(delays) > 1
     assert all(timedelta(seconds=3) <= delay <= timedelta(seconds=4) for delay in delays)

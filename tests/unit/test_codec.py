@@ -135,8 +135,8 @@ def test_an_event_may_have_no_arguments() -> None:
     [
         (("a", 1), {}, "Argument 'time' of event 'packing' is missing."),
         ((), {}, "Argument 'email' of event 'packing' is missing."),
-        (("a", 1, NOON, 4), {}, "Event 'packing' takes 3 arguments by position, not 4."),
-        (("a", 1, NOON), {"email": "b"}, "Argument 'email' of event 'packing' is given twice."),
+        (("a", 1, NOON, 4), {}, "Event 'packing' was given 4 positional arguments; it takes 3."),
+        (("a", 1, NOON), {"email": "b"}, "Argument 'email' of event 'packing' is given twice; give it once."),
         (("a", 1, NOON), {"colour": "b"}, "Event 'packing' has no argument 'colour'."),
         (("a", 1.5, NOON), {}, "Argument 'product_id' of event 'packing' should be a valid integer"),
         ((1, 1, NOON), {}, "Argument 'email' of event 'packing' should be a valid string."),
@@ -151,7 +151,7 @@ def test_a_wrong_call_is_one_sentence(args: tuple[object, ...], kwargs: dict[str
 
 def test_a_keyword_only_argument_is_not_taken_by_position() -> None:
     """As Python has it."""
-    with pytest.raises(ArgumentsInvalid, match="takes 2 arguments by position, not 3"):
+    with pytest.raises(ArgumentsInvalid, match="was given 3 positional arguments; it takes 2"):
         codec(Events.defaults).encode(("n", 1, []), {})
 
 
@@ -213,7 +213,9 @@ def test_a_model_that_was_made_wrong_is_not_sent() -> None:
     """A model that was changed behind pydantic's back is refused, without a warning that would show its value."""
     customer = Customer(email="a@b")
     vars(customer)["email"] = 5
-    with pytest.raises(ArgumentsInvalid, match="Argument 'customer' of event 'placed' holds something"):
+    with pytest.raises(
+        ArgumentsInvalid, match="Argument 'customer' of event 'placed' has a value that its type cannot write"
+    ):
         codec(Events.placed).encode((customer,), {})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, definition_of, event
+from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ContractError
 from event_backbone.testing import context
@@ -51,8 +51,8 @@ def test_a_registered_function_is_returned_unchanged_and_found_by_its_event() ->
     """The decorator only takes note."""
     consumer = Consumer(Ship)
     assert consumer.on(Ship.packing)(handle_packing) is handle_packing
-    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing,)
-    assert consumer.handlers_of(definition_of(Ship.lost)) == ()
+    assert consumer.handlers_of(Ship.packing.definition) == (handle_packing,)
+    assert consumer.handlers_of(Ship.lost.definition) == ()
 
 
 def test_bound_methods_and_partials_are_handlers() -> None:
@@ -68,7 +68,7 @@ def test_bound_methods_and_partials_are_handlers() -> None:
     consumer, service = Consumer(Ship), Service()
     consumer.on(Ship.packing)(service.packed)
     consumer.on(Ship.packing)(functools.partial(labelled, "a"))
-    assert len(consumer.handlers_of(definition_of(Ship.packing))) == 2
+    assert len(consumer.handlers_of(Ship.packing.definition)) == 2
 
 
 def test_two_handlers_of_one_event_are_kept_in_order() -> None:
@@ -80,7 +80,7 @@ def test_two_handlers_of_one_event_are_kept_in_order() -> None:
     consumer = Consumer(Ship)
     consumer.on(Ship.packing)(handle_packing)
     consumer.on(Ship.packing)(second)
-    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing, second)
+    assert consumer.handlers_of(Ship.packing.definition) == (handle_packing, second)
 
 
 def test_a_consumer_of_the_longer_contract_takes_inherited_events() -> None:
@@ -88,14 +88,14 @@ def test_a_consumer_of_the_longer_contract_takes_inherited_events() -> None:
     consumer = Consumer(Express)
     consumer.on(Express.packing)(handle_packing)
     consumer.on(Express.flown)(handle_flown)
-    assert consumer.handlers_of(definition_of(Ship.packing)) == (handle_packing,)
+    assert consumer.handlers_of(Ship.packing.definition) == (handle_packing,)
 
 
 def test_an_event_of_another_contract_is_refused() -> None:
     """A consumer of a base contract handles its part only."""
     consumer = Consumer(Ship)
     text = refusal(lambda: consumer.on(Express.flown))  # pyright: ignore[reportArgumentType]
-    assert text == "Express.flown is no event of Ship, the contract of this consumer; it has lost, packing."
+    assert text == "Express.flown is not an event of Ship, the contract of this consumer; it has lost, packing."
 
 
 def test_a_handler_with_other_argument_names_is_refused() -> None:
@@ -105,7 +105,7 @@ def test_a_handler_with_other_argument_names_is_refused() -> None:
         """Do nothing."""
 
     text = refusal(lambda: Consumer(Ship).on(Ship.packing)(other))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    assert text.endswith("other of Ship.packing must take (ctx, email, product_id), the event's own names.")
+    assert text.endswith("other of Ship.packing must take (ctx, email, product_id), the argument names of the event.")
 
 
 def test_a_handler_without_a_context_is_refused() -> None:
@@ -149,7 +149,7 @@ def test_one_fallback_is_kept_and_a_second_one_refused() -> None:
         """Do nothing."""
 
     assert consumer.fallback_handler is rest
-    assert "has a fallback already" in refusal(lambda: consumer.fallback(another))
+    assert "already has the fallback" in refusal(lambda: consumer.fallback(another))
 
 
 def test_a_fallback_with_another_signature_is_refused() -> None:

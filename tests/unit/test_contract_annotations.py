@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel
 
-from event_backbone.contract import Contract, assert_round_trip, check, definition_of, event
+from event_backbone.contract import Contract, assert_round_trip, check, event
 from event_backbone.errors import ContractError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_a_local_name_is_not_taken_from_whoever_calls() -> None:
     made = call()
     check(made)
     again = vars(made)["again"].__get__(None, made)
-    assert definition_of(again).codec.parameters[0].annotation is Later
+    assert again.definition.codec.parameters[0].annotation is Later
 
 
 def test_a_type_only_for_the_type_checker_is_named() -> None:
@@ -83,4 +83,4 @@ def test_a_type_only_for_the_type_checker_is_named() -> None:
     with pytest.raises(ContractError, match=r"'share' of event 'happened' .* \(Fraction is not defined\)"):
         check(Made)
     with pytest.raises(ContractError, match="'share' of event 'happened'"):
-        definition_of(Made.happened).codec.encode((1,), {})
+        Made.happened.definition.codec.encode((1,), {})

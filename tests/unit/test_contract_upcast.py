@@ -101,7 +101,7 @@ def test_an_upcaster_returns_arguments() -> None:
     """Anything else is its fault, not the event's."""
     contract = fresh()
     upcast(contract, from_version=2, result=["email"])
-    with pytest.raises(DecodeError, match="must return a dict of the arguments"):
+    with pytest.raises(DecodeError, match="must return a dict of arguments"):
         decode_event(contract, "packing", 2, {})
     other = fresh()
     upcast(other, from_version=2, result={"email": object()})

@@ -11,10 +11,9 @@ from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUnavailable
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Payload
+from event_backbone.model import NewDeadLetter, Payload
 from event_backbone.model.correlation import current_event
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
-from event_backbone.stream.values import NewDeadLetter
 from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.testing import context
 
@@ -57,7 +56,7 @@ async def deliver(
     ctx = context(event=name, version=version, attempt=attempt)
     if ack is not None:
         ctx = Context(ctx.metadata, attempt, ack)
-    return await to.deliver(LoadedEvent(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    return await to.handle(LoadedEvent(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def raising(error: BaseException) -> Consumer[Ship]:
@@ -245,8 +244,8 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:
     """Not what the server has counted, which includes crashes beside others."""
     ctx, to = context(event="packing", attempt=9), handling(raising(ValueError()))
-    assert await to.deliver(LoadedEvent(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
-    assert isinstance(await to.deliver(LoadedEvent(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
+    assert await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
+    assert isinstance(await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
 
 
 async def test_metrics_name_only_events_that_the_contract_knows() -> None:

@@ -45,10 +45,10 @@ class Hand:
 def test_a_subscription_takes_a_second_of_its_work_ahead(pace_seconds: float, ahead: int) -> None:
     """A slow one leaves the rest to others; a fast one takes up to ``prefetch``, and a look may bring as much again."""
     hand = Hand(SubscriptionOptions(concurrency=4, prefetch=50))
-    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (8, 12)  # before anything is known
+    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (8, 12)  # before anything is known
     hand.work_at(pace_seconds)
-    assert hand.in_flight.room == pytest.approx(4 + ahead, abs=1)
-    assert hand.in_flight.room_at_a_look == pytest.approx(min(4 + 2 * ahead, 100), abs=2)
+    assert hand.in_flight.capacity == pytest.approx(4 + ahead, abs=1)
+    assert hand.in_flight.look_capacity == pytest.approx(min(4 + 2 * ahead, 100), abs=2)
 
 
 def test_handlers_that_hang_let_nothing_be_taken_ahead() -> None:
@@ -74,24 +74,24 @@ def test_more_is_read_when_half_of_what_was_taken_ahead_has_begun() -> None:
     """So that many are read at once; a look may bring some meanwhile, so that a busy group begins what is due."""
     hand = Hand(SubscriptionOptions(concurrency=2, prefetch=10))
     hand.work_at(0.01)
-    assert hand.in_flight.room == 12
+    assert hand.in_flight.capacity == 12
     events = hand.admit(*range(12))
-    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (0, 10)
+    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (0, 10)
     hand.move(events[:6], "running")
-    assert hand.in_flight.room == 0
+    assert hand.in_flight.capacity == 0
     hand.move(events[6:7], "running")
     hand.in_flight.finish(*events[:4])
-    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (4, 14)
+    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (4, 14)
 
 
 def test_suspects_take_no_room_but_are_bounded() -> None:
     """They run one at a time, so reading goes on beside them; no look brings more than a hundred in the end."""
     hand = Hand()
     hand.move(hand.admit(*range(90)), "suspected")
-    assert hand.in_flight.room == 20
-    assert hand.in_flight.room_at_a_look == 10
+    assert hand.in_flight.capacity == 20
+    assert hand.in_flight.look_capacity == 10
     hand.move(hand.admit(*range(90, 100)), "suspected")
-    assert hand.in_flight.room_at_a_look == 0
+    assert hand.in_flight.look_capacity == 0
 
 
 def test_what_is_being_acked_leaves_room_but_not_without_end() -> None:
@@ -99,11 +99,11 @@ def test_what_is_being_acked_leaves_room_but_not_without_end() -> None:
     hand = Hand(SubscriptionOptions(concurrency=2, prefetch=2))
     first = hand.admit(*range(4))
     hand.move(first, "settling")
-    assert hand.in_flight.room == 4
+    assert hand.in_flight.capacity == 4
     hand.move(hand.admit(*range(4, 8)), "settling")
-    assert hand.in_flight.room == 0
+    assert hand.in_flight.capacity == 0
     hand.in_flight.finish(*first)
-    assert hand.in_flight.room == 4
+    assert hand.in_flight.capacity == 4
 
 
 def test_events_that_wait_here_end_reading_at_their_bound() -> None:
@@ -111,9 +111,9 @@ def test_events_that_wait_here_end_reading_at_their_bound() -> None:
     hand = Hand(SubscriptionOptions(max_waiting=2))
     events = hand.admit(1, 2)
     hand.move(events, "waiting")
-    assert (hand.in_flight.blocked, hand.in_flight.room, hand.in_flight.room_at_a_look) == (True, 0, 0)
+    assert (hand.in_flight.blocked, hand.in_flight.capacity, hand.in_flight.look_capacity) == (True, 0, 0)
     hand.move(events[:1], "running")
-    assert (hand.in_flight.blocked, hand.in_flight.room) == (False, 19)
+    assert (hand.in_flight.blocked, hand.in_flight.capacity) == (False, 19)
 
 
 def test_events_that_cannot_be_parked_end_reading_but_no_looks() -> None:
@@ -122,24 +122,24 @@ def test_events_that_cannot_be_parked_end_reading_but_no_looks() -> None:
     events = hand.admit(1, 2)
     hand.move(events, "waiting")
     hand.in_flight.unparked.update(events)
-    assert (hand.in_flight.full, hand.in_flight.blocked, hand.in_flight.room) == (True, False, 0)
-    assert hand.in_flight.room_at_a_look > 0
+    assert (hand.in_flight.full, hand.in_flight.blocked, hand.in_flight.capacity) == (True, False, 0)
+    assert hand.in_flight.look_capacity > 0
     for event in events:
         hand.in_flight.lose(event)
     assert not hand.in_flight.full
-    assert hand.in_flight.room > 0
+    assert hand.in_flight.capacity > 0
 
 
 def test_no_more_are_taken_than_the_limit_leaves() -> None:
     """What is in flight counts, and so do finished ones; the end is told once they are at an end."""
     hand = Hand(SubscriptionOptions(max_events=3))
-    assert hand.in_flight.room == 3
+    assert hand.in_flight.capacity == 3
     events = hand.admit(1, 2, 3)
-    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (0, 0)
+    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (0, 0)
     hand.in_flight.lose(events[0])
-    assert (hand.in_flight.room, hand.in_flight.room_at_a_look) == (1, 1)
+    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (1, 1)
     hand.in_flight.finish(*events)
-    assert (hand.in_flight.finished, hand.ended, hand.in_flight.room) == (2, 0, 1)
+    assert (hand.in_flight.finished, hand.ended, hand.in_flight.capacity) == (2, 0, 1)
     hand.in_flight.finish(*hand.admit(4))
     assert hand.ended == 1
 
@@ -150,7 +150,7 @@ def test_an_event_is_in_flight_once() -> None:
     (old,) = hand.admit(1, attempt=4)
     assert hand.admit(1, attempt=4) == []
     (new,) = hand.admit(1, attempt=1)
-    assert (old.held, old.abandoned, new.held, new.lease) == (False, True, True, Lease(EventKey(1), 1))
+    assert (old.active, old.abandoned, new.active, new.lease) == (False, True, True, Lease(EventKey(1), 1))
     assert list(hand.in_flight.events.values()) == [new]
     assert hand.in_flight.count("unstarted") == 1
     assert counted.count("event_backbone.lease_lost") == 1

@@ -15,6 +15,7 @@ from event_backbone.stream.memory.reader import MemoryGroupReader
 from event_backbone.stream.values import Comparison, Lease, Look, NewEntry
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake
+from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
@@ -67,19 +68,19 @@ class Desk:
         self.other = self.streams.group_reader(STREAM, "group", "other")
         monitor = Monitor(STREAM, "group")
         self.in_flight = EventsInFlight(SubscriptionOptions(), monitor, lambda: None)
+        self.member = Member(self.reader, self.in_flight, monitor, lease)
         self.taken: list[InFlight] = []
         self.could_begin: list[bool] = []
         self.finishing = False
         self.looked = asyncio.Event()
         self.stopping = asyncio.Event()
         self.intake = Intake(
-            self.reader,
+            self.member,
             self.in_flight,
             Outage(monitor),
             monitor,
-            take_up=self._take_up,
+            route=self._route,
             resume=self._resume,
-            lease=lease,
             start="beginning",
             stopping=self.stopping,
         )
@@ -111,9 +112,9 @@ class Desk:
             await self.reader.wake()
             await running
 
-    def _take_up(self, events: Sequence[InFlight]) -> None:
+    def _route(self, events: Sequence[InFlight]) -> None:
         self.taken.extend(events)
-        self.could_begin.append(self.intake.may_begin())
+        self.could_begin.append(self.member.may_begin())
         if self.finishing:
             self.in_flight.finish(*events)
 
@@ -137,15 +138,15 @@ async def test_nothing_begins_when_the_last_answered_look_was_sent_half_a_lease_
     await desk.append(2)
     (delivery,) = await desk.other.read(1, NO_WAIT)
     async with desk.at_work() as intake:
-        assert intake.may_begin()
+        assert desk.member.may_begin()
         await desk.have_taken(1)
         desk.reader.looks.clear()
         await desk.streams.group_leases(STREAM, "group", "other").release([Lease(delivery.entry.key, 1)])
-        await eventually(lambda: not intake.may_begin() and monotonic() > desk.reader.asked + 0.2)
+        await eventually(lambda: not desk.member.may_begin() and monotonic() > desk.reader.asked + 0.2)
         assert not intake.ready
         desk.reader.looks.set()
         await desk.have_taken(2)
-        await eventually(intake.may_begin)
+        await eventually(desk.member.may_begin)
     assert desk.could_begin == [True, False]
 
 
@@ -153,7 +154,7 @@ async def test_a_member_whose_row_had_ended_compares_before_anything_begins() ->
     """Others may have taken what it has in flight: that is let go of, and nothing begins until it is known."""
     desk, counted = Desk(), CountedMetrics()
     await desk.append(2)
-    async with desk.at_work() as intake:
+    async with desk.at_work():
         await desk.have_taken(2)
         desk.now += 11
         for _ in range(2):  # nobody had looked for long, so nothing is taken for half a lease
@@ -161,13 +162,13 @@ async def test_a_member_whose_row_had_ended_compares_before_anything_begins() ->
             desk.now += 3
         (taken,) = (await desk.other.look(LEASE, 1)).deliveries
         desk.reader.comparisons.clear()
-        intake.look_after(NO_WAIT)
-        await eventually(lambda: not intake.may_begin())
-        assert [event.held for event in desk.taken] == [True, True]
+        desk.member.look_after(NO_WAIT)
+        await eventually(lambda: not desk.member.may_begin())
+        assert [event.active for event in desk.taken] == [True, True]
         desk.reader.comparisons.set()
-        await eventually(intake.may_begin)
+        await eventually(desk.member.may_begin)
     assert taken.entry.key == desk.taken[0].key
-    assert [event.held for event in desk.taken] == [False, True]
+    assert [event.active for event in desk.taken] == [False, True]
     assert counted.count("event_backbone.lease_lost") == 1
 
 
@@ -175,7 +176,7 @@ async def test_a_comparison_finds_every_difference() -> None:
     """What others have, what was delivered anew, what only the server knows, and what has left the stream."""
     desk, counted = Desk(), CountedMetrics()
     await desk.append(4)
-    async with desk.at_work() as intake:
+    async with desk.at_work():
         await desk.have_taken(4)
         kept, lost, again, settling = desk.taken
         pending = desk.streams.log(STREAM).group("group").pending
@@ -186,9 +187,9 @@ async def test_a_comparison_finds_every_difference() -> None:
         unknown, gone = await desk.reader.read(2, NO_WAIT)
         desk.streams.remove_entry(STREAM, gone.entry.key)
         desk.streams.log(STREAM).membership("group").rows.clear()
-        intake.look_after(NO_WAIT)
+        desk.member.look_after(NO_WAIT)
         await desk.have_taken(6)
-    assert [event.held for event in (kept, lost, again, settling)] == [True, False, False, True]
+    assert [event.active for event in (kept, lost, again, settling)] == [True, False, False, True]
     assert [event.lease for event in desk.taken[4:]] == [Lease(again.key, 2), Lease(unknown.entry.key, 1)]
     assert [counted.count(f"event_backbone.{name}") for name in ("lease_lost", "vanished", "redelivered")] == [2, 1, 1]
 
@@ -199,12 +200,12 @@ async def test_what_is_due_is_looked_for_at_its_time() -> None:
     await desk.append(1)
     await desk.other.read(1, NO_WAIT)
     (key,) = desk.streams.log(STREAM).keys
-    async with desk.at_work() as intake:
+    async with desk.at_work():
         desk.looked.clear()
         await desk.looked.wait()
         begun = monotonic()
         await desk.streams.group_leases(STREAM, "group", "other").release([Lease(key, 1)])
-        intake.look_after(timedelta(milliseconds=50))
+        desk.member.look_after(timedelta(milliseconds=50))
         await desk.have_taken(1)
     assert monotonic() - begun < 0.6
 
@@ -215,13 +216,13 @@ async def test_a_waking_that_takes_long_keeps_no_later_read_from_being_woken() -
     desk.reader.wakings.clear()
     await desk.append(2)
     keys = [delivery.entry.key for delivery in await desk.other.read(2, NO_WAIT)]
-    async with desk.at_work() as intake:
+    async with desk.at_work():
         desk.looked.clear()
         await desk.looked.wait()
         begun = monotonic()
         for count, key in enumerate(keys, start=1):
             await desk.streams.group_leases(STREAM, "group", "other").release([Lease(key, 1)])
-            intake.look_after(timedelta(milliseconds=50))
+            desk.member.look_after(timedelta(milliseconds=50))
             await desk.have_taken(count)
         took = monotonic() - begun
         desk.reader.wakings.set()

@@ -11,8 +11,7 @@ from event_backbone.storage.memory import MemoryStorage
 from event_backbone.stream.base import Stream
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.values import GroupState
-from event_backbone.subscription.monitoring import Monitor
-from event_backbone.subscription.watching import WatchLoop
+from event_backbone.subscription.monitoring import LagLoop, Monitor
 from tests.support.metrics import CountedMetrics
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
@@ -28,9 +27,9 @@ class SilentStream(HeldStream):
         raise StreamUnavailable("Away.")
 
 
-def watch(stream: Stream, stopping: asyncio.Event | None = None) -> WatchLoop:
-    """Return a watch over the group."""
-    return WatchLoop(stream, "group", Monitor(NAME, "group"), stopping or asyncio.Event())
+def lag_loop(stream: Stream, stopping: asyncio.Event | None = None) -> LagLoop:
+    """Return the loop that measures the group."""
+    return LagLoop(stream, "group", Monitor(NAME, "group"), stopping or asyncio.Event())
 
 
 async def test_lag_and_pending_events_of_the_group_are_measured() -> None:
@@ -43,15 +42,15 @@ async def test_lag_and_pending_events_of_the_group_are_measured() -> None:
         for group in ("group", "other"):
             await streams.group_reader(NAME, group, "consumer").ensure("beginning")
         await streams.group_reader(NAME, "group", "consumer").read(1, timedelta())
-        await watch(streams.stream(NAME)).look()
+        await lag_loop(streams.stream(NAME)).measure()
     names = ("lag", "pending", "dead_letters")
     assert [counted.latest(f"event_backbone.{name}", uri="watched", group="group") for name in names] == [2, 1, 0]
 
 
 async def test_a_stream_that_does_not_answer_ends_nothing() -> None:
-    """The watch looks again later, and ends when it is told to."""
+    """The loop measures again later, and ends when it is told to."""
     stopping = asyncio.Event()
-    await watch(SilentStream(MemoryStreams(deduplicate_for=timedelta(minutes=1)).stream(NAME))).look()
+    await lag_loop(SilentStream(MemoryStreams(deduplicate_for=timedelta(minutes=1)).stream(NAME))).measure()
     stopping.set()
     async with asyncio.timeout(1):
-        await watch(SilentStream(MemoryStreams(deduplicate_for=timedelta(minutes=1)).stream(NAME)), stopping).run()
+        await lag_loop(SilentStream(MemoryStreams(deduplicate_for=timedelta(minutes=1)).stream(NAME)), stopping).run()

@@ -23,19 +23,20 @@ from event_backbone.errors import (
     UnknownEvent,
     UnknownVersion,
 )
-from event_backbone.policy import DeadLetter, RetryLater, RetryPolicy
+from event_backbone.model import NewDeadLetter
+from event_backbone.policy import RetryLater, RetryPolicy
 
 SECOND = timedelta(seconds=1)
 STEADY = RetryPolicy(max_attempts=3, backoff=SECOND)
 
 
 def test_by_default_an_event_is_tried_for_more_than_twenty_minutes() -> None:
-    """Fifteen times, so that a failover of what its handler needs costs no event, whatever chance takes off."""
-    for chance in (0.0, 1.0):
-        policy = RetryPolicy(backoff=Backoff(chance=partial(float, chance)))
+    """Fifteen times, so that a failover of what its handler needs costs no event, whatever the jitter takes off."""
+    for share in (0.0, 1.0):
+        policy = RetryPolicy(backoff=Backoff(random=partial(float, share)))
         decisions = [policy.decide(attempt, ValueError()) for attempt in range(1, 16)]
         waited = sum((each.after for each in decisions if isinstance(each, RetryLater)), timedelta())
-        assert decisions[-1] == DeadLetter("attempts-exhausted", "builtins.ValueError")
+        assert decisions[-1] == NewDeadLetter("attempts-exhausted", "builtins.ValueError", "ValueError")
         assert timedelta(minutes=20) <= waited <= timedelta(minutes=40)
 
 
@@ -53,15 +54,16 @@ def test_a_handler_may_choose_the_delay() -> None:
 
 def test_a_retry_counts_as_an_attempt() -> None:
     """After max_attempts the event goes to the dead letters also when the handler asks for more."""
-    assert STEADY.decide(3, Retry(SECOND), handling=True) == DeadLetter(
-        "attempts-exhausted", "event_backbone.errors.Retry"
+    assert STEADY.decide(3, Retry(SECOND), handling=True) == NewDeadLetter(
+        "attempts-exhausted", "event_backbone.errors.Retry", "Retry"
     )
 
 
 @pytest.mark.parametrize("handling", [True, False])
 def test_a_reject_is_final_at_once(handling: bool) -> None:
-    """Its reason is told in the dead letter."""
-    assert STEADY.decide(1, Reject("unknown shop"), handling=handling) == DeadLetter("rejected", "unknown shop")
+    """Its reason becomes the detail of the dead letter."""
+    expected = NewDeadLetter("rejected", "unknown shop", "Reject")
+    assert STEADY.decide(1, Reject("unknown shop"), handling=handling) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,15 +78,15 @@ def test_a_reject_is_final_at_once(handling: bool) -> None:
     ],
 )
 def test_what_waiting_does_not_solve_is_final_at_once(error: BackboneError, reason: str) -> None:
-    """An event that cannot be loaded or decoded goes to the dead letters on its first delivery, with our own words."""
-    assert STEADY.decide(1, error) == DeadLetter(reason, str(error))
+    """An event that cannot be loaded or decoded goes to the dead letters on its first delivery, with our own text."""
+    assert STEADY.decide(1, error) == NewDeadLetter(reason, str(error), type(error).__name__)
 
 
 def test_a_forbidden_payload_is_tried_as_often_as_a_failing_handler() -> None:
-    """Permissions come back; after the last attempt it counts as gone, with our own words."""
+    """Permissions may be corrected; after the last attempt it counts as gone, with our own error text."""
     error = PayloadForbidden("Missing or forbidden.")
     assert [STEADY.decide(attempt, error) for attempt in (1, 2)] == [RetryLater(SECOND)] * 2
-    assert STEADY.decide(3, error) == DeadLetter("payload-gone", str(error))
+    assert STEADY.decide(3, error) == NewDeadLetter("payload-gone", str(error), "PayloadForbidden")
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away"), StreamUnavailable("away")])
@@ -98,7 +100,7 @@ def test_an_outage_uses_up_no_attempt(error: BackboneError) -> None:
 def test_other_errors_of_loading_are_tried_again(error: BackboneError) -> None:
     """They count, so they end."""
     assert STEADY.decide(1, error) == RetryLater(SECOND)
-    assert isinstance(STEADY.decide(3, error), DeadLetter)
+    assert isinstance(STEADY.decide(3, error), NewDeadLetter)
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away"), DecodeError("x"), PayloadGone("x"), UnknownEvent("x")])
@@ -106,22 +108,23 @@ def test_a_handlers_own_trouble_counts(error: BackboneError) -> None:
     """The package's errors out of a handler come from what it did itself, and are decided as any other error."""
     assert STEADY.decide(1, error, handling=True) == RetryLater(SECOND)
     final = STEADY.decide(3, error, handling=True)
-    assert final == DeadLetter("attempts-exhausted", f"event_backbone.errors.{type(error).__name__}")
+    name = type(error).__name__
+    assert final == NewDeadLetter("attempts-exhausted", f"event_backbone.errors.{name}", name)
 
 
-def test_a_handlers_words_are_not_repeated() -> None:
-    """The text of a foreign error may hold personal data; its type is told alone."""
+def test_a_handlers_error_text_is_not_repeated() -> None:
+    """The text of a foreign error may contain personal data, so only its type is kept."""
     decision = STEADY.decide(3, LookupError("hunter2"), handling=True)
-    assert decision == DeadLetter("attempts-exhausted", "builtins.LookupError")
+    assert decision == NewDeadLetter("attempts-exhausted", "builtins.LookupError", "LookupError")
 
 
 def test_a_group_of_errors_is_decided_by_the_gravest() -> None:
-    """A Reject or Retry is heard also out of a task group."""
+    """A Reject or Retry also counts when it comes out of a task group."""
     group = ExceptionGroup("tasks", [ValueError(), ExceptionGroup("inner", [Retry(SECOND * 9), Reject("no")])])
-    assert STEADY.decide(1, group, handling=True) == DeadLetter("rejected", "no")
+    assert STEADY.decide(1, group, handling=True) == NewDeadLetter("rejected", "no", "ExceptionGroup")
     assert STEADY.decide(1, ExceptionGroup("t", [ValueError(), Retry(SECOND * 9)])) == RetryLater(SECOND * 9)
-    assert STEADY.decide(3, BaseExceptionGroup("t", [asyncio.CancelledError()])) == DeadLetter(
-        "attempts-exhausted", "asyncio.exceptions.CancelledError"
+    assert STEADY.decide(3, BaseExceptionGroup("t", [asyncio.CancelledError()])) == NewDeadLetter(
+        "attempts-exhausted", "asyncio.exceptions.CancelledError", "BaseExceptionGroup"
     )
 
 

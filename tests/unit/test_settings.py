@@ -49,12 +49,12 @@ def test_a_password_beside_the_endpoint_is_put_into_it(endpoint: str, url: str) 
 @pytest.mark.parametrize(
     ("endpoint", "sentence"),
     [
-        ("http://cache:6379", "scheme that is not known"),
+        ("http://cache:6379", "unknown scheme"),
         ("redis://:6379", "names no server"),
         ("unix://", "names no server"),
-        ("cache:port", "no readable host and port"),
-        ("cache:70000", "no readable host and port"),
-        ("redis://cache/zero", "database that is no number"),
+        ("cache:port", "no valid host and port"),
+        ("cache:70000", "no valid host and port"),
+        ("redis://cache/zero", "database of the Redis endpoint must be a number"),
         ("redis://cache?protocol=3", "takes only these options"),
         ("redis://cache#part", "names no server"),
     ],
@@ -92,7 +92,7 @@ def test_the_environment_names_the_endpoint() -> None:
 @pytest.mark.parametrize("variables", [{}, {"REDIS_EVENT_SOURCE_ENDPOINT": " "}])
 def test_an_unset_endpoint_is_told_and_never_guessed(variables: dict[str, str]) -> None:
     """There is no silent localhost, and the variable's name is never taken for its value."""
-    with pytest.raises(ConfigurationError, match="REDIS_EVENT_SOURCE_ENDPOINT is not set; write host:port"):
+    with pytest.raises(ConfigurationError, match="REDIS_EVENT_SOURCE_ENDPOINT is not set; use host:port"):
         RedisSettings.from_environment(variables)
 
 

@@ -120,7 +120,7 @@ async def test_reading_what_is_not_there_is_404_and_a_malformed_key_400(client: 
     assert (missing.status_code, missing.json()) == (404, {"detail": "Stream test:orders has no event 1-0."})
     malformed = await client.get("/events/order-placed")
     assert malformed.status_code == 400
-    assert malformed.json()["detail"] == "'order-placed' is no event key; one looks like 1764041094123-0."
+    assert malformed.json()["detail"] == "'order-placed' is not a valid event key; one looks like 1764041094123-0."
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Entries written by every release so far still read as they did."""
+"""Entries of every wire format so far still read as they did when they were written."""
 
 import json
 from datetime import datetime

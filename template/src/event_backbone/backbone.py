@@ -1,4 +1,4 @@
-"""``Backbone``: the one object that an application opens, and from which it gets everything else."""
+"""``Backbone``: the one object that an application opens; it gets everything else from it."""
 
 from __future__ import annotations
 
@@ -34,27 +34,34 @@ _CHECK_URI = "event-backbone-check"
 
 
 class Backbone:
-    """Connects contracts, consumers and readers with the streams of one Redis and the payloads of its storages.
+    """Connects contracts, consumers and readers with the streams of one Redis and with payload storages.
 
-    It is used as ``async with Backbone(...) as backbone``, which connects on first use: an unreachable server shows in
-    the first call, or in ``check``. Leaving sends what is still queued, and closes every connection. It may be opened
-    again after that; what was got from it before stays closed. It works in the event loop in which it was opened, and
-    refuses any other with ConfigurationError.
+    ```python
+    async with Backbone("localhost:6379", storage=S3Storage()) as backbone:
+        shipments = backbone.producer(Shipments, uri="shipments")
+        await shipments.packing("ada@example.com", product_id=7, time=now)
+        async with backbone.subscribe(consumer, uri="shipments", group="mailer") as subscription:
+            await subscription.wait()
+    ```
+
+    It connects on first use: an unreachable server shows in the first call, or in ``check``. On exit it sends what is
+    still queued and closes every connection. It may then be opened again, but what it gave out before stays closed. It
+    works only in the event loop in which it was opened, and raises ConfigurationError in any other.
 
     Args:
         redis: ``host:port``, ``redis://``, ``rediss://`` or ``unix://``; None reads REDIS_EVENT_SOURCE_ENDPOINT and
             REDIS_EVENT_SOURCE_PASS.
-        storage: where payloads are written; None is a Redis Hash beside the stream.
-        also_read: storages of older events. The Redis Hash beside the stream is always among them.
-        environment: part of every name; None reads EVENT_SOURCE_ENVIRONMENT, and empty leaves it out.
-        produce_interceptors: stand around every produce call, the first one outermost.
-        handle_interceptors: stand around every attempt to handle an event, the first one outermost.
-        produce_timeout: after how long a produce call ends in NotSent or OutcomeUnknown.
-        drain: how long leaving goes on sending what is queued.
-        deduplicate_for: for how long two calls with one event id are recognised as one event.
+        storage: where payloads are saved; None means Redis hashes beside the stream.
+        also_read: storages of older events. Redis hashes beside the stream are always read.
+        environment: part of every name; None reads EVENT_SOURCE_ENVIRONMENT, an empty one is left out.
+        produce_interceptors: wrap every produce call; the first one is the outermost.
+        handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.
+        produce_timeout: after this time a produce call raises NotSent or OutcomeUnknown.
+        drain: how long the exit may take to send what is queued.
+        deduplicate_for: how long two calls with the same event id make one event.
 
     Raises:
-        ConfigurationError: a setting is missing or cannot be right.
+        ConfigurationError: a setting is missing or not valid.
     """
 
     def __init__(
@@ -71,7 +78,7 @@ class Backbone:
         deduplicate_for: timedelta = timedelta(minutes=10),
         _streams: Streams | None = None,
     ) -> None:
-        """Check the settings, as described above; nothing is connected yet."""
+        """Check the settings; nothing is connected yet."""
         if not timedelta(0) < produce_timeout < deduplicate_for:
             raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
         self._settings = _settings_of(redis) if _streams is None else None
@@ -93,7 +100,7 @@ class Backbone:
 
     async def __aenter__(self) -> Self:
         if self._streams is not None:
-            raise ConfigurationError("This backbone is open already; open it once and share it.")
+            raise ConfigurationError("This backbone is already open; open it once and share it.")
         self._event_loop = OneEventLoop()
         if self._settings is None:
             self._streams = self._given_streams
@@ -121,28 +128,28 @@ class Backbone:
 
     @property
     def environment(self) -> str:
-        """The environment as it stands in names; empty when there is none."""
+        """The environment as it is in names; empty if there is none."""
         return self._environment
 
     @property
     def redis(self) -> RedisConnection | None:
-        """The connection to the streams' Redis, for administration; None in memory, and while it is not open."""
+        """The connection to Redis, for administration; None in memory, and while the backbone is not open."""
         return self._redis
 
     def producer(self, contract: type[ContractType], *, uri: str) -> ContractType:
-        """Return an instance of the contract that produces its events to the stream of this URI.
+        """Return an instance of the contract that produces events to the stream of this URI.
 
-        It may be kept and shared by tasks until the backbone is closed.
+        Tasks may share it until the backbone is closed.
 
         Raises:
             ContractError: an annotation, a default or a chain of upcasters cannot work.
-            ConfigurationError: the URI is not one, or the backbone is not open.
+            ConfigurationError: the URI is not valid, or the backbone is not open.
         """
         check(contract)
         scope = self._scope(uri)
         batcher = self._batchers.get(scope.stream)
         if batcher is None:
-            stream = self._open().stream(scope.stream)
+            stream = self._require_open().stream(scope.stream)
             batcher = self._batchers[scope.stream] = Batcher(stream, event_loop=self._event_loop)
         producer = Producer(
             batcher,
@@ -161,14 +168,14 @@ class Backbone:
         group: str,
         **options: Unpack[SubscriptionKeywords],
     ) -> Subscription:
-        """Return a subscription of ``consumer`` in a group; it runs inside its own ``async with``.
+        """Return a subscription of ``consumer`` in a group; it runs while it is open in an ``async with``.
 
-        ``SubscriptionOptions`` says what each option means. Raises ContractError when the contract cannot work,
-        ConfigurationError when an option, the URI or the group is not one, or the backbone is not open.
+        ``SubscriptionOptions`` describes the options. Raises ContractError if the contract cannot work, and
+        ConfigurationError if an option, the URI or the group is not valid, or the backbone is not open.
         """
         check(consumer.contract)
         return Subscription(
-            self._open(),
+            self._require_open(),
             scope=self._scope(uri),
             group=group,
             consumer=consumer,
@@ -180,34 +187,34 @@ class Backbone:
     def reader(self, uri: str) -> Reader:
         """Return a reader of the stream of this URI."""
         scope = self._scope(uri)
-        return Reader(self._open().stream(scope.stream), self._storages, scope)
+        return Reader(self._require_open().stream(scope.stream), self._storages, scope)
 
     def dead_letters(self, uri: str, group: str) -> DeadLetters:
         """Return the dead letters of a consumer group."""
-        return DeadLetters(self._open(), self._scope(uri).stream, group)
+        return DeadLetters(self._require_open(), self._scope(uri).stream, group)
 
     async def pending(
         self, uri: str, group: str, *, after: EventKey | None = None, count: int = 100
     ) -> Sequence[PendingEntry]:
-        """Return up to ``count`` events that are delivered and neither acked nor given up, oldest first."""
-        return await self._open().group_admin(self._scope(uri).stream, group).pending(after, count)
+        """Return up to ``count`` events that are delivered and neither acked nor dead-lettered, oldest first."""
+        return await self._require_open().group_admin(self._scope(uri).stream, group).pending(after, count)
 
     async def groups(self, uri: str) -> Sequence[GroupState]:
         """Return the state of every consumer group of a stream."""
-        return await self._open().stream(self._scope(uri).stream).groups()
+        return await self._require_open().stream(self._scope(uri).stream).groups()
 
     async def erase(self, uri: str, key: EventKey) -> None:
-        """Erase an event's payload in every storage that holds a part of it; its entry and metadata stay.
+        """Erase an event's payload in every storage that has a part of it; its entry and metadata stay.
 
-        Whoever reads the event later finds its payload ``erased``. May be called twice.
+        From then on the payload reads as ``erased``. May be called twice.
 
         Raises:
-            EventNotFound: there is no such event.
-            ConfigurationError: a part lies in a storage that this backbone does not have; nothing was erased.
-            StreamUnavailable, StorageUnavailable: the payload may be erased in part; call again.
+            EventNotFound: the stream has no event with this key.
+            ConfigurationError: a part is in a storage that this backbone does not have; nothing was erased.
+            StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)
-        entry = await self._open().stream(scope.stream).get(key)
+        entry = await self._require_open().stream(scope.stream).get(key)
         if entry is None:
             raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
         _, references = read_entry(entry.fields, scope.stream, key)
@@ -216,38 +223,38 @@ class Backbone:
             await storage.erase(scope, [reference])
 
     def location(self, event: StoredEvent) -> list[str]:
-        """Return where each part of an event's payload lies, for people: Redis keys and S3 object keys."""
+        """Return where each part of an event's payload is, for people: Redis keys and S3 object keys."""
         scope = self._scope(event.metadata.uri)
         return [self._storage_named(reference.storage).location(scope, reference) for reference in event.references]
 
     async def check(self) -> None:
-        """Ask Redis and the storages for a sign of life.
+        """Check that Redis and the storages answer and are set up as needed.
 
         Raises:
             StreamUnavailable, StorageUnavailable: one does not answer; waiting may help.
-            ConfigurationError: one refuses, for a reason that the text names.
+            ConfigurationError: one refuses; the text says why.
         """
-        await self._open().check()
+        await self._require_open().check()
         scope = self._scope(_CHECK_URI)
         for storage in self._given_storages:
             await storage.check(scope)
 
     async def reserve_event_id(self, uri: str, token: str, request: bytes) -> Reservation:
-        """Return the event id that belongs to an idempotency token, a new one if the token is new.
+        """Return the event id for an idempotency token; a new token gets a new id.
 
-        Producing under this id makes one event, however often a client repeats its request. The token is remembered
-        for as long as twins are recognised (``deduplicate_for``).
+        Producing with this id makes one event, however often a client repeats its request. The token is remembered as
+        long as event ids are (``deduplicate_for``).
 
         Args:
-            uri: of the stream that the event goes to.
-            token: the client's own; it is stored as a hash only.
-            request: what the client asked for, to tell a repeated request from another one under the same token.
+            uri: the stream that the event goes to.
+            token: the client's token; only its hash is stored.
+            request: what the client asked for, to detect another request with the same token.
         """
         digest = hashlib.sha256(request).hexdigest()
-        stream = self._open().stream(self._scope(uri).stream)
+        stream = self._require_open().stream(self._scope(uri).stream)
         return await stream.reserve(token, digest, new_event_id(), self._deduplicate_for)
 
-    def _open(self) -> Streams:
+    def _require_open(self) -> Streams:
         if self._streams is not None:
             self._event_loop.refuse_another()
             return self._streams
@@ -256,13 +263,13 @@ class Backbone:
         raise ConfigurationError("The backbone is not open; use it inside `async with Backbone(...) as backbone`.")
 
     def _scope(self, uri: str) -> StorageScope:
-        self._open()
+        self._require_open()
         return StorageScope(StreamName.of(uri, self._environment), self._redis)
 
     def _storage_named(self, name: str) -> Storage:
         storage = self._storages.get(name)
         if storage is None:
-            raise ConfigurationError(f"No storage named {name!r} is configured; give it as storage or in also_read.")
+            raise ConfigurationError(f"No storage named {name!r} is configured; pass it as storage or in also_read.")
         return storage
 
 

@@ -1,4 +1,4 @@
-"""What an application does with events: its handlers, and what a handler is told about an event."""
+"""``Consumer``, the handlers of events, and ``Context``, what a handler learns about its event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from types import CodeType
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
-from event_backbone.contract import Contract, EventDefinition, EventOf, definition_of, events_of
+from event_backbone.contract import Contract, EventDefinition, EventOf, events_of
 from event_backbone.errors import ContractError
 from event_backbone.model import Metadata
 
@@ -19,29 +19,29 @@ P = ParamSpec("P")
 
 
 class Context:
-    """What a handler is told about the event it handles, besides the event's arguments.
+    """What a handler learns about its event, besides the event's arguments.
 
-    ``metadata`` says which event it is. ``attempt`` counts the deliveries to this consumer group, this one included,
-    and starts at 1; deliveries that ended in a crash count too. ``acked`` tells whether ``ack`` was called.
+    ``metadata`` says which event it is. ``attempt`` counts the deliveries to this consumer group from 1, this one and
+    those that ended in a crash included. ``acked`` says whether ``ack`` was called.
     """
 
     __slots__ = ("_ack", "acked", "attempt", "metadata")
 
     def __init__(self, metadata: Metadata, attempt: int, ack: Callable[[], Awaitable[None]]) -> None:
-        """Tell about one attempt; ``ack`` does what the method of that name promises."""
+        """Describe one attempt; ``ack`` acks the event."""
         self.metadata = metadata
         self.attempt = attempt
         self.acked = False
         self._ack = ack
 
     async def ack(self) -> None:
-        """Finish the event now: it is never delivered to this group again, whatever the handler does afterwards.
+        """Ack the event now: it is never delivered to this group again, whatever the handler does afterwards.
 
-        Under the ack policy ``manual`` this is the only way to finish an event; under the others it acks early. The
-        first call decides, later ones do nothing.
+        With the ack policy ``manual`` this is the only way to ack an event; with the others it acks early. Only the
+        first call has an effect.
 
         Raises:
-            LeaseLost: another consumer has taken the event over, or it is finished already.
+            LeaseLost: another consumer has taken the event over, or it is already acked.
         """
         if not self.acked:
             self.acked = True
@@ -49,22 +49,30 @@ class Context:
 
 
 Handler = Callable[..., Awaitable[None]]
-"""A function of a Context and an event's arguments, called with these by name."""
+"""An async function that takes a Context and, by name, the arguments of an event."""
 
 FallbackHandler = Callable[[Context, "StoredEvent"], Awaitable[None]]
-"""A function of a Context and an event as it is stored."""
+"""An async function that takes a Context and an event as it is stored."""
 
 
 class Consumer(Generic[C_co]):
-    """The handlers of a contract's events. It holds no connection; subscriptions run it, several at once if need be.
+    """The handlers of a contract's events. It has no connection; any number of subscriptions may run it.
 
-    A consumer of a base contract handles the events of that base and leaves the rest to others. Each event may have
-    several handlers: they run at the same time, and the event is acked when all have succeeded. When one fails, all
-    run again on the next attempt, as nothing remembers who had succeeded.
+    ```python
+    consumer = Consumer(Shipments)
+
+
+    @consumer.on(Shipments.packing)
+    async def packing(ctx: Context, email: str, product_id: int, time: datetime) -> None: ...
+    ```
+
+    A consumer of a base contract handles the events of that base and leaves the rest to others. An event may have
+    several handlers: they run concurrently, and the event is acked once all have succeeded. If one fails, all run again
+    on the next attempt, since nothing records which ones succeeded.
     """
 
     def __init__(self, contract: type[C_co]) -> None:
-        """Begin without handlers."""
+        """Start without handlers."""
         self._contract = contract
         self._events = {(each.name, each.version): each for each in events_of(contract)}
         self._handlers: dict[tuple[str, int], tuple[Handler, ...]] = {}
@@ -87,16 +95,16 @@ class Consumer(Generic[C_co]):
     ]:
         """Return a decorator that makes an async function, or a bound method, a handler of ``event``.
 
-        The handler takes a Context and the event's arguments under the event's own names; it is returned unchanged.
+        The handler takes a Context and the event's arguments, with the event's names; it is returned unchanged.
 
         Raises:
             ContractError: the contract has no such event, or the handler cannot be called with its arguments.
         """
-        definition = definition_of(event)
+        definition = event.definition
         identity = (definition.name, definition.version)
         if self._events.get(identity) != definition:
             raise ContractError(
-                f"{definition.contract}.{definition.attribute} is no event of {self._contract.__name__},"
+                f"{definition.contract}.{definition.attribute} is not an event of {self._contract.__name__},"
                 f" the contract of this consumer; it has {self._names()}."
             )
 
@@ -105,7 +113,7 @@ class Consumer(Generic[C_co]):
         ) -> Callable[Concatenate[Context, P], Awaitable[None]]:
             registered = self._handlers.get(identity, ())
             if handler in registered:
-                raise ContractError(f"{_name(handler)} handles {definition.attribute} already; register it once.")
+                raise ContractError(f"{_name(handler)} already handles {definition.attribute}; register it once.")
             _check_handler(handler, definition)
             self._handlers[identity] = (*registered, handler)
             return handler
@@ -113,28 +121,28 @@ class Consumer(Generic[C_co]):
         return register
 
     def fallback(self, handler: FallbackHandler, /) -> FallbackHandler:
-        """Make an async function the handler of whatever has no other: events of the contract, and unknown ones.
+        """Make an async function the handler of all events without one, those unknown to the contract included.
 
         Raises:
-            ContractError: there is a fallback already, or the function does not take a context and a stored event.
+            ContractError: there already is a fallback, or the function does not take a Context and a StoredEvent.
         """
         if self._fallback is not None:
-            raise ContractError(f"This consumer has a fallback already: {_name(self._fallback)}.")
+            raise ContractError(f"This consumer already has the fallback {_name(self._fallback)}; register only one.")
         _check_fallback(handler)
         self._fallback = handler
         return handler
 
     def handlers_of(self, definition: EventDefinition) -> tuple[Handler, ...]:
-        """Return the handlers of an event, in the order of their registration; none when there are none."""
+        """Return the handlers of an event in order of registration; empty if it has none."""
         return self._handlers.get((definition.name, definition.version), ())
 
     @property
     def fallback_handler(self) -> FallbackHandler | None:
-        """The fallback, or None."""
+        """The fallback, if there is one."""
         return self._fallback
 
     def codes(self) -> dict[CodeType, str]:
-        """Return the name of each handler, the fallback's too, by its code: so a stack can be told to be inside it."""
+        """Return the names of all handlers by their code, the fallback included, to recognise them in a stack."""
         functions = [each for handlers in self._handlers.values() for each in handlers]
         if self._fallback is not None:
             functions.append(self._fallback)
@@ -151,7 +159,9 @@ def _check_handler(handler: Handler, definition: EventDefinition) -> None:
     try:
         inspect.signature(handler).bind(None, **dict.fromkeys(names))
     except TypeError as error:
-        raise ContractError(f"{subject} must take ({', '.join(('ctx', *names))}), the event's own names.") from error
+        raise ContractError(
+            f"{subject} must take ({', '.join(('ctx', *names))}), the argument names of the event."
+        ) from error
 
 
 def _check_fallback(handler: FallbackHandler) -> None:

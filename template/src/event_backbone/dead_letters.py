@@ -1,4 +1,4 @@
-"""The dead letters of a group: what it has given up, why, and how to try again."""
+"""The dead letters of a group: lists and redrives them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from event_backbone.stream.base import Streams
 from event_backbone.stream.values import DeadLetter
 from event_backbone.wire import read_entry
 
-_AT_ONCE = 100
+_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DeadEvent:
-    """A dead letter, as people see it.
+    """A dead letter, as shown to people.
 
-    ``id`` names it within its group. ``metadata`` is None when not even that could be read. ``reason`` is one of
-    "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone",
-    "payload-erased" and "crashed"; ``detail`` and ``error`` (the name of the error's type) hold no payload.
+    ``id`` identifies it in its group. ``metadata`` is None if it could not be read. ``reason`` is one of "rejected",
+    "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone", "payload-erased" and
+    "crashed"; ``detail`` and ``error`` (the name of the error's type) contain no payload.
     """
 
     id: str
@@ -36,24 +36,24 @@ class DeadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """What a redrive did: how many events go to the group again, and the keys of those no longer in the stream."""
+    """The result of a redrive: how many events were redriven, and the keys of those no longer in the stream."""
 
     events: int
     not_found: tuple[EventKey, ...] = ()
 
 
 class DeadLetters:
-    """Lists and redrives the dead letters of one group, while its consumers run. Reads a bounded number at once."""
+    """Lists and redrives the dead letters of one group, also while its consumers run. It reads them in pages."""
 
     def __init__(self, streams: Streams, stream: StreamName, group: str) -> None:
-        """Look after ``group`` of ``stream``."""
+        """Work on the dead letters of ``group`` in ``stream``."""
         self._streams = streams
         self._admin = streams.group_admin(stream, group)
         self._stream = stream
         self._group = group
 
     async def list(self, limit: int | None = 1000, *, reason: str | None = None) -> AsyncIterator[DeadEvent]:
-        """Yield the dead letters, oldest first: up to ``limit``, all with None; only those of ``reason`` when given."""
+        """Yield up to ``limit`` dead letters (None: all), oldest first, and only those with ``reason`` if given."""
         yielded = 0
         async for letter in self._all():
             if limit is not None and yielded >= limit:
@@ -63,21 +63,21 @@ class DeadLetters:
                 yielded += 1
 
     async def redrive(self, dead_letter_id: str) -> bool:
-        """Deliver one event to this group again, as if for the first time; other groups get nothing.
+        """Deliver one event to this group again, as if for the first time; other groups are not affected.
 
-        Returns False when there is no such dead letter (any more): redriving twice delivers once.
+        Returns False if there is no such dead letter (any longer): redriving twice delivers once.
 
         Raises:
-            EventNotFound: the event itself has left the stream; the dead letter stays.
+            EventNotFound: the event is no longer in the stream; the dead letter stays.
         """
         found = await self._find(dead_letter_id)
         return found is not None and await self._admin.redrive(found)
 
     async def redrive_all(self, reason: str | None = None) -> Redriven:
-        """Redrive the dead letters there are now: all, or those of one reason. May be called again after an error."""
+        """Redrive the current dead letters, all or those with ``reason``. May be called again after an error."""
         events = 0
         not_found: list[EventKey] = []
-        # What fails again meanwhile is a new dead letter at the end; the count keeps it out.
+        # Events that fail again meanwhile become new dead letters at the end; the count leaves them out.
         left = await self._count()
         async for letter in self._all():
             if left == 0:
@@ -93,7 +93,7 @@ class DeadLetters:
 
     async def _all(self) -> AsyncIterator[DeadLetter]:
         after: str | None = None
-        while letters := await self._admin.dead_letters(after, _AT_ONCE):
+        while letters := await self._admin.dead_letters(after, _PAGE):
             for letter in letters:
                 yield letter
             after = letters[-1].id

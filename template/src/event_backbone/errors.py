@@ -1,38 +1,4 @@
-"""Every error this package raises.
-
-The tree, from the root down::
-
-    BackboneError
-    |-- ConfigurationError          settings, names, a missing extra: nothing has been started
-    |-- ContractError               a contract that cannot work, found when its class is made or checked
-    |   |-- ArgumentsInvalid        a call that does not fit the event's signature; nothing was sent
-    |   |-- DecodeError             a stored event that does not fit the contract; never solved by waiting
-    |   |   |-- EntryUnreadable     the stream entry is not one of ours, or of a later wire format
-    |   |   |-- UnknownEvent        the contract has no event of that name
-    |   |   `-- UnknownVersion      the contract has the event, but no way from that version
-    |-- StorageError                a payload could not be saved or loaded
-    |   |-- StorageUnavailable      retryable: the storage does not answer
-    |   |-- PayloadGone             the payload is missing, or has expired
-    |   |   `-- PayloadForbidden    it may not be read, or is missing: S3 says no more
-    |   |-- PayloadErased           the payload was erased on purpose
-    |   `-- PayloadConflict         another payload is already saved under this event id
-    |-- StreamError                 the stream could not be read or written
-    |   |-- StreamUnavailable       retryable: Redis does not answer, or not now
-    |   |-- GroupMissing            retryable: the consumer group has vanished with its stream
-    |   |-- EventNotFound           no entry has this event key
-    |   |-- EventIdExpired          the event id is older than the window in which twins are recognised
-    |   |-- EventIdAhead            the event id's time lies further in the future than that window
-    |   `-- LeaseLost               the entry belongs to another consumer by now
-    |-- NotSent                     the event was not sent; producing it again is safe
-    |   `-- BackboneClosed          the backbone is closed, or closing
-    |-- OutcomeUnknown              the event may or may not be in the stream; its event id tells
-    `-- HandlerSignal               raised by a handler to say what happens next
-        |-- Retry                   try again after a while
-        `-- Reject                  never try again: to the dead letters
-
-Errors of redis-py, boto3, obstore and pydantic are translated where they arise, with the original as ``__cause__``.
-No message holds payload bytes or a credential.
-"""
+"""Every error that this package raises; ``BackboneError`` is the root and shows the tree."""
 
 from __future__ import annotations
 
@@ -46,18 +12,62 @@ if TYPE_CHECKING:
 class BackboneError(Exception):
     """The root of every error of this package.
 
-    ``retryable`` tells whether the same call may succeed later without anything being changed.
+    ``retryable`` says whether the same call may succeed later without any change.
+
+    ```python
+    try:
+        await shipments.packing("ada@example.com", product_id=7, time=now)
+    except OutcomeUnknown as error:
+        await shipments.packing.using(event_id=error.event_id)("ada@example.com", product_id=7, time=now)
+    except BackboneError as error:
+        log.error("Nothing was sent: %s", error)
+    ```
+
+    The tree:
+
+    ```text
+    BackboneError
+    |-- ConfigurationError          a setting or name is not valid, or an extra is not installed
+    |-- ContractError               a contract cannot work; found when its class is made or checked
+    |   |-- ArgumentsInvalid        a call does not fit the event's signature; nothing was sent
+    |   `-- DecodeError             a stored event does not fit the contract; waiting does not help
+    |       |-- EntryUnreadable     the stream entry is not in a wire format known here
+    |       |-- UnknownEvent        the contract has no event of this name
+    |       `-- UnknownVersion      the contract has the event, but no upcaster from this version
+    |-- StorageError                a payload could not be saved or loaded
+    |   |-- StorageUnavailable      retryable: the storage does not answer, or not now
+    |   |-- PayloadGone             the payload is missing or has expired
+    |   |   `-- PayloadForbidden    the storage refuses to hand it out
+    |   |-- PayloadErased           the payload was erased on purpose
+    |   `-- PayloadConflict         this event id already has another payload
+    |-- StreamError                 the stream could not be read or written
+    |   |-- StreamUnavailable       retryable: Redis does not answer, or not now
+    |   |-- GroupMissing            retryable: the consumer group does not exist
+    |   |-- EventNotFound           the stream has no event with this key
+    |   |-- EventIdExpired          the event id is older than the deduplication window
+    |   |-- EventIdAhead            the event id's time is too far in the future
+    |   `-- LeaseLost               another consumer has taken the event over
+    |-- NotSent                     nothing was sent; producing it again is safe
+    |   `-- BackboneClosed          the backbone is closed, or closing
+    |-- OutcomeUnknown              the event may or may not be in the stream
+    `-- HandlerDecision             raised by a handler to decide what happens to its event
+        |-- Retry                   deliver it again later
+        `-- Reject                  move it to the dead letters now
+    ```
+
+    Errors of redis-py, boto3, obstore and pydantic are translated where they arise, with the original as
+    ``__cause__`` unless that could quote a payload. No message contains payload bytes or credentials.
     """
 
     retryable: bool = False
 
 
 class ConfigurationError(BackboneError):
-    """A setting, a name or an installation is wrong; the text says what would be right."""
+    """A setting or a name is not valid, or an extra is not installed; the text says what would be right."""
 
 
 class ContractError(BackboneError):
-    """A contract cannot work as it is written; the text names the event and the argument."""
+    """A contract cannot work as written; the text names the event and the argument."""
 
 
 class ArgumentsInvalid(ContractError):
@@ -65,11 +75,11 @@ class ArgumentsInvalid(ContractError):
 
 
 class DecodeError(ContractError):
-    """A stored event does not fit the contract. The text names event and argument, never the value."""
+    """A stored event does not fit the contract. The text names the event and the argument, never the value."""
 
 
 class EntryUnreadable(DecodeError):
-    """The stream entry was not written in a wire format that this version knows."""
+    """The stream entry is not in a wire format known here: another program or a later version wrote it."""
 
 
 class UnknownEvent(DecodeError):
@@ -77,7 +87,7 @@ class UnknownEvent(DecodeError):
 
 
 class UnknownVersion(DecodeError):
-    """The contract has an event of this name, but neither this version nor upcasters that lead from it."""
+    """The contract has an event of this name, but neither this version nor a chain of upcasters from it."""
 
 
 class StorageError(BackboneError):
@@ -91,24 +101,24 @@ class StorageUnavailable(StorageError):
 
 
 class PayloadGone(StorageError):
-    """The payload is missing, or has expired."""
+    """The payload is missing or has expired."""
 
 
 class PayloadForbidden(PayloadGone):
     """The storage refuses to hand out the payload.
 
-    S3 answers so for an object that is missing when the bucket may not be listed, and for one that may not be read,
-    be it for a mistake of a minute. So a subscription tries again as after a failure of the handler, and only then
-    gives the event up.
+    S3 gives the same answer for a missing object when the bucket may not be listed, and for one that may not be read,
+    perhaps only until a policy is corrected. A subscription therefore retries as after a failed handler, and
+    dead-letters the event only after the last attempt.
     """
 
 
 class PayloadErased(StorageError):
-    """The payload was erased on purpose; a tombstone stands in its place."""
+    """The payload was erased on purpose; a tombstone has taken its place."""
 
 
 class PayloadConflict(StorageError):
-    """Another payload is already saved under this event id, so this one was not."""
+    """Another payload is already saved under this event id; this one was not saved."""
 
 
 class StreamError(BackboneError):
@@ -122,7 +132,7 @@ class StreamUnavailable(StreamError):
 
 
 class GroupMissing(StreamError):
-    """The consumer group does not exist (any more). It is made anew, from the beginning of the stream."""
+    """The consumer group does not exist. A subscription creates it again, from the beginning of the stream."""
 
     retryable = True
 
@@ -132,7 +142,7 @@ class EventNotFound(StreamError):
 
 
 class EventIdExpired(StreamError):
-    """The event id is older than the deduplication window, so a twin could not be recognised. Nothing was sent."""
+    """The event id is older than the deduplication window: a duplicate would go unnoticed. Nothing was sent."""
 
 
 class EventIdAhead(StreamError):
@@ -140,7 +150,7 @@ class EventIdAhead(StreamError):
 
 
 class LeaseLost(StreamError):
-    """The entry was taken over by another consumer; what this one does with it no longer counts."""
+    """Another consumer has taken the event over; what this one does with it no longer counts."""
 
 
 class NotSent(BackboneError):
@@ -148,7 +158,7 @@ class NotSent(BackboneError):
 
 
 class BackboneClosed(NotSent):
-    """The backbone is closed, or closing, and takes no new events."""
+    """The backbone is closed, or closing, and accepts no new events."""
 
 
 class OutcomeUnknown(BackboneError):
@@ -158,31 +168,33 @@ class OutcomeUnknown(BackboneError):
     """
 
     def __init__(self, event_id: UUID, reason: str = "There was no answer in time.") -> None:
-        """Keep the id under which the event may stand in the stream; ``reason`` is a sentence of its own."""
-        super().__init__(f"{reason} Event {event_id} may be sent or not; produce it again with .using(event_id=...).")
+        """Keep the id of the event that may be in the stream; ``reason`` is one sentence."""
+        super().__init__(
+            f"{reason} Event {event_id} may or may not have been sent; produce it again with .using(event_id=...)."
+        )
         self.event_id = event_id
 
 
-class HandlerSignal(BackboneError):
-    """Raised by a handler to decide itself what happens to the event."""
+class HandlerDecision(BackboneError):
+    """Raised by a handler to decide what happens to its event; the base of ``Retry`` and ``Reject``."""
 
 
-class Retry(HandlerSignal):
-    """Deliver the event again, after ``after`` or, when None, after the retry policy's own delay.
+class Retry(HandlerDecision):
+    """Deliver the event again after ``after`` or, if None, after the delay of the retry policy.
 
-    It counts as an attempt: after ``max_attempts`` the event goes to the dead letters.
+    This attempt counts: after ``max_attempts`` the event goes to the dead letters.
     """
 
     def __init__(self, after: timedelta | None = None) -> None:
-        """Ask for another attempt no sooner than ``after`` from now."""
-        super().__init__("try again" if after is None else f"try again after {after}")
+        """Ask for another attempt, no sooner than ``after`` from now."""
+        super().__init__("retry" if after is None else f"retry after {after}")
         self.after = after
 
 
-class Reject(HandlerSignal):
-    """Never deliver the event again: move it to the group's dead letters with this reason."""
+class Reject(HandlerDecision):
+    """Move the event to the group's dead letters now, with this reason; do not deliver it again."""
 
     def __init__(self, reason: str) -> None:
-        """Give the reason that the dead letter will carry."""
+        """Give the reason, which becomes the detail of the dead letter."""
         super().__init__(reason)
         self.reason = reason

@@ -1,4 +1,4 @@
-"""What happens to an event whose handling failed: again later, or to the dead letters. Pure decisions, no clock."""
+"""What happens to an event after a failure: a retry later, or the dead letters. Pure decisions, no clock."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from event_backbone.errors import (
     UnknownEvent,
     UnknownVersion,
 )
+from event_backbone.model import NewDeadLetter
 
 AckPolicy = Literal["on-success", "manual", "always"]
-"""When an event is acked: after its handlers succeeded, when one calls ``ctx.ack()``, or after they ended anyhow."""
+"""When an event is acked: once its handlers succeed, when one calls ``ctx.ack()``, or once they end, failed or not."""
 
-# The most specific first: errors that waiting does not solve, and the reason that the dead letter carries.
-_HOPELESS: tuple[tuple[type[BackboneError], str], ...] = (
+# Errors that a retry cannot solve, the most specific first, with the reason for the dead letter.
+_PERMANENT: tuple[tuple[type[BackboneError], str], ...] = (
     (UnknownEvent, "unknown-event"),
     (UnknownVersion, "unknown-version"),
     (DecodeError, "undecodable"),
@@ -35,9 +36,10 @@ _HOPELESS: tuple[tuple[type[BackboneError], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Deliver the event again no sooner than ``after`` from now.
+    """Deliver the event again, no sooner than ``after`` from now.
 
-    ``counts`` tells whether this was an attempt of the event's own. It was not when the storage or Redis was away.
+    ``counts`` says whether the attempt counts. It does not if the storage or Redis was unavailable, or if the handlers
+    returned without the manual ack.
     """
 
     after: timedelta
@@ -45,80 +47,74 @@ class RetryLater:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Move the event to the group's dead letters.
-
-    ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
-    "payload-gone", "payload-erased" and "crashed". ``detail`` is what may be told besides, and holds no payload: the
-    text of a Reject or of this package's own error, else only the name of the error's type.
-    """
-
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often an event is tried, and how long it waits in between: a fixed time, or a ``Backoff``.
+    """How often an event is attempted, and how long it waits in between: a fixed time or a ``Backoff``.
 
-    Attempts that ended in a failure count, and ends of the process while the event ran alone; other crashes do not. By
-    default an event is given up after 25 to 34 minutes, so that a failover of what its handler needs does not cost it.
+    ```python
+    retry = RetryPolicy(max_attempts=5, backoff=timedelta(seconds=10))
+    async with backbone.subscribe(consumer, uri="shipments", group="mailer", retry=retry) as subscription:
+        await subscription.wait()
+    ```
+
+    Attempts that end in a failure count, and so do crashes of the process while the event runs alone; other crashes do
+    not. By default an event is retried for 25 to 34 minutes, so that it survives a failover of what its handler needs.
     """
 
     max_attempts: int = 15
     backoff: timedelta | Backoff = field(default_factory=Backoff)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted or waited for."""
+        """Refuse values that cannot work."""
         if self.max_attempts < 1:
             raise ConfigurationError(f"max_attempts must be 1 or more, not {self.max_attempts}.")
         if isinstance(self.backoff, timedelta) and self.backoff < timedelta():
             raise ConfigurationError("backoff must not be negative.")
 
-    def decide(self, attempt: int, error: BaseException, *, handling: bool = False) -> RetryLater | DeadLetter:
+    def decide(self, attempt: int, error: BaseException, *, handling: bool = False) -> RetryLater | NewDeadLetter:
         """Decide what happens after attempt number ``attempt`` (from 1) failed with ``error``.
 
-        ``handling`` tells that a handler raised it. The package's own errors then mean nothing special, since they may
-        come from whatever the handler itself did; Retry and Reject always do, also within an ExceptionGroup. What S3
-        forbids to read may be permitted again in a minute, so it is given up only after the last attempt.
+        ``handling`` says that a handler raised it. Errors of this package then get no special treatment, since they may
+        come from whatever the handler itself did; Retry and Reject always do, also within an ExceptionGroup. A payload
+        that S3 refuses to hand out is retried until the last attempt, as permissions may be corrected meanwhile.
         """
+        error_name = type(error).__qualname__
         error = _decisive(error)
         last = attempt >= self.max_attempts
         if isinstance(error, Reject):
-            return DeadLetter("rejected", error.reason)
+            return NewDeadLetter("rejected", error.reason, error_name)
         if isinstance(error, BackboneError) and not handling:
-            for kind, reason in _HOPELESS:
+            for kind, reason in _PERMANENT:
                 if isinstance(error, kind) and (last or not isinstance(error, PayloadForbidden)):
-                    return DeadLetter(reason, str(error))
+                    return NewDeadLetter(reason, str(error), error_name)
             if error.retryable:
                 return RetryLater(self.delay(attempt), counts=False)
         if last:
-            return DeadLetter("attempts-exhausted", _type_name(error))
+            return NewDeadLetter("attempts-exhausted", _full_name(error), error_name)
         if isinstance(error, Retry) and error.after is not None:
             return RetryLater(error.after)
         return RetryLater(self.delay(attempt))
 
-    def crashed(self, failures: int, ends_alone: int) -> DeadLetter | None:
-        """Decide before an event runs alone that has failed, and has ended its process alone, so often.
+    def crashed(self, failures: int, ends_alone: int) -> NewDeadLetter | None:
+        """Decide before an event runs alone that has failed ``failures`` times and crashed alone ``ends_alone`` times.
 
-        Returns None while the event may be tried once more.
+        Returns None if the event may run once more.
         """
         if ends_alone == 0 or failures + ends_alone < self.max_attempts:
             return None
-        return DeadLetter("crashed", f"{ends_alone} deliveries ended their process while nothing else ran in it")
+        return NewDeadLetter("crashed", f"deliveries that crashed while running alone: {ends_alone}", "")
 
     def delay(self, attempt: int) -> timedelta:
-        """Return how long the event waits after attempt number ``attempt``, which counts from 1."""
+        """Return how long the event waits after attempt number ``attempt`` (from 1)."""
         return self.backoff if isinstance(self.backoff, timedelta) else self.backoff.delay(attempt)
 
 
 def _decisive(error: BaseException) -> BaseException:
-    """Return, of a group, the error that decides: a Reject, else a Retry, else the first."""
+    """Return the error of a group that decides: a Reject, else a Retry, else the first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     errors = [_decisive(each) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions]
     return min(errors, key=lambda each: (not isinstance(each, Reject), not isinstance(each, Retry)))
 
 
-def _type_name(error: BaseException) -> str:
+def _full_name(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}"

@@ -1,4 +1,4 @@
-"""Read events without a consumer group: one by its key, or all of a range, and those to come."""
+"""Reads events without a consumer group: one by its key, a range, or new ones as they come."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from event_backbone.stream.values import Entry
 from event_backbone.wire import read_entry
 
 Bound = EventKey | datetime
-"""A place in a stream: an event's key, or an aware time, which is compared with the server's append time."""
+"""A position in a stream: an event's key, or an aware time, which is compared with the server's append time."""
 
 _Wanted = Collection[EventOf[Any, ...]] | None
 _Page = tuple[Sequence[Entry], list[StoredEvent]]
-"""Entries, and those of their events that are wanted."""
+"""Entries, and the wanted events among them."""
 
 _PAGE = 100
 _WAIT = timedelta(seconds=1)
@@ -42,20 +42,20 @@ _log = logging.getLogger("event_backbone")
 
 
 class Reader:
-    """Reads the events of one stream; nothing is acked, counted or claimed, and several readers do not disturb."""
+    """Reads the events of one stream. It acks, counts and claims nothing; readers do not affect each other."""
 
     def __init__(self, stream: Stream, storages: Mapping[str, Storage], scope: StorageScope) -> None:
-        """Read ``stream``, with payloads from the storages of these names."""
+        """Read ``stream``, with payloads from ``storages`` by their names."""
         self._stream = stream
         self._storages = storages
         self._scope = scope
 
     async def get(self, key: EventKey) -> StoredEvent:
-        """Return the event with this key. Its payload may be gone or erased; the event says so.
+        """Return the event with this key. If its payload is gone or erased, the event says so.
 
         Raises:
-            EventNotFound: there is no such event, or it was trimmed.
-            EntryUnreadable: the entry was not written by this package, or by a later version of it.
+            EventNotFound: the stream has no event with this key (any longer).
+            EntryUnreadable: the entry is not in a wire format known here: another program or a later version wrote it.
             StreamUnavailable, StorageUnavailable: waiting may help.
         """
         entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
@@ -74,21 +74,21 @@ class Reader:
     ) -> AsyncGenerator[StoredEvent, None]:
         """Yield the events from ``start`` (inclusive) to ``end`` (exclusive), in order, each once.
 
-        A gone or erased payload is yielded, not raised. Entries that this package did not write are left out, with a
-        warning in the log.
+        Events whose payload is gone or erased are yielded, too. Entries that are not in a wire format known here are
+        skipped with a warning in the log.
 
         Args:
-            start: None is the beginning; ``"now"`` is after the newest event there is.
-            end: None is the newest event there is.
-            follow: then wait for new events, until the iterator is closed; outages are waited out, without a gap.
-            events: only these events of a contract; the payloads of others are not loaded.
+            start: None is the beginning; ``"now"`` is after the newest event.
+            end: None is after the newest event.
+            follow: wait for new events, until the iterator is closed; it also waits for outages to end, without a gap.
+            events: yield only these events of a contract; payloads of others are not loaded.
 
         Raises:
-            ConfigurationError: a time without time zone, or both ``follow`` and ``end``.
-            StreamUnavailable, StorageUnavailable: when it does not follow, or on the first read.
+            ConfigurationError: a time has no time zone, or both ``follow`` and ``end`` are given.
+            StreamUnavailable, StorageUnavailable: waiting may help; with ``follow`` only on the first read.
         """
         if follow and end is not None:
-            raise ConfigurationError("Give either follow=True or an end: what follows does not end.")
+            raise ConfigurationError("Give either follow=True or an end, not both.")
         last = await self._before(start)
         stop = None if end is None else _key_at(end)
         entries, found = await self._range(last, stop, events)
@@ -105,7 +105,7 @@ class Reader:
             entries, found = await (self._through_outages(read) if follow else read())
 
     async def _before(self, start: Bound | Literal["now"] | None) -> EventKey:
-        """Return a key before the first wanted event, and not before any earlier one."""
+        """Return a key before the first wanted event, and not before the one that precedes it."""
         if start is None:
             return EventKey(0)
         if start == "now":
@@ -113,7 +113,7 @@ class Reader:
         return _key_at(start).predecessor()
 
     async def _range(self, last: EventKey, stop: EventKey | None, events: _Wanted) -> _Page:
-        """Return what stands there after ``last``."""
+        """Return what is in the stream after ``last``."""
         entries = await self._stream.range(last.successor(), stop, _PAGE)
         return entries, await self._read(entries, events)
 
@@ -123,14 +123,16 @@ class Reader:
         return entries, await self._read(entries, events)
 
     async def _through_outages(self, read: Callable[[], Awaitable[_Page]]) -> _Page:
-        """Read until there is an answer; nothing is lost meanwhile, as the place in the stream is the reader's own."""
+        """Read until there is an answer. Nothing is missed meanwhile, as the reader keeps its own position."""
         delays = Delays(_BACKOFF)
         while True:
             try:
                 return await read()
             except (StreamUnavailable, StorageUnavailable) as error:
                 telemetry.outages.add(1, {"uri": self._stream.name.uri, "side": "reader"})
-                _log.warning("Reading stream %s waits: %s", self._stream.name.key, error)
+                _log.warning(
+                    "Cannot read stream %s at the moment; it will be retried: %s", self._stream.name.key, error
+                )
                 await delays.wait()
 
     async def _read(self, entries: Sequence[Entry], events: _Wanted) -> list[StoredEvent]:
@@ -161,5 +163,5 @@ def _key_at(bound: Bound) -> EventKey:
     if isinstance(bound, EventKey):
         return bound
     if bound.tzinfo is None:
-        raise ConfigurationError("A time in a stream needs a time zone; write datetime.now(UTC), for example.")
+        raise ConfigurationError("A time in a stream needs a time zone; use datetime.now(UTC), for example.")
     return EventKey(max(0, -((_EPOCH - bound) // timedelta(milliseconds=1))))

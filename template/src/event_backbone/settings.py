@@ -1,4 +1,4 @@
-"""Settings of Redis and of the environment, read from environment variables."""
+"""Settings of Redis and the environment, read from environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -30,52 +30,52 @@ _OPTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """Where Redis is. ``url`` may hold a password; ``described`` and the repr never do."""
+    """Where Redis is. ``url`` may contain a password; ``described`` and the repr never do."""
 
     url: str = field(repr=False)
     described: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read REDIS_EVENT_SOURCE_ENDPOINT and REDIS_EVENT_SOURCE_PASS; there is no default for the first."""
+        """Read REDIS_EVENT_SOURCE_ENDPOINT, which must be set, and REDIS_EVENT_SOURCE_PASS."""
         endpoint = environ.get(REDIS_ENDPOINT_VARIABLE, "")
         if not endpoint.strip():
-            raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} is not set; write {_FORMS}.")
+            raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} is not set; use {_FORMS}.")
         return cls.parse(endpoint, environ.get(REDIS_PASSWORD_VARIABLE) or None)
 
     @classmethod
     def parse(cls, endpoint: str, password: str | None = None) -> Self:
         """Read ``host:port``, ``redis://``, ``rediss://`` or ``unix://``.
 
-        User, password and database may stand in the URL; ``password`` counts when the URL has none. Raises
-        ConfigurationError, whose text never repeats the endpoint, because it may hold a password.
+        The URL may contain user, password and database; ``password`` is used if the URL has none. Raises
+        ConfigurationError, whose text never repeats the endpoint, as that may contain a password.
         """
         endpoint = endpoint.strip()
         try:
             parts = urlsplit(endpoint if "://" in endpoint else f"redis://{endpoint}")
             port = parts.port or _DEFAULT_PORT
         except ValueError as error:
-            raise ConfigurationError(f"The Redis endpoint has no readable host and port; write {_FORMS}.") from error
+            raise ConfigurationError(f"The Redis endpoint has no valid host and port; use {_FORMS}.") from error
         _check(parts)
         database = _database(parts)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        place = parts.path if parts.scheme == _UNIX else f"{host}:{port}"
-        address = place if parts.scheme == _UNIX else f"{place}/{database}"
+        server = parts.path if parts.scheme == _UNIX else f"{host}:{port}"
+        address = server if parts.scheme == _UNIX else f"{server}/{database}"
         query = f"?{parts.query}" if parts.query else ""
         url = f"{parts.scheme}://{_credentials(parts, password)}{address}{query}"
-        return cls(url, place if database == 0 else f"{place} (database {database})")
+        return cls(url, server if database == 0 else f"{server} (database {database})")
 
 
 def environment_from(environ: Mapping[str, str] = os.environ) -> str:
-    """Read EVENT_SOURCE_ENVIRONMENT; unset means no environment in any name."""
+    """Read EVENT_SOURCE_ENVIRONMENT; if it is not set, names have no environment."""
     return environ.get(ENVIRONMENT_VARIABLE, "")
 
 
 def _check(parts: SplitResult) -> None:
     if parts.scheme not in {"redis", "rediss", _UNIX}:
-        raise ConfigurationError(f"The Redis endpoint has a scheme that is not known; write {_FORMS}.")
+        raise ConfigurationError(f"The Redis endpoint has an unknown scheme; use {_FORMS}.")
     if parts.fragment or not (parts.path if parts.scheme == _UNIX else parts.hostname):
-        raise ConfigurationError(f"The Redis endpoint names no server; write {_FORMS}.")
+        raise ConfigurationError(f"The Redis endpoint names no server; use {_FORMS}.")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if name not in _OPTIONS:
             raise ConfigurationError(f"The Redis endpoint takes only these options: {', '.join(sorted(_OPTIONS))}.")
@@ -84,7 +84,7 @@ def _check(parts: SplitResult) -> None:
 def _database(parts: SplitResult) -> int:
     text = dict(parse_qsl(parts.query)).get("db") or ("" if parts.scheme == _UNIX else parts.path.strip("/"))
     if text and not (text.isascii() and text.isdigit()):
-        raise ConfigurationError("The Redis endpoint ends in a database that is no number; write /0 or leave it out.")
+        raise ConfigurationError("The database of the Redis endpoint must be a number; use /0 or leave it out.")
     return int(text or 0)
 
 

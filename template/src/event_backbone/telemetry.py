@@ -1,6 +1,6 @@
-"""Every metric and span of this package: OpenTelemetry's API alone, so that the application chooses the SDK.
+"""Every metric and span of this package. It uses only OpenTelemetry's API: the application chooses the SDK.
 
-Without an SDK each of these costs next to nothing. ``METRICS`` and ``SPANS`` list what there is, for people and tests.
+Without an SDK they cost next to nothing. ``METRICS`` and ``SPANS`` list all of them, for the docs and tests.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _tracer = trace.get_tracer(_SCOPE)
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as documented: its kind, unit, meaning, and the attributes it comes with."""
+    """One metric as documented: its kind, unit, meaning and attributes."""
 
     name: str
     kind: str
@@ -41,10 +41,10 @@ class Metric:
 
 
 class Gauge(Protocol):
-    """What is told of something that rises and falls."""
+    """A metric that rises and falls."""
 
     def set(self, amount: float, attributes: Attributes) -> None:
-        """Tell how much it is now."""
+        """Record the current value."""
         ...
 
 
@@ -77,52 +77,65 @@ def _gauge(name: str, unit: str, description: str, *attributes: str) -> Gauge:
     return _meter.create_gauge(full_name, unit, description)
 
 
-produced = _counter("produced", "{event}", "Events that stand in the stream.", "uri", "event")
+produced = _counter("produced", "{event}", "Events appended to the stream.", "uri", "event")
 produce_failed = _counter("produce_failed", "{event}", "Produce calls that raised.", "uri", "event", "error")
-produce_duration = _histogram("produce_duration", "s", "From the produce call to its event key.", "uri", "event")
+produce_duration = _histogram("produce_duration", "s", "Time from a produce call to its event key.", "uri", "event")
 produce_batch = _histogram(
-    "produce_batch", "{event}", "Events that shared one round trip.", "uri", boundaries=tuple(map(float, _EVENTS))
+    "produce_batch", "{event}", "Events sent in one round trip.", "uri", boundaries=tuple(map(float, _EVENTS))
 )
 
 delivered = _counter("delivered", "{event}", "Events handed to a consumer, redeliveries included.", "uri", "group")
 redelivered = _counter("redelivered", "{event}", "Events handed to a consumer again.", "uri", "group")
 handled = _counter("handled", "{event}", "Events whose handlers all succeeded.", "uri", "group", "event")
 handle_duration = _histogram(
-    "handle_duration", "s", "One attempt of an event's handlers, failed ones included.", "uri", "group", "event"
+    "handle_duration",
+    "s",
+    "Duration of one attempt of an event's handlers, failed ones included.",
+    "uri",
+    "group",
+    "event",
 )
-retried = _counter("retried", "{event}", "Failed attempts that will be repeated.", "uri", "group", "event")
+retried = _counter("retried", "{event}", "Failed attempts that will be retried.", "uri", "group", "event")
 dead_lettered = _counter(
     "dead_lettered", "{event}", "Events moved to the dead letters.", "uri", "group", "event", "reason"
 )
-unhandled = _counter("unhandled", "{event}", "Events acked because no handler is for them.", "uri", "group", "event")
+unhandled = _counter("unhandled", "{event}", "Events acked because they have no handler.", "uri", "group", "event")
 lease_lost = _counter("lease_lost", "{event}", "Events whose lease was lost while in flight.", "uri", "group")
 vanished = _counter("vanished", "{event}", "Events deleted from the stream while pending: lost.", "uri", "group")
 group_recreated = _counter(
-    "group_recreated", "{group}", "Consumer groups found missing and made anew, from the beginning.", "uri", "group"
+    "group_recreated", "{group}", "Missing consumer groups that were created again, from the beginning.", "uri", "group"
 )
 poison_suspected = _counter(
-    "poison_suspected", "{event}", "Events run alone as they may have ended a process.", "uri", "group"
+    "poison_suspected", "{event}", "Events run alone because they may have crashed a process.", "uri", "group"
 )
 running_alone = _gauge(
-    "running_alone", "{event}", "1 while an event runs alone as it may have ended a process.", "uri", "group"
+    "running_alone", "{event}", "1 while an event runs alone because it may have crashed a process.", "uri", "group"
 )
-loop_lag = _histogram("loop_lag", "s", "How late the consumer's event loop is: handlers block it.", "uri", "group")
-lag = _gauge("lag", "{event}", "Events of the stream that the group has not been given yet.", "uri", "group")
-pending = _gauge("pending", "{event}", "Events that the group was given and has not finished.", "uri", "group")
+loop_lag = _histogram(
+    "loop_lag", "s", "How late the consumer's event loop is; handlers that block delay it.", "uri", "group"
+)
+lag = _gauge("lag", "{event}", "Events of the stream that the group has not read yet.", "uri", "group")
+pending = _gauge("pending", "{event}", "Events delivered to the group and not finished.", "uri", "group")
 parked = _gauge("parked", "{event}", "Failed events of the group that wait for their next attempt.", "uri", "group")
-dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group that wait for a redrive.", "uri", "group")
+dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group.", "uri", "group")
 outages = _counter(
-    "outages", "{outage}", "Times that Redis, or for side storage a payload storage, stopped answering.", "uri", "side"
+    "outages",
+    "{outage}",
+    "Times that Redis, or a payload storage if side is storage, stopped answering.",
+    "uri",
+    "side",
 )
 
-payload_duration = _histogram("payload_duration", "s", "One call to a payload storage.", "storage", "operation")
+payload_duration = _histogram(
+    "payload_duration", "s", "Duration of one call to a payload storage.", "storage", "operation"
+)
 cache_lookups = _counter(
-    "cache_lookups", "{lookup}", "Payloads looked for in a cache: result is hit, miss or down.", "storage", "result"
+    "cache_lookups", "{lookup}", "Payloads looked up in a cache; result is hit, miss or down.", "storage", "result"
 )
 
 
 class _Quiet(AbstractContextManager[Mapping[str, str], None]):
-    """Stands for a span where none is recorded and no trace goes on."""
+    """Replaces a span when no span is recorded and no trace continues."""
 
     __slots__ = ()
 
@@ -137,7 +150,7 @@ _QUIET = _Quiet()
 
 
 class _Active(AbstractContextManager[Mapping[str, str], None]):
-    """Makes a span the current one; a failure is told by its type alone, as its text may quote a payload."""
+    """Makes a span the current one; of a failure it records only the type, as the text may quote a payload."""
 
     __slots__ = ("_span", "_token")
 
@@ -161,7 +174,7 @@ class _Active(AbstractContextManager[Mapping[str, str], None]):
 
 
 def shut_down() -> None:
-    """Let the application's SDK, if there is one, send what it has gathered, for a process that ends out of order."""
+    """Let the application's SDK, if there is one, export what it has collected, before a process ends abruptly."""
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
         shut_down_provider = getattr(provider, "shutdown", None)
         if callable(shut_down_provider):
@@ -169,14 +182,14 @@ def shut_down() -> None:
 
 
 def tracing() -> bool:
-    """Return whether the application has chosen an SDK for spans, or has told one by the environment."""
+    """Return whether the application has set up an SDK for spans, in code or by the environment."""
     return not isinstance(trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
 
 
 def producing(event: str, attributes: Attributes) -> AbstractContextManager[Mapping[str, str], None]:
-    """Open the PRODUCER span of a produce call, within the caller's span if there is one.
+    """Open the PRODUCER span of a produce call, inside the caller's span if there is one.
 
-    Gives the headers that carry the trace to the consumer: none unless there is a valid span to carry.
+    Yields the headers that carry the trace to the consumer; none without a valid span.
     """
     span = _tracer.start_span(f"produce {event}", kind=SpanKind.PRODUCER, attributes=attributes)
     if span is trace.INVALID_SPAN:  # as without an SDK
@@ -187,7 +200,7 @@ def producing(event: str, attributes: Attributes) -> AbstractContextManager[Mapp
 def handling(
     event: str, attributes: Attributes, headers: Mapping[str, str]
 ) -> AbstractContextManager[Mapping[str, str], None]:
-    """Open the CONSUMER span of one attempt: the root of a trace of its own, linked to the producer's span.
+    """Open the CONSUMER span of one attempt: the root of a new trace, linked to the producer's span.
 
     ``headers`` are those of the event's metadata.
     """
@@ -207,7 +220,7 @@ def _links(headers: Mapping[str, str]) -> list[Link]:
 
 
 class timed(AbstractContextManager[None, None]):  # noqa: N801 - reads as a verb: `with timed(payload_duration, ...)`
-    """Record how long the block took, failed or not, in seconds."""
+    """Record how long the block took in seconds, whether it failed or not."""
 
     __slots__ = ("_attributes", "_histogram", "_start")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, JsonValue
 
 from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, EventDefinition, assert_round_trip, definition_of, event
+from event_backbone.contract import Contract, EventDefinition, assert_round_trip, event
 from event_backbone.model import EventKey
 
 
@@ -109,5 +109,5 @@ def packing_from_one(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {**arguments, "fragile": False}
 
 
-assert_type(definition_of(Ship.packing), EventDefinition)
+assert_type(Ship.packing.definition, EventDefinition)
 assert_round_trip(Ship.packing, "a@b.c", fragile=True)

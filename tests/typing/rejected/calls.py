@@ -20,7 +20,7 @@ async def produce(ship: Ship) -> None:
     await ship.packing("a@b.c", 1)
     await ship.packing("a@b.c", "one")  # expect-error: wrong argument
     await ship.packing("a@b.c")  # expect-error: missing argument
-    await ship.packing("a@b.c", 1, True)  # expect-error: by position, but only by name
+    await ship.packing("a@b.c", 1, True)  # expect-error: keyword-only argument given by position
     await ship.packing("a@b.c", 1, colour="red")  # expect-error: unknown argument
     await ship.lost("a@b.c")  # expect-error: unknown event
     await ship.delivered(parcel=5)  # expect-error: wrong argument of an event with options
@@ -32,7 +32,7 @@ async def produce(ship: Ship) -> None:
 class Broken(Contract):
     """A contract whose events cannot be."""
 
-    @event  # expect-error: an event is told, not asked
+    @event  # expect-error: an event returns nothing
     def answers(self) -> int:
         """Return something."""
         return 1

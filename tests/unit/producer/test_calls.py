@@ -205,6 +205,6 @@ async def test_arguments_are_checked_before_the_first_await(stream: HeldStream, 
 
 
 async def test_event_ids_of_ones_own_are_uuid7(producer: ShipmentTracking) -> None:
-    """Only a UUIDv7 tells by its time whether a twin can be recognised."""
+    """Only the time of a UUIDv7 says whether a duplicate would be noticed."""
     with pytest.raises(ArgumentsInvalid, match="UUIDv7"):
         await producer.note.using(event_id=uuid4())("x")

@@ -1,4 +1,4 @@
-"""The arguments of one event between Python values and JSON bytes, one JSON value per argument."""
+"""Converts the arguments of one event between Python values and JSON bytes, one JSON value per argument."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _SCALARS = (bool, bytes, date, datetime, Decimal, float, int, NoneType, str, tim
 class _Converters:
     """What pydantic built from the signature.
 
-    A single value stands in a tuple of one: a tuple's adapter takes CONFIG whatever it holds, while that of a dataclass
-    or a typed dict refuses it.
+    A single value is wrapped in a tuple: pydantic accepts CONFIG for a tuple of anything, but not for a dataclass or a
+    typed dict.
     """
 
     validate: Callable[[tuple[object, ...]], tuple[object, ...]]
@@ -42,11 +42,11 @@ class _Converters:
 
 
 class ArgumentsCodec:
-    """Encodes and decodes the arguments of one event, as its method's annotations say.
+    """Encodes and decodes the arguments of one event, as the annotations of its method say.
 
-    It is built on the first use, because annotations may name what is defined after the contract. Every call is pure
-    and may be repeated. No text of an error holds a value, nor does the error keep pydantic's as its cause, whose
-    text may repeat keys and what validators say of the value.
+    Converters are built on first use, since annotations may name what is defined after the contract. Every call is pure
+    and may be repeated. No error text contains a value, and pydantic's errors are not kept as causes, as their texts
+    may quote keys and what validators say about a value.
     """
 
     def __init__(
@@ -57,29 +57,29 @@ class ArgumentsCodec:
         Args:
             function: the event's method; its first parameter, ``self``, is left out.
             event: the event's name, for error texts.
-            local_names: what annotations mean besides the names of the function's module.
+            local_names: what annotations may name besides what is in the function's module.
 
         Raises:
-            ContractError: the signature cannot be stored by argument name (``read_parameters`` has the rules).
+            ContractError: the arguments cannot be stored by name (``read_parameters`` has the rules).
         """
         self._function = function
         self._event = event
         self._local_names = local_names or {}
-        self._written = read_parameters(function, event=event)
-        self._names = tuple(each.name for each in self._written)
+        self._declared = read_parameters(function, event=event)
+        self._names = tuple(each.name for each in self._declared)
         self._name_set = frozenset(self._names)
-        self._positional = sum(not each.keyword_only for each in self._written)
+        self._positional = sum(not each.keyword_only for each in self._declared)
         self._converters: _Converters | None = None
-        self._in_order = _picking(self._names)
+        self._get_values = _getter_of(self._names)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The arguments in the order of the signature, with their annotations evaluated."""
-        return resolve(self._written, self._function, self._local_names, event=self._event)
+        """The arguments in the order of the signature, with resolved annotations."""
+        return resolve(self._declared, self._function, self._local_names, event=self._event)
 
     def check(self) -> None:
-        """Build what encoding and decoding need; raise ContractError when the types or defaults cannot work."""
-        self._built()
+        """Build what encoding and decoding need; raise ContractError when a type or a default cannot work."""
+        self._build()
 
     def encode(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, bytes]:
         """Validate a call and return the JSON of every argument, defaults included.
@@ -87,7 +87,7 @@ class ArgumentsCodec:
         Raises:
             ArgumentsInvalid: the call does not fit the signature, or a value cannot be written as JSON.
         """
-        converters = self._converters or self._built()
+        converters = self._converters or self._build()
         payload: dict[str, bytes] = {}
         values = self._validated(converters, args, kwargs)
         for value, (name, write, warnings) in zip(values, converters.writers, strict=True):
@@ -95,33 +95,33 @@ class ArgumentsCodec:
                 payload[name] = write((value,), by_alias=True, warnings=warnings)[1:-1]
             except Exception:  # noqa: BLE001 - serializers are the users' code and may raise anything
                 raise ArgumentsInvalid(
-                    f"Argument {name!r} of event {self._event!r} holds something that its type cannot write as JSON."
+                    f"Argument {name!r} of event {self._event!r} has a value that its type cannot write as JSON."
                 ) from None
         return payload
 
     def arguments(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
         """Validate a call and return its arguments by name, defaults included; raise ArgumentsInvalid otherwise."""
-        return dict(zip(self._names, self._validated(self._converters or self._built(), args, kwargs), strict=True))
+        return dict(zip(self._names, self._validated(self._converters or self._build(), args, kwargs), strict=True))
 
     def decode(self, payload: Mapping[str, bytes]) -> dict[str, object]:
-        """Return the arguments by name. A missing one takes its default, one that the event does not know is ignored.
+        """Return the arguments by name. A missing one takes its default; unknown ones are ignored.
 
         Raises:
-            DecodeError: an argument is missing, or is not what its type says.
+            DecodeError: an argument is missing or does not fit its type.
         """
-        converters = self._converters or self._built()
+        converters = self._converters or self._build()
         try:
-            values = converters.validate_json(b"[" + b",".join(self._in_order(payload)) + b"]")
+            values = converters.validate_json(b"[" + b",".join(self._get_values(payload)) + b"]")
         except Exception:  # noqa: BLE001 - validators are the users' code and may raise anything
             return self._decode_one_by_one(converters, payload)
-        return dict(zip(self._names, values))  # noqa: B905 - as many as there are; asking costs 0.2 µs
+        return dict(zip(self._names, values))  # noqa: B905 - equal lengths; fast path, see decision 0008
 
     def json_schema(self) -> dict[str, JsonValue]:
-        """Return the JSON schema of the arguments as one object."""
+        """Return the JSON schema of all arguments as one object."""
         return self.body_model().model_json_schema(by_alias=True)
 
     def body_model(self) -> type[BaseModel]:
-        """Return the arguments as a pydantic model that refuses unknown ones; the same class each time."""
+        """Return a pydantic model of the arguments, which refuses unknown ones; it is the same class each time."""
         return self._body_model
 
     def arguments_of(self, body: BaseModel) -> dict[str, object]:
@@ -129,10 +129,10 @@ class ArgumentsCodec:
         return {name: getattr(body, field) for name, field in zip(self._names, self._body_fields, strict=True)}
 
     def parse(self, text: str | bytes) -> dict[str, object]:
-        """Return the arguments by name from one JSON object, such as a command line's or a request's.
+        """Return the arguments by name from one JSON object, such as the body of a request.
 
         Raises:
-            ArgumentsInvalid: the text is no JSON object, has an unknown argument, lacks one, or one does not fit.
+            ArgumentsInvalid: the text is not a JSON object, or an argument is unknown, missing or does not fit.
         """
         try:
             return self.arguments_of(self._body_model.model_validate_json(text))
@@ -153,26 +153,26 @@ class ArgumentsCodec:
         except ValidationError as error:
             raise ArgumentsInvalid(explain(error, self._event, self._name_at, self._known_names)) from None
         except Exception:  # noqa: BLE001 - validators are the users' code and may raise anything
-            raise ArgumentsInvalid(f"An argument of event {self._event!r} is refused by its type's own code.") from None
+            raise ArgumentsInvalid(f"A validator refuses an argument of event {self._event!r}.") from None
 
     def _bound(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[object, ...]:
         if not args and len(kwargs) == len(self._names) and self._name_set.issuperset(kwargs):
             return tuple([kwargs[name] for name in self._names])
         if len(args) > self._positional:
             raise ArgumentsInvalid(
-                f"Event {self._event!r} takes {self._positional} arguments by position, not {len(args)}."
+                f"Event {self._event!r} was given {len(args)} positional arguments; it takes {self._positional}."
             )
         given: dict[str, object] = dict(zip(self._names, args, strict=False))
         for name, value in kwargs.items():
             if name not in self._name_set:
                 raise ArgumentsInvalid(f"Event {self._event!r} has no argument {name!r}.")
             if name in given:
-                raise ArgumentsInvalid(f"Argument {name!r} of event {self._event!r} is given twice.")
+                raise ArgumentsInvalid(f"Argument {name!r} of event {self._event!r} is given twice; give it once.")
             given[name] = value
-        for each in self._written:
+        for each in self._declared:
             if each.required and each.name not in given:
                 raise ArgumentsInvalid(f"Argument {each.name!r} of event {self._event!r} is missing.")
-        return tuple(given.get(each.name, each.default) for each in self._written)
+        return tuple(given.get(each.name, each.default) for each in self._declared)
 
     def _decode_one_by_one(self, converters: _Converters, payload: Mapping[str, bytes]) -> dict[str, object]:
         complete = {**converters.default_bytes, **payload}
@@ -186,11 +186,11 @@ class ArgumentsCodec:
                 raise DecodeError(explain(error, self._event, partial(_always, name), self._known_names)) from None
             except Exception:  # noqa: BLE001 - as in decode
                 raise DecodeError(
-                    f"Argument {name!r} of event {self._event!r} is refused by its type's own code."
+                    f"Argument {name!r} of event {self._event!r} is refused by a validator of its type."
                 ) from None
         return values
 
-    def _built(self) -> _Converters:
+    def _build(self) -> _Converters:
         if self._converters is None:
             adapters = {each.name: self._adapter(each) for each in self.parameters}
             annotations = tuple(each.annotation for each in self.parameters)
@@ -237,11 +237,11 @@ class ArgumentsCodec:
 
     @cached_property
     def _body_fields(self) -> tuple[str, ...]:
-        return field_names_for(self._written)
+        return field_names_for(self._declared)
 
     @cached_property
     def _body_model(self) -> type[BaseModel]:
-        self._built()
+        self._build()
         return build_body_model(self._event, cleandoc(self._function.__doc__ or ""), self.parameters)
 
     @cached_property
@@ -256,8 +256,8 @@ def _tuple_of(annotations: tuple[object, ...]) -> Any:
     return cast("Any", tuple)[annotations or ()]
 
 
-def _picking(names: tuple[str, ...]) -> Callable[[Mapping[str, bytes]], tuple[bytes, ...]]:
-    """Return what takes the values of these names, in this order; KeyError when one is missing."""
+def _getter_of(names: tuple[str, ...]) -> Callable[[Mapping[str, bytes]], tuple[bytes, ...]]:
+    """Return a function that gets the values of these names in this order, or raises KeyError if one is missing."""
     if len(names) > 1:
         return cast("Callable[[Mapping[str, bytes]], tuple[bytes, ...]]", itemgetter(*names))
     return lambda payload: tuple([payload[name] for name in names])
@@ -268,7 +268,7 @@ def _always(name: str, _: int | str) -> str:
 
 
 def _is_plain(annotation: object) -> bool:
-    """Whether a validated value always serializes as its type says, so that the costly check (1 µs) can be left out."""
+    """Return whether valid values always serialize as typed, so that no check is needed (see decision 0008)."""
     if get_origin(annotation) in {Union, UnionType}:
         return all(map(_is_plain, get_args(annotation)))
     return isinstance(annotation, type) and (annotation in _SCALARS or issubclass(annotation, Enum))

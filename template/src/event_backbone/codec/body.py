@@ -16,12 +16,12 @@ def build_body_model(event: str, description: str, parameters: tuple[Parameter, 
     for field_name, each in zip(field_names_for(parameters), parameters, strict=True):
         default = ... if each.required else each.default
         fields[field_name] = (each.annotation, Field(default, alias=each.name))
-    words = "".join(part[:1].upper() + part[1:] for part in event.replace(".", "_").replace("-", "_").split("_"))
-    return create_model(words or event, __config__=CONFIG | {"extra": "forbid"}, __doc__=description, **fields)
+    class_name = "".join(part[:1].upper() + part[1:] for part in event.replace(".", "_").replace("-", "_").split("_"))
+    return create_model(class_name or event, __config__=CONFIG | {"extra": "forbid"}, __doc__=description, **fields)
 
 
 def field_names_for(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
-    """Return a field name for each argument: its own, followed by ``_`` while pydantic uses the name itself."""
+    """Return a field name for each argument: its own, with ``_`` appended as long as pydantic needs the name."""
     taken = {each.name for each in parameters}
     names: list[str] = []
     for each in parameters:

@@ -1,4 +1,4 @@
-"""How values become JSON wherever pydantic takes a configuration (a model's own configuration rules within it)."""
+"""How pydantic converts values to and from JSON; inside a model, the model's own configuration applies."""
 
 from __future__ import annotations
 

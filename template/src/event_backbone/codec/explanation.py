@@ -1,4 +1,4 @@
-"""One sentence of what pydantic found: event, argument and what is expected, never the value."""
+"""Explains a validation error in one sentence: event, argument and what is expected, never the value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 _KNOWN_ERRORS = frozenset(get_args(ErrorType))
-# What pydantic takes from the schema, as opposed to from the value.
+# Context of pydantic's errors that comes from the schema, not from the value.
 _FROM_SCHEMA = frozenset(
     {
         "ge",
@@ -40,27 +40,27 @@ _FROM_SCHEMA = frozenset(
 def explain(error: ValidationError, event: str, name_of: Callable[[int | str], str], known: frozenset[str]) -> str:
     """Return a sentence about the first error.
 
-    ``name_of`` gives the argument's name for the first step of the error's location. Of the steps within the argument
-    only positions and the ``known`` field names are repeated: any other may be a key of the caller's data.
+    ``name_of`` returns the argument's name for the first step of the error's location. Of the steps inside the argument
+    only indexes and ``known`` field names appear in the text: others may be keys of the caller's data.
     """
     first = error.errors(include_url=False, include_input=False)[0]
     steps = first["loc"] or ("",)
     argument, inner = name_of(steps[0]), [str(step) for step in steps[1:] if isinstance(step, int) or step in known]
     subject = f"Argument {argument!r} of event {event!r}"
-    place = f" at {'.'.join(inner)}" if inner else ""
+    location = f" at {'.'.join(inner)}" if inner else ""
     match first["type"]:
         case "missing":
-            return f"{subject} is missing a value{place}." if inner else f"{subject} is missing."
+            return f"{subject} is missing a value{location}." if inner else f"{subject} is missing."
         case "extra_forbidden" if not inner:
             return f"Event {event!r} has no argument {argument!r}."
         case "json_invalid":
             return f"{subject} is not valid JSON."
         case _:
-            return f"{subject}{place} {_expectation(first)}."
+            return f"{subject}{location} {_expectation(first)}."
 
 
 def field_names(schema: JsonValue) -> frozenset[str]:
-    """Return every property name within a JSON schema."""
+    """Return every property name in a JSON schema."""
     names: set[str] = set()
     parts: Iterable[JsonValue] = schema if isinstance(schema, list) else ()
     if isinstance(schema, dict):
@@ -76,7 +76,7 @@ def _expectation(error: ErrorDetails) -> str:
         return "is refused by a validator of its type"
     if error["type"] in {"value_error", "assertion_error"}:
         return "is refused by a validator of its type"
-    # Parsers explain themselves in a trailing "error", which may quote the value: "expected a digit, found `x`".
+    # Parsers add an "error" at the end, which may quote the value: "expected a digit, found `x`".
     text = error["msg"].removesuffix(f", {context.get('error')}")
     if not context.keys() - {"error"} <= _FROM_SCHEMA or (context.get("error") and text == error["msg"]):
         return f"does not fit its type ({error['type']})"

@@ -1,4 +1,4 @@
-"""What an event's method says about its arguments, and the types that its annotations mean."""
+"""Reads the arguments of an event from its method's signature, and resolves their annotations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import get_type_hints
 from event_backbone.errors import ContractError
 
 NO_DEFAULT = inspect.Parameter.empty
-"""The default of an argument that has none."""
+"""The default of an argument without one."""
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _ALLOWED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -35,9 +35,9 @@ class Parameter:
 
 
 def signature_of(function: Callable[..., object]) -> inspect.Signature:
-    """Return the signature without ``self``; annotations that name nothing yet stay unresolved."""
+    """Return the signature without ``self``; annotations that cannot be resolved yet stay as written."""
     if sys.version_info >= (3, 14):
-        import annotationlib  # noqa: PLC0415 - it exists from 3.14 on, where reading annotations would evaluate them
+        import annotationlib  # noqa: PLC0415 - new in 3.14, where reading annotations evaluates them
 
         whole = inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
     else:
@@ -56,8 +56,8 @@ def read_parameters(function: Callable[..., object], *, event: str) -> tuple[Par
     for each in signature_of(function).parameters.values():
         if each.kind not in _ALLOWED:
             raise ContractError(
-                f"Argument {each.name!r} of event {event!r} must have a name to be stored under:"
-                " no *args, **kwargs or positional-only arguments."
+                f"Argument {each.name!r} of event {event!r} cannot be stored by name;"
+                " do not use *args, **kwargs or positional-only arguments."
             )
         if each.name.startswith("_"):
             raise ContractError(f"Argument {each.name!r} of event {event!r} must not start with an underscore.")
@@ -71,10 +71,10 @@ def read_parameters(function: Callable[..., object], *, event: str) -> tuple[Par
 def resolve(
     parameters: tuple[Parameter, ...], function: Callable[..., object], local_names: Mapping[str, object], *, event: str
 ) -> tuple[Parameter, ...]:
-    """Return the arguments with their annotations evaluated.
+    """Return the arguments with resolved annotations.
 
     Raises:
-        ContractError: an annotation means nothing at run time; the text names event and argument.
+        ContractError: an annotation cannot be resolved at run time; the text names the event and the argument.
     """
     global_names: dict[str, object] = getattr(inspect.unwrap(function), "__globals__", {})
 
@@ -87,8 +87,8 @@ def resolve(
         except Exception as error:
             missing = f" ({error.name} is not defined)" if isinstance(error, NameError) and error.name else ""
             raise ContractError(
-                f"Argument {parameter.name!r} of event {event!r} has a type that means nothing at run time{missing};"
-                " import or define it outside of TYPE_CHECKING, before the contract."
+                f"The type of argument {parameter.name!r} of event {event!r} cannot be resolved at run time{missing};"
+                " import or define it outside TYPE_CHECKING, before the contract."
             ) from error
         return Parameter(parameter.name, hints[parameter.name], parameter.default, parameter.keyword_only)
 
@@ -96,10 +96,10 @@ def resolve(
 
 
 def capture_local_names(function: Callable[..., object], frame: FrameType | None) -> dict[str, object]:
-    """Return what the annotations of ``function`` name in the class body ``frame`` and the function around it.
+    """Return what annotations of ``function`` name in the class body ``frame`` and in the function around it.
 
-    Only the names that occur in an annotation written as text are kept, so that no other object lives longer for it.
-    What the frames hold has to be read now: they are gone when the annotations are resolved.
+    Only names that occur in an annotation are kept, so that no other object is kept alive. They must be read now: the
+    frames no longer exist when the annotations are resolved.
     """
     texts = [each.annotation for each in signature_of(function).parameters.values()]
     words = {word for text in texts for word in _WORD.findall(text if isinstance(text, str) else repr(text))}
@@ -113,5 +113,5 @@ def capture_local_names(function: Callable[..., object], frame: FrameType | None
 
 
 def _is_function(code: CodeType) -> bool:
-    # A class body is code as well, but looks its names up in a dict: it is not "optimized".
+    # A class body is code, too, but looks names up in a dict: it is not "optimized".
     return bool(code.co_flags & inspect.CO_OPTIMIZED)

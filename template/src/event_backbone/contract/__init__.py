@@ -1,6 +1,6 @@
-"""Contracts: which events a stream carries, and the types of their arguments."""
+"""Contracts: the events of a stream and the types of their arguments."""
 
-from event_backbone.contract.contract import Contract, bind, check, definition_of, events_of, find
+from event_backbone.contract.contract import Contract, bind, check, events_of, find
 from event_backbone.contract.decode import decode_event
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.events import EventOf, event
@@ -20,7 +20,6 @@ __all__ = [
     "bind",
     "check",
     "decode_event",
-    "definition_of",
     "event",
     "events_of",
     "find",

@@ -1,30 +1,35 @@
-"""``Contract``: the base class of contracts, and what can be asked of one."""
+"""``Contract``, the base class of contracts, and what can be found in one."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.events import EventDescriptor, EventOf
+from event_backbone.contract.events import EventDescriptor
 from event_backbone.contract.registry import REGISTRY, Registry, registry_of
 from event_backbone.contract.send import Send, Sender
 from event_backbone.contract.upcast import check_upcasters
 from event_backbone.errors import ContractError, UnknownEvent, UnknownVersion
 
-_NO_EVENTS = (property, staticmethod, classmethod, functools.cached_property)
+_NOT_EVENTS = (property, staticmethod, classmethod, functools.cached_property)
 
 
 class Contract:
-    """The base of contracts: a subclass says by its ``@event`` methods which events a stream carries.
+    """The base of contracts: the ``@event`` methods of a subclass are the events of a stream.
 
-    On the class an event is what ``Consumer.on`` takes; an instance, from ``backbone.producer(...)``, produces them.
-    Making a subclass raises ContractError for whatever cannot work; what its annotations mean is checked on first use,
-    or by ``check``.
+    ```python
+    class Shipments(Contract):
+        @event
+        def packing(self, email: str, product_id: int, time: datetime) -> None: ...
+    ```
+
+    ``Consumer.on`` takes events from the class; an instance, from ``backbone.producer(...)``, produces them. Defining a
+    subclass raises ContractError for whatever cannot work; annotations are resolved on first use or by ``check``.
     """
 
-    __event_backbone__: ClassVar[Registry] = Registry()  # under the name in REGISTRY, anew for each subclass
+    __event_backbone__: ClassVar[Registry] = Registry()  # the name is in REGISTRY; each subclass has its own
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -35,24 +40,24 @@ class Contract:
         for attribute, value in vars(cls).items():
             if isinstance(value, EventDescriptor):
                 registry.add(value.define(attribute, cls.__name__))
-            elif not attribute.startswith("_") and (inspect.isroutine(value) or isinstance(value, _NO_EVENTS)):
+            elif not attribute.startswith("_") and (inspect.isroutine(value) or isinstance(value, _NOT_EVENTS)):
                 raise ContractError(
-                    f"{cls.__name__}.{attribute} is public but no event; put @event on it,"
+                    f"{cls.__name__}.{attribute} is public but not an event; put @event on it,"
                     " or start its name with an underscore."
                 )
         cls.__event_backbone__ = registry
 
     def __init__(self) -> None:
-        """Refuse: a contract is connected to a stream by the backbone."""
+        """Refuse: only a backbone makes producers."""
         contract = type(self).__name__
-        raise ContractError(f"A {contract} is not made by hand; use backbone.producer({contract}, uri=...).")
+        raise ContractError(f"A {contract} cannot be made directly; use backbone.producer({contract}, uri=...).")
 
 
 AnyContract = TypeVar("AnyContract", bound=Contract)
 
 
 def bind(contract: type[AnyContract], sender: Sender) -> AnyContract:
-    """Return a typed producer: an instance of ``contract`` whose events go to ``sender``."""
+    """Return a typed producer: an instance of ``contract`` that sends its events with ``sender``."""
     producer = object.__new__(contract)
     for definition in events_of(contract):
         send: Send[...] = Send(sender, definition)
@@ -61,13 +66,8 @@ def bind(contract: type[AnyContract], sender: Sender) -> AnyContract:
 
 
 def events_of(contract: type[Contract]) -> tuple[EventDefinition, ...]:
-    """Return the events of a contract in the order of their definition, inherited ones first."""
+    """Return the events of a contract in order of definition, inherited ones first."""
     return tuple(registry_of(contract).events.values())
-
-
-def definition_of(event: EventOf[Any, ...]) -> EventDefinition:
-    """Return what is known of an event such as ``Ship.packing``."""
-    return event.definition
 
 
 def find(contract: type[Contract], name: str, version: int) -> EventDefinition:
@@ -75,7 +75,7 @@ def find(contract: type[Contract], name: str, version: int) -> EventDefinition:
 
     Raises:
         UnknownEvent: the contract has no event of this name.
-        UnknownVersion: it has, but not in this version. (An upcaster may still lead from it: ``decode_event``.)
+        UnknownVersion: it has one, but not this version; there may be an upcaster from it (see ``decode_event``).
     """
     events = registry_of(contract).events
     found = events.get((name, version))
@@ -87,10 +87,10 @@ def find(contract: type[Contract], name: str, version: int) -> EventDefinition:
 
 
 def check(contract: type[Contract]) -> None:
-    """Resolve every annotation, build every codec, and follow every chain of upcasters. May be called any time.
+    """Resolve every annotation, build every codec and follow every chain of upcasters. May be called again.
 
     Raises:
-        ContractError: an annotation, a type, a default, or a chain of upcasters cannot work.
+        ContractError: an annotation, a type, a default or a chain of upcasters cannot work.
     """
     for definition in events_of(contract):
         definition.codec.check()

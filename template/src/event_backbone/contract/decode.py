@@ -1,4 +1,4 @@
-"""From a stored event's name, version and payload to the definition and the arguments a handler gets."""
+"""Decodes a stored event: from name, version and payload to its definition and the arguments for a handler."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ def decode_event(
 ) -> tuple[EventDefinition, dict[str, object]]:
     """Return the event's definition and its arguments by name.
 
-    A version that the contract defines is decoded as that version; any other goes through the upcasters to the nearest
-    later version that is defined.
+    A version that the contract does not define is upcast to the nearest later one that it defines.
 
     Raises:
         UnknownEvent: the contract has no event of this name.
-        UnknownVersion: it has, but neither this version nor a chain of upcasters from it.
-        DecodeError: the payload does not fit, or an upcaster raised (it is the cause).
+        UnknownVersion: it has one, but neither this version nor a chain of upcasters from it.
+        DecodeError: the payload does not fit, or an upcaster raised an error, which is the cause.
     """
     definition = contract.__event_backbone__.events.get((name, version))
     if definition is None:

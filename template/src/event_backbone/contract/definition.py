@@ -1,4 +1,4 @@
-"""What is known of an event from its method: names, version, signature, codec."""
+"""The definition of an event, as its method declares it: name, version, signature, codec."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from event_backbone.codec import ArgumentsCodec
 class EventDefinition:
     """One event of a contract in one version.
 
-    ``name`` and ``version`` are its identity on the wire, ``attribute`` is the method's name in Python, ``contract``
-    the name of the class that defines it. Two definitions are equal when they are the same object.
-    ``key`` names the argument whose value becomes the partition key.
+    ``name`` and ``version`` identify it on the wire, ``attribute`` is the method's name, ``contract`` the name of the
+    class that defines it. ``key`` names the argument whose value becomes the partition key. Two definitions are equal
+    only if they are the same object.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""``event``: declares an event of a contract, and what the event is on the class."""
+"""``event``, which declares an event of a contract, and ``EventOf``, which the class then has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from event_backbone.errors import ContractError
 P = ParamSpec("P")
 C = TypeVar("C")
 SelfType = TypeVar("SelfType")
-ContractType = TypeVar("ContractType", contravariant=True)  # noqa: PLC0105 - it stands in the public signatures as a word
+ContractType = TypeVar("ContractType", contravariant=True)  # noqa: PLC0105 - public signatures show the name
 
 _ASYNC_OR_GENERATOR = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _WIRE_NAME = re.compile(r"[^\W_][\w.-]{0,127}")
@@ -27,14 +27,14 @@ _WIRE_NAME = re.compile(r"[^\W_][\w.-]{0,127}")
 class EventOf(Generic[ContractType, P]):
     """An event of a contract, as the class has it: ``Ship.packing``. ``P`` are the event's arguments.
 
-    It is contravariant in the contract: a consumer of a contract takes the events of that contract and of those that
-    it inherits from. Two are equal when they are the same event.
+    It is contravariant in the contract: a consumer of a contract takes the events of that contract and of its base
+    contracts. Two are equal if they are the same event.
     """
 
     __slots__ = ("_contract", "_definition")
 
     def __init__(self, definition: EventDefinition, contract: type) -> None:
-        """Stand for ``definition`` as reached through ``contract``."""
+        """Refer to ``definition``, as reached through ``contract``."""
         self._definition = definition
         self._contract = contract
 
@@ -49,13 +49,13 @@ class EventOf(Generic[ContractType, P]):
         return self._contract
 
     def upcast(self, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
-        """Register an upcaster for events of an earlier version, which leads from it to the version after it.
+        """Register an upcaster that turns events of an earlier version into those of the next version.
 
-        It gets and returns the arguments as JSON values by name. A chain of upcasters has to reach a defined version;
-        ``check`` raises ContractError when it does not.
+        It takes and returns the arguments as JSON values by name. A chain of upcasters must end in a defined version;
+        otherwise ``check`` raises ContractError.
 
         Raises:
-            ContractError: the version is not earlier than the event's own, has an upcaster, or is itself defined.
+            ContractError: the version is not earlier than the event's, is defined, or already has an upcaster.
         """
 
         def register(upcaster: Upcaster) -> Upcaster:
@@ -76,12 +76,12 @@ class EventOf(Generic[ContractType, P]):
 
 
 class EventDescriptor(Generic[P]):
-    """What ``event`` leaves in the class: ``EventOf`` on the class, ``Send`` on a producer."""
+    """What ``event`` puts into the class body: an ``EventOf`` on the class, a ``Send`` on a producer."""
 
     def __init__(
         self, function: Callable[..., None], *, version: int, name: str | None, key: str | None, frame: FrameType | None
     ) -> None:
-        """Keep what was declared; the contract class checks it once it is made."""
+        """Keep what was declared; it is checked when the contract class is made."""
         self._function = function
         self._version = version
         self._name = name
@@ -94,7 +94,7 @@ class EventDescriptor(Generic[P]):
     @overload
     def __get__(self, instance: HasEvents, owner: type, /) -> Send[P]: ...
     def __get__(self, instance: object | None, owner: type[C], /) -> EventOf[C, P] | Send[P]:
-        """Return the event. On a producer this is never reached: ``bind`` puts a ``Send`` before it."""
+        """Return the event. A producer never gets here: ``bind`` gives it a ``Send`` under the same name."""
         if self._definition is None:
             raise ContractError(f"{owner.__name__} must be a subclass of Contract to have events.")
         if instance is not None:
@@ -104,7 +104,7 @@ class EventDescriptor(Generic[P]):
         return EventOf(self._definition, owner)
 
     def define(self, attribute: str, contract: str) -> EventDefinition:
-        """Return what stands as ``attribute`` in class ``contract``; raise ContractError when it cannot be an event."""
+        """Return the definition of ``attribute`` of class ``contract``; raise ContractError if it is not possible."""
         name = attribute if self._name is None else self._name
         function = self._function
         _check_function(function, f"{contract}.{attribute}")
@@ -112,7 +112,7 @@ class EventDescriptor(Generic[P]):
         codec = ArgumentsCodec(function, event=name, local_names=self._local_names)
         signature = signature_of(function)
         if self._key is not None and self._key not in signature.parameters:
-            raise ContractError(f"key={self._key!r} of event {name!r} must be the name of one of its arguments.")
+            raise ContractError(f"key={self._key!r} of event {name!r} must name one of its arguments.")
         self._definition = EventDefinition(
             name=name,
             version=self._version,
@@ -140,16 +140,16 @@ def event(
     name: str | None = None,
     key: str | None = None,
 ) -> EventDescriptor[P] | Callable[[Callable[Concatenate[SelfType, P], None]], EventDescriptor[P]]:
-    """Declare a method of a contract as an event. The method's arguments are the event's; its body never runs.
+    """Declare a method of a contract as an event. The event has the method's arguments; the method never runs.
 
     Args:
         function: the method, when used as ``@event`` without parentheses.
-        version: grows when the arguments change in a way that stored events do not fit.
-        name: the event's name on the wire; the method's name when None. Two methods may share a name in two versions.
+        version: increase it when the arguments change so that stored events no longer fit.
+        name: the event's name on the wire, by default the method's. Two methods may share a name in two versions.
         key: the argument whose value becomes the partition key.
 
     Raises:
-        ContractError: when the class is made, for arguments that cannot be stored by name.
+        ContractError: when the class is made, if the arguments cannot be stored by name.
     """
 
     def declare(method: Callable[Concatenate[SelfType, P], None]) -> EventDescriptor[P]:
@@ -167,15 +167,15 @@ def _caller(steps: int) -> FrameType | None:
     return frame
 
 
-def _check_function(function: Callable[..., object], place: str) -> None:
+def _check_function(function: Callable[..., object], label: str) -> None:
     if not inspect.isfunction(function):
-        raise ContractError(f"{place} must be a method written with def to be an event.")
+        raise ContractError(f"{label} must be a method, written with def, to be an event.")
     if function.__code__.co_flags & _ASYNC_OR_GENERATOR:
-        raise ContractError(f"{place} must be a plain def, without async or yield: its body never runs.")
+        raise ContractError(f"{label} must be a plain def, without async or yield: its body never runs.")
     if not function.__code__.co_argcount:
-        raise ContractError(f"{place} must have self as its first parameter.")
+        raise ContractError(f"{label} must have self as its first parameter.")
     if signature_of(function).return_annotation not in {None, "None", inspect.Signature.empty}:
-        raise ContractError(f"{place} must return None: an event is told, not asked.")
+        raise ContractError(f"{label} must be annotated to return None: an event returns nothing.")
 
 
 def _check_identity(attribute: str, name: str, version: int) -> None:

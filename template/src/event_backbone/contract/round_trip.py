@@ -1,4 +1,4 @@
-"""A check for tests: what is produced comes back equal."""
+"""A check for tests: handlers get what was produced."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ P = ParamSpec("P")
 
 
 def assert_round_trip(event: EventOf[Any, P], /, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Encode a call of ``event``, decode it, and compare each argument with what was given.
+    """Encode a call of ``event``, decode it, and compare each argument with the one given.
 
     Raises:
-        AssertionError: an argument cannot be encoded or decoded, or comes back different; the text names it.
+        AssertionError: an argument cannot be encoded or decoded, or comes back changed; the text names it.
     """
     codec = event.definition.codec
     try:
@@ -26,7 +26,9 @@ def assert_round_trip(event: EventOf[Any, P], /, *args: P.args, **kwargs: P.kwar
     given = dict(zip(expected, args, strict=False)) | kwargs
     for name, value in expected.items():
         if not _same(given.get(name, value), returned[name]):
-            raise AssertionError(f"Argument {name!r} of {event!r} comes back different from what went in.")
+            raise AssertionError(
+                f"Argument {name!r} of {event!r} does not come back equal; change its type or serializer."
+            )
 
 
 def _same(given: object, returned: object) -> bool:

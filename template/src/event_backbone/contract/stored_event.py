@@ -1,4 +1,4 @@
-"""An event as it is stored: its metadata, and its payload if that is still there."""
+"""An event as it is stored: its metadata, and its payload if that still exists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PayloadState = Literal["present", "gone", "erased"]
 
 @dataclass(frozen=True, slots=True)
 class DecodedEvent:
-    """What a stored event means to a contract: which of its events it is, and its arguments by name."""
+    """A stored event as a contract defines it: which of its events it is, and its arguments by name."""
 
     definition: EventDefinition
     arguments: Mapping[str, Any]
@@ -38,20 +38,20 @@ class DecodedEvent:
 
 @dataclass(frozen=True, slots=True)
 class TypedEvent(Generic[P]):
-    """A stored event known to be one particular event of a contract."""
+    """A stored event that is known to be ``event``, with typed access."""
 
     event: EventOf[Any, P]
     metadata: Metadata
     arguments: Mapping[str, Any]
 
     def call(self, function: Callable[P, T], /) -> T:
-        """Call a function of the event's own arguments, given by name, and return what it returns."""
+        """Call a function with the event's arguments, by name, and return its result."""
         call: Callable[..., T] = function
         return call(**self.arguments)
 
 
 def is_event(metadata: Metadata, event: EventOf[Any, ...]) -> bool:
-    """Return whether the metadata is of such an event, in its version or one that upcasters lead from."""
+    """Return whether the metadata is that of ``event``, in its version or one that upcasters turn into it."""
     wanted = event.definition
     if metadata.event != wanted.name:
         return False
@@ -64,9 +64,9 @@ def is_event(metadata: Metadata, event: EventOf[Any, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event that was read from its stream, of whatever contract.
+    """An event as it was read from its stream, whatever its contract.
 
-    ``references`` say where the payload lies. The payload's bytes are shown by no text form of this object.
+    ``references`` say where the payload is. No text form of this object shows payload bytes.
     """
 
     metadata: Metadata
@@ -75,27 +75,27 @@ class StoredEvent:
 
     @property
     def key(self) -> EventKey:
-        """The event's place in its stream."""
+        """The event's position in its stream."""
         return self.metadata.key
 
     @property
     def payload(self) -> PayloadState:
-        """Whether the payload is there, was erased on purpose, or is gone: missing, expired or not to be read."""
+        """Whether the payload is present, was erased on purpose, or is gone: missing, expired or forbidden."""
         if isinstance(self.content, PayloadErased):
             return "erased"
         return "gone" if isinstance(self.content, StorageError) else "present"
 
     @property
     def arguments(self) -> dict[str, JsonValue]:
-        """The arguments as JSON values, as they were written. Raises PayloadGone or PayloadErased."""
+        """The arguments as JSON values, as they were written; raises PayloadGone or PayloadErased without them."""
         arguments: dict[str, JsonValue] = from_json(payload_to_json(self._present()))
         return arguments
 
     def decode(self, contract: type[Contract]) -> DecodedEvent:
-        """Return the event as ``contract`` knows it, by its upcasters if need be.
+        """Return the event as ``contract`` defines it, upcast if necessary.
 
         Raises:
-            UnknownEvent, UnknownVersion, DecodeError: it is no event of the contract, or does not fit it.
+            UnknownEvent, UnknownVersion, DecodeError: it is not an event of the contract, or does not fit it.
             PayloadGone, PayloadErased: there is nothing to decode.
         """
         payload = self._present()
@@ -103,15 +103,15 @@ class StoredEvent:
         return DecodedEvent(definition, arguments)
 
     def is_(self, event: EventOf[Any, ...]) -> bool:
-        """Return whether this is such an event, in its version or one that upcasters lead from. Needs no payload."""
+        """Return whether this is ``event``, in its version or one that upcasters turn into it. Needs no payload."""
         return is_event(self.metadata, event)
 
     def as_(self, event: EventOf[Any, P]) -> TypedEvent[P]:
-        """Return the event as the one it is said to be; ``is_`` tells beforehand.
+        """Return the event, typed as ``event``; check with ``is_`` first.
 
         Raises:
             UnknownEvent: it is another event.
-            UnknownVersion, DecodeError: it does not fit, and no upcaster makes it fit.
+            UnknownVersion, DecodeError: it does not fit, even upcast.
             PayloadGone, PayloadErased: there is nothing to decode.
         """
         if not self.is_(event):
@@ -123,7 +123,7 @@ class StoredEvent:
         return TypedEvent(event, self.metadata, self.decode(event.contract).arguments)
 
     def json(self, *, with_arguments: bool = True) -> dict[str, JsonValue]:
-        """Return key, metadata, the payload's state and, unless it is not there, the arguments as one JSON document."""
+        """Return key, metadata, the state of the payload and, if present, the arguments as one JSON document."""
         found = self.metadata
         metadata: dict[str, JsonValue] = {
             "event_id": str(found.event_id),

@@ -1,4 +1,4 @@
-"""Upcasters: how events of earlier versions become events of a version that the contract defines."""
+"""Upcasters turn stored events of earlier versions into a version that the contract defines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from event_backbone.errors import ContractError, DecodeError, UnknownVersion
 
 
 def add_upcaster(contract: type, name: str, *, from_version: int, below: int, upcaster: Upcaster) -> None:
-    """Let ``upcaster`` lead from ``from_version`` to the version after it, for event ``name`` of ``contract``.
+    """Let ``upcaster`` turn ``from_version`` of event ``name`` of ``contract`` into the next version.
 
     Raises:
-        ContractError: the version is not between 1 and ``below``, has an upcaster already, or is itself defined.
+        ContractError: the version is not between 1 and ``below`` - 1, is defined, or already has an upcaster.
     """
     if not 1 <= from_version < below:
         raise ContractError(
@@ -34,12 +34,12 @@ def add_upcaster(contract: type, name: str, *, from_version: int, below: int, up
 
 
 def check_upcasters_reachable(contract: type) -> None:
-    """Raise ContractError for an upcaster that would never run, or that two classes of the MRO have."""
+    """Raise ContractError for an upcaster that would never run, or that two classes of the MRO define."""
     seen: set[tuple[str, int]] = set()
     for name, version in _all(contract):
         if (name, version) in registry_of(contract).events:
             raise ContractError(
-                f"Event {name!r} version {version} is defined, so its upcaster would never run; remove one of them."
+                f"Event {name!r} version {version} is defined, so its upcaster would never run; remove either."
             )
         if (name, version) in seen:
             raise ContractError(f"Event {name!r} has two upcasters from version {version}; remove one.")
@@ -47,7 +47,7 @@ def check_upcasters_reachable(contract: type) -> None:
 
 
 def check_upcasters(contract: type) -> None:
-    """Raise ContractError when the chain of an upcaster does not end in a version that the contract defines."""
+    """Raise ContractError if a chain of upcasters does not end in a version that the contract defines."""
     check_upcasters_reachable(contract)
     known = {*registry_of(contract).events, *_all(contract)}
     for name, version in _all(contract):
@@ -59,11 +59,11 @@ def check_upcasters(contract: type) -> None:
 
 
 def upcast(contract: type, name: str, version: int, payload: Mapping[str, bytes]) -> tuple[int, dict[str, bytes]]:
-    """Lead a payload to the nearest version that ``contract`` defines; return that version and its payload.
+    """Turn a payload into one of the nearest version that ``contract`` defines; return that version and payload.
 
     Raises:
-        UnknownVersion: no chain of upcasters leads from ``version`` to a defined one.
-        DecodeError: the payload is no JSON, an upcaster raised (it is the cause), or returned something else.
+        UnknownVersion: there is no chain of upcasters from ``version`` to a defined one.
+        DecodeError: the payload is not valid JSON, or an upcaster raised an error (the cause) or returned no arguments.
     """
     events = registry_of(contract).events
     target = _target(contract, name, version)
@@ -94,19 +94,19 @@ def _target(contract: type, name: str, version: int) -> int:
     return target
 
 
-def _run(upcaster: Upcaster, place: str, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _run(upcaster: Upcaster, source: str, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
     label = getattr(upcaster, "__qualname__", type(upcaster).__name__)
     try:
         result = cast("object", upcaster(arguments))
     except Exception as error:
-        raise DecodeError(f"The upcaster {label} of event {place} raised {type(error).__name__}.") from error
+        raise DecodeError(f"The upcaster {label} of event {source} raised {type(error).__name__}.") from error
     if not isinstance(result, dict):
-        raise DecodeError(f"The upcaster {label} of event {place} must return a dict of the arguments.")
+        raise DecodeError(f"The upcaster {label} of event {source} must return a dict of arguments by name.")
     return cast("dict[str, JsonValue]", result)
 
 
 def _registries(contract: type) -> Iterator[Registry]:
-    # Contract itself, and mixins that are no contracts, have none.
+    # Mixins that are not contracts have none.
     return (registry for base in contract.__mro__ if isinstance(registry := vars(base).get(REGISTRY), Registry))
 
 

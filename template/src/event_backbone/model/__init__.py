@@ -1,5 +1,6 @@
-"""What events are made of, before any server: ids, keys, names, metadata, payloads and their references."""
+"""What an event consists of: ids, keys, names, metadata, payloads and references to them. No server is involved."""
 
+from event_backbone.model.dead_letter import NewDeadLetter
 from event_backbone.model.event_id import event_id_error, event_id_time, new_event_id, new_event_id_and_text
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.metadata import Metadata, NewMetadata
@@ -10,6 +11,7 @@ __all__ = [
     "EventKey",
     "HashWrite",
     "Metadata",
+    "NewDeadLetter",
     "NewMetadata",
     "Payload",
     "PayloadReference",

@@ -21,10 +21,10 @@ _LARGEST = 2**64 - 1
 
 @dataclass(frozen=True, slots=True, order=True)
 class EventKey:
-    """Where an event stands in its stream: the server's append time in milliseconds, and a sequence within it.
+    """The position of an event in its stream: the server's append time in milliseconds, and a sequence number in it.
 
-    Keys of one stream are ordered as the events are. As text a key is ``1764041094123-0``, followed by ``~n`` for
-    partition n. It does not name the stream. Pydantic reads it from, and writes it as, that text.
+    Keys of one stream are ordered as its events are. As text a key is ``1764041094123-0``, with ``~n`` appended for
+    partition n; pydantic reads and writes it as that text. A key does not name its stream.
     """
 
     milliseconds: int
@@ -32,7 +32,7 @@ class EventKey:
     partition: int = 0
 
     def __init__(self, milliseconds: int, sequence: int = 0, partition: int = 0) -> None:
-        """Take the numbers; the dataclass's own way of doing so costs twice as much, for every event."""
+        """Set the three numbers (fast path, see decision 0005)."""
         _set_milliseconds(self, milliseconds)
         _set_sequence(self, sequence)
         _set_partition(self, partition)
@@ -44,13 +44,13 @@ class EventKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form; raise ConfigurationError (a ValueError for pydantic) when it is not one."""
+        """Read the text form; raise ConfigurationError (ValueError inside pydantic) if the text is not valid."""
         match = _TEXT.fullmatch(text)
         if match is None:
-            raise ConfigurationError(f"{text[:60]!r} is no event key; one looks like 1764041094123-0.")
+            raise ConfigurationError(f"{text[:60]!r} is not a valid event key; one looks like 1764041094123-0.")
         milliseconds, sequence, partition = (int(part or 0) for part in match.groups())
         if milliseconds > _LARGEST or sequence > _LARGEST:
-            raise ConfigurationError(f"{text[:60]!r} is no event key; both numbers must fit 64 bits.")
+            raise ConfigurationError(f"{text[:60]!r} is not a valid event key; both numbers must fit in 64 bits.")
         return cls(milliseconds, sequence, partition)
 
     def predecessor(self) -> Self:
@@ -72,7 +72,7 @@ class EventKey:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """Let pydantic read a key from its text, and write it as text."""
+        """Let pydantic read and write a key as text."""
 
         def from_text(text: str) -> EventKey:
             try:

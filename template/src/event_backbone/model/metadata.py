@@ -1,4 +1,4 @@
-"""The metadata of an event: what is known of it besides its payload."""
+"""The metadata of an event: everything about it except its payload."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 ReadRest = Callable[[bytes, "StreamName"], Mapping[str, object]]
-"""Returns, of a written document and its stream, the members that were not read at first, by name."""
+"""Reads the other members, by name, from the written document and the name of its stream."""
 
 _READ_LATER = frozenset(
     {
@@ -35,7 +35,7 @@ _READ_LATER = frozenset(
 
 
 class _Source:
-    """What metadata was read from: slots beside the members of the dataclass, no members themselves."""
+    """What metadata was read from: slots, not members of the dataclass."""
 
     __slots__ = ("_document", "_read_rest", "_stream")
 
@@ -46,9 +46,9 @@ class _Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMetadata(_Source):
-    """What is known of an event before it is in the stream.
+    """The metadata of an event that is not in the stream yet.
 
-    ``headers`` are short texts that interceptors put there, the trace context among them.
+    ``headers`` are short texts from interceptors, and the trace context.
     """
 
     event_id: UUID
@@ -65,11 +65,11 @@ class NewMetadata(_Source):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata(NewMetadata):
-    """What is known of an event in the stream, without its payload.
+    """The metadata of an event in the stream.
 
-    ``event`` is the name on the wire, ``produced_at`` the producer's clock (aware, UTC), ``key`` the position in the
-    stream, whose milliseconds are the server's clock. ``correlation_id`` is shared by everything that one first event
-    caused, ``causation_id`` is the event id of the event that was being handled when this one was produced.
+    ``event`` is the name on the wire, ``produced_at`` the producer's time (aware, UTC), ``key`` the position in the
+    stream with the server's time. All events that one first event caused share its ``correlation_id``; ``causation_id``
+    is the event id of the event that was being handled when this one was produced.
     """
 
     key: EventKey
@@ -77,7 +77,7 @@ class Metadata(NewMetadata):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Read, once and all together, the members that few handlers ask for (fast path, see decision 0005)."""
+            """Read the members that few handlers use, all at once on first use (fast path, see decision 0005)."""
             if name not in _READ_LATER:
                 return object.__getattribute__(self, name)
             for member, value in self._read_rest(self._document, self._stream).items():
@@ -90,10 +90,10 @@ _set_key, _set_event, _set_version, _set_stream, _set_document, _set_read_rest =
 )
 
 
-def metadata_read_later(  # noqa: PLR0917 - keyword arguments cost more, for every event
+def metadata_read_later(  # noqa: PLR0917 - positional: fast path, see decision 0005
     key: EventKey, event: str, version: int, stream: StreamName, document: bytes, read_rest: ReadRest
 ) -> Metadata:
-    """Return metadata whose other members are read from ``document`` by ``read_rest`` when one is asked for."""
+    """Return metadata whose other members ``read_rest`` reads from ``document`` when one is first used."""
     metadata = object.__new__(Metadata)
     _set_key(metadata, key)
     _set_event(metadata, event)

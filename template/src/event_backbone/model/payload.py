@@ -1,4 +1,4 @@
-"""The payload of an event, references to it, and what a storage asks to be written with the entry."""
+"""The payload of an event, references to it, and what a storage wants written with the stream entry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from event_backbone.errors import DecodeError
 from event_backbone.model.slots import setter_of
 
 Payload = Mapping[str, bytes]
-"""Argument name -> the argument's JSON, as UTF-8 bytes."""
+"""Argument name -> its JSON as UTF-8 bytes."""
 
 REFERENCE_KEY = "[A-Za-z0-9_-]{1,64}"
 _REFERENCE_KEY = re.compile(REFERENCE_KEY)
@@ -20,26 +20,26 @@ _REFERENCE_KEY = re.compile(REFERENCE_KEY)
 
 @dataclass(frozen=True, slots=True)
 class PayloadReference:
-    """Says where a payload, or a part of it, lies: the name of a storage and a key within the stream there.
+    """Where a payload or a part of it is: the name of a storage, and a key in it that is unique in the stream.
 
-    It never names a bucket, a host or a path: which place a storage name stands for is decided by the reader's own
-    settings, so an entry cannot point a reader anywhere else.
+    It never names a bucket, a host or a path: the reader's settings say what the storage name means, so an entry cannot
+    send a reader anywhere else.
     """
 
     storage: str
     key: str
 
     def __post_init__(self) -> None:
-        """Refuse keys that could leave the stream's own place."""
+        """Refuse keys that could lead outside the stream."""
         if _REFERENCE_KEY.fullmatch(self.key) is None:
-            raise DecodeError("A payload reference holds a key with characters that no storage of ours writes.")
+            raise DecodeError("A payload reference must have a key of 1 to 64 letters, digits, '-' and '_'.")
 
 
 _set_storage, _set_key = setter_of(PayloadReference, "storage"), setter_of(PayloadReference, "key")
 
 
 def trusted_reference(storage: str, key: str) -> PayloadReference:
-    """Return a reference whose key is known to be a legal one, at a third of the cost."""
+    """Return a reference whose key is known to be valid, without checking it (fast path, see decision 0005)."""
     reference = object.__new__(PayloadReference)
     _set_storage(reference, storage)
     _set_key(reference, key)
@@ -47,10 +47,10 @@ def trusted_reference(storage: str, key: str) -> PayloadReference:
 
 
 class HashWrite(NamedTuple):
-    """A Redis hash to be written in the same atomic step as the stream entry.
+    """A Redis hash to write in the same atomic step as the stream entry.
 
-    ``purpose`` completes the key (``StreamName.key_of``). ``expires_after`` None means never. Existing fields are
-    overwritten, so writing twice is the same as once.
+    ``purpose`` makes the key (``StreamName.key_of``). ``expires_after`` None means never. Existing fields are
+    overwritten, so writing twice is like writing once.
     """
 
     purpose: str
@@ -67,5 +67,5 @@ class SavedPayload:
 
 
 def payload_size_bytes(payload: Payload) -> int:
-    """Return the size of all arguments together, without names."""
+    """Return the size of all arguments, without their names."""
     return sum(map(len, payload.values()))

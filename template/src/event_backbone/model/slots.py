@@ -1,4 +1,4 @@
-"""Filling frozen objects past their frozenness, as fast as plain ones are filled."""
+"""Sets fields of frozen objects as fast as those of ordinary ones (fast path, see decision 0005)."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import cast
 
 
 def setter_of(owner: type, slot: str) -> Callable[[object, object], None]:
-    """Return what sets one slot of an object of a frozen class: half the cost of ``object.__setattr__``."""
+    """Return a function that sets one slot of objects of a frozen class."""
     return cast("Callable[[object, object], None]", getattr(owner, slot).__set__)

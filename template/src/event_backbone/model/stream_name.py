@@ -13,20 +13,22 @@ _ENVIRONMENT_ALIASES = {"production": "prod", "development": "dev"}
 
 
 def environment_name(environment: str) -> str:
-    """Return the environment as it stands in names: lower case, ``Production`` as ``prod``, ``Development`` as ``dev``.
+    """Return the environment as it is in names: lower case, ``Production`` as ``prod``, ``Development`` as ``dev``.
 
-    Raises ConfigurationError when other characters than ``a-z``, ``0-9`` and ``-`` remain.
+    Raises ConfigurationError if it then has characters other than ``a-z``, ``0-9`` and ``-``.
     """
     lower = environment.strip().lower()
     name = _ENVIRONMENT_ALIASES.get(lower, lower)
     if _ENVIRONMENT.fullmatch(name) is None:
-        raise ConfigurationError(f"The environment {environment[:60]!r} may hold only letters, digits and hyphens.")
+        raise ConfigurationError(
+            f"The environment {environment[:60]!r} is not valid: use only letters, digits and hyphens."
+        )
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class StreamName:
-    """Names one stream. Make it with ``StreamName.of``, which checks what it is given."""
+    """The name of one stream. Make it with ``StreamName.of``, which checks its arguments."""
 
     uri: str
     environment: str = ""
@@ -34,20 +36,20 @@ class StreamName:
 
     @classmethod
     def of(cls, uri: str, environment: str = "", partition: int = 0) -> StreamName:
-        """Check the names and normalise the environment; raise ConfigurationError with what would be right."""
+        """Check the names and normalise the environment; raise ConfigurationError for a name that is not valid."""
         if _URI.fullmatch(uri) is None or ".." in uri.split("/"):
             raise ConfigurationError(
-                f"The URI {uri[:130]!r} must be 1 to 128 of a-z, 0-9 and . _ / : - , begin with a letter or digit, "
-                "and have no '..' segment."
+                f"The URI {uri[:130]!r} is not valid: use 1 to 128 of a-z, 0-9 and . _ / : -, starting with a letter "
+                "or digit, without '..' segments."
             )
         return cls(uri, environment_name(environment), partition)
 
     @property
     def key(self) -> str:
-        """The Redis key of the stream: ``{environment}:{uri}``, or ``{uri}`` alone, and ``#n`` for partition n."""
+        """The Redis key of the stream: ``{environment}:{uri}`` or ``{uri}``, with ``#n`` appended for partition n."""
         name = f"{self.environment}:{self.uri}" if self.environment else self.uri
         return name if self.partition == 0 else f"{name}#{self.partition}"
 
     def key_of(self, purpose: str) -> str:
-        """Return the Redis key for ``purpose``; its hash tag puts it into the stream's own cluster slot."""
+        """Return the Redis key for ``purpose``; its hash tag puts it into the cluster slot of the stream."""
         return f"{{{self.key}}}:{purpose}"

@@ -22,7 +22,7 @@ class StorageScope:
     redis: RedisConnection | None = None
 
 
-OnLoaded = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
+OnPayloads = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
 """Called with what was loaded: positions in a sequence of references or events, each with its payload or error."""
 
 
@@ -47,10 +47,10 @@ class Storage(Protocol):
         """
         ...
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Call back with the payload, or the error, of each reference as soon as it is there, in any order.
 
-        ``on_loaded`` is called with positions in ``references``, one or many at a time: with each exactly once before
+        ``on_payloads`` is called with positions in ``references``, one or many at a time: with each exactly once before
         this returns, and never afterwards. The errors are PayloadGone, PayloadForbidden, PayloadErased and
         StorageUnavailable; they are never raised, so that one bad payload neither spoils nor delays the others.
         """

@@ -16,7 +16,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnLoaded, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.hash_scripts import store_hashes
 from event_backbone.storage.loading import collect_references
@@ -83,11 +83,11 @@ class CachedStorage:
         copied = await self._cache_circuit.call(lambda: self._cache.save(scope, event_id, payload))
         return saved if copied is None else SavedPayload(saved.references, (*saved.writes, *copied.writes))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Load what is in the cache, tombstones included, and then the rest from the origin."""
         hits = await self._load_cached(scope, references)
         if hits:
-            on_loaded(hits.items())
+            on_payloads(hits.items())
         missing = [position for position in range(len(references)) if position not in hits]
         if not missing:
             return
@@ -96,7 +96,7 @@ class CachedStorage:
         def on_missing_loaded(results: Iterable[tuple[int, _Loaded]]) -> None:
             found = [(missing[position], result) for position, result in results]
             loaded.update((references[position], result) for position, result in found)
-            on_loaded(found)
+            on_payloads(found)
 
         await self._origin.load(scope, [references[position] for position in missing], on_missing_loaded)
         await self._cache_circuit.call(lambda: self.put_into_cache(scope, loaded))

@@ -11,7 +11,7 @@ from time import perf_counter
 from event_backbone import telemetry
 from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference
-from event_backbone.storage.base import OnLoaded, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
 
 
@@ -37,7 +37,7 @@ async def load_event_payloads(
     scope: StorageScope,
     storages: Mapping[str, Storage],
     events: Sequence[tuple[PayloadReference, ...]],
-    on_loaded: OnLoaded,
+    on_payloads: OnPayloads,
 ) -> None:
     """Call back with each event's payload, or the one error that decides its fate, as soon as it is there.
 
@@ -47,34 +47,37 @@ async def load_event_payloads(
     """
     whole = [parts[0] for parts in events if len(parts) == 1]
     if len(whole) == len(events):
-        await load_references(scope, storages, whole, on_loaded)
+        await load_references(scope, storages, whole, on_payloads)
         return
-    merging = _Merging(events, on_loaded)
+    merging = _Merging(events, on_payloads)
     await load_references(scope, storages, merging.references, merging.add)
 
 
 async def load_references(
-    scope: StorageScope, storages: Mapping[str, Storage], references: Sequence[PayloadReference], on_loaded: OnLoaded
+    scope: StorageScope,
+    storages: Mapping[str, Storage],
+    references: Sequence[PayloadReference],
+    on_payloads: OnPayloads,
 ) -> None:
     """Call back with what each reference leads to as soon as it is there; every storage is called once."""
     names = {reference.storage for reference in references}
     if len(names) == 1:
-        await _load(scope, storages, names.pop(), references, on_loaded)
+        await _load(scope, storages, names.pop(), references, on_payloads)
         return
     positions: dict[str, list[int]] = {name: [] for name in names}
     for position, reference in enumerate(references):
         positions[reference.storage].append(position)
     await gather_all(
-        _load(scope, storages, name, [references[position] for position in own], at_positions(own, on_loaded))
+        _load(scope, storages, name, [references[position] for position in own], at_positions(own, on_payloads))
         for name, own in positions.items()
     )
 
 
-def at_positions(positions: Sequence[int], on_loaded: OnLoaded) -> OnLoaded:
+def at_positions(positions: Sequence[int], on_payloads: OnPayloads) -> OnPayloads:
     """Return a callback for a part of a sequence, whose members are at these positions of the whole."""
 
     def on_part_loaded(results: Iterable[tuple[int, Payload | StorageError]]) -> None:
-        on_loaded([(positions[position], result) for position, result in results])
+        on_payloads([(positions[position], result) for position, result in results])
 
     return on_part_loaded
 
@@ -84,27 +87,27 @@ async def _load(
     storages: Mapping[str, Storage],
     name: str,
     references: Sequence[PayloadReference],
-    on_loaded: OnLoaded,
+    on_payloads: OnPayloads,
 ) -> None:
     storage = storages.get(name)
     if storage is None:
         gone = PayloadGone(f"No storage named {name!r} is configured here; add it to read it.")
-        on_loaded((position, gone) for position in range(len(references)))
+        on_payloads((position, gone) for position in range(len(references)))
         return
     started = perf_counter()
-    await storage.load(scope, references, on_loaded)
+    await storage.load(scope, references, on_payloads)
     telemetry.payload_duration.record(perf_counter() - started, {"storage": storage.name, "operation": "load"})
 
 
 class _Merging:
     """Calls back with each event once all its parts are there; at once with one that has no reference."""
 
-    def __init__(self, events: Sequence[tuple[PayloadReference, ...]], on_loaded: OnLoaded) -> None:
+    def __init__(self, events: Sequence[tuple[PayloadReference, ...]], on_payloads: OnPayloads) -> None:
         self.references = [reference for parts in events for reference in parts]
         self._events = [event for event, parts in enumerate(events) for _ in parts]
         self._part_counts = [len(parts) for parts in events]
         self._found: list[dict[int, Payload | StorageError]] = [{} for _ in events]
-        self._on_loaded = on_loaded
+        self._on_payloads = on_payloads
         self._complete([event for event, parts in enumerate(events) if not parts])
 
     def add(self, results: Iterable[tuple[int, Payload | StorageError]]) -> None:
@@ -119,7 +122,7 @@ class _Merging:
 
     def _complete(self, events: Sequence[int]) -> None:
         if events:
-            self._on_loaded(
+            self._on_payloads(
                 [(event, _merged([part for _, part in sorted(self._found[event].items())])) for event in events]
             )
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnLoaded, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.names import storage_name
 from event_backbone.wire.keys import PAYLOAD_KEY
 
@@ -32,9 +32,9 @@ class MemoryStorage:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
         return SavedPayload((reference,))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Call back once, with a copy, PayloadErased or PayloadGone for each reference."""
-        on_loaded(enumerate(self._load(self.location(scope, reference)) for reference in references))
+        on_payloads(enumerate(self._load(self.location(scope, reference)) for reference in references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace payloads by tombstones."""

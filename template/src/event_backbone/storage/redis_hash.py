@@ -20,7 +20,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.settings import RedisSettings
-from event_backbone.storage.base import OnLoaded, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.hash_scripts import (
     erase_hashes,
     hashes_a_call,
@@ -106,7 +106,7 @@ class RedisHashStorage:
         """Return the hash that keeps a payload under the key of its reference, the event id as text."""
         return HashWrite(f"{self._purpose}:{key}", payload or {EMPTY_FIELD: b"1"}, self._expires_after)
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Fetch the payloads in as few calls as their size allows, and call back after each."""
         prefix = scope.stream.key_of(f"{self._purpose}:")
         keys = [prefix + reference.key for reference in references]
@@ -118,11 +118,11 @@ class RedisHashStorage:
                     some = keys[done : done + hashes_a_call(self._typical_bytes)]
                     found = await load_hashes(connection, some)
                     self._typical_bytes = typical_size_bytes(found)
-                    on_loaded(enumerate(map(_payload, some, found), done))
+                    on_payloads(enumerate(map(_payload, some, found), done))
                     done += len(some)
         except (StorageUnavailable, ConfigurationError) as error:
             away = error if isinstance(error, StorageUnavailable) else StorageUnavailable(str(error))
-            on_loaded((place, away) for place in range(done, len(keys)))
+            on_payloads((place, away) for place in range(done, len(keys)))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace the hashes by tombstones that expire when the payloads would have."""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnLoaded, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references
@@ -49,9 +49,9 @@ class SplitStorage:
             tuple(write for each in saved for write in each.writes),
         )
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Load the part that each reference leads to, unmerged, from all storages at the same time."""
-        await load_references(scope, self._readable, references, on_loaded)
+        await load_references(scope, self._readable, references, on_payloads)
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase the parts that the references lead to."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from event_backbone.errors import StreamError
-from event_backbone.model import EventKey, StreamName
+from event_backbone.model import EventKey, NewDeadLetter, StreamName
 from event_backbone.stream.values import (
     Comparison,
     DeadLetter,
@@ -17,7 +17,6 @@ from event_backbone.stream.values import (
     GroupState,
     Lease,
     Look,
-    NewDeadLetter,
     NewEntry,
     Parking,
     PendingEntry,

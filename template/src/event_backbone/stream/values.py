@@ -92,15 +92,6 @@ Parking = Literal["parked", "lost", "vanished", "full"]
 
 
 @dataclass(frozen=True, slots=True)
-class NewDeadLetter:
-    """Why an event becomes a dead letter: a short word, a detail without payload, and the error's type."""
-
-    reason: str
-    detail: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An event that a group could not handle. ``id`` identifies the dead letter in its group; ``entry`` is a copy."""
 

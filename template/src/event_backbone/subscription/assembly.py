@@ -1,4 +1,4 @@
-"""How the parts of one subscription fit together."""
+"""How the parts of one run of a subscription fit together."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import GroupLeases, GroupReader
-from event_backbone.subscription.acks import AckLoop
 from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.loading import Loader, LoadLoop
+from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.quarantine import Quarantine
-from event_backbone.subscription.settlement import Settlement
+from event_backbone.subscription.settlement import Acks, Settlement
 from event_backbone.subscription.workers import Workers
 
 
 class Assembly:
-    """Everything that one run of a subscription consists of. Made within the event loop it runs in."""
+    """The parts of one run, each made with those it needs. Made within the event loop it runs in."""
 
     def __init__(
         self,
@@ -37,70 +37,53 @@ class Assembly:
         broken: Callable[[BaseException], None],
     ) -> None:
         """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
-        self.stopping = asyncio.Event()
-        self.reader, self.monitor = reader, monitor
-        self.in_flight = EventsInFlight(options, monitor, on_limit)
-        self._outage = Outage(monitor)
-        self.intake = self._intake(options)
-        self.acks, self.settlement = self._acks_and_settlement(leases, handling, options, broken)
-        self.workers = Workers(
-            self.in_flight,
-            handling,
-            self.acks,
-            concurrency=options.concurrency,
-            may_begin=self.intake.may_begin,
-            settle=self.settlement.settle,
+        self.stopping, self.monitor = asyncio.Event(), monitor
+        in_flight = self.in_flight = EventsInFlight(options, monitor, on_limit)
+        outage = Outage(monitor)
+        member = self.member = Member(reader, in_flight, monitor, options.lease)
+        acks = self.acks = Acks(leases, in_flight, outage)
+        settlement = self.settlement = Settlement(
+            leases,
+            member,
+            in_flight,
+            outage,
+            monitor=monitor,
+            handling=handling,
+            max_parked=options.max_parked,
+            route=self._route,
             broken=broken,
         )
-        self._loader = Loader(scope, storages, handling, monitor, self.settlement.postpone)
-        self.loads = LoadLoop(self._loader, self.workers.put, in_order=options.concurrency == 1)
-        self.quarantine = self._quarantine(leases, handling, options)
-
-    def _intake(self, options: SubscriptionOptions) -> Intake:
-        return Intake(
-            self.reader,
-            self.in_flight,
-            self._outage,
-            self.monitor,
-            take_up=self._take_up,
-            resume=self._resume,
-            lease=options.lease,
+        workers = self.workers = Workers(
+            in_flight,
+            member,
+            handling,
+            acks=acks,
+            settlement=settlement,
+            concurrency=options.concurrency,
+            broken=broken,
+        )
+        loader = Loader(scope, storages, handling, monitor, settlement)
+        self.loading = LoadLoop(loader, workers.add, in_order=options.concurrency == 1)
+        self.quarantine = Quarantine(
+            leases,
+            in_flight,
+            outage,
+            monitor,
+            loader=loader,
+            workers=workers,
+            settlement=settlement,
+            retry=options.retry,
+            alone_for=options.alone_for,
+        )
+        self.intake = Intake(
+            member,
+            in_flight,
+            outage,
+            monitor,
+            route=self._route,
+            resume=workers.start_ready,
             start=options.start,
             stopping=self.stopping,
-        )
-
-    def _acks_and_settlement(
-        self,
-        leases: GroupLeases,
-        handling: Handling,
-        options: SubscriptionOptions,
-        broken: Callable[[BaseException], None],
-    ) -> tuple[AckLoop, Settlement]:
-        acks = AckLoop(leases, self.in_flight, self._outage)
-        settlement = Settlement(
-            leases,
-            self.in_flight,
-            self._outage,
-            self.monitor,
-            handling,
-            max_parked=options.max_parked,
-            again=self._take_up,
-            look_after=self.intake.look_after,
-            broken=broken,
-        )
-        return acks, settlement
-
-    def _quarantine(self, leases: GroupLeases, handling: Handling, options: SubscriptionOptions) -> Quarantine:
-        return Quarantine(
-            leases,
-            self.in_flight,
-            self._outage,
-            self.monitor,
-            load=self._load,
-            workers=self.workers,
-            settlement=self.settlement,
-            handling=handling,
-            alone_for=options.alone_for,
         )
 
     def stop(self) -> None:
@@ -127,16 +110,11 @@ class Assembly:
         kept = set[str]() if all_of_them else {"running", "settling"}
         await self.settlement.give_back([each for each in self.in_flight.events.values() if each.stage not in kept])
 
-    def _take_up(self, events: Sequence[InFlight]) -> None:
+    def _route(self, events: Sequence[InFlight]) -> None:
+        """Send events on their way: suspects into quarantine, the others to be loaded."""
         suspects = [event for event in events if event.suspicious]
         if suspects:
             self.quarantine.add(suspects)
             events = [event for event in events if not event.suspicious]
         if events:
-            self.loads.add(events)
-
-    def _resume(self) -> None:
-        self.workers.fill()
-
-    async def _load(self, event: InFlight) -> bool:
-        return bool(await self._loader.load([event]))
+            self.loading.add(events)

@@ -1,7 +1,7 @@
-"""Notices that the event loop stands still, and names the handler that blocks it.
+"""Notices that the event loop is blocked, and names the handler that blocks it.
 
 While a handler blocks, as by ``time.sleep`` or a synchronous client, nothing else of the process runs: no other
-handler, and no look, so that in the end its lease is lost. The loop cannot tell while it stands still; a thread can.
+handler and no look, so in the end the lease is lost. The loop itself cannot notice; a thread can.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class BlockingWatch:
         self._ticked_at = monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = threading.Event()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._thread = threading.Thread(target=self._watch, name="event-backbone-blocking-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
         self._thread.start()
 
     def stop(self) -> None:
-        """End. May be called twice."""
+        """Stop watching. May be called twice."""
         self._ended.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -59,8 +59,8 @@ class BlockingWatch:
             if monotonic() - self._ticked_at > _TICK_SECONDS + blocked_seconds:
                 frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - it is documented
                 name = self._blocking_handler(frames.get(self._loop_thread))
-                if name is not None and name not in self._told:
-                    self._told.add(name)
+                if name is not None and name not in self._reported:
+                    self._reported.add(name)
                     self._monitor.blocked(name, _BLOCKED_AFTER)
 
     def _blocking_handler(self, frame: FrameType | None) -> str | None:

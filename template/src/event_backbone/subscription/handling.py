@@ -17,31 +17,30 @@ from event_backbone.contract import Contract, decode_event, find
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, Payload, PayloadReference
+from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
 from event_backbone.model.correlation import current_event
-from event_backbone.policy import AckPolicy, DeadLetter, RetryLater, RetryPolicy
-from event_backbone.stream.values import NewDeadLetter
+from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class LoadedEvent:
-    """An event that reached its consumer.
+    """An event whose metadata was read.
 
-    ``payload`` is what was loaded, or why it could not be; None says that it was not loaded, as is an event that no
-    handler wants. ``tries`` counts how often this attempt was made before, without being one of its own.
+    ``payload`` is what was loaded, or why it could not be; None means that no handler wants it. ``repeats`` counts how
+    often this attempt was begun before.
     """
 
     metadata: Metadata
     payload: Payload | StorageError | None
     references: tuple[PayloadReference, ...] = ()
-    tries: int = 0
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Nothing is left to do but to ack the event."""
+    """Only the ack is left to do."""
 
 
 Outcome = Finished | RetryLater | NewDeadLetter
@@ -52,9 +51,9 @@ _UNKNOWN = "unknown"
 
 
 class Handling:
-    """Brings events to the handlers of one consumer, and decides what their outcome means.
+    """Calls the handlers of one consumer, and decides what the outcome means.
 
-    Holds no state between events. What it raises is a cancellation from outside, or ends the process.
+    Keeps no state between events. It raises only what must end the process, and cancellations from outside.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Handling:
         ack: AckPolicy,
         attributes: Mapping[str, str],
     ) -> None:
-        """Deliver to ``consumer``; ``attributes`` stand on every metric and span."""
+        """Call the handlers of ``consumer``; ``attributes`` go with every metric and span."""
         self._consumer = consumer
         self._contract = consumer.contract
         self._interceptors = tuple(interceptors)
@@ -78,7 +77,7 @@ class Handling:
         self._wanted: dict[tuple[str, int], bool] = {}
 
     def wants(self, metadata: Metadata) -> bool:
-        """Return whether the event's payload is needed at all: it has a handler, or may have one."""
+        """Return whether the event's payload is needed: it has a handler, or may have one."""
         identity = (metadata.event, metadata.version)
         wanted = self._wanted.get(identity)
         if wanted is not None:
@@ -94,11 +93,11 @@ class Handling:
         return wanted
 
     def begin_batch(self) -> None:
-        """Look whether anybody traces: asked once for many events, because it costs 1 µs, and a silent span 1.4 µs."""
+        """Check whether anybody traces, once for many events (fast path, see decision 0010)."""
         self._tracing = telemetry.tracing()
 
     def attributes_of(self, event: str) -> Mapping[str, str]:
-        """Return what stands on an event's metrics; names that the contract does not know are one, to bound them."""
+        """Return the attributes of an event's metrics; all names that the contract does not know share one."""
         found = self._attributes.get(event)
         if found is None:
             known = {each.name for each in self._consumer.events}
@@ -110,19 +109,14 @@ class Handling:
     def unreadable(self, error: EntryUnreadable) -> Outcome:
         """Return what is to happen to an entry whose metadata cannot be read."""
         _log.warning("%s It goes to the dead letters.", error)
-        return _outcome(self._retry.decide(1, error), error)
+        return self._retry.decide(1, error)
 
-    def crashed(self, failures: int, ends_alone: int) -> NewDeadLetter | None:
-        """Return what is to happen to a suspect before it runs: None lets it run once more."""
-        decision = self._retry.crashed(failures, ends_alone)
-        return None if decision is None else NewDeadLetter(decision.reason, decision.detail, "")
-
-    async def deliver(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
-        """Let the handlers work on an event, and return what is to happen to it.
+    async def handle(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
+        """Call an event's handlers, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
-        that what the handlers produce is known to be caused by this event. To be run as a task of its own: a
-        cancellation passes; unless it was the caller's own, the caller hands it to ``cancelled``.
+        that what the handlers produce is known to be caused by this event. Run it as a task: a cancellation passes
+        through; unless it was the caller's own, the caller passes it to ``failed``.
         """
         attributes = self.attributes_of(event.metadata.event)
         try:
@@ -136,7 +130,7 @@ class Handling:
         token, start = current_event.set(event.metadata), perf_counter()
         try:
             if self._tracing or self._interceptors:
-                await self._surrounded(call, arguments, ctx, attributes)
+                await self._call_within(call, arguments, ctx, attributes)
             else:
                 await call(ctx, **arguments)
         except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
@@ -145,15 +139,11 @@ class Handling:
             current_event.reset(token)
             telemetry.handle_duration.record(perf_counter() - start, attributes)
         if failure is not None:
-            return self._failed(ctx, attempts, failure)
+            return self.failed(ctx, attempts, failure)
         if self._ack == "manual" and not ctx.acked:
-            return RetryLater(self._retry.delay(attempts + event.tries), counts=False)
+            return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
         return _FINISHED
-
-    def cancelled(self, ctx: Context, attempts: int, error: asyncio.CancelledError) -> Outcome:
-        """Return what is to happen to an event whose handlers were cancelled, by themselves or by somebody else."""
-        return self._failed(ctx, attempts, error)
 
     def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
@@ -175,25 +165,31 @@ class Handling:
         fallback = self._consumer.fallback_handler
         if fallback is None:
             return None, {}
-        return functools.partial(_call_fallback, fallback, StoredEvent(metadata, payload, event.references)), {}
+        stored = StoredEvent(metadata, payload, event.references)
 
-    async def _surrounded(
+        def call(ctx: Context) -> Awaitable[None]:
+            return fallback(ctx, stored)
+
+        return call, {}
+
+    async def _call_within(
         self, call: Handler, arguments: Mapping[str, object], ctx: Context, attributes: Mapping[str, str]
     ) -> None:
-        """Call within a span and all interceptors."""
+        """Call within a span and all interceptors, the first one outermost."""
         inner: Callable[[Context], Awaitable[None]] = functools.partial(call, **arguments)
         for interceptor in reversed(self._interceptors):
-            inner = functools.partial(_intercept, interceptor, inner)
+            inner = _within(interceptor, inner)
         with telemetry.handling(ctx.metadata.event, attributes, ctx.metadata.headers):
             await inner(ctx)
 
     def _refused(self, event: LoadedEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
-        decision = _outcome(self._retry.decide(attempts, error), error)
+        decision = self._retry.decide(attempts, error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
 
-    def _failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
-        decision = _outcome(self._retry.decide(attempts, error, handling=True), error)
+    def failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
+        """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
+        decision: Outcome = self._retry.decide(attempts, error, handling=True)
         if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
             decision = _FINISHED
         _log.warning(
@@ -218,22 +214,10 @@ async def _call_all(handlers: Sequence[Handler], ctx: Context, /, **arguments: o
         raise ExceptionGroup("several handlers of one event failed", [_as_exception(each) for each in errors])
 
 
-async def _call_fallback(
-    fallback: Callable[[Context, StoredEvent], Awaitable[None]], stored: StoredEvent, ctx: Context
-) -> None:
-    await fallback(ctx, stored)
-
-
-async def _intercept(
-    interceptor: HandleInterceptor, call_next: Callable[[Context], Awaitable[None]], ctx: Context
-) -> None:
-    await interceptor(ctx, call_next)
-
-
-def _outcome(decision: RetryLater | DeadLetter, error: BaseException) -> Outcome:
-    if isinstance(decision, RetryLater):
-        return decision
-    return NewDeadLetter(decision.reason, decision.detail, type(error).__qualname__)
+def _within(
+    interceptor: HandleInterceptor, call_next: Callable[[Context], Awaitable[None]]
+) -> Callable[[Context], Awaitable[None]]:
+    return lambda ctx: interceptor(ctx, call_next)
 
 
 def _as_exception(error: BaseException) -> Exception:
@@ -245,7 +229,7 @@ def _is_rejected(decision: Outcome) -> bool:
 
 
 def _place(traceback: TracebackType | None) -> str:
-    """Return where an error arose. Its text is not told, as it may quote the payload."""
+    """Return where an error was raised. Its text is left out, as it may quote the payload."""
     if traceback is None:
         return "an unknown place"
     while traceback.tb_next is not None:
@@ -255,7 +239,7 @@ def _place(traceback: TracebackType | None) -> str:
 
 def _words(decision: Outcome) -> str:
     if isinstance(decision, Finished):
-        return "is acked all the same"
+        return "is acked anyway"
     if isinstance(decision, RetryLater):
-        return f"is tried again in {decision.after.total_seconds():.3g} s"
+        return f"will be retried in {decision.after.total_seconds():.3g} s"
     return f"goes to the dead letters as {decision.reason!r}"

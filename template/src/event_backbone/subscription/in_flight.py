@@ -1,4 +1,4 @@
-"""The events that a subscription has in flight, and how many more it may take."""
+"""The events that a subscription has in flight, and its capacity for more."""
 
 from __future__ import annotations
 
@@ -25,35 +25,34 @@ _MOST_AT_A_LOOK = 100
 class InFlight:
     """One event between its delivery and its end, and the lease that allows this subscription to act on it.
 
-    ``arrived`` is what was read and loaded of it, or why it cannot be read. ``tries`` counts repetitions that are not
-    attempts of the event's own. ``held`` says that it is still in flight here. ``abandoned`` says that this
-    subscription has cancelled its handlers, so that their outcome means nothing.
+    ``loaded`` is what was read and loaded of it, or why it cannot be read. ``repeats`` counts repetitions within the
+    same attempt. ``active`` says that it is still in flight here. ``abandoned`` says that this subscription has
+    cancelled its handlers, so their outcome means nothing.
     """
 
-    # What is made for every event is kept few: a thousand objects more in flight cost the garbage collector 3 µs
-    # an event.
+    # One object an event: the garbage collector walks all of them (fast path, see decision 0010).
     __slots__ = (
         "abandoned",
-        "arrived",
+        "active",
         "attempt",
         "ends_alone",
         "failures",
         "fields",
-        "held",
         "key",
+        "loaded",
+        "repeats",
         "stage",
         "task",
-        "tries",
     )
 
     def __init__(self, delivery: Delivery) -> None:
         """Take up a delivery."""
         (self.key, self.fields), self.attempt, self.failures, self.ends_alone = delivery
-        self.arrived: LoadedEvent | EntryUnreadable | None = None
+        self.loaded: LoadedEvent | EntryUnreadable | None = None
         self.task: asyncio.Task[object] | None = None
         self.stage: Stage = "unstarted"
-        self.tries = 0
-        self.held = False
+        self.repeats = 0
+        self.active = False
         self.abandoned = False
 
     @property
@@ -68,15 +67,15 @@ class InFlight:
 
     @property
     def suspicious(self) -> bool:
-        """Whether it may have ended its process: twice without a word, or once while it ran alone."""
+        """Whether it may have ended its process: two deliveries ended unexplained, or one while it ran alone."""
         return self.ends_alone > 0 or self.attempt - 1 - self.failures >= _UNEXPLAINED_ENDS
 
 
 class EventsInFlight:
-    """Every event between its delivery and its end, by key. What is not in here, nothing may be done with.
+    """Every event between its delivery and its end, by key. Only what is in here may be acted on.
 
     ``finished`` counts the events handled to an end: acked, or moved to the dead letters. ``unparked`` has those that
-    failed and that the group has no room to park.
+    failed and that the group cannot park, as too many are parked already.
     """
 
     def __init__(self, options: SubscriptionOptions, monitor: Monitor, on_limit: Callable[[], None]) -> None:
@@ -84,8 +83,8 @@ class EventsInFlight:
         self._options = options
         self._monitor = monitor
         self._on_limit = on_limit
-        self._has_room = asyncio.Event()
-        self._room_wanted = False
+        self._has_capacity = asyncio.Event()
+        self._capacity_wanted = False
         self._enough_unstarted = 0
         self._count: dict[Stage, int] = {"unstarted": 0, "suspected": 0, "running": 0, "waiting": 0, "settling": 0}
         self.pace = Pace(options.concurrency)
@@ -109,19 +108,19 @@ class EventsInFlight:
                     continue
                 self.lose(known)
                 self.events[event.key] = event
-            event.held = True
+            event.active = True
             admitted.append(event)
         self._count["unstarted"] += len(admitted)
         return admitted
 
     def move(self, event: InFlight, stage: Stage) -> None:
         """Note how far an event has come."""
-        if event.held:
+        if event.active:
             self._count[event.stage] -= 1
             self._count[stage] += 1
         event.stage = stage
-        if self._room_wanted and self._count["unstarted"] <= self._enough_unstarted:
-            self._tell_room()
+        if self._capacity_wanted and self._count["unstarted"] <= self._enough_unstarted:
+            self._signal_capacity()
 
     def finish(self, *events: InFlight) -> None:
         """Let go of events that have come to their end."""
@@ -157,7 +156,7 @@ class EventsInFlight:
     def blocked(self) -> bool:
         """Whether so many events wait here to be tried again that nothing more is taken.
 
-        Those that cannot be parked do not count: only what looks take makes room for them.
+        Those that cannot be parked do not count: only what looks take frees capacity for them.
         """
         return self._count["waiting"] - len(self.unparked) >= self._options.max_waiting
 
@@ -167,12 +166,12 @@ class EventsInFlight:
         return bool(self.unparked)
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many more events may be read now.
 
-        Beyond ``concurrency`` about a second's work is taken ahead. There is room when half of that has begun, so that
-        many events are read at once. What is being acked leaves room for the next, up to once more as many: else
-        nothing would be read while an ack is under way.
+        Beyond ``concurrency``, about a second's work is taken ahead. More is read once half of that has begun, so that
+        many events are read at once. What is being acked does not count, up to once more as many: otherwise nothing
+        would be read while an ack is under way.
         """
         count, ahead = self._count, self._ahead
         self._enough_unstarted = ahead // 2
@@ -183,56 +182,56 @@ class EventsInFlight:
         return self._within_limit(most - max(busy, busy + count["settling"] - most))
 
     @property
-    def room_at_a_look(self) -> int:
+    def look_capacity(self) -> int:
         """How many events a look may take: another second's work, also while what was read ahead fills the first.
 
         So a busy group begins what is due in time. Suspects, which are run one at a time, count for themselves. When
-        parking is full, what is due must be taken, however many wait here: nothing else makes a place for them.
+        parking is full, what is due must be taken, however many wait here: nothing else frees capacity.
         """
         count = self._count
         busy = count["unstarted"] + count["running"]
-        room = self._options.concurrency + 2 * self._ahead - busy
-        return self._within_limit(0 if self.blocked else min(room, _MOST_AT_A_LOOK - count["suspected"]))
+        capacity = self._options.concurrency + 2 * self._ahead - busy
+        return self._within_limit(0 if self.blocked else min(capacity, _MOST_AT_A_LOOK - count["suspected"]))
 
-    async def wait_for_room(self, seconds: float) -> None:
-        """Wait until there may be room, for ``seconds`` at most; ``wake`` ends it."""
-        self._has_room.clear()
-        self._room_wanted = True
+    async def wait_for_capacity(self, seconds: float) -> None:
+        """Wait until there may be capacity, for at most ``seconds``; ``wake`` ends it."""
+        self._has_capacity.clear()
+        self._capacity_wanted = True
         try:
             async with asyncio.timeout(seconds):
-                await self._has_room.wait()
+                await self._has_capacity.wait()
         except TimeoutError:
             pass
 
     def wake(self) -> None:
-        """End ``wait_for_room``."""
-        self._has_room.set()
+        """End ``wait_for_capacity``."""
+        self._has_capacity.set()
 
     @property
     def _ahead(self) -> int:
         return min(self._options.prefetch, max(1, math.ceil(self.pace.per_second)))
 
-    def _within_limit(self, room: int) -> int:
+    def _within_limit(self, capacity: int) -> int:
         if self._options.max_events is not None:
-            room = min(room, self._options.max_events - self.finished - len(self.events))
-        return max(room, 0)
+            capacity = min(capacity, self._options.max_events - self.finished - len(self.events))
+        return max(capacity, 0)
 
     def _drop(self, event: InFlight) -> bool:
-        if not event.held:
+        if not event.active:
             return False
-        event.held = False
+        event.active = False
         del self.events[event.key]
         self.unparked.discard(event)
         self._count[event.stage] -= 1
         return True
 
     def _dropped(self) -> None:
-        if self._room_wanted:
-            self._tell_room()
+        if self._capacity_wanted:
+            self._signal_capacity()
         if self.on_settled is not None:
             self.on_settled()
 
-    def _tell_room(self) -> None:
-        if self.room > 0:
-            self._room_wanted = False
-            self._has_room.set()
+    def _signal_capacity(self) -> None:
+        if self.capacity > 0:
+            self._capacity_wanted = False
+            self._has_capacity.set()

@@ -16,17 +16,18 @@ from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import InFlight
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF
+from event_backbone.subscription.settlement import Settlement
 from event_backbone.wire import read_entry
 
-Put = Callable[[Sequence[InFlight]], None]
+OnLoaded = Callable[[Sequence[InFlight]], None]
 """Takes events that can go on to their handlers."""
 
 
 class Loader:
     """Reads metadata and loads payloads.
 
-    While a storage does not answer, its events come back after a while, which uses up no attempt. They go on counting
-    as held, so reading is bounded meanwhile.
+    While a storage does not answer, its events come back after a while, which uses up no attempt. They stay in flight,
+    so reading is bounded meanwhile.
     """
 
     def __init__(
@@ -35,80 +36,84 @@ class Loader:
         storages: Mapping[str, Storage],
         handling: Handling,
         monitor: Monitor,
-        later: Callable[[InFlight, timedelta], None],
+        settlement: Settlement,
     ) -> None:
-        """Load from ``storages``; ``later`` takes what has to come back after a while."""
+        """Load from ``storages``; ``settlement`` keeps what has to come back after a while."""
         self._scope = scope
         self._storages = storages
         self._handling = handling
         self._monitor = monitor
-        self._later = later
+        self._settlement = settlement
         self._delays = Delays(BACKOFF)
         self._outage = False
 
-    async def load(self, events: Sequence[InFlight]) -> list[InFlight]:
-        """Load what is wanted, and return the events that can go on, in order, once all is there."""
+    async def load_one(self, event: InFlight) -> bool:
+        """Load one event; return whether it can go on."""
         ready: list[InFlight] = []
-        await self.hand_over(events, ready.extend, in_order=True)
-        return ready
+        await self.load([event], ready.extend)
+        return bool(ready)
 
-    async def hand_over(self, events: Sequence[InFlight], put: Put, *, in_order: bool = False) -> None:
-        """Load what is wanted, and put each event as soon as it can go on.
+    async def load(self, events: Sequence[InFlight], on_loaded: OnLoaded, *, in_order: bool = False) -> None:
+        """Load the payloads that are wanted, and pass on each event as soon as it can go on.
 
         ``in_order`` lets each wait until all those before it in ``events`` have gone on, or are to come back later.
         """
         self._handling.begin_batch()
-        in_turn = _InOrder(events, put) if in_order else None
+        in_turn = _InOrder(events, on_loaded) if in_order else None
         ready: list[InFlight] = []
         wanted: list[InFlight] = []
-        arrivals: list[LoadedEvent] = []
+        loaded_events: list[LoadedEvent] = []
         for event in events:
-            arrived = self._read(event)
-            if arrived is None:
+            loaded = self._read(event)
+            if loaded is None:
                 ready.append(event)
             else:
                 wanted.append(event)
-                arrivals.append(arrived)
+                loaded_events.append(loaded)
         if ready:
-            (put if in_turn is None else in_turn.put)(ready)
+            (on_loaded if in_turn is None else in_turn.pass_on)(ready)
         if wanted:
-            await self._load(wanted, arrivals, put, in_turn)
+            await self._load(wanted, loaded_events, on_loaded, in_turn)
 
     def _read(self, event: InFlight) -> LoadedEvent | None:
         """Decode the metadata, and return what wants its payload."""
         try:
             metadata, references = read_entry(event.fields, self._scope.stream, event.key)
         except EntryUnreadable as error:
-            event.arrived = error
+            event.loaded = error
             return None
-        event.arrived = arrived = LoadedEvent(metadata, None, references, event.tries)
-        return arrived if self._handling.wants(metadata) else None
+        event.loaded = loaded = LoadedEvent(metadata, None, references, event.repeats)
+        return loaded if self._handling.wants(metadata) else None
 
     async def _load(
-        self, events: Sequence[InFlight], arrivals: Sequence[LoadedEvent], put: Put, in_turn: _InOrder | None
+        self,
+        events: Sequence[InFlight],
+        loaded_events: Sequence[LoadedEvent],
+        on_loaded: OnLoaded,
+        in_turn: _InOrder | None,
     ) -> None:
         left = len(events)
         delay: timedelta | None = None
-        go_on = put if in_turn is None else in_turn.put
+        pass_on = on_loaded if in_turn is None else in_turn.pass_on
 
         def take(answers: Iterable[tuple[int, Payload | StorageError]]) -> None:
             nonlocal left, delay
             ready: list[InFlight] = []
             for place, payload in answers:
-                arrivals[place].payload = payload
+                loaded_events[place].payload = payload
                 if not isinstance(payload, StorageUnavailable):
                     ready.append(events[place])
                     continue
                 left -= 1
                 delay = delay or self._delay(payload)
-                self._later(events[place], delay)
+                self._settlement.postpone(events[place], delay)
                 if in_turn is not None:
                     in_turn.skip(events[place])
             left -= len(ready)
             if ready:
-                go_on(ready)
+                pass_on(ready)
 
-        await load_event_payloads(self._scope, self._storages, [arrived.references for arrived in arrivals], take)
+        await load_event_payloads(self._scope, self._storages, [loaded.references for loaded in loaded_events], take)
         if left:
             raise RuntimeError(f"A storage left {left} of {len(events)} payloads unanswered.")
         if delay is None:
@@ -116,7 +121,7 @@ class Loader:
             self._delays.reset()
 
     def _delay(self, error: StorageUnavailable) -> timedelta:
-        """Return after how long the events of a batch that meets an outage are to come back."""
+        """Return how long the events of a batch that meets an outage wait."""
         if not self._outage:
             self._outage = True
             self._monitor.storage_outage_began(error)
@@ -126,12 +131,12 @@ class Loader:
 class _InOrder:
     """Lets the events of a batch go on in their order, as far as it is known of each whether it does."""
 
-    def __init__(self, events: Sequence[InFlight], put: Put) -> None:
+    def __init__(self, events: Sequence[InFlight], on_loaded: OnLoaded) -> None:
         self._waiting = deque(events)
         self._known: dict[InFlight, bool] = {}
-        self._put = put
+        self._on_loaded = on_loaded
 
-    def put(self, events: Sequence[InFlight]) -> None:
+    def pass_on(self, events: Sequence[InFlight]) -> None:
         """Let these go on when it is their turn."""
         self._known.update(dict.fromkeys(events, True))
         self._advance()
@@ -148,7 +153,7 @@ class _InOrder:
             if self._known.pop(event):
                 ready.append(event)
         if ready:
-            self._put(ready)
+            self._on_loaded(ready)
 
 
 class LoadLoop:
@@ -158,10 +163,10 @@ class LoadLoop:
     ``in_order``: then batches are loaded one after the other, and each event goes on after all those before it.
     """
 
-    def __init__(self, loader: Loader, put: Put, *, in_order: bool) -> None:
-        """Load by ``loader`` and hand over to ``put``."""
+    def __init__(self, loader: Loader, on_loaded: OnLoaded, *, in_order: bool) -> None:
+        """Load by ``loader`` and pass on to ``on_loaded``."""
         self._loader = loader
-        self._put = put
+        self._on_loaded = on_loaded
         self._in_order = in_order
         self._batches: asyncio.Queue[Sequence[InFlight]] = asyncio.Queue()
 
@@ -170,11 +175,11 @@ class LoadLoop:
         self._batches.put_nowait(events)
 
     async def run(self) -> None:
-        """Load until cancelled, which ends every request; what was not handed over by then has not been started."""
-        async with asyncio.TaskGroup() as tasks:  # as many as there are batches, which what may be held bounds
+        """Load until cancelled, which ends every request; what was not passed on by then has not begun."""
+        async with asyncio.TaskGroup() as tasks:  # as many as there are batches, bounded by what may be in flight
             while True:
-                events = [event for event in await self._batches.get() if event.held]
-                loading = self._loader.hand_over(events, self._put, in_order=self._in_order)
+                events = [event for event in await self._batches.get() if event.active]
+                loading = self._loader.load(events, self._on_loaded, in_order=self._in_order)
                 if self._in_order:
                     await loading
                 else:

@@ -1,4 +1,4 @@
-"""What can be set for a subscription."""
+"""The options of a subscription."""
 
 from __future__ import annotations
 
@@ -37,25 +37,26 @@ class SubscriptionOptions:
     Attributes:
         concurrency: how many events are handled at the same time. With 1 they are handled in the order of the stream,
             each after the one before was acked; an event that is retried comes later.
-        lease: how long what is in flight here stays here without a sign of life. It is renewed while the process lives,
-            so it need not cover the longest handler; after a crash others wait for its end, and one second more.
+        lease: how long events in flight stay with this consumer after its last sign of life. It is renewed while the
+            process lives, so it need not cover the longest handler; after a crash other consumers take over when it
+            has ended, within a second.
         retry: what happens after a failure.
         ack: when an event is acked. ``on-success``: after its handlers succeeded. ``manual``: when a handler calls
-            ``ctx.ack()``; one that returns without is called again later, which uses up no attempt. ``always``: after
-            the handlers ended, also when they failed; only a Reject still goes to the dead letters.
-        max_events: stop after so many events were handled to an end; None means never.
-        drain: how long running handlers may go on after a stop before they are cancelled. A stop takes 3 s more at
-            most, also when Redis is silent.
+            ``ctx.ack()``; one that returns without doing so is called again later, which uses up no attempt.
+            ``always``: after the handlers ended, even when they failed; only a Reject goes to the dead letters.
+        max_events: stop after so many events were acked or dead-lettered; None means never.
+        drain: how long running handlers may go on after a stop before they are cancelled. A stop takes at most 3 s
+            more, even when Redis does not answer.
         start: where the group begins if it does not exist yet. A group that vanished begins at the beginning.
-        prefetch: how many events are taken ahead at most, beyond those being handled. While handlers are slow it is
-            fewer, about a second's work, so that other consumers get their part.
+        prefetch: at most how many events are taken ahead, beyond those being handled. With slow handlers it is fewer,
+            about a second's work, so that other consumers get their share.
         max_waiting: how many events may wait here for an outage of their storage, or for a manual ack, before reading
             stops.
         max_parked: how many failed events of the group may wait for their next attempt; beyond that they wait here,
             and reading stops.
         alone_for: how long an event that may have ended its process runs with nothing beside it.
-        consumer_name: the first part of this member's name within the group, whose rest is made by chance; None takes
-            host and process.
+        consumer_name: the first part of this consumer's name within the group, the rest is random; None takes host
+            and process.
     """
 
     concurrency: int = 10
@@ -84,7 +85,7 @@ class SubscriptionOptions:
             if getattr(self, name) < timedelta():
                 raise ConfigurationError(f"{name} must not be negative.")
         if self.consumer_name is not None and not self.consumer_name:
-            raise ConfigurationError("consumer_name must not be empty; leave it out to have a name made.")
+            raise ConfigurationError("consumer_name must not be empty; leave it out to get one from host and process.")
         if self.ack not in {"on-success", "manual", "always"}:
             raise ConfigurationError(f"ack must be on-success, manual or always, not {self.ack!r}.")
         if isinstance(self.start, datetime) and self.start.tzinfo is None:

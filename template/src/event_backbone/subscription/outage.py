@@ -1,4 +1,4 @@
-"""What a subscription does while Redis is away: tries again, ever less often, and tells it once."""
+"""What a subscription does while Redis does not answer: tries again, less and less often, and reports it once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=5)
 
 
 class Outage:
-    """Whether Redis answers. Every loop of a subscription reports here, so that an outage is told once."""
+    """Whether Redis answers. Every loop of a subscription reports here, so that an outage is logged once."""
 
     def __init__(self, monitor: Monitor) -> None:
         """Begin without an outage."""
@@ -27,7 +27,7 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """Whether the last word was that Redis does not answer."""
+        """Whether the last call was not answered."""
         return self._since is not None
 
     def report(self, error: StreamUnavailable) -> None:
@@ -57,10 +57,10 @@ class Outage:
 
 
 class Refusals:
-    """Calls that Redis refuses although it answers others, as a full server does: told once, and tried ever later."""
+    """Calls that Redis refuses while it answers others, as a full server does: reported once, and repeated."""
 
     def __init__(self, outage: Outage) -> None:
-        """Tell ``outage``."""
+        """Report to ``outage``."""
         self._outage = outage
         self._delays = Delays(BACKOFF)
         self._last = False

@@ -1,4 +1,4 @@
-"""How fast a subscription handles events: what it may take ahead follows from it."""
+"""How fast a subscription handles events: this bounds what it takes ahead."""
 
 from __future__ import annotations
 

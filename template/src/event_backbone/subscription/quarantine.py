@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from time import monotonic
 
 from event_backbone.errors import StreamUnavailable
+from event_backbone.policy import RetryPolicy
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.handling import Handling, Outcome
+from event_backbone.subscription.handling import Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.loading import Loader
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.settlement import Settlement
@@ -22,7 +24,7 @@ _SHORTEST_BREAK_SECONDS = 0.05
 class Quarantine:
     """Runs suspects one at a time, while nothing else of this subscription runs, with others between them.
 
-    An event is a suspect after two deliveries that ended without a word, whether it was the cause or just in flight
+    An event is a suspect after two deliveries that ended unexplained, whether it was the cause or just in flight
     beside it, and once its process has ended while it ran alone. Only ends alone count towards its dead letter.
 
     A suspect waits ``alone_for`` at most for the handlers that run already, and holds back the others for as long at
@@ -36,21 +38,21 @@ class Quarantine:
         outage: Outage,
         monitor: Monitor,
         *,
-        load: Callable[[InFlight], Awaitable[bool]],
+        loader: Loader,
         workers: Workers,
         settlement: Settlement,
-        handling: Handling,
+        retry: RetryPolicy,
         alone_for: timedelta,
     ) -> None:
-        """Run what is in ``in_flight``; ``load`` loads one event, and says whether it can be handled now."""
+        """Run what is in ``in_flight`` by ``workers``, one event at a time."""
         self._leases = leases
         self._in_flight = in_flight
         self._outage = outage
         self._monitor = monitor
-        self._load = load
+        self._loader = loader
         self._workers = workers
         self._settlement = settlement
-        self._handling = handling
+        self._retry = retry
         self._alone_for = alone_for
         self._suspects: list[InFlight] = []
         self._wake = asyncio.Event()
@@ -74,12 +76,12 @@ class Quarantine:
             # One that ended its process alone comes last: it would keep those behind it from ever being handled.
             event = min(self._suspects, key=lambda each: each.ends_alone)
             self._suspects.remove(event)
-            if not event.held:
+            if not event.active:
                 continue
-            letter = self._handling.crashed(event.failures, event.ends_alone)
+            letter = self._retry.crashed(event.failures, event.ends_alone)
             if letter is not None:
                 self._settlement.settle(event, letter)
-            elif await self._load(event) and event.held:
+            elif await self._loader.load_one(event) and event.active:
                 held_back_seconds = await self._run_alone(event)
                 # As much time for the others: many suspects must not hold them up for long.
                 await asyncio.sleep(max(held_back_seconds, _SHORTEST_BREAK_SECONDS))
@@ -88,18 +90,18 @@ class Quarantine:
         """Run a suspect; return for how many seconds it held back others."""
         began = monotonic()
         self.running_alone = True
-        self._workers.hold_back()
+        self._workers.pause()
         try:
-            await self._workers.quiet(self._alone_for, besides=self._not_alone)
+            await self._workers.wait_idle(self._alone_for, besides=self._not_alone)
             await self._mark_and_begin(event)
         finally:
             self.running_alone = False
             self._monitor.ran_alone()
-            self._workers.go_on()
+            self._workers.resume()
         return monotonic() - began
 
     async def _mark_and_begin(self, event: InFlight) -> None:
-        if not event.held:
+        if not event.active:
             return
         lease = event.lease
         try:
@@ -109,7 +111,7 @@ class Quarantine:
             return
         if event.key in lost:
             self._in_flight.lose(event)
-        if not event.held or self._workers.closed:
+        if not event.active or self._workers.closed:
             return
         self._monitor.runs_alone(event.key, event.attempt)
         task = await self._workers.begin_alone(event)

@@ -1,4 +1,4 @@
-"""One run of a subscription: its tasks, and its orderly end, whatever ends it."""
+"""One run of a subscription: its loops, and how they end, whatever ends them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import cast
 from event_backbone.errors import BackboneError, StreamError
 from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.blocking import BlockingWatch
-from event_backbone.subscription.watching import WatchLoop
+from event_backbone.subscription.monitoring import LagLoop
 
-# With these, a stop ends within the drain time and 3 s, also when Redis is silent.
+# Together they keep a stop within the drain time and 3 s, even when Redis does not answer.
 _END_READ_WITHIN = timedelta(milliseconds=700)
 _GIVE_BACK_WITHIN = timedelta(milliseconds=800)
 _CANCEL_WITHIN = timedelta(milliseconds=500)
@@ -27,10 +27,10 @@ class Run:
     goes back to the group, and the member leaves it.
     """
 
-    def __init__(self, parts: Assembly, watch: WatchLoop, blocking: BlockingWatch, drain: timedelta) -> None:
+    def __init__(self, parts: Assembly, lag: LagLoop, blocking: BlockingWatch, drain: timedelta) -> None:
         """Prepare; ``execute`` runs it."""
         self.parts = parts
-        self._watch = watch
+        self._lag = lag
         self._blocking = blocking
         self._drain = drain
         self._stopped_at: float | None = None
@@ -62,9 +62,9 @@ class Run:
         reading = self._loop(parts.intake.run(), "intake")
         acks = self._loop(parts.acks.run(), "acks")
         preparing = {
-            self._loop(parts.loads.run(), "loading"),
+            self._loop(parts.loading.run(), "loading"),
             self._loop(parts.quarantine.run(), "quarantine"),
-            self._loop(self._watch.run(), "watch"),
+            self._loop(self._lag.run(), "lag"),
         }
         tasks = {reading, acks, *preparing}
         self._blocking.start()
@@ -100,19 +100,19 @@ class Run:
 
     async def _end_intake(self, reading: asyncio.Task[None]) -> None:
         """End reading. A read is woken, not cancelled, as it would still be given events; unless Redis is silent."""
-        self.parts.intake.wake()
+        self.parts.member.wake()
         await asyncio.wait({reading}, timeout=_END_READ_WITHIN.total_seconds())
-        await _cancel({reading, *self.parts.intake.waking})
+        await _cancel({reading, *self.parts.member.waking})
 
     async def _end_running(self) -> None:
         """Let the running handlers finish, and cancel those that take longer than ``drain``."""
         workers, stopped_at = self.parts.workers, self._stopped_at or 0.0
         try:
             async with asyncio.timeout_at(stopped_at + self._drain.total_seconds()) as self._draining:
-                await workers.quiet()
+                await workers.wait_idle()
         except TimeoutError:
             workers.cancel()
-            if not await workers.quiet(_CANCEL_WITHIN):
+            if not await workers.wait_idle(_CANCEL_WITHIN):
                 self.left_behind = workers.running
                 self.parts.monitor.not_ended(self.left_behind)
         finally:
@@ -132,20 +132,20 @@ class Run:
             monitor.left_pending(left)
         try:
             async with asyncio.timeout(_LEAVE_WITHIN.total_seconds()):
-                await self.parts.reader.leave()
+                await self.parts.member.leave()
         except BackboneError as error:
             monitor.not_left(error)
         except TimeoutError:
             pass
 
     async def _try_within(self, limit: timedelta, trying: Awaitable[None]) -> None:
-        """Await for so long at most. What does not get done is found by others when this member's row has ended."""
+        """Await for at most ``limit``. What is not done by then is taken over when this member's row has ended."""
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 await trying
         except (StreamError, TimeoutError):
             pass
-        except BackboneError as error:  # the next step of the end may work all the same
+        except BackboneError as error:  # the next step of the end may still work
             self.broken(error)
 
 

@@ -1,7 +1,7 @@
-"""What is done with an event that was not finished: parked until its next attempt, or moved to the dead letters.
+"""How an event ends here: acked, parked until its next attempt, moved to the dead letters, or given back.
 
-A failed event waits for its next attempt at the server, and any member begins it when it is due. Only what is not an
-attempt of its own waits here: for a storage that does not answer, for a manual ack, and for what Redis refuses for now.
+A failed event waits for its next attempt at the server, and any member begins it when it is due. Only repetitions
+within an attempt wait here: for a storage that does not answer, for a manual ack, and for what Redis refuses for now.
 """
 
 from __future__ import annotations
@@ -12,16 +12,95 @@ from datetime import timedelta
 
 from event_backbone import telemetry
 from event_backbone.backoff import Delays
-from event_backbone.errors import StreamUnavailable
+from event_backbone.errors import LeaseLost, StreamUnavailable
+from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
-from event_backbone.stream.values import NewDeadLetter
-from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
+from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF, Outage, Refusals
 
 _CALLS_AT_ONCE = 16  # each call under way takes a connection
+_ENOUGH_ACKS = 100
+
+
+class Acks:
+    """Acks finished events, never waiting for slower ones: a lone ack leaves at once."""
+
+    def __init__(self, leases: GroupLeases, in_flight: EventsInFlight, outage: Outage) -> None:
+        """Ack by ``leases`` what is in ``in_flight``."""
+        self._leases = leases
+        self._in_flight = in_flight
+        self._outage = outage
+        self._gathered: list[InFlight] = []
+        self._waiters: dict[InFlight, asyncio.Future[None]] = {}
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    def add(self, event: InFlight) -> None:
+        """Ack an event soon."""
+        self._in_flight.move(event, "settling")
+        event.loaded = None  # so that the payload goes at once
+        self._gathered.append(event)
+        if len(self._gathered) == 1:
+            self._wake.set()
+
+    async def ack(self, event: InFlight) -> None:
+        """Ack an event while its handler runs, and wait until the server has done it; raise LeaseLost if it did not."""
+        if not event.active:
+            raise LeaseLost(f"Event {event.key} was taken over by another consumer, or is finished already.")
+        done = self._waiters[event] = asyncio.get_running_loop().create_future()
+        self.add(event)
+        await done
+
+    def close(self) -> None:
+        """Let ``run`` end once everything is acked."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ack what gathers, until closed and empty."""
+        while self._gathered or not self._closing:
+            if not self._gathered:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._gather()
+            batch, self._gathered = self._gathered, []
+            active = [event for event in batch if event.active]
+            lost = await self._send(active) if active else frozenset[EventKey]()
+            if self._waiters:
+                acked = {event for event in active if event.key not in lost}
+                for event in batch:
+                    self._notify(event, acked=event in acked)
+
+    async def _gather(self) -> None:
+        """Let what ends in the same turns of the event loop leave together: no timer, and a lone ack hardly waits."""
+        gathered = 0
+        while gathered < len(self._gathered) < _ENOUGH_ACKS and not self._closing:
+            gathered = len(self._gathered)
+            await asyncio.sleep(0)
+
+    async def _send(self, batch: list[InFlight]) -> frozenset[EventKey]:
+        leases = [event.lease for event in batch]
+        lost = await self._outage.outlast(lambda: self._leases.ack(leases))
+        if lost:
+            for event in batch:
+                if event.key in lost:
+                    self._in_flight.lose(event)
+        self._in_flight.finish(*batch)  # what is lost is finished no more
+        return lost
+
+    def _notify(self, event: InFlight, *, acked: bool) -> None:
+        waiter = self._waiters.pop(event, None)
+        if waiter is None or waiter.done():
+            return
+        if acked:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(LeaseLost(f"Event {event.key} was taken over by another consumer."))
 
 
 class Settlement:
@@ -33,20 +112,20 @@ class Settlement:
     def __init__(
         self,
         leases: GroupLeases,
+        member: Member,
         in_flight: EventsInFlight,
         outage: Outage,
+        *,
         monitor: Monitor,
         handling: Handling,
-        *,
         max_parked: int,
-        again: Callable[[Sequence[InFlight]], None],
-        look_after: Callable[[timedelta], None],
+        route: Callable[[Sequence[InFlight]], None],
         broken: Callable[[BaseException], None],
     ) -> None:
         """Act by ``leases`` on what is in ``in_flight``.
 
-        ``again`` takes what has waited here; ``look_after`` is told when something parked is due; ``broken`` is told
-        of errors that no waiting solves.
+        ``member`` looks when something parked is due; ``route`` takes what has waited here; ``broken`` takes
+        errors that waiting cannot solve.
         """
         self._leases = leases
         self._in_flight = in_flight
@@ -54,8 +133,8 @@ class Settlement:
         self._monitor = monitor
         self._handling = handling
         self._max_parked = max_parked
-        self._again = again
-        self._look_after = look_after
+        self._member = member
+        self._route = route
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self.calls: set[asyncio.Task[None]] = set()
@@ -64,14 +143,12 @@ class Settlement:
         self._full_delays = Delays(BACKOFF)
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
 
-    def settle(self, event: InFlight, outcome: Outcome) -> None:
+    def settle(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
         """Carry out a decision. What Redis refuses for now is tried again later, so that nobody waits for it here."""
-        if isinstance(outcome, Finished):
-            raise TypeError("A finished event is acked.")
-        if isinstance(event.arrived, LoadedEvent):
-            event.arrived.payload = None
+        if isinstance(event.loaded, LoadedEvent):
+            event.loaded.payload = None
         if isinstance(outcome, RetryLater) and not outcome.counts:
-            event.tries += 1
+            event.repeats += 1
             telemetry.retried.add(1, self._attributes(event))
             self.postpone(event, outcome.after)
             return
@@ -119,7 +196,7 @@ class Settlement:
     async def _carry_out(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
         try:
             async with self._calls:
-                if not event.held:
+                if not event.active:
                     return
                 if isinstance(outcome, RetryLater):
                     await self._park(event, outcome)
@@ -151,7 +228,7 @@ class Settlement:
         else:
             telemetry.retried.add(1, self._attributes(event))
             self._in_flight.let_go(event)
-            self._look_after(later.after)
+            self._member.look_after(later.after)
 
     async def _dead_letter(self, event: InFlight, letter: NewDeadLetter) -> None:
         lost = await self._leases.dead_letter(event.lease, letter)
@@ -165,7 +242,7 @@ class Settlement:
     def _wait(self, event: InFlight, after: timedelta, act: Callable[[], None]) -> None:
         def due() -> None:
             self._timers.pop(event, None)
-            if event.held:
+            if event.active:
                 act()
             else:
                 self._failed.pop(event, None)
@@ -177,7 +254,7 @@ class Settlement:
 
     def _resume(self, event: InFlight) -> None:
         self._in_flight.move(event, "unstarted")
-        self._again([event])
+        self._route([event])
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.calls.discard(task)
@@ -185,5 +262,5 @@ class Settlement:
             self._broken(error)
 
     def _attributes(self, event: InFlight) -> dict[str, str]:
-        name = event.arrived.metadata.event if isinstance(event.arrived, LoadedEvent) else ""
+        name = event.loaded.metadata.event if isinstance(event.loaded, LoadedEvent) else ""
         return dict(self._handling.attributes_of(name))

@@ -1,4 +1,4 @@
-"""``Subscription``: one consumer of a group at work, from its start to its stop."""
+"""``Subscription``: one consumer of a group at work: start, stop, drain, health."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ from event_backbone.stream.base import Streams
 from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.blocking import BlockingWatch
 from event_backbone.subscription.handling import Handling
-from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.monitoring import LagLoop, Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.run import Run
-from event_backbone.subscription.watching import WatchLoop
 
 _LIFE_SIGN_SECONDS = 30.0
 
 
 class Subscription:
-    """Reads the events of one stream for one consumer group, and brings them to a consumer's handlers.
+    """Reads the events of one stream for one consumer group, and calls a consumer's handlers with them.
 
     Entering starts it, leaving stops it; it runs once. Several consumers of one group, in one process or many, share
     its events; each group gets them all. It promises:
 
-    - An event is acked after its handlers have succeeded. A crash anywhere means that it comes again, never that it is
-      lost, so a handler may see an event twice.
+    - An event is acked after its handlers have succeeded. After a crash anywhere it is delivered again, never lost, so
+      handlers must tolerate being called twice.
     - The ack of a finished event never waits for a slower one.
-    - Whoever has lost the lease of an event can neither ack it nor give it up; its handlers are cancelled.
+    - A consumer that lost the lease of an event can neither ack nor dead-letter it; its handlers are cancelled.
     - It survives whatever Redis does. Only a programming error or a ConfigurationError ends it.
 
-    Each event's handlers run in a task and a context of their own.
+    Each event's handlers run in their own task and context.
     """
 
     def __init__(
@@ -67,14 +66,14 @@ class Subscription:
         self._interceptors = interceptors
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
-        self._told = False
+        self._raised = False
 
     async def __aenter__(self) -> Self:
         """Start. Returns once the group exists, or once Redis turned out to be away: then it goes on trying."""
         if self._task is not None:
             raise ConfigurationError("A subscription runs once; subscribe again for another run.")
         check(self._consumer.contract)
-        self._run = run = self._prepared()
+        self._run = run = self._prepare()
         self._task = task = asyncio.create_task(run.execute())
         started = asyncio.create_task(run.parts.intake.started.wait())
         try:
@@ -102,22 +101,22 @@ class Subscription:
             await asyncio.wait({task})
             raise
         broken = None if task.cancelled() else task.exception()
-        if broken is not None and error is None and not self._told:
+        if broken is not None and error is None and not self._raised:
             raise broken
 
     def stop(self, drain: timedelta | None = None) -> None:
-        """Ask it to stop; returns at once, ``wait`` tells when it has. May be called twice, and within a handler.
+        """Ask it to stop, and return at once; ``wait`` returns when it has. May be called twice, and within a handler.
 
-        No new events are read. What was not begun goes back to the group at once, its attempt not counted. Handlers
-        that run may finish within ``drain`` (None: the subscription's own; a second call may shorten it), then they are
-        cancelled and their events go back as well, uncounted too, as a stop is not their failure. All of it takes
-        ``drain`` and 3 s at most. A handler that goes on after it was cancelled is left behind: ``left_behind``.
+        No new events are read. Events that have not begun go back to the group at once, their attempt not counted.
+        Running handlers may finish within ``drain`` (None: the subscription's own; a second call may shorten it); then
+        they are cancelled, and their events go back uncounted as well, as a stop is not their failure. All of it takes
+        at most ``drain`` and 3 s. Handlers that go on after they were cancelled are counted by ``left_behind``.
         """
         if self._run is not None:
             self._run.stop(drain)
 
     async def wait(self) -> None:
-        """Wait for its end: by ``stop``, by ``max_events``, or by what broke it, which rises here.
+        """Wait for its end: by ``stop``, by ``max_events``, or by what broke it, which is raised here.
 
         Cancelling the wait does not stop the subscription.
         """
@@ -126,27 +125,27 @@ class Subscription:
         try:
             await asyncio.shield(self._task)
         except Exception:
-            self._told = True
+            self._raised = True
             raise
 
     @property
     def handled(self) -> int:
-        """How many events have come to an end here: acked, or moved to the dead letters."""
+        """How many events were acked or dead-lettered here."""
         return 0 if self._run is None else self._run.parts.in_flight.finished
 
     @property
-    def held(self) -> int:
-        """How many events are in flight here: read and not yet at an end; parked ones are not."""
+    def in_flight(self) -> int:
+        """How many events are in flight here: delivered, and not yet at an end; parked ones are not."""
         return 0 if self._run is None else len(self._run.parts.in_flight.events)
 
     @property
     def left_behind(self) -> int:
-        """How many handlers went on after a stop had cancelled them; the process must end to be rid of them."""
+        """How many handlers kept running after a stop had cancelled them; only the end of the process ends them."""
         return 0 if self._run is None else self._run.left_behind
 
     @property
     def alive(self) -> bool:
-        """Whether it is at work and has shown so within half a minute. False: restart the process."""
+        """Whether it runs and has shown so within half a minute. When False, restart the process."""
         if self._run is None or self._task is None or self._task.done():
             return False
         parts = self._run.parts
@@ -156,11 +155,11 @@ class Subscription:
     def ready(self) -> bool:
         """Whether events come in and begin: it is alive and not stopping, Redis answers, and nothing holds them back.
 
-        What does is an event that runs alone, or too many that wait for a retry, for their storage or a manual ack.
+        An event that runs alone does, and so do too many that wait for a retry, their storage or a manual ack.
         """
         return self.alive and self._run is not None and not self._run.parts.stopping.is_set() and self._run.parts.ready
 
-    def _prepared(self) -> Run:
+    def _prepare(self) -> Run:
         stream, options = self._scope.stream, self._options
         member = _unique_name(options.consumer_name)
         monitor = Monitor(stream, self._group)
@@ -182,8 +181,8 @@ class Subscription:
             on_limit=self.stop,
             broken=self._break,
         )
-        watch = WatchLoop(self._streams.stream(stream), self._group, monitor, parts.stopping)
-        return Run(parts, watch, BlockingWatch(self._consumer.codes(), monitor), options.drain)
+        lag = LagLoop(self._streams.stream(stream), self._group, monitor, parts.stopping)
+        return Run(parts, lag, BlockingWatch(self._consumer.codes(), monitor), options.drain)
 
     def _break(self, error: BaseException) -> None:
         if self._run is not None:
@@ -191,5 +190,5 @@ class Subscription:
 
 
 def _unique_name(first_part: str | None) -> str:
-    """Return a member's name that never comes again."""
+    """Return a member's name that is never used again."""
     return f"{first_part or f'{socket.gethostname()}-{os.getpid()}'}-{secrets.token_hex(4)}"

@@ -1,6 +1,10 @@
-"""Runs events: at most ``concurrency`` at the same time, each in a task and a context of its own.
+"""Starts handlers: at most ``concurrency`` at the same time, each event in its own task and context.
 
-So a handler may cancel its task or set context variables: the next event knows nothing of it.
+A handler may cancel its task or set context variables without affecting the next event. Tasks start eagerly: each runs
+to where it first waits before the caller goes on. A handler that never waits then costs no turn of the event loop, and
+what follows many events, such as their acks, is done for them together. Python has eager tasks since 3.12. For 3.11,
+which now gets security fixes only, the first step of a task is taken from the event loop's queue, where it has just
+been put. On an event loop without such a queue, as uvloop on 3.11, a task begins in its turn.
 """
 
 from __future__ import annotations
@@ -8,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import sys
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
 from time import perf_counter
+from typing import cast
 
 from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
-from event_backbone.subscription.acks import AckLoop
-from event_backbone.subscription.eager import start_eagerly
 from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.member import Member
+from event_backbone.subscription.settlement import Acks, Settlement
 
 _SLICE_SECONDS = 0.002
 
@@ -32,51 +38,51 @@ class Workers:
     def __init__(
         self,
         in_flight: EventsInFlight,
+        member: Member,
         handling: Handling,
-        acks: AckLoop,
         *,
+        acks: Acks,
+        settlement: Settlement,
         concurrency: int,
-        may_begin: Callable[[], bool],
-        settle: Callable[[InFlight, Outcome], None],
         broken: Callable[[BaseException], None],
     ) -> None:
         """Run what is in ``in_flight``.
 
-        Nothing begins while ``may_begin`` is false: ``fill`` has to be called when it may be true again. ``broken``
-        is told what a handler raised that must end the process, as KeyboardInterrupt must.
+        Nothing begins while ``member`` may not: call ``start_ready`` when it may again. ``broken`` takes what
+        a handler raised that must end the process, such as KeyboardInterrupt.
         """
         self._in_flight = in_flight
         self._handling = handling
         self._acks = acks
         self._concurrency = concurrency
-        self._may_begin = may_begin
-        self._settle = settle
+        self._settlement = settlement
+        self._member = member
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._ready: deque[InFlight] = deque()
         self._tasks: dict[asyncio.Task[Outcome], InFlight] = {}
-        self._unsettled: InFlight | None = None
+        self._last: InFlight | None = None
         self._filling = False
-        self._held_back = False
+        self._paused = False
         self._closed = False
         if concurrency == 1:
-            in_flight.on_settled = self.fill
+            in_flight.on_settled = self.start_ready
 
-    def put(self, events: Sequence[InFlight]) -> None:
-        """Let these be handled."""
+    def add(self, events: Sequence[InFlight]) -> None:
+        """Handle these, in order."""
         self._ready.extend(events)
-        self.fill()
+        self.start_ready()
 
-    def fill(self) -> None:
-        """Begin what is ready, as far as there are free places.
+    def start_ready(self) -> None:
+        """Begin what is ready, as far as concurrency allows.
 
-        In a turn of the event loop of its own, within nobody's task: a handler that never waits runs to its end there,
-        and is no part of loading, looking or acking.
+        In its own turn of the event loop, within no task: a handler that never waits runs to its end there, and is no
+        part of loading, looking or acking.
         """
         if self._ready and not self._filling:
             self._filling = True
-            self._loop.call_soon(self._fill, context=self._context)
+            self._loop.call_soon(self._start_ready, context=self._context)
 
     async def begin_alone(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         """Begin an event, whatever else runs; return its task, None when it has ended, or may no longer begin."""
@@ -85,61 +91,63 @@ class Workers:
         def begin() -> None:
             if not self._tasks:
                 self._in_flight.pace.began(perf_counter())
-            task = self._begin(event) if event.held and not self._closed else None
+            task = self._begin(event) if event.active and not self._closed else None
             if not begun.done():
                 begun.set_result(task)
 
         self._loop.call_soon(begin, context=self._context)
         return await begun
 
-    def _fill(self) -> None:
+    def _start_ready(self) -> None:
         self._filling = False
-        if not self._free() or not self._may_begin():
+        if not self._has_capacity() or not self._member.may_begin():
             return
         now = perf_counter()
         until = now + _SLICE_SECONDS
         if not self._tasks:
             self._in_flight.pace.began(now)
-        while self._ready and self._free():
+        while self._ready and self._has_capacity():
             event = self._ready.popleft()
-            if event.held and self._begin(event) is None and perf_counter() > until:
+            if event.active and self._begin(event) is None and perf_counter() > until:
                 # Handlers that never wait would keep every other task, such as the look, from running.
-                self.fill()
+                self.start_ready()
                 return
 
     def _begin(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         self._in_flight.move(event, "running")
-        arrived = event.arrived
-        if not isinstance(arrived, LoadedEvent):
-            assert isinstance(arrived, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
-            self._after(event, self._handling.unreadable(arrived))
+        loaded = event.loaded
+        if not isinstance(loaded, LoadedEvent):
+            assert isinstance(loaded, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
+            self._end(event, self._handling.unreadable(loaded))
             return None
-        ctx = Context(arrived.metadata, event.attempt, functools.partial(self._acks.ack, event))
-        handling = self._handling.deliver(arrived, ctx, event.attempts)
-        task = start_eagerly(self._loop, handling, self._context.copy())
+        ctx = Context(loaded.metadata, event.attempt, functools.partial(self._acks.ack, event))
+        handling = self._handling.handle(loaded, ctx, event.attempts)
+        task = _start_eagerly(self._loop, handling, self._context.copy())
         if task.done():
-            self._ended(event, ctx, task)
+            self._decide(event, ctx, task)
             return None
         self._tasks[task] = event
         event.task = task
-        task.add_done_callback(functools.partial(self._left, event, ctx), context=self._context)
+        task.add_done_callback(functools.partial(self._done, event, ctx), context=self._context)
         return task
 
-    def hold_back(self) -> None:
-        """Begin nothing of what is ready until ``go_on``."""
-        self._held_back = True
+    def pause(self) -> None:
+        """Begin nothing of what is ready until ``resume``."""
+        self._paused = True
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Begin what is ready again."""
-        self._held_back = False
-        self.fill()
+        self._paused = False
+        self.start_ready()
 
     def close(self) -> None:
         """Begin nothing any more. What is ready but has not begun stays so."""
         self._closed = True
 
-    async def quiet(self, limit: timedelta | None = None, *, besides: Collection[asyncio.Task[Outcome]] = ()) -> bool:
-        """Wait until nothing runs, or nothing ``besides`` these, for ``limit`` at most (None: for ever); return if so.
+    async def wait_idle(
+        self, limit: timedelta | None = None, *, besides: Collection[asyncio.Task[Outcome]] = ()
+    ) -> bool:
+        """Wait until nothing runs, or nothing ``besides`` these, for at most ``limit`` (None: no limit); return if so.
 
         Meant for times in which nothing begins.
         """
@@ -165,37 +173,51 @@ class Workers:
         """How many handlers run, those included whose event is no longer in flight."""
         return len(self._tasks)
 
-    def _free(self) -> bool:
-        if self._closed or self._held_back or len(self._tasks) >= self._concurrency:
+    def _has_capacity(self) -> bool:
+        if self._closed or self._paused or len(self._tasks) >= self._concurrency:
             return False
         if self._concurrency > 1:
             return True
-        last = self._unsettled
-        return last is None or not last.held or last.stage == "waiting"
+        last = self._last
+        return last is None or not last.active or last.stage == "waiting"
 
-    def _left(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
+    def _done(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[task]
         event.task = None
-        self._ended(event, ctx, task)
-        self._fill()
+        self._decide(event, ctx, task)
+        self._start_ready()
 
-    def _ended(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
+    def _decide(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
         try:
             outcome = task.result()
         except asyncio.CancelledError as error:
             if event.abandoned:
                 return
-            outcome = self._handling.cancelled(ctx, event.attempts, error)
+            outcome = self._handling.failed(ctx, event.attempts, error)
         except BaseException as error:  # noqa: BLE001 - no failure of a handler, which are outcomes, but worse
             self._broken(error)
             return
         if not event.abandoned:
-            self._after(event, None if ctx.acked else outcome)
+            self._end(event, None if ctx.acked else outcome)
 
-    def _after(self, event: InFlight, outcome: Outcome | None) -> None:
-        self._unsettled = event
+    def _end(self, event: InFlight, outcome: Outcome | None) -> None:
+        self._last = event
         if isinstance(outcome, Finished):
             self._acks.add(event)
         elif outcome is not None:
-            self._settle(event, outcome)
+            self._settlement.settle(event, outcome)
+
+
+def _start_eagerly(
+    loop: asyncio.AbstractEventLoop, running: Coroutine[object, None, Outcome], context: contextvars.Context
+) -> asyncio.Task[Outcome]:
+    """Return a task that has begun, and may be done already. To be called by the running loop, within no task."""
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(running, loop=loop, context=context, eager_start=True)
+    task = asyncio.Task(running, loop=loop, context=context)
+    queue = cast("object", getattr(loop, "_ready", None))
+    if isinstance(queue, deque):
+        first_step = cast("deque[asyncio.Handle]", queue).pop()
+        first_step._run()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see the module
+    return task

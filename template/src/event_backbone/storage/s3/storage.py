@@ -20,7 +20,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnLoaded, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.s3.keys import payload_key, probe_key
@@ -94,7 +94,7 @@ class S3Storage:
         telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
         return SavedPayload((reference,))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_loaded: OnLoaded) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Fetch the objects, ``concurrency`` at a time, and call back with each as soon as it is there.
 
         An object that is not a payload counts as gone. A wrong setting is StorageUnavailable here, so that no event is
@@ -104,11 +104,11 @@ class S3Storage:
             objects = await self._objects(scope)
         except ConfigurationError as error:
             away = StorageUnavailable(str(error))
-            on_loaded((position, away) for position in range(len(references)))
+            on_payloads((position, away) for position in range(len(references)))
             return
 
         async def fetch(position: int, key: str) -> None:
-            on_loaded(((position, await _load(objects, key)),))
+            on_payloads(((position, await _load(objects, key)),))
 
         await gather_all(fetch(at, self.location(scope, reference)) for at, reference in enumerate(references))
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from event_backbone.model import EventKey
+from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.stream.memory.log import Log, Note
-from event_backbone.stream.values import Lease, NewDeadLetter, Parking
+from event_backbone.stream.values import Lease, Parking
 
 
 class MemoryGroupLeases:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from event_backbone.errors import GroupMissing
-from event_backbone.model import EventKey, StreamName
-from event_backbone.stream.values import DeadLetter, Delivery, Entry, NewDeadLetter
+from event_backbone.model import EventKey, NewDeadLetter, StreamName
+from event_backbone.stream.values import DeadLetter, Delivery, Entry
 from event_backbone.wire.keys import WAITING_CONSUMER
 
 LONGEST_WAIT = timedelta(seconds=1)

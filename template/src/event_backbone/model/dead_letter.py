@@ -1,0 +1,20 @@
+"""The decision to move an event to the dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeadLetter:
+    """Move the event to the dead letters of its group.
+
+    ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
+    "payload-gone", "payload-erased" and "crashed". ``detail`` is the text of a Reject or of an error of this package,
+    otherwise only the name of the error's type, so it contains no payload. ``error`` is the name of the error's type,
+    empty if there was no error.
+    """
+
+    reason: str
+    detail: str
+    error: str
