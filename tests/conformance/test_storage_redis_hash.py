@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone
-from event_backbone.model import Payload
+from event_backbone.model import Payload, PayloadReference, SavedPayload, new_event_id
 from event_backbone.settings import RedisSettings
-from event_backbone.storage import RedisHashStorage, Storage
+from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
 
 
@@ -68,6 +68,17 @@ class TestOnAnotherServer(StorageSuite, ComparingSuite, VisibleSuite):
 def own(redis: Redis, connection: RedisConnection) -> StorageCase:
     """Payloads of one hour, on the stream's own server."""
     return redis_case(RedisHashStorage(timedelta(hours=1)), redis, connection)
+
+
+async def test_the_write_plan_is_what_save_asks_for(own: StorageCase, redis_url: str) -> None:
+    """On the stream's own server only: the same hash, and a reference by the event id."""
+    scope, event_id = own.scope(), new_event_id()
+    plan = own.storage.write_plan(scope)
+    assert plan is not None
+    reference, write = PayloadReference(own.storage.name, str(event_id)), plan(str(event_id), PAYLOAD)
+    assert await own.storage.save(scope, event_id, PAYLOAD) == SavedPayload((reference,), (write,))
+    assert RedisHashStorage(redis=redis_url).write_plan(scope) is None
+    assert own.storage.write_plan(StorageScope(scope.stream)) is None
 
 
 async def test_the_key_says_stream_and_event(own: StorageCase, redis: Redis) -> None:

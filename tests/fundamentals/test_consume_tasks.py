@@ -98,7 +98,7 @@ async def test_a_handler_is_no_part_of_what_brought_its_event(backbone: Backbone
     await pack(backbone, *range(5))
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=5))
     assert "handle" in around
-    assert not around & {"load", "load_event_payloads", "hand_over", "read", "look"}
+    assert not around & {"load", "load_event_payloads", "pass_on", "read", "look"}
 
 
 async def test_a_loop_of_the_subscription_that_is_ended_from_outside_ends_it_loudly(backbone: Backbone) -> None:

@@ -7,7 +7,12 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import Counter as CounterInstrument
 from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    HistogramDataPoint,
+    InMemoryMetricReader,
+    NumberDataPoint,
+)
 
 Counted = Counter[tuple[str, frozenset[tuple[str, object]]]]
 
@@ -30,7 +35,7 @@ class CountedMetrics:
         _reader().get_metrics_data()
 
     def count(self, name: str, **attributes: str) -> int:
-        """Return how much a counter has risen, over all data points that have these attributes."""
+        """Return how much a counter has risen, or how often a histogram was recorded, where these attributes are."""
         self._collect()
         wanted = set(attributes.items())
         return sum(n for (metric, found), n in self._seen.items() if metric == name and wanted <= found)
@@ -46,7 +51,9 @@ class CountedMetrics:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
                     for point in metric.data.data_points:
-                        if isinstance(point, NumberDataPoint):
-                            found = metric.name, frozenset((point.attributes or {}).items())
+                        found = metric.name, frozenset((point.attributes or {}).items())
+                        if isinstance(point, HistogramDataPoint):
+                            self._seen[found] += point.count
+                        elif isinstance(point, NumberDataPoint):
                             self._seen[found] += int(point.value)
                             self._latest[found] = int(point.value)

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from event_backbone.contract import bind
-from event_backbone.errors import (
-    BackboneError,
-    StreamError,
-    StreamUnavailable,
-)
+from event_backbone.errors import BackboneError, StreamError, StreamUnavailable
 from event_backbone.model import EventKey, StreamName, new_event_id
 from event_backbone.producer import Batcher, Producer
-from event_backbone.storage import MemoryStorage, StorageScope
+from event_backbone.storage import MemoryStorage, Storage, StorageScope
 from event_backbone.stream.values import NewEntry
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
@@ -21,13 +17,16 @@ NAME = StreamName.of("shipments", "test")
 SOON = timedelta(milliseconds=200)
 
 
-def producer_of(batcher: Batcher, timeout: timedelta = timedelta(seconds=10)) -> ShipmentTracking:
-    """Return a typed producer that sends by this batcher."""
-    return bind(ShipmentTracking, Producer(batcher, MemoryStorage(), StorageScope(NAME), timeout=timeout))
+def producer_of(
+    batcher: Batcher, timeout: timedelta = timedelta(seconds=10), *, storage: Storage | None = None
+) -> ShipmentTracking:
+    """Return a typed producer that sends with this batcher, its payloads in memory unless a storage is given."""
+    producer = Producer(batcher, storage or MemoryStorage(), StorageScope(NAME), timeout=timeout)
+    return bind(ShipmentTracking, producer)
 
 
 async def turns(count: int = 10) -> None:
-    """Let every task that is ready go on."""
+    """Let every task that is ready run."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -38,7 +37,7 @@ def start(producer: ShipmentTracking, texts: Sequence[str]) -> list[asyncio.Task
 
 
 async def count_entries(stream: HeldStream) -> int:
-    """Return how many entries stand in the stream."""
+    """Return how many entries are in the stream."""
     return len(await stream.range(None, None, 10_000))
 
 
@@ -68,7 +67,7 @@ class RefusingLater(HeldStream):
         self._refusal = refusal
 
     async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
-        """Pass on, then refuse."""
+        """Pass on the first batch, then refuse."""
         if not self.batches:
             return await super().append(entries)
         if isinstance(self._refusal, StreamError):

@@ -12,7 +12,7 @@ from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUnavailable
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import NewDeadLetter, Payload
-from event_backbone.model.correlation import current_event
+from event_backbone.model.correlation import lineage
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.testing import context
@@ -88,16 +88,16 @@ async def test_a_handler_gets_the_decoded_arguments_by_name() -> None:
 
 
 async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> None:
-    """Also when they fail."""
-    consumer, seen = Consumer(Ship), list[int]()
+    """What is produced meanwhile has its correlation and names it as the cause, also when handlers fail."""
+    consumer, seen = Consumer(Ship), list[bool]()
 
     @consumer.on(Ship.packing)
     async def handle(ctx: Context, email: str, product_id: int = 3) -> None:
-        seen.append(current_event.get() is ctx.metadata)
+        seen.append(lineage(None, None) == (ctx.metadata.correlation_id, str(ctx.metadata.event_id)))
         raise OSError
 
     await deliver(handling(consumer), PACKING)
-    assert (seen, current_event.get()) == ([True], None)
+    assert (seen, lineage(None, None)) == ([True], (None, None))
 
 
 async def test_a_failure_is_decided_by_the_policy() -> None:
@@ -236,8 +236,8 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
     task.cancel()
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
-    assert to.cancelled(context(), 1, cancelled.value) == RetryLater(SECOND)
-    last = to.cancelled(context(), 3, cancelled.value)
+    assert to.failed(context(), 1, cancelled.value) == RetryLater(SECOND)
+    last = to.failed(context(), 3, cancelled.value)
     assert last == NewDeadLetter("attempts-exhausted", "asyncio.exceptions.CancelledError", "CancelledError")
 
 

@@ -23,7 +23,14 @@ from event_backbone.model import (
     new_event_id,
     payload_size_bytes,
 )
-from event_backbone.wire import encode_metadata, payload_from_json, payload_to_json, read_entry
+from event_backbone.wire import (
+    MetadataMembers,
+    payload_from_json,
+    payload_to_json,
+    read_entry,
+    write_metadata,
+    write_references,
+)
 
 keys = st.builds(EventKey, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 99_999))
 json_values = st.recursive(
@@ -147,8 +154,12 @@ def test_metadata_reads_back_as_it_was_written(metadata: NewMetadata) -> None:
     """Every member survives the wire; the key and the stream's names come from where the entry stands."""
     stream, key = StreamName.of("shipments", "dev"), EventKey(7, 1)
     references = (PayloadReference("s3", str(metadata.event_id)), PayloadReference("redis-hash", "other"))
+    members = MetadataMembers.of_metadata(metadata)
+    written = write_metadata(members, write_references(references, members.id_text))
 
-    read, read_references = read_entry({b"wire": b"1", b"metadata": encode_metadata(metadata, references)}, stream, key)
+    read, read_references = read_entry({b"wire": b"1", b"metadata": written}, stream, key)
+
+    assert members.to_metadata(stream) == metadata
 
     assert read.key == key
     assert read_references == references

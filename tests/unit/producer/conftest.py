@@ -1,4 +1,4 @@
-"""What tests of the producing side begin with."""
+"""What tests of the producing side start with."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def stream() -> HeldStream:
 
 @pytest.fixture
 def batcher(stream: HeldStream) -> Batcher:
-    """The one way into that stream."""
+    """The batcher of that stream."""
     return Batcher(stream)
 
 

@@ -4,19 +4,13 @@ import asyncio
 from contextvars import ContextVar
 
 from event_backbone.producer import Batcher
-from tests.support.producing import (
-    count_entries,
-    later,
-    new_entry,
-    start,
-    turns,
-)
+from tests.support.producing import count_entries, later, new_entry, start, turns
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
 
 
-async def test_a_lone_event_leaves_at_once(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """No timer waits for company: the stream has the event before a few turns of the loop are over."""
+async def test_a_lone_event_is_sent_at_once(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """No timer waits for more events: the stream has this one within a few turns of the loop."""
     task = asyncio.create_task(producer.note("alone"))
     await turns()
     assert task.done()
@@ -24,7 +18,7 @@ async def test_a_lone_event_leaves_at_once(stream: HeldStream, producer: Shipmen
 
 
 async def test_concurrent_calls_share_round_trips(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """What comes while a batch is under way travels together in the next; each call gets a key of its own."""
+    """What comes while a batch is in flight makes the next one; each call gets its own key."""
     stream.open.clear()
     tasks = start(producer, [str(number) for number in range(200)])
     await turns()
@@ -35,13 +29,13 @@ async def test_concurrent_calls_share_round_trips(stream: HeldStream, producer: 
 
 
 async def test_calls_keep_their_order(producer: ShipmentTracking) -> None:
-    """Whoever calls first stands first in the stream, also over many batches."""
+    """Events are in the stream in the order of their calls, also over many batches."""
     keys = await asyncio.gather(*start(producer, [str(number) for number in range(1000)]))
     assert keys == sorted(keys)
 
 
-async def test_one_batch_is_under_way_at_a_time(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """While a batch has no answer, no other is sent: what is behind cannot overtake."""
+async def test_one_batch_is_in_flight_at_a_time(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """While a batch has no answer, no other is sent, so none can overtake it."""
     stream.open.clear()
     tasks = start(producer, ["first"])
     await stream.entered.wait()
@@ -63,7 +57,7 @@ async def test_a_batch_has_at_most_256_events(stream: HeldStream, producer: Ship
 
 
 async def test_a_batch_has_at_most_one_mebibyte(stream: HeldStream) -> None:
-    """Large events travel in small company; one larger than the limit travels alone."""
+    """Large events are sent in small batches; one larger than the limit is sent alone."""
     batcher = Batcher(stream)
     sizes = [400_000, 400_000, 400_000, 2_000_000, 100]
     stream.open.clear()
@@ -76,7 +70,7 @@ async def test_a_batch_has_at_most_one_mebibyte(stream: HeldStream) -> None:
 
 
 async def test_cancelled_while_queued_is_not_sent(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """A call that is cancelled before its batch leaves was never made."""
+    """A call that is cancelled before its batch is sent leaves no entry."""
     stream.open.clear()
     under_way, queued = start(producer, ["under way"])[0], asyncio.create_task(producer.note("queued"))
     await stream.entered.wait()
@@ -92,7 +86,7 @@ async def test_cancelled_while_queued_is_not_sent(stream: HeldStream, producer: 
 
 
 async def test_cancelled_in_flight_goes_on(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """A call that is cancelled while its batch is under way does not take the batch with it."""
+    """A call that is cancelled while its batch is in flight does not cancel the batch."""
     stream.open.clear()
     cancelled, other = start(producer, ["cancelled", "other"])
     await stream.entered.wait()
@@ -104,7 +98,7 @@ async def test_cancelled_in_flight_goes_on(stream: HeldStream, producer: Shipmen
     assert await count_entries(stream) == 2
 
 
-async def test_the_callers_context_stays_outside(stream: HeldStream, producer: ShipmentTracking) -> None:
+async def test_the_callers_context_does_not_reach_the_batch(stream: HeldStream, producer: ShipmentTracking) -> None:
     """The batch runs in an empty context: no caller's variables or spans leak into the batches of others."""
     marker: ContextVar[str] = ContextVar("marker", default="empty")
     seen: list[str] = []

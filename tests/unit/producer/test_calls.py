@@ -1,4 +1,4 @@
-"""One produce call: payload before entry, deadlines of storages, and what stands in the metadata. In memory."""
+"""One produce call: payload before entry, deadlines of storages, and what is in the metadata. In memory."""
 
 import asyncio
 import json
@@ -12,13 +12,15 @@ import pytest
 from event_backbone.contract import Contract, bind, event
 from event_backbone.errors import ArgumentsInvalid, NotSent, PayloadConflict, StorageUnavailable
 from event_backbone.interceptors import Outgoing
-from event_backbone.model import EventKey, SavedPayload, StreamName, new_event_id
-from event_backbone.model.correlation import current_event
+from event_backbone.model import EventKey, HashWrite, PayloadReference, SavedPayload, StreamName, new_event_id
+from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, StorageScope
+from event_backbone.storage.base import WritePlan
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.testing import context
+from event_backbone.wire import read_entry
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
 
@@ -27,7 +29,7 @@ SCOPE = StorageScope(NAME)
 
 
 class _HeldStorage(MemoryStorage):
-    """Payloads in memory; ``before`` runs before each save, which waits while ``open`` is not set."""
+    """Payloads in memory; ``before`` runs before each save, which waits until ``open`` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ async def test_promise_1_without_a_payload_there_is_no_entry(stream: HeldStream,
 
 
 async def test_payloads_are_saved_in_parallel(stream: HeldStream, storage: _HeldStorage) -> None:
-    """No save waits for another one, as long as there is room in the queue."""
+    """No save waits for another one, as long as there is capacity."""
     storage.open.clear()
     producer = _producer(stream, storage, queue_events=20)
     calls = [asyncio.create_task(producer.note(str(number))) for number in range(30)]
@@ -104,14 +106,14 @@ async def test_payloads_are_saved_in_parallel(stream: HeldStream, storage: _Held
 
 
 async def test_a_storage_that_hangs_ends_in_not_sent(stream: HeldStream, storage: _HeldStorage) -> None:
-    """The deadline holds for the payload, too; nothing stands in the stream."""
+    """The deadline holds for the payload, too; nothing is in the stream."""
     storage.open.clear()
-    with pytest.raises(NotSent, match="memory did not take the payload in time"):
+    with pytest.raises(NotSent, match="memory did not save the payload in time"):
         await _producer(stream, storage, timedelta(milliseconds=100)).note("x")
     assert not stream.batches
 
 
-async def test_cancelled_while_saving_gives_its_room_back(stream: HeldStream, storage: _HeldStorage) -> None:
+async def test_cancelled_while_saving_releases_its_capacity(stream: HeldStream, storage: _HeldStorage) -> None:
     """A cancelled call leaves nothing in the way of others."""
     producer = _producer(stream, storage, queue_events=1)
     storage.open.clear()
@@ -125,8 +127,30 @@ async def test_cancelled_while_saving_gives_its_room_back(stream: HeldStream, st
         await producer.note("next")
 
 
+class _PlannedStorage(MemoryStorage):
+    """A storage whose payloads are written with their entries."""
+
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Write a hash under a name of this test."""
+        return lambda event_id, payload: HashWrite(f"test:{scope.stream.uri}:{event_id}", payload)
+
+    async def save(self, scope: StorageScope, event_id: UUID, payload: Mapping[str, bytes]) -> SavedPayload:
+        """Fail: with a write plan there is nothing to save first."""
+        raise AssertionError
+
+
+async def test_a_storage_with_a_write_plan_is_written_with_the_entry(stream: HeldStream) -> None:
+    """Whichever storage it is: the entry carries the hash, and refers to it by the event id."""
+    key = await _producer(stream, _PlannedStorage()).note("x")
+    ((entry,),) = stream.batches
+    assert entry.writes == (HashWrite(f"test:shipments:{entry.event_id}", {"text": b'"x"'}),)
+    written = await stream.get(key)
+    assert written is not None
+    assert read_entry(written.fields, NAME, key)[1] == (PayloadReference("memory", str(entry.event_id)),)
+
+
 async def test_another_payload_under_the_same_event_id_is_refused(stream: HeldStream) -> None:
-    """Where the storage can tell; the first payload stays."""
+    """By a storage that compares; the first payload stays."""
     storage = MemoryStorage()
     send = _producer(stream, storage).note.using(event_id=new_event_id())
     key = await send("first")
@@ -147,7 +171,7 @@ class Keyed(Contract):
         """Its key is a text."""
 
 
-async def test_the_partition_key_stands_in_the_metadata(stream: HeldStream) -> None:
+async def test_the_partition_key_is_in_the_metadata(stream: HeldStream) -> None:
     """A text as it is, anything else as its JSON."""
     storage = MemoryStorage()
     producer = bind(Keyed, Producer(Batcher(stream), storage, SCOPE))
@@ -157,19 +181,19 @@ async def test_the_partition_key_stands_in_the_metadata(stream: HeldStream) -> N
 
 
 async def test_the_event_being_handled_is_the_cause(stream: HeldStream) -> None:
-    """Whatever sets ``current_event``, as a subscription does, links what is produced meanwhile."""
+    """``set_current_event``, which a subscription calls, links what is produced until it is reset."""
     storage = MemoryStorage()
     producer = _producer(stream, storage)
     cause = context(correlation_id="order-1").metadata
-    token = current_event.set(cause)
+    token = set_current_event(cause)
     key = await producer.note("x")
-    current_event.reset(token)
+    reset_current_event(token)
     metadata = (await Reader(stream, {"memory": storage}, SCOPE).get(key)).metadata
     assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.event_id))
 
 
 async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldStream) -> None:
-    """Without them it is written on a shorter way, which leads to the same text."""
+    """Interceptors get it as ``NewMetadata``; what is written afterwards is the same."""
 
     async def pass_on(outgoing: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]]) -> EventKey:
         return await call_next(outgoing)
@@ -204,7 +228,7 @@ async def test_arguments_are_checked_before_the_first_await(stream: HeldStream, 
     assert not stream.batches
 
 
-async def test_event_ids_of_ones_own_are_uuid7(producer: ShipmentTracking) -> None:
-    """Only the time of a UUIDv7 says whether a duplicate would be noticed."""
+async def test_the_callers_event_ids_are_uuid7(producer: ShipmentTracking) -> None:
+    """Only the time of a UUIDv7 shows whether a duplicate can be recognised."""
     with pytest.raises(ArgumentsInvalid, match="UUIDv7"):
         await producer.note.using(event_id=uuid4())("x")

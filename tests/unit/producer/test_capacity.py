@@ -1,15 +1,11 @@
-"""How much may wait to be sent, and what becomes of it at the end."""
+"""How much may wait to be sent, and what becomes of it on closing."""
 
 import asyncio
 from datetime import timedelta
 
 import pytest
 
-from event_backbone.errors import (
-    BackboneClosed,
-    NotSent,
-    OutcomeUnknown,
-)
+from event_backbone.errors import BackboneClosed, NotSent, OutcomeUnknown
 from event_backbone.model import EventKey
 from event_backbone.producer import Batcher
 from tests.support.producing import (
@@ -26,7 +22,7 @@ from tests.support.streams import HeldStream
 
 
 async def test_a_full_queue_makes_calls_wait_in_turn(stream: HeldStream) -> None:
-    """Whoever comes when the queue is full waits, and is let in first come, first served."""
+    """Calls that come when the queue is full wait, and are admitted first come, first served."""
     producer = producer_of(Batcher(stream, queue_events=2))
     stream.open.clear()
     tasks = start(producer, [str(number) for number in range(6)])
@@ -43,7 +39,7 @@ async def test_a_full_queue_makes_calls_wait_in_turn(stream: HeldStream) -> None
 
 
 async def test_the_queue_is_bounded_by_bytes(stream: HeldStream) -> None:
-    """A few large payloads fill the queue as well; one larger than the whole queue is let in alone."""
+    """A few large payloads fill the queue as well; one larger than the whole queue is admitted alone."""
     producer = producer_of(Batcher(stream, queue_bytes=100))
     stream.open.clear()
     tasks = start(producer, ["x" * 1000, "y", "z"])
@@ -54,14 +50,14 @@ async def test_the_queue_is_bounded_by_bytes(stream: HeldStream) -> None:
     assert await count_entries(stream) == 3
 
 
-async def test_no_room_in_time_is_not_sent(stream: HeldStream) -> None:
-    """Waiting for room counts against the deadline."""
+async def test_no_capacity_in_time_is_not_sent(stream: HeldStream) -> None:
+    """Waiting for capacity counts against the deadline."""
     batcher = Batcher(stream, queue_events=1)
     stream.open.clear()
     under_way = asyncio.create_task(producer_of(batcher).note("under way"))
     await stream.entered.wait()
-    with pytest.raises(NotSent, match="no room in time"):
-        await producer_of(batcher, SOON).note("no room")
+    with pytest.raises(NotSent, match="no capacity became free in time"):
+        await producer_of(batcher, SOON).note("no capacity")
     stream.open.set()
     await under_way
 
@@ -84,7 +80,7 @@ async def test_closing_sends_what_is_queued(stream: HeldStream, batcher: Batcher
 async def test_closing_gives_up_after_the_drain_time(
     stream: HeldStream, batcher: Batcher, producer: ShipmentTracking
 ) -> None:
-    """What is under way by then is in doubt, the rest was not sent; nobody hangs."""
+    """What is in flight by then is in doubt, the rest was not sent; nobody hangs."""
     stream.open.clear()
     tasks = start(producer, ["under way"])
     await stream.entered.wait()
@@ -95,12 +91,12 @@ async def test_closing_gives_up_after_the_drain_time(
     assert [type(result) for result in results] == [OutcomeUnknown, NotSent]
 
 
-async def test_closing_refuses_who_waits_for_room(stream: HeldStream) -> None:
-    """A call that was not let in yet ends with the closing."""
+async def test_closing_refuses_calls_that_wait_for_capacity(stream: HeldStream) -> None:
+    """A call that was not admitted yet ends with the closing."""
     batcher = Batcher(stream, queue_events=1)
     producer = producer_of(batcher)
     stream.open.clear()
-    tasks = start(producer, ["under way", "waits for room"])
+    tasks = start(producer, ["under way", "waits for capacity"])
     await stream.entered.wait()
     closing = asyncio.create_task(batcher.close(timedelta(seconds=5)))
     await turns()

@@ -1,4 +1,4 @@
-"""A stream that does not answer, or refuses: what its callers are told, and what stays in doubt."""
+"""A stream that does not answer, or refuses: what its callers get, and what stays in doubt."""
 
 import asyncio
 from datetime import timedelta
@@ -30,21 +30,21 @@ from tests.support.streams import HeldStream
 
 
 async def test_a_lost_answer_makes_one_entry(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """The call is repeated under its event id, so that the entry stands there once, and its key is returned."""
+    """The batch is retried under the same event id, so that there is one entry, and its key is returned."""
     stream.lost.append(StreamUnavailable("the answer was lost"))
     key = await producer.note("once")
     assert [entry.key for entry in await stream.range(None, None, 10)] == [key]
 
 
 async def test_outages_are_waited_out(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """A stream that comes back within the deadline costs the caller nothing but time."""
+    """A stream that comes back within the deadline costs the caller only time."""
     stream.faults.extend(StreamUnavailable("away") for _ in range(3))
     await producer.note("patient")
     assert await count_entries(stream) == 1
 
 
 async def test_order_survives_an_outage(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """What came during the outage stands behind what was under way when it began."""
+    """What came during the outage comes after what was in flight when it began."""
     stream.faults.append(StreamUnavailable("away"))
     first = start(producer, ["a", "b"])
     await stream.entered.wait()
@@ -53,7 +53,7 @@ async def test_order_survives_an_outage(stream: HeldStream, producer: ShipmentTr
 
 
 async def test_no_answer_in_time_is_outcome_unknown(stream: HeldStream, batcher: Batcher) -> None:
-    """Once handed over, nobody can say whether the event stands there; producing under its id finds out."""
+    """Once sent, the event may be in the stream or not; producing again under its id settles it."""
     stream.open.clear()
     with pytest.raises(OutcomeUnknown) as caught:
         await producer_of(batcher, SOON).note("x")
@@ -64,7 +64,7 @@ async def test_no_answer_in_time_is_outcome_unknown(stream: HeldStream, batcher:
 
 
 async def test_a_stream_that_is_away_ends_in_one_sentence(stream: HeldStream, batcher: Batcher) -> None:
-    """The error says what was wrong with the stream, and has its error as its cause."""
+    """The error says what was wrong with the stream, and has the stream's error as its cause."""
     stream.faults.extend(StreamUnavailable("Redis is away.") for _ in range(1000))
     with pytest.raises(OutcomeUnknown, match="Redis is away") as caught:
         await producer_of(batcher, SOON).note("x")
@@ -72,7 +72,7 @@ async def test_a_stream_that_is_away_ends_in_one_sentence(stream: HeldStream, ba
 
 
 async def test_queued_behind_an_outage_is_not_sent(stream: HeldStream, batcher: Batcher) -> None:
-    """What was never handed to the stream is told so: producing it again is safe."""
+    """What was never sent is reported as such: producing it again is safe."""
     stream.open.clear()
     under_way = asyncio.create_task(producer_of(batcher, timedelta(seconds=1)).note("under way"))
     await stream.entered.wait()
@@ -87,7 +87,7 @@ async def test_queued_behind_an_outage_is_not_sent(stream: HeldStream, batcher: 
 
 
 async def test_refused_events_are_not_in_doubt(batcher: Batcher, stream: HeldStream) -> None:
-    """An event that the stream has refused until the deadline was not sent, and that is said."""
+    """An event that the stream refused until the deadline was not sent, and its error says so."""
     refusing = Batcher(Refusing(stream))
     with pytest.raises(NotSent, match="out of memory"):
         await producer_of(refusing, SOON).note("x")
@@ -97,7 +97,7 @@ async def test_refused_events_are_not_in_doubt(batcher: Batcher, stream: HeldStr
 async def test_an_event_in_doubt_that_is_refused_later_stays_in_doubt(
     stream: HeldStream, refusal: BackboneError
 ) -> None:
-    """The answer to the first try was lost, so the entry may stand there; the refusal of the second is the cause."""
+    """The first answer was lost, so the entry may be in the stream; the later refusal is the cause."""
     refusing = RefusingLater(stream, refusal)
     stream.lost.append(StreamUnavailable("the answer was lost"))
     with pytest.raises(OutcomeUnknown, match=str(refusal)) as caught:
@@ -107,7 +107,7 @@ async def test_an_event_in_doubt_that_is_refused_later_stays_in_doubt(
 
 
 async def test_an_event_in_doubt_that_has_a_key_later_is_sent(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """Its neighbour is refused and was never handed over before: that one is told so."""
+    """Another event of the second batch is refused, and was never sent before: its error says so."""
     stream.lost.append(StreamUnavailable("the answer was lost"))
     stream.open.clear()
     first = asyncio.create_task(producer.note("in doubt"))
@@ -137,7 +137,7 @@ async def test_one_bad_event_does_not_spoil_its_batch(stream: HeldStream, produc
 
 
 async def test_an_error_of_the_whole_batch_reaches_every_caller(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """Nobody hangs, and each caller has an error of its own."""
+    """Nobody hangs, and each caller has a separate error."""
     stream.faults.append(ConfigurationError("The password is wrong."))
     results = await asyncio.gather(*start(producer, ["a", "b", "c"]), return_exceptions=True)
     assert [type(result) for result in results] == [ConfigurationError] * 3
@@ -145,8 +145,8 @@ async def test_an_error_of_the_whole_batch_reaches_every_caller(stream: HeldStre
     await producer.note("later calls work")
 
 
-async def test_a_bug_below_reaches_every_caller(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """Whatever goes wrong while a batch is under way, its callers and those behind are told."""
+async def test_a_bug_reaches_every_caller(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """Whatever goes wrong while a batch is in flight, its callers and those behind it get an error."""
     stream.open.clear()
     stream.faults.append(ZeroDivisionError("a bug"))
     tasks = start(producer, ["a", "b"])
@@ -161,7 +161,7 @@ async def test_a_bug_below_reaches_every_caller(stream: HeldStream, producer: Sh
 
 
 async def test_errors_are_all_ours(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """Everything that a produce call raises on its own account is a BackboneError."""
+    """Everything that a produce call itself raises is a BackboneError."""
     stream.faults.append(StreamError("something else"))
     with pytest.raises(BackboneError):
         await producer.note("x")

@@ -1,4 +1,4 @@
-"""The producer's alarm: ends a wait at its deadline, and stays out of everything else."""
+"""The batcher's timeout ends a wait at its deadline, and nothing else."""
 
 import asyncio
 
@@ -7,50 +7,50 @@ import pytest
 from event_backbone.producer.reusable_timeout import ReusableTimeout
 
 
-async def _wait(alarm: ReusableTimeout, seconds: float) -> None:
-    with alarm.at(asyncio.get_running_loop().time() + seconds):
+async def _wait(timeout: ReusableTimeout, seconds: float) -> None:
+    with timeout.at(asyncio.get_running_loop().time() + seconds):
         await asyncio.sleep(60)
 
 
 async def test_a_wait_ends_at_its_deadline() -> None:
     """Not before, and in TimeoutError."""
-    loop, alarm = asyncio.get_running_loop(), ReusableTimeout()
+    loop, timeout = asyncio.get_running_loop(), ReusableTimeout()
     begun = loop.time()
     with pytest.raises(TimeoutError):
-        await _wait(alarm, 0.1)
+        await _wait(timeout, 0.1)
     assert 0.1 <= loop.time() - begun < 5
 
 
 async def test_every_wait_has_its_own_deadline() -> None:
-    """A timer that is still set for an earlier or a later wait rings for neither too early nor too late."""
-    loop, alarm = asyncio.get_running_loop(), ReusableTimeout()
+    """A timer that is still set for another wait ends this one neither too early nor too late."""
+    loop, timeout = asyncio.get_running_loop(), ReusableTimeout()
     for earlier in (0.05, 60):
-        with alarm.at(loop.time() + earlier):
+        with timeout.at(loop.time() + earlier):
             await asyncio.sleep(0)
         begun = loop.time()
         with pytest.raises(TimeoutError):
-            await _wait(alarm, 0.1)
+            await _wait(timeout, 0.1)
         assert 0.1 <= loop.time() - begun < 5
-    alarm.stop()
+    timeout.stop()
 
 
-async def test_nothing_rings_between_waits() -> None:
-    """The task goes on undisturbed when the deadline of a wait that is over passes."""
-    alarm = ReusableTimeout()
-    with alarm.at(asyncio.get_running_loop().time() + 0.02):
+async def test_nothing_ends_between_waits() -> None:
+    """The task goes on undisturbed when the deadline of a finished wait passes."""
+    timeout = ReusableTimeout()
+    with timeout.at(asyncio.get_running_loop().time() + 0.02):
         await asyncio.sleep(0)
     await asyncio.sleep(0.05)
 
 
 async def test_a_cancelled_task_stays_cancelled() -> None:
-    """Only the alarm's own ringing becomes TimeoutError."""
-    alarm = ReusableTimeout()
-    task = asyncio.create_task(_wait(alarm, 60))
+    """Only the timeout's own cancellation becomes TimeoutError."""
+    timeout = ReusableTimeout()
+    task = asyncio.create_task(_wait(timeout, 60))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    alarm.stop()
+    timeout.stop()
 
 
 async def test_a_deadline_that_has_passed_ends_the_wait() -> None:

@@ -1,9 +1,37 @@
-"""The event that is being handled here and now: what is produced meanwhile was caused by it."""
+"""How an event that a handler produces is linked to the event that was being handled.
+
+While the handlers of an event run, it is the current event of their task, and of every task that they start:
+``subscription/handling.py`` calls ``set_current_event`` before and ``reset_current_event`` after them. A producer
+asks for the ``lineage`` of each event that it sends: the correlation id is the current event's, so everything that
+one first event caused shares it; the causation id is the current event's event id. What the caller gives by
+``using(correlation_id=, causation_id=)`` takes precedence.
+
+Outside handlers there is no current event. An event without a given correlation id begins a correlation, whose id is
+its own event id: ``wire/writing.py`` leaves that out, ``wire/reading.py`` fills it in.
+"""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from event_backbone.model.metadata import Metadata
 
-current_event: ContextVar[Metadata | None] = ContextVar("event_backbone_current_event", default=None)
+_current_event: ContextVar[Metadata | None] = ContextVar("event_backbone_current_event", default=None)
+
+
+def set_current_event(metadata: Metadata) -> Token[Metadata | None]:
+    """Make this event the cause of what is produced from here on, until ``reset_current_event`` gets the token."""
+    return _current_event.set(metadata)
+
+
+def reset_current_event(token: Token[Metadata | None]) -> None:
+    """Make the event current again that was so before; in the same context as ``set_current_event``."""
+    _current_event.reset(token)
+
+
+def lineage(correlation_id: str | None, causation_id: str | None) -> tuple[str | None, str | None]:
+    """Return correlation and causation id of a new event: the given ones, else from the current event, else None."""
+    current = _current_event.get()
+    if current is None:
+        return correlation_id or None, causation_id
+    return correlation_id or current.correlation_id, causation_id or str(current.event_id)

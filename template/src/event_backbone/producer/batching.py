@@ -1,4 +1,4 @@
-"""One stream's way out: entries that wait at the same time travel in one round trip."""
+"""Batching: entries of one stream that wait at the same time are appended in one round trip."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _QUEUE_EVENTS = 4096
 _QUEUE_BYTES = 64 * 1024 * 1024
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0.5)
 
-_LATE = "The stream did not take the event in time."
+_TOO_LATE = "The stream did not take the event in time."
 _CLOSED = "The backbone was closed before the event was sent."
 
 _log = logging.getLogger("event_backbone")
 
 
-class _Waiting:
-    """An entry on its way, and the future of the call that waits for its key.
+class _QueuedEntry:
+    """An entry, queued or in a batch, and the future of the call that waits for its key.
 
-    It is ``in_doubt`` once it was handed to the stream and there was no answer: then it may stand there, whatever the
-    stream answers later, except a key.
+    It is ``in_doubt`` once it was sent to the stream and there was no answer: from then on it may be in the stream,
+    whatever the stream answers later, except a key.
     """
 
     __slots__ = ("deadline", "entry", "in_doubt", "key", "size_bytes")
@@ -59,34 +59,35 @@ class _Waiting:
         self.in_doubt = False
 
     def fail(self, cause: BaseException | None, reason: str) -> None:
-        """Tell the caller that there is no key: OutcomeUnknown if the server may have the entry, else NotSent."""
+        """End the call without a key: with OutcomeUnknown if the stream may have the entry, else with NotSent."""
         if self.key.done():
             return
         error = OutcomeUnknown(self.entry.event_id, reason) if self.in_doubt else NotSent(reason)
         error.__cause__ = cause
         self.key.set_exception(error)
 
-    def refuse(self, cause: BackboneError) -> None:
-        """Hand on the stream's answer, as an error of the caller's own: a shared one would collect tracebacks.
+    def fail_with(self, error: BackboneError) -> None:
+        """End the call with the stream's error, copied for each call: a shared one would collect tracebacks.
 
-        What is in doubt stays so: the answer becomes the cause of OutcomeUnknown.
+        An entry in doubt stays in doubt: the error becomes the cause of OutcomeUnknown.
         """
         if self.in_doubt:
-            self.fail(cause, str(cause))
+            self.fail(error, str(error))
         elif not self.key.done():
-            error = copy.copy(cause)
-            error.__cause__ = cause
-            self.key.set_exception(error)
+            copied = copy.copy(error)
+            copied.__cause__ = error
+            self.key.set_exception(copied)
 
 
 class Batcher:
-    """Appends the entries of one stream, in the order they come, one batch at a time.
+    """Appends the entries of one stream, in the order in which they come, one batch at a time.
 
-    There is no timer: a lone entry leaves at once, and what comes while a batch is under way makes the next one. A
-    batch holds up to 256 entries and 1 MiB. While the stream is unavailable a batch is tried again, until its callers'
-    deadlines. A caller that is cancelled while its entry is queued withdraws it; later the entry goes on without it.
+    There is no timer: a lone entry is sent at once, and what comes while a batch is in flight makes the next one. A
+    batch has up to 256 entries and 1 MiB. While the stream is unavailable a batch is retried, until its callers'
+    deadlines. A caller that is cancelled withdraws its entry as long as it is queued; once sent, it is not withdrawn.
 
-    Every call of ``append`` ends: with a key, or with an error.
+    Every call of ``append`` ends, with a key or with an error. Whoever calls it acquires ``capacity`` first, and
+    releases it when the call has ended.
     """
 
     def __init__(
@@ -97,11 +98,11 @@ class Batcher:
         queue_bytes: int = _QUEUE_BYTES,
         event_loop: OneEventLoop | None = None,
     ) -> None:
-        """Append to ``stream``. ``queue_events`` and ``queue_bytes`` bound what may be on its way at once."""
-        self.room = Capacity(queue_events, queue_bytes)
+        """Append to ``stream``. ``queue_events`` and ``queue_bytes`` are its capacity."""
+        self.capacity = Capacity(queue_events, queue_bytes)
         self._stream = stream
         self._attributes = {"uri": stream.name.uri}
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_QueuedEntry] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._outage: BackboneError | None = None
@@ -109,14 +110,14 @@ class Batcher:
         self._event_loop = event_loop or OneEventLoop()
 
     @cached_property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that this batcher works in, from its first use on: asking for it costs a system call."""
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The batcher's event loop, looked up once because that costs a system call."""
         return asyncio.get_running_loop()
 
     def running_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop, for the caller of ``append``.
 
-        Raises ConfigurationError in another loop than this batcher's; BackboneClosed when it is closed.
+        Raises ConfigurationError in another loop than this batcher's, BackboneClosed there once it is closed.
         """
         try:
             return self._event_loop.running()
@@ -132,26 +133,26 @@ class Batcher:
         """
         if self._closed:
             raise BackboneClosed(_CLOSED)
-        key: asyncio.Future[EventKey] = self.loop.create_future()
-        self._queue.append(_Waiting(entry, key, deadline, size_bytes))
+        key: asyncio.Future[EventKey] = self._loop.create_future()
+        self._queue.append(_QueuedEntry(entry, key, deadline, size_bytes))
         if self._task is None:
             # An empty context: no caller's span, cancel scope or context variable leaks into the batches of others.
-            self._task = self.loop.create_task(
+            self._task = self._loop.create_task(
                 self._run(), name="event-backbone-batcher", context=contextvars.Context()
             )
-            self._task.add_done_callback(self._ended)
+            self._task.add_done_callback(self._task_done)
         return key
 
     async def close(self, drain: timedelta) -> None:
-        """Take no new events, send what is on its way within ``drain``, and fail the rest."""
-        self.room.close()
+        """Refuse new events, send what has been accepted within ``drain``, and fail the rest."""
+        self.capacity.close()
         try:
             async with asyncio.timeout(drain.total_seconds()):
-                await self.room.emptied()
-                if self._task is not None:  # entries whose callers were cancelled may still be under way
+                await self.capacity.drained()
+                if self._task is not None:  # entries whose callers were cancelled may still be in flight
                     await asyncio.wait([self._task])
         except TimeoutError:
-            _log.warning("Closed before every event for stream %s was sent.", self._stream.name.key)
+            _log.warning("Closed before all events for stream %s were sent.", self._stream.name.key)
         finally:
             self._closed = True
             if self._task is not None:
@@ -160,101 +161,101 @@ class Batcher:
             self._timeout.stop()
 
     async def _run(self) -> None:
-        batch: list[_Waiting] = []
+        batch: list[_QueuedEntry] = []
         try:
-            while self._fill(batch):
-                await self._send_batch(batch)
-        except Exception as error:  # whatever went wrong, every caller is told
+            while self._take_from_queue(batch):
+                await self._send_until_answered(batch)
+        except Exception as error:  # a bug: no caller may wait forever
             _log.exception("Events for stream %s could not be sent.", self._stream.name.key)
-            self._fail(batch, error, "The producer failed.")
+            self._fail_all(batch, error, "The producer failed.")
             raise
         finally:
-            self._fail(batch, None, _CLOSED)
+            self._fail_all(batch, None, _CLOSED)
             self._task = None
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():  # perhaps before it began; nobody would send what comes now
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before its first step, so that nothing has failed the queue yet
             self._closed = True
-            self._fail([], None, _CLOSED)
+            self._fail_all([], None, _CLOSED)
             self._task = None
         else:
-            task.exception()  # it is logged, and told to the callers
+            task.exception()  # mark as retrieved: it was logged, and every caller has it
 
-    def _fail(self, batch: list[_Waiting], cause: BaseException | None, reason: str) -> None:
-        for waiting in (*batch, *self._queue):
-            waiting.fail(cause, reason)
+    def _fail_all(self, batch: list[_QueuedEntry], cause: BaseException | None, reason: str) -> None:
+        for queued in (*batch, *self._queue):
+            queued.fail(cause, reason)
         batch.clear()
         self._queue.clear()
 
-    def _fill(self, batch: list[_Waiting]) -> bool:
-        """Move entries from the queue to the batch, in order, except those that were withdrawn or are too late."""
-        # With half of what is on its way in each batch, the server works on one while callers prepare the next.
-        most = min(max(self.room.events // 2, _SMALL_BATCH_EVENTS), _BATCH_EVENTS)
-        size_bytes = sum(waiting.size_bytes for waiting in batch)
-        now = self.loop.time()
+    def _take_from_queue(self, batch: list[_QueuedEntry]) -> bool:
+        """Move entries from the queue to the batch, in order, without withdrawn and expired ones; say if it has any."""
+        # With half of the accepted events in each batch, the server works on one while callers prepare the next.
+        most = min(max(self.capacity.acquired_events // 2, _SMALL_BATCH_EVENTS), _BATCH_EVENTS)
+        size_bytes = sum(queued.size_bytes for queued in batch)
+        now = self._loop.time()
         while self._queue and len(batch) < most:
-            waiting = self._queue[0]
-            if batch and size_bytes + waiting.size_bytes > _BATCH_BYTES:
+            queued = self._queue[0]
+            if batch and size_bytes + queued.size_bytes > _BATCH_BYTES:
                 break
             self._queue.popleft()
-            if waiting.deadline <= now:
-                waiting.fail(self._outage, _LATE if self._outage is None else str(self._outage))
-            elif not waiting.key.done():
-                batch.append(waiting)
-                size_bytes += waiting.size_bytes
+            if queued.deadline <= now:
+                queued.fail(self._outage, _TOO_LATE if self._outage is None else str(self._outage))
+            elif not queued.key.done():
+                batch.append(queued)
+                size_bytes += queued.size_bytes
         return bool(batch)
 
-    async def _send_batch(self, batch: list[_Waiting]) -> None:
-        """Send a batch until each of its entries has an answer or is too late. Leaves the batch empty."""
+    async def _send_until_answered(self, batch: list[_QueuedEntry]) -> None:
+        """Send a batch until each of its entries has an answer or has expired. Leaves the batch empty."""
         delays = Delays(_BACKOFF)
         while batch:
-            failure = await self._send(batch)
+            failure = await self._send_once(batch)
             if failure is None:
                 return
             self._note_outage(failure)
-            left_seconds = min(waiting.deadline for waiting in batch) - self.loop.time()
+            left_seconds = min(queued.deadline for queued in batch) - self._loop.time()
             await asyncio.sleep(min(delays.next().total_seconds(), max(0.0, left_seconds)))
-            self._expire(batch, failure)
-            self._fill(batch)
+            self._drop_expired(batch, failure)
+            self._take_from_queue(batch)
 
-    async def _send(self, batch: list[_Waiting]) -> BackboneError | None:
-        """Try once. Keep in the batch what may be tried again, and return why."""
+    async def _send_once(self, batch: list[_QueuedEntry]) -> BackboneError | None:
+        """Send a batch once. Keep in it what must be retried, and return why."""
         try:
-            with self._timeout.at(min([waiting.deadline for waiting in batch])):
+            with self._timeout.at(min([queued.deadline for queued in batch])):
                 answers = await self._append(batch)
         except TimeoutError:
-            return self._outage or StreamUnavailable(_LATE)
+            return self._outage or StreamUnavailable(_TOO_LATE)
         except StreamUnavailable as error:
             return error
         except BackboneError as error:
-            for waiting in batch:
-                waiting.refuse(error)
+            for queued in batch:
+                queued.fail_with(error)
             batch.clear()
             return None
         telemetry.produce_batch.record(len(batch), self._attributes)
         failure: BackboneError | None = None
-        again: list[_Waiting] = []
-        for waiting, answer in zip(batch, answers, strict=True):
+        retried: list[_QueuedEntry] = []
+        for queued, answer in zip(batch, answers, strict=True):
             if isinstance(answer, EventKey):
-                if not waiting.key.done():
-                    waiting.key.set_result(answer)
+                if not queued.key.done():
+                    queued.key.set_result(answer)
             elif answer.retryable:
-                again.append(waiting)
+                retried.append(queued)
                 failure = answer
             else:
-                waiting.refuse(answer)
-        batch[:] = again
+                queued.fail_with(answer)
+        batch[:] = retried
         if failure is None:
             self._outage = None
         return failure
 
-    async def _append(self, batch: list[_Waiting]) -> Sequence[EventKey | StreamError]:
+    async def _append(self, batch: list[_QueuedEntry]) -> Sequence[EventKey | StreamError]:
         try:
-            return await self._stream.append([waiting.entry for waiting in batch])
+            return await self._stream.append([queued.entry for queued in batch])
         except BaseException as error:
-            if not isinstance(error, BackboneError) or error.retryable:  # else it is an answer
-                for waiting in batch:
-                    waiting.in_doubt = True
+            if not isinstance(error, BackboneError) or error.retryable:  # any other error is the stream's answer
+                for queued in batch:
+                    queued.in_doubt = True
             raise
 
     def _note_outage(self, failure: BackboneError) -> None:
@@ -263,9 +264,9 @@ class Batcher:
             _log.warning("Stream %s is unavailable: %s", self._stream.name.key, failure)
         self._outage = failure
 
-    def _expire(self, batch: list[_Waiting], cause: BackboneError) -> None:
-        now = self.loop.time()
-        for waiting in batch:
-            if waiting.deadline <= now:
-                waiting.fail(cause, str(cause))
-        batch[:] = [waiting for waiting in batch if waiting.deadline > now]
+    def _drop_expired(self, batch: list[_QueuedEntry], cause: BackboneError) -> None:
+        now = self._loop.time()
+        for queued in batch:
+            if queued.deadline <= now:
+                queued.fail(cause, str(cause))
+        batch[:] = [queued for queued in batch if queued.deadline > now]

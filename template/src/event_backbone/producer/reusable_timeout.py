@@ -1,4 +1,4 @@
-"""Ends a wait that lasts too long, by one timer for many waits."""
+"""A timeout that one task uses for many waits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Self, cast
 
 
 class ReusableTimeout:
-    """Like ``asyncio.timeout_at``, for one task that waits often and rarely too long.
+    """Like ``asyncio.timeout_at``, for one task that waits often, and rarely too long (fast path, see decision 0005).
 
-    The timer stays set from one wait to the next, and is set again only when it has run out or a deadline comes before
-    it: a timer for each wait costs 5 µs.
+    The timer stays set from one wait to the next. It is set again only when it has run out, or when a deadline comes
+    before it.
     """
 
     def __init__(self) -> None:
-        """Make an alarm that is not set."""
+        """Make a timeout whose timer is not set."""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         self._deadline = 0.0
         self._cancelling = 0
-        self._rung = False
+        self._expired = False
 
     def at(self, deadline: float) -> Self:
         """Return itself as a context that ends in TimeoutError at ``deadline``, in the loop's time."""
@@ -30,15 +30,17 @@ class ReusableTimeout:
     def __enter__(self) -> None:
         task = self._task = cast("asyncio.Task[object]", asyncio.current_task())  # only tasks wait
         self._cancelling = task.cancelling()
-        self._rung = False
+        self._expired = False
         if self._timer is None or self._timer.when() > self._deadline:
-            self._set()
+            self._set_timer()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         task, self._task = self._task, None
-        if self._rung and task is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if not self._expired or task is None:
+            return
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def stop(self) -> None:
@@ -47,16 +49,16 @@ class ReusableTimeout:
             self._timer.cancel()
             self._timer = None
 
-    def _set(self) -> None:
+    def _set_timer(self) -> None:
         self.stop()
-        self._timer = asyncio.get_running_loop().call_at(self._deadline, self._ring)
+        self._timer = asyncio.get_running_loop().call_at(self._deadline, self._timer_ran_out)
 
-    def _ring(self) -> None:
+    def _timer_ran_out(self) -> None:
         self._timer = None
         if self._task is None:
             return
         if self._deadline > asyncio.get_running_loop().time():
-            self._set()
+            self._set_timer()
         else:
-            self._rung = True
+            self._expired = True
             self._task.cancel()

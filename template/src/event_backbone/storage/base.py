@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from event_backbone.errors import StorageError
-from event_backbone.model import Payload, PayloadReference, SavedPayload, StreamName
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, StreamName
 
 if TYPE_CHECKING:
     from event_backbone.connection import RedisConnection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StorageScope:
-    """Whose payloads a call is about: the stream, and the stream's own Redis (None in memory)."""
+    """Whose payloads a call is about: the stream, and the Redis server that has it (None in memory)."""
 
     stream: StreamName
     redis: RedisConnection | None = None
@@ -26,11 +26,15 @@ OnPayloads = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
 """Called with what was loaded: positions in a sequence of references or events, each with its payload or error."""
 
 
+WritePlan = Callable[[str, Payload], HashWrite]
+"""Returns, of an event id and its payload, the hash to write with the entry; the event id is the reference's key."""
+
+
 class Storage(Protocol):
     """Keeps payloads. One instance may serve several backbones, streams and tasks at once.
 
-    A payload is saved before its entry is appended, so after a crash a payload may lie there that no entry refers
-    to; an entry never refers to a payload that was not saved.
+    A payload is saved before its entry is appended, or in the same atomic step (``write_plan``). So after a crash there
+    may be a payload that no entry refers to; an entry never refers to a payload that was not saved.
     """
 
     @property
@@ -38,12 +42,19 @@ class Storage(Protocol):
         """The name by which references name this storage: letters, digits and hyphens, the same in every process."""
         ...
 
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return how payloads are written in the same atomic step as their entries.
+
+        None says that a payload must be saved before its entry is appended, by ``save``.
+        """
+        ...
+
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Save a payload, or say what is to be written with the stream entry.
 
         May be called again with the same arguments, and then changes nothing. Raises StorageUnavailable when the
         storage does not answer (the payload may or may not be saved), PayloadConflict when another payload is saved
-        under this event id.
+        under this event id. A storage that keeps payloads itself measures how long it took (``payload_duration``).
         """
         ...
 
@@ -61,17 +72,17 @@ class Storage(Protocol):
         ...
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
-        """Return where the payload lies, for people: a Redis key, or an S3 object key."""
+        """Return where the payload is, for people: a Redis key, or an S3 object key."""
         ...
 
     def readable(self) -> Mapping[str, Storage]:
-        """Return the storage that reads the references of each storage name, this one's own among them."""
+        """Return the storage that reads the references of each storage name, this one's included."""
         ...
 
     async def check(self, scope: StorageScope) -> None:
-        """Try what producing and reading need; raise ConfigurationError or StorageUnavailable with one sentence."""
+        """Try what producing and reading need; raise ConfigurationError or StorageUnavailable if it does not work."""
         ...
 
     async def close(self) -> None:
-        """Close connections of its own. May be called twice; a later call opens them again."""
+        """Close the storage's own connections. May be called twice; a later call opens them again."""
         ...

@@ -1,4 +1,4 @@
-"""Finds storages by the names that payload references give them."""
+"""Find storages by the names in payload references."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from event_backbone.storage.redis_hash import RedisHashStorage
 
 
 def storages_by_name(storages: Sequence[Storage], *, beside_stream: bool) -> Mapping[str, Storage]:
-    """Return every readable storage by its name, with ``beside_stream`` the hash beside a stream on Redis included.
+    """Return every readable storage by its name; with ``beside_stream`` also the hashes on the stream's own Redis.
 
     Raises:
         ConfigurationError: two storages have the same name.

@@ -16,7 +16,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.hash_scripts import store_hashes
 from event_backbone.storage.loading import collect_references
@@ -73,6 +73,9 @@ class CachedStorage:
     def cache(self) -> Storage:
         """Where copies are kept."""
         return self._cache
+
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return None: the origin's answer is waited for before anything is cached."""
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Save to the origin, then to the cache, whose failure is ignored. Raises what the origin raises.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from event_backbone import telemetry
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.names import storage_name
 from event_backbone.wire.keys import PAYLOAD_KEY
 
@@ -24,10 +25,14 @@ class MemoryStorage:
         """The name by which references name this storage."""
         return self._name
 
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return None: nothing is written with the entry."""
+
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Keep a copy; raise PayloadConflict when another payload, or a tombstone, is there."""
         reference = PayloadReference(self._name, str(event_id))
-        kept = self._payloads.setdefault(self.location(scope, reference), dict(payload))
+        with telemetry.timed(telemetry.payload_duration, {"storage": self._name, "operation": "save"}):
+            kept = self._payloads.setdefault(self.location(scope, reference), dict(payload))
         if kept != payload:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
         return SavedPayload((reference,))

@@ -1,10 +1,9 @@
-"""Payloads in Redis: one hash an event, one field an argument."""
+"""Payloads in Redis: one hash per event, one field per argument."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from time import perf_counter
 from typing import cast
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.settings import RedisSettings
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.hash_scripts import (
     erase_hashes,
     hashes_a_call,
@@ -44,29 +43,30 @@ class RedisHashStorage:
     Under another name than the default it is ``{<stream key>}:payload:<name>:<event id>``.
 
     On the stream's own Redis the hash is written in the same atomic step as the stream entry: neither is ever there
-    without the other, and the stream's memory of event ids keeps a second payload away. On another server (``redis``)
-    it is saved before the entry, at the price of one round trip an event.
+    without the other, and since the stream knows its recent event ids, no second payload replaces the first. On another
+    server (``redis``) the hash is saved before the entry, at the price of one round trip per event.
     """
 
     def __init__(
         self, expires_after: timedelta | None = None, *, redis: str | None = None, name: str = _DEFAULT_NAME
     ) -> None:
-        """Prepare the storage; nothing connects yet.
+        """Prepare the storage, without connecting.
 
         Args:
-            expires_after: how long a payload lives, from its save on; None keeps it for good.
-            redis: another server's address, as REDIS_EVENT_SOURCE_ENDPOINT takes it; None is the stream's own.
+            expires_after: how long a payload lives, from its save on; None keeps it forever.
+            redis: another server's address, written as REDIS_EVENT_SOURCE_ENDPOINT; None is the stream's own.
             name: what references call this storage; two on one server need different names.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
         if expires_after is not None and expires_after <= timedelta(0):
-            raise ConfigurationError("expires_after of RedisHashStorage must be longer than nothing; None means never.")
+            raise ConfigurationError("expires_after of RedisHashStorage must be positive; None means never.")
         self._name = storage_name(name)
         self._expires_after = expires_after
         self._purpose = PAYLOAD_KEY if name == _DEFAULT_NAME else f"{PAYLOAD_KEY}:{name}"
         self._typical_bytes = _EXPECTED_BYTES
+        self._save_attributes = {"storage": self._name, "operation": "save"}
         self._own = None if redis is None else _own_connections(RedisSettings.parse(redis))
 
     @property
@@ -76,35 +76,28 @@ class RedisHashStorage:
 
     @property
     def expires_after(self) -> timedelta | None:
-        """How long a payload lives; None means for good."""
+        """How long a payload lives; None means forever."""
         return self._expires_after
 
-    @property
-    def beside_stream(self) -> bool:
-        """Whether it lies on the stream's own Redis, so that ``save`` waits for nothing and never fails."""
-        return self._own is None
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return how a payload becomes a hash on the stream's own Redis; None if payloads go to another server."""
+        return self._write if self._own is None and scope.redis is not None else None
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Ask for the hash to be written with the entry, or on another server write it now.
+        """Return the hash, to be written with the entry, or on another server write it now.
 
-        PayloadConflict rises on another server alone: on the stream's own, an event id that is known changes nothing.
+        Raises PayloadConflict on another server only: on the stream's own, a known event id changes nothing.
         """
-        reference = PayloadReference(self._name, str(event_id))
-        write = self.write_of(reference.key, payload)
         connection = self._connection(scope)
+        reference = PayloadReference(self._name, str(event_id))
+        write = self._write(reference.key, payload)
         if self._own is None:
             return SavedPayload((reference,), (write,))
-        started = perf_counter()
-        with connection.errors(StorageUnavailable):
+        with telemetry.timed(telemetry.payload_duration, self._save_attributes), connection.errors(StorageUnavailable):
             (answer,) = await store_hashes(connection, scope.stream, (write,))
         if answer in {"other", "erased"}:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
-        telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
         return SavedPayload((reference,))
-
-    def write_of(self, key: str, payload: Payload) -> HashWrite:
-        """Return the hash that keeps a payload under the key of its reference, the event id as text."""
-        return HashWrite(f"{self._purpose}:{key}", payload or {EMPTY_FIELD: b"1"}, self._expires_after)
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Fetch the payloads in as few calls as their size allows, and call back after each."""
@@ -121,8 +114,8 @@ class RedisHashStorage:
                     on_payloads(enumerate(map(_payload, some, found), done))
                     done += len(some)
         except (StorageUnavailable, ConfigurationError) as error:
-            away = error if isinstance(error, StorageUnavailable) else StorageUnavailable(str(error))
-            on_payloads((place, away) for place in range(done, len(keys)))
+            unavailable = error if isinstance(error, StorageUnavailable) else StorageUnavailable(str(error))
+            on_payloads((position, unavailable) for position in range(done, len(keys)))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace the hashes by tombstones that expire when the payloads would have."""
@@ -140,16 +133,19 @@ class RedisHashStorage:
         return {self._name: self}
 
     async def check(self, scope: StorageScope) -> None:
-        """Ask the server for a sign of life."""
+        """Ping the server."""
         connection = self._connection(scope)
         with connection.errors(StorageUnavailable):
             await connection.command("PING")
 
     async def close(self) -> None:
-        """Close the running loop's connections to another server; the stream's own are not this storage's to close."""
+        """Close the running loop's connections to another server; those of the stream stay open."""
         connection = None if self._own is None else self._own.take()
         if connection is not None:
             await connection.close()
+
+    def _write(self, event_id: str, payload: Payload) -> HashWrite:
+        return HashWrite(f"{self._purpose}:{event_id}", payload or {EMPTY_FIELD: b"1"}, self._expires_after)
 
     def _connection(self, scope: StorageScope) -> RedisConnection:
         if self._own is not None:
@@ -165,15 +161,15 @@ def _own_connections(settings: RedisSettings) -> PerLoop[RedisConnection]:
 
 def _payload(key: str, fields: object) -> Payload | StorageError:
     if not isinstance(fields, list):
-        return PayloadGone(f"The Redis key {key} holds something else than a payload.")
+        return PayloadGone(f"The Redis key {key} does not hold a payload.")
     parts = cast("list[bytes]", fields)
     if not parts:
         return PayloadGone(f"There is no Redis hash {key}: it has expired or was deleted.")
     if parts[0] == _ERASED:
         return PayloadErased(f"The payload in the Redis hash {key} was erased.")
     payload: dict[str, bytes] = {}
-    for place in range(0, len(parts), 2):  # half the cost of a comprehension over pairs
-        name = parts[place]
+    for position in range(0, len(parts), 2):  # faster than a comprehension over pairs
+        name = parts[position]
         if name[:1] != b"_":
-            payload[name.decode()] = parts[place + 1]
+            payload[name.decode()] = parts[position + 1]
     return payload

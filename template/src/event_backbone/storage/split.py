@@ -7,7 +7,7 @@ from uuid import UUID
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references
@@ -40,6 +40,9 @@ class SplitStorage:
     def parts(self) -> Sequence[Storage]:
         """Every storage once, ``default`` first."""
         return self._parts
+
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return None: the parts are saved first."""
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Save the parts at the same time. Raises the first error of any part; the other parts may be saved."""

@@ -18,7 +18,7 @@ from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
-from event_backbone.model.correlation import current_event
+from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 
 _log = logging.getLogger(__name__)
@@ -114,8 +114,8 @@ class Handling:
     async def handle(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.
 
-        ``attempts`` is the number of this attempt as the retry policy counts. ``current_event`` is set meanwhile, so
-        that what the handlers produce is known to be caused by this event. Run it as a task: a cancellation passes
+        ``attempts`` is the number of this attempt as the retry policy counts. What the handlers produce
+        meanwhile is caused by this event. Run it as a task: a cancellation passes
         through; unless it was the caller's own, the caller passes it to ``failed``.
         """
         attributes = self.attributes_of(event.metadata.event)
@@ -127,7 +127,7 @@ class Handling:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
         failure: Exception | None = None
-        token, start = current_event.set(event.metadata), perf_counter()
+        token, start = set_current_event(event.metadata), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 await self._call_within(call, arguments, ctx, attributes)
@@ -136,7 +136,7 @@ class Handling:
         except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
             failure = error
         finally:
-            current_event.reset(token)
+            reset_current_event(token)
             telemetry.handle_duration.record(perf_counter() - start, attributes)
         if failure is not None:
             return self.failed(ctx, attempts, failure)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.s3.keys import payload_key, probe_key
@@ -78,6 +77,9 @@ class S3Storage:
         """The options it was made with, completed from the environment."""
         return self._options
 
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return None: S3 cannot write an object together with an entry."""
+
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Write the object unless it exists; then compare.
 
@@ -86,12 +88,11 @@ class S3Storage:
             StorageUnavailable: S3 does not answer; the object may or may not have been written.
             ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it.
         """
-        started = perf_counter()
         reference = PayloadReference(self._name, str(event_id))
-        objects, key = await self._objects(scope), self.location(scope, reference)
-        if not await objects.create(key, payload_to_json(payload)):
-            await _compare(objects, key, payload, event_id)
-        telemetry.payload_duration.record(perf_counter() - started, {"storage": self._name, "operation": "save"})
+        with telemetry.timed(telemetry.payload_duration, {"storage": self._name, "operation": "save"}):
+            objects, key = await self._objects(scope), self.location(scope, reference)
+            if not await objects.create(key, payload_to_json(payload)):
+                await _compare(objects, key, payload, event_id)
         return SavedPayload((reference,))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
