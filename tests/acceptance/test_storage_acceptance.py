@@ -20,7 +20,7 @@ from event_backbone.storage import (
     SplitStorage,
     StorageScope,
 )
-from event_backbone.storage.base import HandOver
+from event_backbone.storage.base import OnPayloads
 from event_backbone.testing import memory_backbone
 from event_backbone.testing.servers import S3Server
 from tests.support.eventually import eventually
@@ -62,10 +62,10 @@ class _CountingStorage(MemoryStorage):
         self.saved.append(set(payload))
         return await super().save(scope, event_id, payload)
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Remember, and load."""
         self.loaded.append(len(references))
-        await super().load(scope, references, hand_over)
+        await super().load(scope, references, on_payloads)
 
 
 async def test_item_10_a_payload_is_saved_once_in_the_storage_of_its_part() -> None:
@@ -107,10 +107,10 @@ class _AskedHash(RedisHashStorage):
         super().__init__(timedelta(hours=1))
         self._asked = asked
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Note, and load."""
         self._asked.append("cache")
-        await super().load(scope, references, hand_over)
+        await super().load(scope, references, on_payloads)
 
 
 class _AskedS3(S3Storage):
@@ -120,10 +120,10 @@ class _AskedS3(S3Storage):
         super().__init__()
         self._asked = asked
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Note, and load."""
         self._asked.append("origin")
-        await super().load(scope, references, hand_over)
+        await super().load(scope, references, on_payloads)
 
 
 @pytest.mark.usefixtures("s3_environment")

@@ -12,7 +12,7 @@ from event_backbone.connection import RedisConnection
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
 from event_backbone.model import HashWrite, Payload, PayloadReference, StreamName, new_event_id
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.storage.loading import load_payloads
+from event_backbone.storage.loading import collect_event_payloads
 
 References = tuple[PayloadReference, ...]
 
@@ -61,7 +61,7 @@ class StorageCase:
 
     async def load(self, *events: References, scope: StorageScope | None = None) -> list[Payload | StorageError]:
         """Load events as readers do."""
-        return await load_payloads(scope or self.scope(), self.storage.readable(), events)
+        return await collect_event_payloads(scope or self.scope(), self.storage.readable(), events)
 
     async def load_one(self, event: References, *, scope: StorageScope | None = None) -> Payload | StorageError:
         """Load one event."""

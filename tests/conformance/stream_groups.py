@@ -16,9 +16,9 @@ from tests.conformance.stream_suite import (
     Member,
     Rig,
     admin,
-    hand_over,
     lease_of,
     leases_of,
+    leave_to,
     members,
     numbers,
     settled,
@@ -109,12 +109,12 @@ class GroupSuite:
         assert waking.done()
 
     async def test_entries_of_a_lost_answer_are_found(self, rig: Rig) -> None:
-        """What is pending under one's own name and not held comes again, in order, and its attempt stays as it was."""
+        """What is pending under one's own name and not in flight comes again, in order, as the same attempt."""
         await rig.produce(4)
         one, two = await members(rig, "one", "two")
-        [held, *_] = await one.read(3)
+        [in_flight, *_] = await one.read(3)
         await two.read()
-        comparison = await one.reader.compare([lease_of(held)])
+        comparison = await one.reader.compare([lease_of(in_flight)])
         assert (
             [(int(each.entry.fields[b"metadata"]), each.attempt) for each in comparison.deliveries],
             comparison.lost,
@@ -122,7 +122,7 @@ class GroupSuite:
             [(1, 1), (2, 1)],
             frozenset(),
         )
-        assert await one.reader.compare(leases_of((held, *comparison.deliveries))) == Comparison()
+        assert await one.reader.compare(leases_of((in_flight, *comparison.deliveries))) == Comparison()
 
     async def test_what_a_lost_look_took_is_found_with_its_history(self, rig: Rig) -> None:
         """Counted by the look, not by being found."""
@@ -139,11 +139,11 @@ class GroupSuite:
         """Those that others took, and those that are finished; what is still there is not."""
         keys = await rig.produce(3)
         one, two = await members(rig, "one", "two")
-        held = leases_of(await one.read())
-        await one.leases.park(held[0], NO_WAIT)
+        in_flight = leases_of(await one.read())
+        await one.leases.park(in_flight[0], NO_WAIT)
         await two.look()
         await rig.remove_pending(keys[1])
-        comparison = await one.reader.compare(held)
+        comparison = await one.reader.compare(in_flight)
         assert (comparison.lost, comparison.deliveries) == (frozenset(keys[:2]), ())
 
     async def test_another_count_is_another_lease(self, rig: Rig) -> None:
@@ -160,15 +160,15 @@ class GroupSuite:
         )
 
     async def test_what_was_not_held_and_left_the_stream_vanishes(self, rig: Rig) -> None:
-        """It is reported once; what is held stays pending, so that its holder can finish it."""
+        """It is reported once; what is in flight stays pending, so that its member can finish it."""
         keys = await rig.produce(2)
         [one] = await members(rig, "one")
-        [held, _] = await one.read()
+        [in_flight, _] = await one.read()
         for key in keys:
             await rig.remove_entry(key)
-        assert await one.reader.compare([lease_of(held)]) == Comparison(vanished=(keys[1],))
-        assert await one.reader.compare([lease_of(held)]) == Comparison()
-        assert await one.leases.ack([lease_of(held)]) == frozenset()
+        assert await one.reader.compare([lease_of(in_flight)]) == Comparison(vanished=(keys[1],))
+        assert await one.reader.compare([lease_of(in_flight)]) == Comparison()
+        assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_many_entries_are_found(self, rig: Rig) -> None:
         """All of them, in order."""
@@ -198,9 +198,9 @@ class GroupSuite:
         await rig.remove_group()
         with pytest.raises(GroupMissing, match=GROUP):
             await one.read()
-        for room in (0, 10):
+        for limit in (0, 10):
             with pytest.raises(GroupMissing):
-                await one.look(room)
+                await one.look(limit)
         with pytest.raises(GroupMissing):
             await one.reader.compare(())
         with pytest.raises(GroupMissing):
@@ -244,7 +244,7 @@ class GroupSuite:
         assert await one.reader.ensure("beginning") is True
         assert (await rig.state()).parked == 0
         assert [each.attempt for each in await two.read()] == [1, 1, 1]
-        again = await hand_over(two, three)
+        again = await leave_to(two, three)
         assert [(each.attempt, each.failures, each.ends_alone) for each in again] == [(2, 0, 0)] * 3
 
     async def test_many_consumers_share_without_loss_or_twins(self, rig: Rig) -> None:

@@ -9,9 +9,9 @@ from tests.conformance.stream_suite import (
     SECOND,
     Rig,
     admin,
-    hand_over,
     lease_of,
     leases_of,
+    leave_to,
     members,
     numbers,
     settled,
@@ -49,7 +49,7 @@ class LeaseSuite:
         [key] = await rig.produce(1)
         one, two, three = await settled(rig, "one", "two", "three")
         [lost] = leases_of(await one.read())
-        [held] = await hand_over(one, two)
+        [delivery] = await leave_to(one, two)
         for outcome in (
             await one.leases.ack([lost]),
             await one.leases.release([lost]),
@@ -62,9 +62,9 @@ class LeaseSuite:
         [pending] = await admin(rig).pending(None, 10)
         assert (pending.key, pending.consumer, pending.attempt) == (key, "two", 2)
         assert list(await admin(rig).dead_letters(None, 10)) == []
-        [again] = await hand_over(two, three)
+        [again] = await leave_to(two, three)
         assert (again.attempt, again.failures, again.ends_alone) == (3, 0, 0)
-        assert await two.leases.ack([lease_of(held)]) == frozenset({key})
+        assert await two.leases.ack([lease_of(delivery)]) == frozenset({key})
 
     async def test_the_same_member_loses_an_old_lease_too(self, rig: Rig) -> None:
         """When it takes its own entry again, only the new lease counts."""
@@ -129,13 +129,13 @@ class LeaseSuite:
         [first] = await one.read()
         await one.leases.park(lease_of(first), NO_WAIT)
         [second] = await two.take()
-        [third] = await hand_over(two, three)
+        [third] = await leave_to(two, three)
         await three.leases.park(lease_of(third), NO_WAIT)
         [fourth] = await one.take()
         assert [(each.attempt, each.failures) for each in (second, third, fourth)] == [(2, 1), (3, 1), (4, 2)]
 
     async def test_no_more_is_parked_than_the_limit(self, rig: Rig) -> None:
-        """What is refused stays in its member's hands as it was; when there is room again, it can be parked."""
+        """What is refused stays in its member's hands as it was; when fewer are parked, it can be."""
         keys = await rig.produce(3)
         one, two = await members(rig, "one", "two")
         first, second, third = leases_of(await one.read())
@@ -149,7 +149,7 @@ class LeaseSuite:
         assert (again.entry.key, again.attempt, again.failures) == (keys[2], 2, 1)
 
     async def test_a_lost_lease_is_told_before_the_limit(self, rig: Rig) -> None:
-        """So that its holder lets go of it, and does not wait for room."""
+        """So that its member lets go of it, and does not wait until it can be parked."""
         await rig.produce(1)
         [one] = await members(rig, "one")
         [lease] = leases_of(await one.read())

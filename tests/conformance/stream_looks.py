@@ -9,9 +9,9 @@ from tests.conformance.stream_suite import (
     Member,
     Rig,
     admin,
-    hand_over,
     lease_of,
     leases_of,
+    leave_to,
     members,
     numbers,
     settled,
@@ -57,7 +57,7 @@ class LookSuite:
         assert numbers(await two.take()) == [1, 2, 0]
 
     async def test_a_look_tells_that_more_is_due(self, rig: Rig) -> None:
-        """Half of the room, rounded up, is taken at once; the oldest first, and the rest by the next looks."""
+        """Half of the limit, rounded up, is taken at once; the oldest first, and the rest by the next looks."""
         await rig.produce(5)
         one, two = await members(rig, "one", "two")
         await one.leases.release(leases_of(await one.read()))
@@ -87,11 +87,11 @@ class LookSuite:
         """However long it has them: its looks keep its lease."""
         await rig.produce(2)
         one, two = await settled(rig, "one", "two")
-        held = await one.read()
+        in_flight = await one.read()
         for _ in range(3):
             await time_passes(rig, LEASE, one, two)
             assert list(await two.take()) == []
-        assert await one.leases.ack(leases_of(held)) == frozenset()
+        assert await one.leases.ack(leases_of(in_flight)) == frozenset()
 
     async def test_leases_of_different_length_stand_side_by_side(self, rig: Rig) -> None:
         """Each row ends by its own member's lease, whoever looks at it."""
@@ -150,7 +150,7 @@ class LookSuite:
         assert (list(look.deliveries), look.more, look.parked) == ([], True, 0)
 
     async def test_a_look_takes_at_most_a_hundred(self, rig: Rig) -> None:
-        """However much room there is: half of it for what is due, half of the rest for what was left behind."""
+        """However high the limit is: half of it for what is due, half of the rest for what was left behind."""
         await rig.produce(250)
         one, dead = await settled(rig, "one", "dead")
         await dead.leases.release(leases_of(await dead.read(120)))
@@ -191,7 +191,7 @@ class LookSuite:
         assert (await rig.state()).consumers == 1
 
     async def test_a_crashed_member_with_nothing_pending_goes_too(self, rig: Rig) -> None:
-        """When its row has ended, also by a look without room."""
+        """When its row has ended, also by a look that may take nothing."""
         await rig.produce(1)
         one, dead = await settled(rig, "one", "dead")
         await dead.leases.ack(leases_of(await dead.read()))
@@ -207,4 +207,4 @@ class LookSuite:
         everyone = await settled(rig, "one", "two", "three", "four")
         await everyone[0].read()
         for attempt, (old, new) in enumerate(pairwise(everyone), start=2):
-            assert [each.attempt for each in await hand_over(old, new)] == [attempt]
+            assert [each.attempt for each in await leave_to(old, new)] == [attempt]

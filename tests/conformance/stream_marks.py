@@ -1,6 +1,6 @@
 """Which attempts ended their process while they were marked as the only one of their member."""
 
-from tests.conformance.stream_suite import LETTER, NO_WAIT, Rig, admin, hand_over, lease_of, members, settled
+from tests.conformance.stream_suite import LETTER, NO_WAIT, Rig, admin, lease_of, leave_to, members, settled
 
 
 class MarkSuite:
@@ -13,10 +13,10 @@ class MarkSuite:
         [first] = await one.read()
         assert await one.leases.mark_alone(lease_of(first)) == frozenset()
         assert await one.leases.mark_alone(lease_of(first)) == frozenset()
-        [second] = await hand_over(one, two)
-        [third] = await hand_over(two, three)
+        [second] = await leave_to(one, two)
+        [third] = await leave_to(two, three)
         assert await three.leases.mark_alone(lease_of(third)) == frozenset()
-        [fourth] = await hand_over(three, four)
+        [fourth] = await leave_to(three, four)
         counts = [(each.entry.key, each.attempt, each.failures, each.ends_alone) for each in (second, third, fourth)]
         assert counts == [(key, 2, 0, 1), (key, 3, 0, 1), (key, 4, 0, 2)]
 
@@ -26,7 +26,7 @@ class MarkSuite:
         one, two = await settled(rig, "one", "two")
         [first] = await one.read()
         await one.leases.mark_alone(lease_of(first))
-        [second] = await hand_over(one, two)
+        [second] = await leave_to(one, two)
         await two.leases.mark_alone(lease_of(second))
         [known] = (await two.reader.compare(())).deliveries
         assert (known.attempt, known.ends_alone) == (2, 1)
@@ -37,11 +37,11 @@ class MarkSuite:
         one, two, three = await settled(rig, "one", "two", "three")
         [first] = await one.read()
         await one.leases.mark_alone(lease_of(first))
-        [second] = await hand_over(one, two)
+        [second] = await leave_to(one, two)
         assert await two.leases.unmark_alone(lease_of(second)) == frozenset()  # it never was marked
         await two.leases.mark_alone(lease_of(second))
         assert await two.leases.unmark_alone(lease_of(second)) == frozenset()
-        [third] = await hand_over(two, three)
+        [third] = await leave_to(two, three)
         assert (third.attempt, third.ends_alone) == (3, 1)
 
     async def test_a_recorded_failure_takes_the_mark_back(self, rig: Rig) -> None:
@@ -50,7 +50,7 @@ class MarkSuite:
         one, two, three = await settled(rig, "one", "two", "three")
         [first] = await one.read()
         await one.leases.mark_alone(lease_of(first))
-        [second] = await hand_over(one, two)
+        [second] = await leave_to(one, two)
         await two.leases.mark_alone(lease_of(second))
         await two.leases.park(lease_of(second), NO_WAIT)
         [third] = await three.take()
@@ -62,7 +62,7 @@ class MarkSuite:
         one, two, three = await settled(rig, "one", "two", "three")
         [first] = await one.read()
         await one.leases.mark_alone(lease_of(first))
-        [second] = await hand_over(one, two)
+        [second] = await leave_to(one, two)
         await two.leases.park(lease_of(second), NO_WAIT)
         [third] = await three.take()
         assert (third.attempt, third.failures, third.ends_alone) == (3, 1, 1)
@@ -75,9 +75,9 @@ class MarkSuite:
         await one.leases.mark_alone(lease_of(first))
         await one.leases.release([lease_of(first)])
         [again] = await one.take()
-        [second] = await hand_over(one, two)
+        [second] = await leave_to(one, two)
         await two.leases.mark_alone(lease_of(second))
-        [third] = await hand_over(two, three)
+        [third] = await leave_to(two, three)
         await three.leases.release([lease_of(third)])
         [fourth] = await four.take()
         assert [(each.attempt, each.ends_alone) for each in (again, second, third, fourth)] == [
@@ -93,13 +93,13 @@ class MarkSuite:
         one, two, three = await settled(rig, "one", "two", "three")
         [first] = await one.read()
         await one.leases.mark_alone(lease_of(first))
-        [second] = await hand_over(one, two)
+        [second] = await leave_to(one, two)
         await two.leases.dead_letter(lease_of(second), LETTER)
         [letter] = await admin(rig).dead_letters(None, 10)
         await admin(rig).redrive(letter)
         [again] = await two.take()
         assert (again.attempt, again.ends_alone) == (1, 0)
-        [second] = await hand_over(two, three)
+        [second] = await leave_to(two, three)
         assert (second.attempt, second.ends_alone) == (2, 0)
 
     async def test_marking_what_is_finished_is_told_as_lost(self, rig: Rig) -> None:

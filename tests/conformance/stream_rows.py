@@ -109,7 +109,7 @@ class RowSuite:
         """A server that was frozen, or whose clock went forward: each finds its row ended, and can renew it first."""
         await rig.produce(2)
         one, two, dead = await settled(rig, "one", "two", "dead")
-        [held] = await one.read(1)
+        [in_flight] = await one.read(1)
         await dead.read(1)
         await dead.reader.leave()
         await rig.pass_time(gap)
@@ -120,7 +120,7 @@ class RowSuite:
         assert (await one.look()).row_ended is (gap > LEASE)
         await time_passes(rig, 5 * SECOND, one, two)
         assert numbers(await two.take()) == [1]
-        assert await one.leases.ack([lease_of(held)]) == frozenset()
+        assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_looks_that_go_on_do_not_hold(self, rig: Rig) -> None:
         """A pause shorter than five seconds is no gap."""
@@ -173,7 +173,7 @@ class RowSuite:
         """Rows of the old time would hold for an hour too long, and so would parked entries wait."""
         await rig.produce(3)
         one, two, dead = await settled(rig, "one", "two", "dead")
-        held, parked = await one.read(2)
+        in_flight, parked = await one.read(2)
         await one.leases.park(lease_of(parked), 20 * SECOND)
         await dead.read()
         await rig.pass_time(-HOUR)
@@ -185,13 +185,13 @@ class RowSuite:
         assert numbers(await two.take()) == [1]
         await time_passes(rig, LEASE - HOLD, one, two)
         assert numbers(await two.take()) == [2]
-        assert await one.leases.ack([lease_of(held)]) == frozenset()
+        assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_living_members_survive_the_loss_of_all_rows(self, rig: Rig) -> None:
         """Whoever looks first gives the others rows as well, so nobody takes what they have in flight."""
         await rig.produce(2)
         one, two, dead = await settled(rig, "one", "two", "dead")
-        [held] = await one.read(1)
+        [in_flight] = await one.read(1)
         await dead.read(1)
         await rig.remove_rows()
         look = await two.look()
@@ -200,20 +200,20 @@ class RowSuite:
         assert list(await two.take()) == []
         await time_passes(rig, LEASE / 2, one, two)
         assert numbers(await two.take()) == [1]
-        assert await one.leases.ack([lease_of(held)]) == frozenset()
+        assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_a_due_time_without_its_entry_is_dropped(self, rig: Rig) -> None:
         """As when somebody acked the entry by hand, or a member has it after all."""
         keys = await rig.produce(2)
         one, two = await members(rig, "one", "two")
-        parked, held = await one.read()
+        parked, in_flight = await one.read()
         await one.leases.park(lease_of(parked), SECOND)
         await rig.remove_pending(keys[0])
-        await rig.set_due(held.entry.key, SECOND)
+        await rig.set_due(in_flight.entry.key, SECOND)
         await rig.pass_time(2 * SECOND)
         look = await two.look()
         assert (list(look.deliveries), look.vanished, look.parked, look.more) == ([], (), 0, False)
-        assert await one.leases.ack([lease_of(held)]) == frozenset()
+        assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_due_times_of_a_group_that_others_made_again_are_dropped(self, rig: Rig) -> None:
         """Within a quarter of a lease: until then they would count towards the bound of parked entries."""

@@ -89,13 +89,13 @@ class Member:
         """Read what is there."""
         return await self.reader.read(count, NO_WAIT)
 
-    async def look(self, room: int = 100) -> Look:
-        """Renew the row and take over what the room allows."""
-        return await self.reader.look(self.lease, room)
+    async def look(self, limit: int = 100) -> Look:
+        """Renew the row and take over up to ``limit`` entries."""
+        return await self.reader.look(self.lease, limit)
 
-    async def take(self, room: int = 100) -> Sequence[Delivery]:
+    async def take(self, limit: int = 100) -> Sequence[Delivery]:
         """Look, and return only what was taken over."""
-        return (await self.look(room)).deliveries
+        return (await self.look(limit)).deliveries
 
 
 def new_entry(metadata: str = "m", *writes: HashWrite) -> NewEntry:
@@ -156,7 +156,7 @@ async def time_passes(rig: Rig, by: timedelta, *living: Member) -> None:
             await member.look(0)
 
 
-async def hand_over(old: Member, new: Member) -> Sequence[Delivery]:
+async def leave_to(old: Member, new: Member) -> Sequence[Delivery]:
     """Let a member leave with what is pending under its name, and another one take it."""
     await old.reader.leave()
     return await new.take()

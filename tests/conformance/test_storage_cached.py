@@ -13,7 +13,7 @@ from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.model import new_event_id
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
-from event_backbone.storage.loading import load_all
+from event_backbone.storage.loading import collect_references
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.storage_cases import s3_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite
@@ -94,7 +94,7 @@ async def test_a_refill_never_covers_a_tombstone(cached: StorageCase, redis: Red
     await redis.flushdb()
     storage = cached.storage
     assert isinstance(storage, CachedStorage)
-    (loaded,) = await load_all(cached.scope(), storage.origin, (reference,))
+    (loaded,) = await collect_references(cached.scope(), storage.origin, (reference,))
     await storage.erase(cached.scope(), (reference,))
     await storage.put_into_cache(cached.scope(), {reference: loaded})
     assert await redis.hgetall("{dev:shipments}:payload:" + reference.key) == {b"_erased": b"1"}

@@ -11,7 +11,7 @@ from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.model import Payload
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
-from event_backbone.storage.loading import load_all, load_payloads
+from event_backbone.storage.loading import collect_event_payloads, collect_references
 from tests.conformance.storage_cases import redis_case, s3_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
 
@@ -75,8 +75,8 @@ async def test_each_argument_lies_in_its_storage(
     """And nowhere else."""
     first, second = await case.save(PAYLOAD)
     assert (first.storage, second.storage) == ("rest", "personal")
-    assert await load_all(case.scope(), personal, (second,)) == [{"email": PAYLOAD["email"]}]
-    assert await load_all(case.scope(), rest, (first,)) == [
+    assert await collect_references(case.scope(), personal, (second,)) == [{"email": PAYLOAD["email"]}]
+    assert await collect_references(case.scope(), rest, (first,)) == [
         {name: value for name, value in PAYLOAD.items() if name != "email"}
     ]
 
@@ -106,10 +106,10 @@ async def test_a_final_outcome_counts_before_an_outage(case: StorageCase, person
     away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
     storages: Mapping[str, Storage] = {**case.storage.readable(), "rest": away}
     references = await case.save(PAYLOAD)
-    (waiting,) = await load_payloads(case.scope(), storages, [references])
+    (waiting,) = await collect_event_payloads(case.scope(), storages, [references])
     assert isinstance(waiting, StorageUnavailable)
     await personal.erase(case.scope(), references[1:])
-    (erased,) = await load_payloads(case.scope(), storages, [references])
+    (erased,) = await collect_event_payloads(case.scope(), storages, [references])
     assert isinstance(erased, PayloadErased)
     await away.close()
 
@@ -117,7 +117,7 @@ async def test_a_final_outcome_counts_before_an_outage(case: StorageCase, person
 async def test_a_storage_that_is_not_configured_is_named(case: StorageCase, rest: MemoryStorage) -> None:
     """An event of a split can be read by whoever has all of its storages."""
     references = await case.save(PAYLOAD)
-    (answer,) = await load_payloads(case.scope(), rest.readable(), [references])
+    (answer,) = await collect_event_payloads(case.scope(), rest.readable(), [references])
     assert isinstance(answer, PayloadGone)
     assert "No storage named 'personal'" in str(answer)
 

@@ -33,7 +33,7 @@ CALLS: Mapping[str, Call] = {
     "command once": lambda connection, _: connection.command("PING", repeat=False),
     "script": lambda connection, _: connection.run(ECHO, ("key",), ("x",), repeat=False),
     "pipelined": lambda connection, _: connection.run_pipelined(ECHO, ("key",), ("x",)),
-    "reads": lambda connection, _: connection.read_each("GET", ["key"]),
+    "pipelined reads": lambda connection, _: connection.read_each("GET", ["key"]),
     "blocking read": lambda _, reader: reader.read(1, NO_WAIT),
 }
 
@@ -225,8 +225,8 @@ def test_writing_to_a_connection_that_was_reset_is_an_outage(
 
 
 async def test_an_argument_that_cannot_be_sent_is_no_outage(connection: RedisConnection) -> None:
-    """It is an error of the program, which no waiting mends: it is not translated."""
-    for call in (connection.command, connection.waiting_connection().command):
+    """It is a mistake in the program, which waiting does not mend: it is not translated."""
+    for call in (connection.command, connection.blocking_connection().command):
         with pytest.raises(DataError), connection.errors():
             await call("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError), connection.errors():

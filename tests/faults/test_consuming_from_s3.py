@@ -18,7 +18,7 @@ from event_backbone.storage import (
     S3Storage,
     StorageScope,
 )
-from event_backbone.storage.base import HandOver
+from event_backbone.storage.base import OnPayloads
 from tests.conformance.storage_suite import StorageCase
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Page, Refusal, Relay, relay_before
@@ -73,9 +73,9 @@ class TestConsumingFromFaultyS3:
             """Hands over nothing."""
 
             async def load(
-                self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver
+                self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads
             ) -> None:
-                hand_over(())
+                on_payloads(())
 
         async with Backbone(redis_url, environment="dev", storage=Forgetful()) as backbone:
             await pack(backbone, 1)

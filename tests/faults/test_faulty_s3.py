@@ -17,7 +17,7 @@ from event_backbone.storage import (
     S3Storage,
     SplitStorage,
 )
-from event_backbone.storage.loading import load_events, load_payloads
+from event_backbone.storage.loading import collect_event_payloads, load_event_payloads
 from tests.conformance.storage_suite import PAYLOAD, StorageCase
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Page, Refusal
@@ -102,9 +102,9 @@ class TestFaultyS3:
         references = tuple(PayloadReference(name, str(new_event_id())) for name in ("s3", "away"))
         server.reads = Refusal(403, "AccessDenied")
         for storages, kind in (({"away": away}, StorageUnavailable), ({"away": MemoryStorage("away")}, PayloadGone)):
-            (answer,) = await load_payloads(case.scope(), {"s3": case.storage, **storages}, [references])
+            (answer,) = await collect_event_payloads(case.scope(), {"s3": case.storage, **storages}, [references])
             assert type(answer) is kind
-        (answer,) = await load_payloads(case.scope(), {"s3": case.storage}, [references[:1]])
+        (answer,) = await collect_event_payloads(case.scope(), {"s3": case.storage}, [references[:1]])
         assert type(answer) is PayloadForbidden
         await away.close()
 
@@ -223,7 +223,7 @@ class TestSilentS3:
         events = [await case.save(PAYLOAD), await case.save({"product_id": b"1"}), await case.save(PAYLOAD)]
         server.fail("say nothing")
         found: dict[int, Payload | StorageError] = {}
-        loading = asyncio.create_task(load_events(case.scope(), case.storage.readable(), events, found.update))
+        loading = asyncio.create_task(load_event_payloads(case.scope(), case.storage.readable(), events, found.update))
         await eventually(lambda: len(found) == 2)
         assert found.pop(1) == {"product_id": b"1"}
         assert list(found.values()) == [PAYLOAD]

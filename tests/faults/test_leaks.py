@@ -13,7 +13,7 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import Reject
 from event_backbone.policy import RetryPolicy
 from event_backbone.storage import RedisHashStorage
-from event_backbone.stream.values import WAITING_CONSUMER
+from event_backbone.wire.keys import WAITING_CONSUMER
 from tests.support.eventually import eventually
 from tests.support.keys import assert_no_leaked_keys
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stopped_within

@@ -69,15 +69,15 @@ async def test_a_refused_call_raises_what_run_raises(connection: RedisConnection
     await connection.command("SET", "key", "no list")
     with pytest.raises(Exception, match="WRONGTYPE") as by_run:
         await connection.run(FAILS, ("key",), ("x",))
-    with pytest.raises(Exception, match="WRONGTYPE") as by_lane:
+    with pytest.raises(Exception, match="WRONGTYPE") as by_pipeline:
         await connection.run_pipelined(FAILS, ("key",), ("x",))
-    assert type(by_lane.value) is type(by_run.value)
+    assert type(by_pipeline.value) is type(by_run.value)
     assert await _echo(connection, "x") == [b"key", b"x"]
 
 
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_lost_answer_is_asked_for_again(proxy: Proxy, connection: RedisConnection, times: int) -> None:
-    """Up to twice; everybody who waited on the lost connection gets an answer."""
+    """Up to twice; all calls that waited on the lost connection get an answer."""
     await _echo(connection, "open")
     proxy.lose(b"EVALSHA", times)
     answers = await asyncio.gather(*(_echo(connection, str(number)) for number in range(10)))
@@ -98,7 +98,7 @@ async def test_a_refusal_after_a_lost_answer_is_reported_as_the_loss(proxy: Prox
         await _echo(connection, "x")
 
 
-async def test_no_answer_at_all_is_told(proxy: Proxy, connection: RedisConnection) -> None:
+async def test_no_answer_at_all_is_an_outage(proxy: Proxy, connection: RedisConnection) -> None:
     """After the third loss; the next call connects again."""
     await _echo(connection, "open")
     proxy.lose(b"EVALSHA", 3)
@@ -118,7 +118,7 @@ async def test_a_silent_server_is_noticed(proxy: Proxy, connection: RedisConnect
 
 
 async def test_an_answer_later_than_the_timer_of_an_earlier_call(proxy: Proxy, connection: RedisConnection) -> None:
-    """The one timer of all calls is set again for a later call, and does not ring for one that is answered."""
+    """The one timer of all calls is set again for a later call, and does not fire for one that is answered."""
     await _echo(connection, "open")
     await asyncio.sleep(SHORT.total_seconds() * 0.7)
     proxy.swallow(b"silence")
@@ -133,7 +133,7 @@ async def test_an_answer_later_than_the_timer_of_an_earlier_call(proxy: Proxy, c
 
 
 async def test_a_cancelled_call_gives_up_its_connection(proxy: Proxy, connection: RedisConnection) -> None:
-    """It may be dead: who calls next waits on another one."""
+    """It may be dead: the next call uses another one."""
     await _echo(connection, "open")
     proxy.swallow(b"silence")
     cancelled = asyncio.create_task(_echo(connection, "silence"))

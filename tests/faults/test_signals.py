@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.stream.values import WAITING_CONSUMER
+from event_backbone.wire.keys import WAITING_CONSUMER
 from tests.faults.slow_project import BEGUN, DONE, GO_ON
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, pack

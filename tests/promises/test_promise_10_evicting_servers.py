@@ -60,7 +60,7 @@ async def test_promise_10_an_evicting_server_is_refused_when_events_are_produced
 async def test_promise_10_an_evicting_server_is_refused_when_events_are_consumed(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
-    """On the first read and after each reconnection: an error that ends the subscription, not one to wait out."""
+    """On the first read and after each reconnection: an error that ends the subscription, not an outage."""
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
     await evict(connection, "allkeys-lru")

@@ -95,4 +95,4 @@ async def test_promise_5_a_handler_runs_outside_of_what_loaded_its_event(backbon
     await pack(backbone, *range(5))
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=5))
     assert "handle" in around
-    assert not around & {"load", "load_events", "hand_over", "read", "look"}
+    assert not around & {"load", "load_event_payloads", "pass_on", "read", "look"}

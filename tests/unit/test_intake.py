@@ -39,16 +39,16 @@ class HeldReader(MemoryGroupReader):
         self.wakings.set()
         self.asked = 0.0
 
-    async def look(self, lease: timedelta, room: int) -> Look:
+    async def look(self, lease: timedelta, limit: int) -> Look:
         """Look, and answer when allowed to."""
         self.asked = monotonic()
-        look = await super().look(lease, room)
+        look = await super().look(lease, limit)
         await self.looks.wait()
         return look
 
-    async def compare(self, held: Collection[Lease]) -> Comparison:
+    async def compare(self, in_flight: Collection[Lease]) -> Comparison:
         """Compare, and answer when allowed to."""
-        comparison = await super().compare(held)
+        comparison = await super().compare(in_flight)
         await self.comparisons.wait()
         return comparison
 
@@ -246,7 +246,7 @@ async def test_keeping_the_lease_while_redis_is_away_does_not_run_hot(error: Str
     """Handlers that finish during a stop would get no turn."""
     desk, looks = Desk(), 0
 
-    async def look(lease: timedelta, room: int) -> Look:
+    async def look(lease: timedelta, limit: int) -> Look:
         nonlocal looks
         looks += 1
         await asyncio.sleep(0)

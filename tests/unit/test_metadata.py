@@ -125,7 +125,7 @@ def test_a_payload_document_keeps_every_arguments_bytes(arguments: dict[str, obj
 @pytest.mark.parametrize("document", [b"", b"[]", b"{", b'{"a":1', b'{"a"}', b"{1:2}", b"{}{}", b"\xff", b'{"a":}'])
 def test_a_damaged_payload_document_is_a_decode_error(document: bytes) -> None:
     """Nothing of it stands in the error."""
-    with pytest.raises(DecodeError, match=r"^A stored payload is no JSON object\.$"):
+    with pytest.raises(DecodeError, match=r"^A stored payload is not a JSON object\.$"):
         payload_from_json(document)
 
 

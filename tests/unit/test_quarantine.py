@@ -10,7 +10,8 @@ from event_backbone.storage.memory import MemoryStorage
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.memory.leases import MemoryGroupLeases
 from event_backbone.stream.memory.log import Log
-from event_backbone.stream.values import WAITING_CONSUMER, Lease
+from event_backbone.stream.values import Lease
+from event_backbone.wire.keys import WAITING_CONSUMER
 from tests.support.parcels import GROUP, URI, Remembering, pack, stopped_within
 
 STREAM = StreamName.of(URI, "test")

@@ -21,7 +21,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import EventKey, Metadata, PayloadReference
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.storage.loading import load_payloads
+from event_backbone.storage.loading import collect_event_payloads
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry
 from event_backbone.wire import read_entry
@@ -148,7 +148,7 @@ class Reader:
         return await self._load(wanted) if wanted else []
 
     async def _load(self, found: Sequence[tuple[Metadata, tuple[PayloadReference, ...]]]) -> list[StoredEvent]:
-        contents = await load_payloads(self._scope, self._storages, [references for _, references in found])
+        contents = await collect_event_payloads(self._scope, self._storages, [references for _, references in found])
         for content in contents:
             if isinstance(content, StorageUnavailable):
                 raise content

@@ -1,20 +1,21 @@
-"""Connections to Redis: clients with deadlines, scripts, and Redis' errors in our words."""
+"""Connections to Redis: with deadlines, for scripts and blocking reads, and with errors of this package."""
 
-from event_backbone.connection.errors import redis_errors, refusal
+from event_backbone.connection.blocking import LONGEST_WAIT, BlockingConnection
+from event_backbone.connection.errors import error_prefix, redis_errors
 from event_backbone.connection.event_loop import OneEventLoop
 from event_backbone.connection.redis_connection import RedisConnection
 from event_backbone.connection.script import Script
-from event_backbone.connection.server import evicts, info_fields
-from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
+from event_backbone.connection.server import evicts, info_fields, version_of
 
 __all__ = [
     "LONGEST_WAIT",
+    "BlockingConnection",
     "OneEventLoop",
     "RedisConnection",
     "Script",
-    "WaitingConnection",
+    "error_prefix",
     "evicts",
     "info_fields",
     "redis_errors",
-    "refusal",
+    "version_of",
 ]

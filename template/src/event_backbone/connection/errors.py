@@ -1,4 +1,4 @@
-"""Turns the errors of redis-py into ours; this is the one table of what Redis may answer."""
+"""Turns the errors of redis-py into ours; this is the one table of Redis' error replies."""
 
 import os
 import re
@@ -14,11 +14,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from event_backbone.errors import BackboneError, ConfigurationError, GroupMissing, StreamUnavailable
 from event_backbone.settings import REDIS_ENDPOINT_VARIABLE, REDIS_PASSWORD_VARIABLE
 
-_WORD = re.compile(r"[A-Z]{3,20}\b")
+_PREFIX = re.compile(r"[A-Z]{3,20}\b")
 _KEY_GONE = "no longer exists"
 _DATABASE = "DB index"
 
-# What no waiting can change, by the leading word of the server's answer.
+# What waiting cannot change, by the prefix of the error reply.
 _WRONG_SETTINGS: Mapping[str, str] = {
     "WRONGPASS": f"refuses the user or the password; set {REDIS_PASSWORD_VARIABLE} to the right one.",
     "NOAUTH": f"wants a password; set {REDIS_PASSWORD_VARIABLE}.",
@@ -36,12 +36,12 @@ def redis_errors(
     address: str = "",
     group_missing: str = "The consumer group does not exist.",
 ) -> Generator[None]:
-    """Raise what Redis answers, or does not, as an error of this package, with the original as its cause.
+    """Raise redis-py's errors as errors of this package, with the original as the cause.
 
-    Wrong credentials, rights, database numbers and keys that hold other data become ConfigurationError, a vanished
-    group or stream GroupMissing, and everything else, known or not, ``unavailable``. The server's own text is never
-    repeated, because it may quote a command; ``address`` must hold no password. An argument that cannot be sent at all
-    is an error of the program, and not translated.
+    Wrong credentials, rights, database numbers and keys that hold other data become ConfigurationError, a missing group
+    or stream GroupMissing, and everything else ``unavailable``. The server's own text is never repeated, because it may
+    quote a command; ``address`` must not contain a password. An argument that cannot be sent at all is a mistake in the
+    program, and is not translated.
     """
     try:
         yield
@@ -51,24 +51,24 @@ def redis_errors(
         raise _translated(error, unavailable, f"Redis at {address}" if address else "Redis", group_missing) from error
 
 
-def refusal(answer: str) -> str:
-    """Return the leading word of an error that Redis answered, such as ``OOM``."""
-    match = _WORD.match(answer)
+def error_prefix(reply: str) -> str:
+    """Return the first word of an error reply, such as ``OOM``."""
+    match = _PREFIX.match(reply)
     return match.group() if match else "ERR"
 
 
-def word_of(error: RedisError) -> str | None:
-    """Return the leading word of what the server answered; None when it did not answer."""
+def prefix_of(error: RedisError) -> str | None:
+    """Return the first word of the error reply; None when there was no reply."""
     if error.status_code is not None:
         return error.status_code
     silent = isinstance(error, RedisConnectionError | RedisTimeoutError) and not isinstance(error, AuthenticationError)
-    return None if silent else refusal(str(error))
+    return None if silent else error_prefix(str(error))
 
 
 def _translated(
     error: RedisError | OSError, unavailable: type[BackboneError], server: str, group_missing: str
 ) -> BackboneError:
-    word = None if isinstance(error, OSError) else word_of(error)
+    word = None if isinstance(error, OSError) else prefix_of(error)
     if word is None:
         return unavailable(f"{server} does not answer ({_reason(error)}); start it or set {REDIS_ENDPOINT_VARIABLE}.")
     text = str(error)
@@ -83,7 +83,7 @@ def _translated(
 
 
 def _reason(error: BaseException) -> str:
-    """Say why there is no answer, from the operating system's error at the bottom of the chain."""
+    """Say why there is no reply, from the operating system's error at the bottom of the chain."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, TimeoutError | RedisTimeoutError):

@@ -1,4 +1,4 @@
-"""Connections, queues and tasks belong to one event loop: what is used from another one is refused."""
+"""Connections, queues and tasks belong to one event loop: their use in another is refused."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from event_backbone.errors import ConfigurationError
 
 
 class OneEventLoop:
-    """The event loop of something that works in no other: the one in which it was made, or first used."""
+    """The only event loop in which something works: the one in which it was made, or first used."""
 
     __slots__ = ("_loop",)
 
     def __init__(self) -> None:
-        """Take the running loop; without one, the first that asks."""
+        """Take the running loop; without one, the loop of the first use."""
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
 
     def running(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop. Raises ConfigurationError in any other loop than its own."""
+        """Return the running loop. Raises ConfigurationError when it is another than before."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             if self._loop is not None:
@@ -31,7 +31,7 @@ class OneEventLoop:
         return loop
 
     def refuse_another(self) -> None:
-        """Raise ConfigurationError in another loop; outside of any loop nothing is refused."""
+        """Raise ConfigurationError in another loop; outside any loop nothing is refused."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -39,5 +39,5 @@ class OneEventLoop:
         self.running()
 
     def leave(self) -> None:
-        """Belong to no loop any more: the next that asks will be its own."""
+        """Forget the loop: the loop of the next use is taken."""
         self._loop = None

@@ -1,4 +1,4 @@
-"""One connection on which calls follow each other, for the script that is called all the time."""
+"""One connection that many calls share, none of which waits for the replies to those before it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _PACKER = cast("_Packer", import_module("hiredis"))  # its own types know no com
 
 
 class PipelinedConnection:
-    """Sends every call at once, on a connection that is open already, and hands out the answers as they arrive.
+    """Sends every call at once, and gives each its reply, in the order in which they were sent.
 
-    redis-py connects and logs in; from then on the socket is read and written here, without the pool, the stream
-    reader, the packer and the two timers that make a call of redis-py cost 100 µs of processor time: here it is 20.
-    Calls whose answer is lost, or does not come in time, raise redis-py's ConnectionError or TimeoutError.
+    redis-py connects and logs in; from then on the socket is read and written here, without its pool, stream reader,
+    packer and timers: the fast path, see decision 0012. Calls whose reply is lost, or does not come in time, raise
+    redis-py's ConnectionError or TimeoutError.
     """
 
     def __init__(
@@ -42,82 +42,82 @@ class PipelinedConnection:
         self._new_connection = new_connection
         self._server = server
         self._within_seconds = answer_within.total_seconds()
-        self._wire: _Wire | None = None
+        self._pipeline: _Pipeline | None = None
         self._connecting = asyncio.Lock()
 
     async def call(self, *parts: Argument) -> object:
         """Send one command and return its reply as hiredis reads it: errors are ``hiredis.ReplyError`` objects.
 
-        When cancelled it gives up the connection, which may be dead: what else waits for answers there is told so.
+        A cancelled call gives up the connection, which may be dead: all other calls that wait there fail.
         """
         return await self._send(_PACKER.pack_command(parts), None)
 
     async def call_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Like ``call`` for one command on each of many keys, in one write: the replies in order, errors among them."""
         head = f"*2\r\n${len(name)}\r\n{name}\r\n$"
-        # Keys are ASCII. Packing each command by hiredis costs three times as much.
+        # Keys are ASCII, so this needs no packer: fast path, see decision 0012.
         request = "".join([f"{head}{len(key)}\r\n{key}\r\n" for key in keys])
-        gathered = _Gathered(len(keys))
-        await self._send(request.encode("ascii"), gathered)
-        return gathered.replies
+        replies = _Replies(len(keys))
+        await self._send(request.encode("ascii"), replies)
+        return replies.received
 
-    async def _send(self, request: bytes, gathered: _Gathered | None) -> object:
-        wire = self._wire
-        if wire is None or wire.lost:
-            wire = await self._open()
+    async def _send(self, request: bytes, replies: _Replies | None) -> object:
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.lost:
+            pipeline = await self._open()
         try:
-            return await wire.call(request, gathered)
+            return await pipeline.call(request, replies)
         except asyncio.CancelledError:
-            wire.abort()
+            pipeline.abort()
             raise
 
     async def close(self) -> None:
         """Close the connection; the next call opens another. May be called twice."""
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            await pipeline.close()
 
-    async def _open(self) -> _Wire:
+    async def _open(self) -> _Pipeline:
         async with self._connecting:
-            if self._wire is not None and not self._wire.lost:
-                return self._wire
+            if self._pipeline is not None and not self._pipeline.lost:
+                return self._pipeline
             await self.close()
             connection = self._new_connection()
             try:
                 await connection.open()
                 if self._server is not None:
-                    await self._server.examine(connection.ask)
+                    await self._server.examine(connection.command)
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
-            self._wire = _Wire(connection, self._within_seconds)
-            return self._wire
+            self._pipeline = _Pipeline(connection, self._within_seconds)
+            return self._pipeline
 
 
-class _Gathered:
-    """The replies to one write, as far as they have arrived."""
+class _Replies:
+    """The replies to one write of many commands, as far as they have arrived."""
 
-    __slots__ = ("count", "replies")
+    __slots__ = ("count", "received")
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.replies: list[object] = []
+        self.received: list[object] = []
 
 
-class _Wire(asyncio.Protocol):
-    """Takes over a connection's socket, and answers calls in the order in which they were sent."""
+class _Pipeline(asyncio.Protocol):
+    """Takes over the socket of a connection, and gives replies to calls in the order in which they were sent."""
 
     def __init__(self, connection: PromptConnection, within_seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._within_seconds = within_seconds
         self._reader = Reader()
-        self._waiting: deque[tuple[asyncio.Future[object], float, _Gathered | None]] = deque()
-        # One timer for all calls, set again only when it has run out: a timer for each costs 5 µs.
+        self._waiting: deque[tuple[asyncio.Future[object], float, _Replies | None]] = deque()
+        # One timer for all calls, set again only when it has run out: fast path, see decision 0012.
         self._timer: asyncio.TimerHandle | None = None
         self._late = False
         self._heard_at = 0.0
-        self._transport, self._former = connection.hand_over(self)
+        self._transport, self._previous = connection.switch_protocol(self)
         self._lost = False
 
     @property
@@ -125,33 +125,33 @@ class _Wire(asyncio.Protocol):
         """Whether it can no longer be written to."""
         return self._lost or self._transport.is_closing()
 
-    def call(self, request: bytes, gathered: _Gathered | None) -> asyncio.Future[object]:
-        """Send a request; the future holds its reply, or is done once all of its replies are ``gathered``."""
+    def call(self, request: bytes, replies: _Replies | None) -> asyncio.Future[object]:
+        """Send a request; the future holds its reply, or is done once all ``replies`` have arrived."""
         answer: asyncio.Future[object] = self._loop.create_future()
         due = self._loop.time() + self._within_seconds
-        self._waiting.append((answer, due, gathered))
+        self._waiting.append((answer, due, replies))
         if self._timer is None:
             self._timer = self._loop.call_at(due, self._check)
         self._transport.write(request)
         return answer
 
     def data_received(self, data: bytes) -> None:
-        """Hand out the replies that are complete."""
+        """Give complete replies to their calls."""
         self._heard_at = self._loop.time()
         self._reader.feed(data)
         gets, waiting = self._reader.gets, self._waiting
         while (reply := gets()) is not False:  # no reply of RESP 2 is False
-            answer, _, gathered = waiting[0]
-            if gathered is not None:
-                gathered.replies.append(reply)
-                if len(gathered.replies) < gathered.count:
+            answer, _, replies = waiting[0]
+            if replies is not None:
+                replies.received.append(reply)
+                if len(replies.received) < replies.count:
                     continue
             waiting.popleft()
             if not answer.done():
                 answer.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all who wait, and redis-py."""
+        """Fail all calls that wait, and let redis-py know."""
         self._lost = True
         if self._timer is not None:
             self._timer.cancel()
@@ -161,7 +161,7 @@ class _Wire(asyncio.Protocol):
                 lost = RedisTimeoutError("No answer in time") if self._late else RedisConnectionError("Connection lost")
                 lost.__cause__ = exc
                 answer.set_exception(lost)
-        self._former.connection_lost(exc)
+        self._previous.connection_lost(exc)
 
     def abort(self) -> None:
         """Give up the connection at once."""
@@ -177,8 +177,8 @@ class _Wire(asyncio.Protocol):
         self._timer = None
         if not self._waiting:
             return
-        _, due, gathered = self._waiting[0]
-        if gathered is not None:
+        _, due, replies = self._waiting[0]
+        if replies is not None:
             due = max(due, self._heard_at + self._within_seconds)  # many replies take long, but not between two of them
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._check)

@@ -1,4 +1,4 @@
-"""Pools of connections with deadlines of our own, and the one untyped corner of redis-py."""
+"""Connections of redis-py with deadlines, in pools or alone, and typed where redis-py is not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Commands(Protocol):
 
 
 def commands_of(client: Redis) -> Commands:
-    """Return the same client, which from now on leaves replies as they come, typed for what is used of it."""
+    """Return the same client, which from now on leaves replies as they are, typed for what is used of it."""
     client.response_callbacks.clear()
     return cast("Commands", client)
 
@@ -48,7 +48,7 @@ def new_pool(settings: RedisSettings, *, connections: int, repeats: int, answer_
     try:
         options = dict(cast("dict[str, object]", parse_url(settings.url)))
     except ValueError as error:
-        raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} has an option whose value is not readable.") from error
+        raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} has an option whose value is not valid.") from error
     kind = cast("type[AbstractConnection]", options.pop("connection_class", Connection))
     return cast("_PoolType", BlockingConnectionPool)(
         connection_class=_PROMPT[kind],
@@ -64,7 +64,7 @@ def new_pool(settings: RedisSettings, *, connections: int, repeats: int, answer_
 
 
 def new_connection(settings: RedisSettings, *, answer_within: timedelta) -> PromptConnection:
-    """Return a connection of one's own, which ``open`` opens; nothing is sent again by itself."""
+    """Return a new connection outside any pool, for ``open`` to open; it never repeats a command."""
     pool = new_pool(settings, connections=1, repeats=0, answer_within=answer_within)
     return cast("_Maker", pool).make_connection()
 
@@ -84,12 +84,12 @@ class _Speaks(Protocol):
 
 
 class PromptConnection(AbstractConnection):
-    """Sends at once. redis-py itself makes every write a task, which waits until all ready tasks had their turn."""
+    """Writes at once. redis-py itself makes every write a task, which waits until all ready tasks have run."""
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
-        """Send a command that is packed already, within the deadline of a write."""
+        """Send a packed command, within the deadline of a write."""
         if self._writer is not None and self._writer.transport.is_closing():
-            # Not every transport can be written to after its end: those of uvloop raise RuntimeError, and those of
+            # Not every transport can be written to once it is closed: those of uvloop raise RuntimeError, and those of
             # Python 3.12.0, 3.12.1 and 3.13.0 AttributeError or TypeError (gh-136234).
             await self.disconnect(nowait=True)
             raise RedisConnectionError("Connection lost")
@@ -106,20 +106,20 @@ class PromptConnection(AbstractConnection):
         """Connect and log in, as redis-py does."""
         await cast("_Speaks", self).connect()
 
-    async def ask(self, *parts: Argument) -> object:
+    async def command(self, *parts: Argument) -> object:
         """Send one command on the open connection and return its reply."""
         connection = cast("_Speaks", self)
         await connection.send_command(*parts)
         return await connection.read_response()
 
-    def hand_over(self, to: asyncio.Protocol) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """Let ``to`` read the open socket from now on; return what writes to it, and who has read it so far."""
+    def switch_protocol(self, to: asyncio.Protocol) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Let ``to`` read the open socket from now on; return its transport and its protocol so far."""
         if self._writer is None:
             raise RedisConnectionError("Not connected")
         transport = cast("asyncio.Transport", self._writer.transport)
-        former = transport.get_protocol()
+        previous = transport.get_protocol()
         transport.set_protocol(to)
-        return transport, former
+        return transport, previous
 
 
 class _PromptTcp(PromptConnection, Connection):

@@ -1,4 +1,4 @@
-"""All the clients of one Redis server."""
+"""All connections to one Redis server: pooled, pipelined and blocking."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -11,13 +11,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from event_backbone.connection.errors import redis_errors, word_of
+from event_backbone.connection.blocking import LONGEST_WAIT, BlockingConnection
+from event_backbone.connection.errors import prefix_of, redis_errors
 from event_backbone.connection.event_loop import OneEventLoop
 from event_backbone.connection.pipeline import PipelinedConnection
 from event_backbone.connection.pool import ANSWER_WITHIN, Argument, commands_of, new_connection, new_pool
 from event_backbone.connection.script import Script
 from event_backbone.connection.server import ServerCheck
-from event_backbone.connection.waiting import LONGEST_WAIT, WaitingConnection
 from event_backbone.errors import BackboneError, ConfigurationError, StreamUnavailable
 from event_backbone.settings import RedisSettings
 
@@ -27,7 +27,7 @@ _CALLS_ONCE = 256
 
 
 class RedisConnection:
-    """One server's clients; they connect when first used, and again after ``close``, in one event loop at a time.
+    """One server's connections; they open when first used, and again after ``close``, in one event loop at a time.
 
     A command whose answer is lost is sent again, up to twice; what must not be repeated unseen goes through
     ``command`` or ``run`` with ``repeat=False``. Every command has a deadline. Errors are redis-py's own: call within
@@ -35,7 +35,7 @@ class RedisConnection:
     """
 
     def __init__(self, settings: RedisSettings, *, answer_within: timedelta = ANSWER_WITHIN) -> None:
-        """Prepare clients for this server; ``answer_within`` must exceed ``LONGEST_WAIT``. Nothing connects yet."""
+        """Prepare connections to this server; ``answer_within`` must exceed ``LONGEST_WAIT``. Nothing connects yet."""
         if answer_within <= LONGEST_WAIT:
             raise ConfigurationError(f"The deadline for an answer must be longer than {LONGEST_WAIT}.")
         self.settings = settings
@@ -46,13 +46,11 @@ class RedisConnection:
         self._client = Redis(connection_pool=self._pool)
         self._commands = commands_of(Redis(connection_pool=self._pool))
         self._commands_once = commands_of(Redis(connection_pool=self._pool_once))
-        self._waiting: set[WaitingConnection] = set()
+        self._blocking: set[BlockingConnection] = set()
         connect = partial(new_connection, settings, answer_within=answer_within)
         self._server = ServerCheck(settings.described)
-        self._pipelined, self._reading_pipelined = (
-            PipelinedConnection(connect, answer_within, self._server),
-            PipelinedConnection(connect, answer_within),
-        )
+        self._script_pipeline = PipelinedConnection(connect, answer_within, self._server)
+        self._read_pipeline = PipelinedConnection(connect, answer_within)
 
     @property
     def client(self) -> Redis:
@@ -77,17 +75,17 @@ class RedisConnection:
             raise
 
     async def examine(self) -> None:
-        """Ask what kind of server this is, as the lane and every blocking connection do when they are opened.
+        """Check the server, as the connections for appending and for blocking reads do whenever they open.
 
-        Raises ConfigurationError for a server that is too old or may evict streams; warns, once, of what else may lose
-        events. A user who may not ask for INFO is not refused.
+        Raises ConfigurationError for a server that is too old or may evict streams; warns, once, about what else may
+        lose events. A user without the right to INFO is not refused.
         """
         await self._server.examine(self.command)
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, repeat: bool = True
     ) -> object:
-        """Run a script atomically and return its reply; a server that does not know it yet is given it."""
+        """Run a script atomically and return its reply; it is sent to a server that does not know it yet."""
         call = (len(keys), *keys, *arguments)
         try:
             return await self.command("EVALSHA", script.digest, *call, repeat=repeat)
@@ -102,10 +100,9 @@ class RedisConnection:
         *,
         refuses: Callable[[object], bool] = lambda _: False,
     ) -> object:
-        """Like ``run``, at less than half the cost, for a script that is called all the time and may be repeated.
+        """Like ``run``, for a script that is called all the time and may be repeated: the fast path, see decision 0012.
 
-        Its calls follow each other on one connection, so a large answer holds up the next. Whatever is out of the
-        ordinary is left to ``run``.
+        All calls share one connection, so a large reply holds up the next. An error reply is left to ``run``.
 
         A refusal after a lost answer raises the loss, because what was refused when repeated may have been carried out
         before: an error, or a reply that ``refuses``.
@@ -115,11 +112,11 @@ class RedisConnection:
         repeats = 0
         while True:
             try:
-                reply = await self._pipelined.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+                reply = await self._script_pipeline.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
                 if isinstance(reply, ReplyError):
                     reply = await self.run(script, keys, arguments, repeat=False)
             except (RedisError, BackboneError) as error:
-                if isinstance(error, RedisError) and word_of(error) is None and repeats < _REPEATS:
+                if isinstance(error, RedisError) and prefix_of(error) is None and repeats < _REPEATS:
                     lost, repeats = error, repeats + 1
                     continue
                 if lost is None:
@@ -132,34 +129,34 @@ class RedisConnection:
     async def read_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Run one reading command on each of many keys, in one write; return the replies, errors as hiredis has them.
 
-        It has a connection of its own, so that no large answer holds up what is written meanwhile.
+        It has its own connection, so that no large reply holds up what is written meanwhile.
         """
         self._loop.running()
         for _ in range(_REPEATS):
             with suppress(RedisConnectionError, RedisTimeoutError):
-                return await self._reading_pipelined.call_each(name, keys)
-        return await self._reading_pipelined.call_each(name, keys)
+                return await self._read_pipeline.call_each(name, keys)
+        return await self._read_pipeline.call_each(name, keys)
 
-    def waiting_connection(self) -> WaitingConnection:
-        """Return a connection of one's own for blocking reads; ``close`` closes it too."""
+    def blocking_connection(self) -> BlockingConnection:
+        """Return a new connection for blocking reads; ``close`` closes it too."""
         self._loop.refuse_another()
-        waiting = WaitingConnection(self._new_pool(1, 0), self._server, self._waiting.discard)
-        self._waiting.add(waiting)
-        return waiting
+        connection = BlockingConnection(self._new_pool(1, 0), self._server, self._blocking.discard)
+        self._blocking.add(connection)
+        return connection
 
     async def forget_connections(self) -> None:
         """Close all idle connections: after a failover the address may lead to another server."""
-        await self._pipelined.close()
-        await self._reading_pipelined.close()
+        await self._script_pipeline.close()
+        await self._read_pipeline.close()
         for pool in (self._pool, self._pool_once):
             await pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""
-        for waiting in tuple(self._waiting):
-            await waiting.close()
-        await self._pipelined.close()
-        await self._reading_pipelined.close()
+        for connection in tuple(self._blocking):
+            await connection.close()
+        await self._script_pipeline.close()
+        await self._read_pipeline.close()
         for pool in (self._pool, self._pool_once):
             await pool.aclose()
         self._loop.leave()

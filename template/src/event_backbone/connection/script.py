@@ -6,7 +6,7 @@ from hashlib import sha1
 
 @dataclass(frozen=True)
 class Script:
-    """A script's source, and the digest by which the server knows it once it has seen it."""
+    """A script's source, and the digest by which a server that has seen it knows it."""
 
     source: str
     digest: str = field(init=False, repr=False)

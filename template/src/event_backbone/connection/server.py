@@ -1,44 +1,45 @@
-"""Is a server one that events can be entrusted to? Asked by INFO, since managed servers forbid CONFIG."""
+"""Which servers events can be entrusted to, judged by INFO, since managed servers forbid CONFIG."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from event_backbone.connection.errors import word_of
+from event_backbone.connection.errors import prefix_of
 from event_backbone.errors import ConfigurationError
 
-_OLDEST_MAJOR = 7
-_NOT_TO_BE_ASKED = frozenset({"NOPERM", "ERR"})  # ERR: the command is unknown, renamed, or denied by a proxy
+_OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (7, 2)}
+_INFO_DENIED = frozenset({"NOPERM", "ERR"})  # ERR: the command is unknown, renamed, or denied by a proxy
 
 _log = logging.getLogger("event_backbone")
 
 
 class ServerCheck:
-    """Refuses a server that would lose events, and warns once of what may lose some."""
+    """Refuses a server that would lose events, and warns once about what may lose some."""
 
     def __init__(self, address: str) -> None:
-        """Judge the server at this address, which must hold no password."""
+        """Judge the server at this address, which must not contain a password."""
         self._address = address
         self._warnings: set[str] = set()
 
-    async def examine(self, ask: Callable[[str], Awaitable[object]]) -> None:
-        """Send INFO by ``ask`` and judge the answer; a server that may not be asked is not refused.
+    async def examine(self, send: Callable[[str], Awaitable[object]]) -> None:
+        """Send INFO and judge the reply; a server that denies INFO is not refused.
 
         Raises:
             ConfigurationError: the server is too old, or may evict whole streams.
         """
         try:
-            answer = await ask("INFO")
+            reply = await send("INFO")
         except ResponseError as error:
-            if word_of(error) in _NOT_TO_BE_ASKED:
+            if prefix_of(error) in _INFO_DENIED:
                 return
             raise
-        if not isinstance(answer, bytes):
+        if not isinstance(reply, bytes):
             return
-        info = info_fields(answer)
-        self._refuse_old(info.get("redis_version", ""))
+        info = info_fields(reply)
+        self._refuse_old(version_of(info))
         policy, evicted = info.get("maxmemory_policy", ""), evicts(info)
         if evicted == "streams":
             raise ConfigurationError(
@@ -49,10 +50,9 @@ class ServerCheck:
         if info.get("aof_enabled") == "0":
             self._warn("has no append-only file: a restart may lose events; set appendonly to yes.")
 
-    def _refuse_old(self, version: str) -> None:
-        major = version.partition(".")[0]
-        if major.isdigit() and int(major) < _OLDEST_MAJOR:
-            raise ConfigurationError(f"Redis at {self._address} has version {version}; 7.0 is the oldest that will do.")
+    def _refuse_old(self, version: "ServerVersion") -> None:
+        if version.too_old:
+            raise ConfigurationError(f"{version} at {self._address} is too old; run {version.oldest} or later.")
 
     def _warn(self, what: str) -> None:
         if what not in self._warnings:
@@ -60,9 +60,38 @@ class ServerCheck:
             _log.warning("Redis at %s %s", self._address, what)
 
 
-def info_fields(answer: bytes) -> dict[str, str]:
-    """Read the answer to INFO."""
-    lines = answer.decode(errors="replace").splitlines()
+class ServerVersion(NamedTuple):
+    """A server's name, Redis or Valkey, and its version as text, which is empty when the server does not say it."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return both."""
+        return f"{self.name} {self.text}"
+
+    @property
+    def oldest(self) -> str:
+        """The oldest version of this server that is supported, with its name."""
+        return f"{self.name} {'.'.join(map(str, _OLDEST[self.name]))}"
+
+    @property
+    def too_old(self) -> bool:
+        """Whether the version is known, and older than the oldest that is supported."""
+        numbers = tuple(int(part) for part in re.findall(r"\d+", self.text)[:2])
+        return bool(numbers) and numbers < _OLDEST[self.name]
+
+
+def version_of(info: Mapping[str, str]) -> ServerVersion:
+    """Return the version of a server with these fields of INFO."""
+    if "valkey_version" in info:
+        return ServerVersion("Valkey", info["valkey_version"])
+    return ServerVersion("Redis", info.get("redis_version", ""))
+
+
+def info_fields(reply: bytes) -> dict[str, str]:
+    """Read the reply to INFO."""
+    lines = reply.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
 

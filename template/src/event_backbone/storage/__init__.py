@@ -1,4 +1,4 @@
-"""Where payloads lie: Redis hashes, S3, S3 behind a cache, split by argument, or memory."""
+"""Where payloads are kept: Redis hashes, S3, S3 behind a cache, split by argument, or memory."""
 
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.cached import CachedStorage

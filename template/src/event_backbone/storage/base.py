@@ -22,8 +22,8 @@ class StorageScope:
     redis: RedisConnection | None = None
 
 
-HandOver = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
-"""Takes positions in a sequence of references, each with what was found for it."""
+OnPayloads = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
+"""Called with what was loaded: positions in a sequence of references or events, each with its payload or error."""
 
 
 WritePlan = Callable[[str, Payload], HashWrite]
@@ -58,11 +58,11 @@ class Storage(Protocol):
         """
         ...
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
-        """Hand over the payload, or the error, of each reference as soon as it is there, in any order.
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
+        """Call back with the payload, or the error, of each reference as soon as it is there, in any order.
 
-        ``hand_over`` takes positions in ``references`` with what was found, one or many at a time: each exactly once
-        before this returns, and none afterwards. The errors are PayloadGone, PayloadForbidden, PayloadErased and
+        ``on_payloads`` is called with positions in ``references``, one or many at a time: with each exactly once before
+        this returns, and never afterwards. The errors are PayloadGone, PayloadForbidden, PayloadErased and
         StorageUnavailable; they are never raised, so that one bad payload neither spoils nor delays the others.
         """
         ...

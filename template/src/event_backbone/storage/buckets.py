@@ -1,4 +1,4 @@
-"""Creates and examines the bucket, for people at a command line: the runtime itself never does."""
+"""Creates and examines the bucket, for the command line: the runtime itself never does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 async def create_bucket(options: S3Options, environment: str = "", *, session: boto3.Session | None = None) -> bool:
-    """Create the bucket; return False when it is there and one's own. ``environment`` counts if its name does.
+    """Create the bucket; return False when it exists and is yours. ``environment`` may be part of its name.
 
     Raises:
         ConfigurationError: the name belongs to somebody else, or settings or credentials do not allow it.
         StorageUnavailable: S3 does not answer.
     """
     require_libraries()
-    from event_backbone.storage.s3 import administration  # noqa: PLC0415 - brings boto3
+    from event_backbone.storage.s3 import administration  # noqa: PLC0415 - imports boto3
 
     return await asyncio.to_thread(administration.create, options.resolved(), environment, session)
 
@@ -30,11 +30,11 @@ async def create_bucket(options: S3Options, environment: str = "", *, session: b
 async def check_bucket(
     options: S3Options, environment: str = "", *, session: boto3.Session | None = None
 ) -> BucketState:
-    """Tell whether the bucket "exists", is "missing", or "unknown" since these credentials may not ask.
+    """Return whether the bucket "exists", is "missing", or is "unknown" because these credentials may not ask.
 
     Asking takes s3:ListBucket, which producing and reading do not need. Raises as ``create_bucket`` does.
     """
     require_libraries()
-    from event_backbone.storage.s3 import administration  # noqa: PLC0415 - brings boto3
+    from event_backbone.storage.s3 import administration  # noqa: PLC0415 - imports boto3
 
     return await asyncio.to_thread(administration.state, options.resolved(), environment, session)

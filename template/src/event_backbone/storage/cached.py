@@ -16,19 +16,19 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.hash_scripts import store_hashes
-from event_backbone.storage.loading import load_all
+from event_backbone.storage.loading import collect_references
 
-_Answer = Payload | StorageError
+_Loaded = Payload | StorageError
 
 
 class CachedStorage:
     """Saves to ``origin`` and to ``cache``; reads from the cache, and from the origin what is not there.
 
-    What the origin had to be asked for is put into the cache. References name the origin, which alone is trusted: the
-    cache may lose everything at any time, and while it does not answer calls go past it. A cache of RedisHashStorage on
+    What was missing in the cache is put there. References name the origin, which alone is trusted: the cache may lose
+    everything at any time, and is bypassed while it does not answer. A cache of RedisHashStorage on
     the stream's own Redis is written in the same step as the stream entry.
     """
 
@@ -40,13 +40,13 @@ class CachedStorage:
         cache_timeout: timedelta = timedelta(seconds=1),
         retry_cache_after: timedelta = timedelta(seconds=5),
     ) -> None:
-        """Put ``cache`` before ``origin``.
+        """Put ``cache`` in front of ``origin``.
 
         Args:
             origin: where payloads are kept; not a SplitStorage, whose parts take a cache each.
-            cache: where copies lie; give its RedisHashStorage an ``expires_after``, or it keeps everything.
-            cache_timeout: how long an answer of the cache is waited for.
-            retry_cache_after: how long a cache that did not answer is left alone.
+            cache: where copies are kept; give its RedisHashStorage an ``expires_after``, or it keeps everything.
+            cache_timeout: how long to wait for the cache.
+            retry_cache_after: how long to bypass a cache that did not answer.
 
         Raises:
             ConfigurationError: the two do not fit together.
@@ -54,7 +54,7 @@ class CachedStorage:
         if set(origin.readable()) != {origin.name}:
             raise ConfigurationError("Put the cache around each part: SplitStorage(default=CachedStorage(...)).")
         if set(cache.readable()) != {cache.name} or cache.name == origin.name:
-            raise ConfigurationError(f"The cache must be one storage with another name than {origin.name!r}.")
+            raise ConfigurationError(f"The cache must be a single storage with another name than {origin.name!r}.")
         self._origin = origin
         self._cache = cache
         self._cache_circuit = CircuitBreaker(cache_timeout, retry_cache_after)
@@ -71,46 +71,46 @@ class CachedStorage:
 
     @property
     def cache(self) -> Storage:
-        """Where copies lie."""
+        """Where copies are kept."""
         return self._cache
 
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: the origin's answer is waited for before anything is cached."""
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Save to the origin, then to the cache, whose failure changes nothing. Raises what the origin raises.
+        """Save to the origin, then to the cache, whose failure is ignored. Raises what the origin raises.
 
         In this order, because a cache must never hold what the origin refused.
         """
         saved = await self._origin.save(scope, event_id, payload)
-        copied = await self._cache_circuit.ask(lambda: self._cache.save(scope, event_id, payload))
+        copied = await self._cache_circuit.call(lambda: self._cache.save(scope, event_id, payload))
         return saved if copied is None else SavedPayload(saved.references, (*saved.writes, *copied.writes))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
-        """Hand over what is in the cache, tombstones among it, and then what the origin has of the rest."""
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
+        """Load what is in the cache, tombstones included, and then the rest from the origin."""
         hits = await self._load_cached(scope, references)
         if hits:
-            hand_over(hits.items())
-        missing = [place for place in range(len(references)) if place not in hits]
+            on_payloads(hits.items())
+        missing = [position for position in range(len(references)) if position not in hits]
         if not missing:
             return
-        loaded: dict[PayloadReference, _Answer] = {}
+        loaded: dict[PayloadReference, _Loaded] = {}
 
-        def take(answers: Iterable[tuple[int, _Answer]]) -> None:
-            found = [(missing[place], answer) for place, answer in answers]
-            loaded.update((references[place], answer) for place, answer in found)
-            hand_over(found)
+        def on_missing_loaded(results: Iterable[tuple[int, _Loaded]]) -> None:
+            found = [(missing[position], result) for position, result in results]
+            loaded.update((references[position], result) for position, result in found)
+            on_payloads(found)
 
-        await self._origin.load(scope, [references[place] for place in missing], take)
-        await self._cache_circuit.ask(lambda: self.put_into_cache(scope, loaded))
+        await self._origin.load(scope, [references[position] for position in missing], on_missing_loaded)
+        await self._cache_circuit.call(lambda: self.put_into_cache(scope, loaded))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
-        """Erase in both. Raises also when only the cache does not answer: erase again, or wait till it has expired."""
+        """Erase in both. Raises even when only the cache does not answer: erase again, or wait until it has expired."""
         await self._origin.erase(scope, references)
         await self._cache.erase(scope, self._copies(references))
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
-        """Return where the durable copy lies."""
+        """Return where the durable copy is."""
         return self._origin.location(scope, reference)
 
     def readable(self) -> Mapping[str, Storage]:
@@ -118,27 +118,27 @@ class CachedStorage:
         return {self.name: self}
 
     async def check(self, scope: StorageScope) -> None:
-        """Check the origin, and the cache for wrong settings: it may be down."""
+        """Check the origin, and the settings of the cache, which may be down."""
         await self._origin.check(scope)
         try:
             await self._cache.check(scope)
         except StorageUnavailable:
-            self._cache_circuit.avoid()
+            self._cache_circuit.open()
 
     async def close(self) -> None:
         """Close both."""
         await self._origin.close()
         await self._cache.close()
 
-    async def put_into_cache(self, scope: StorageScope, loaded: Mapping[PayloadReference, _Answer]) -> None:
+    async def put_into_cache(self, scope: StorageScope, loaded: Mapping[PayloadReference, _Loaded]) -> None:
         """Copy payloads of the origin, but never over what the cache has: that may be a tombstone by now.
 
-        Raises what the cache raises; a second copy of the same is no error.
+        Raises what the cache raises, except that a payload which is there already is not an error.
         """
         saves = [
-            self._cache.save(scope, event_id, answer)
-            for reference, answer in loaded.items()
-            if not isinstance(answer, StorageError) and (event_id := _event_id(reference)) is not None
+            self._cache.save(scope, event_id, result)
+            for reference, result in loaded.items()
+            if not isinstance(result, StorageError) and (event_id := _event_id(reference)) is not None
         ]
         copied = await asyncio.gather(*saves, return_exceptions=True)
         for copy in copied:
@@ -149,21 +149,21 @@ class CachedStorage:
             with scope.redis.errors(StorageUnavailable):
                 await store_hashes(scope.redis, scope.stream, writes)
 
-    async def _load_cached(self, scope: StorageScope, references: Sequence[PayloadReference]) -> dict[int, _Answer]:
-        found = await self._cache_circuit.ask(lambda: self._copied(scope, references))
+    async def _load_cached(self, scope: StorageScope, references: Sequence[PayloadReference]) -> dict[int, _Loaded]:
+        found = await self._cache_circuit.call(lambda: self._copied(scope, references))
         if found is None:
             self._count("down", len(references))
             return {}
-        hits = {place: answer for place, answer in enumerate(found) if not isinstance(answer, PayloadGone)}
+        hits = {position: result for position, result in enumerate(found) if not isinstance(result, PayloadGone)}
         self._count("hit", len(hits))
         self._count("miss", len(references) - len(hits))
         return hits
 
-    async def _copied(self, scope: StorageScope, references: Sequence[PayloadReference]) -> Sequence[_Answer]:
-        found = await load_all(scope, self._cache, self._copies(references))
-        for answer in found:
-            if isinstance(answer, StorageUnavailable):
-                raise answer
+    async def _copied(self, scope: StorageScope, references: Sequence[PayloadReference]) -> Sequence[_Loaded]:
+        found = await collect_references(scope, self._cache, self._copies(references))
+        for result in found:
+            if isinstance(result, StorageUnavailable):
+                raise result
         return found
 
     def _copies(self, references: Sequence[PayloadReference]) -> list[PayloadReference]:
@@ -178,4 +178,4 @@ def _event_id(reference: PayloadReference) -> UUID | None:
     try:
         return UUID(reference.key)
     except ValueError:
-        return None  # not written by us, so not worth a copy
+        return None  # not written by this package, so not worth a copy

@@ -1,4 +1,4 @@
-"""Keeps what is only nice to have, such as a cache, from slowing everything down while it does not answer."""
+"""Leaves out calls that are only nice to have, such as to a cache, while the other side does not answer."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Passes calls on while they are answered in time.
+    """Makes calls while they are answered in time (closed).
 
-    After one that was not, calls are left out for a while; then a single one tries whether the other side is back.
+    After one that was not, calls are left out for a while (open); then a single call tries whether the other side is
+    back (half-open).
     """
 
     def __init__(self, timeout: timedelta, retry_after: timedelta) -> None:
         self._timeout = timeout.total_seconds()
         self._retry_after = retry_after.total_seconds()
-        self._in_doubt = False
+        self._closed = True
         self._open_until = 0.0
 
-    async def ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
-        """Return the call's answer; None when it was left out, failed, or took longer than the time-out."""
+    async def call(self, function: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the result of ``function``; None when it was left out, failed, or took longer than the time-out."""
         if monotonic() < self._open_until:
             return None
-        if self._in_doubt:
-            self.avoid()  # this call tries it; those that come meanwhile are left out
+        if not self._closed:
+            self.open()  # half-open: this call is the trial, and those that come meanwhile are left out
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await call()
+                result = await function()
         except PayloadConflict:
-            answer = None  # an answer, too: something is there already
+            result = None  # an answer too: something is there already
         except (StorageError, ConfigurationError, TimeoutError):
-            self.avoid()
+            self.open()
             return None
-        self._in_doubt, self._open_until = False, 0.0
-        return answer
+        self._closed, self._open_until = True, 0.0
+        return result
 
-    def avoid(self) -> None:
+    def open(self) -> None:
         """Leave calls out from now on, for a while."""
-        self._in_doubt = True
+        self._closed = False
         self._open_until = monotonic() + self._retry_after

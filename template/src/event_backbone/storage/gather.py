@@ -1,4 +1,4 @@
-"""Several calls at the same time, none of which outlives the answer."""
+"""Several calls at the same time, all of which have ended when the result is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Redis runs to keep payloads in hashes: each script serves many keys of one stream in one step."""
+"""What Redis runs to keep payloads in hashes: one script call serves many keys of one stream."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from hiredis import ReplyError
 
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.model import HashWrite, StreamName, payload_size_bytes
-
-ERASED_FIELD = "_erased"
-EMPTY_FIELD = "_empty"
+from event_backbone.wire.lua import with_names
 
 _KEYS_A_CALL = 256
-_LOOKED_AT = 8
-_CALL_BYTES = 4 * 1024 * 1024  # a script keeps everyone else waiting, so it ends after the hash that passes this size
+_SAMPLES = 8
+_CALL_BYTES = 4 * 1024 * 1024  # a script blocks all other clients, so it ends after the hash that exceeds this size
 
-_STORE = Script("""
+_STORE = Script(
+    with_names("""
+-- Writes hashes that do not exist.
+-- KEYS: the hashes. ARGV, for each: expires after milliseconds (0: never), how many parts follow, field, value, ...
+-- Returns for each "stored"; "same" or "other" (the fields that are there already); or "erased" (a tombstone).
+-- Keeps promises 2 and 6: what was saved or erased under an event id is never overwritten.
 local function compare(key, fields)
   local kept = redis.pcall('HGETALL', key)
   local values = {}
   for index = 1, #kept, 2 do values[kept[index]] = kept[index + 1] end
-  if values['_erased'] then return 'erased' end
+  if values['$ERASED_FIELD'] then return 'erased' end
   if #kept ~= #fields then return 'other' end
   for index = 1, #fields, 2 do
     if values[fields[index]] ~= fields[index + 1] then return 'other' end
@@ -46,17 +49,23 @@ for index, key in ipairs(KEYS) do
 end
 return answers
 """)
+)
 
-_ERASE = Script("""
+_ERASE = Script(
+    with_names("""
+-- Replaces hashes by tombstones that live as long as the hash would have.
+-- KEYS: the hashes. ARGV: after how many milliseconds a tombstone without a hash expires (0: never).
+-- Returns how many there are. Keeps promise 6: an erased payload is known as erased, and cannot be saved again.
 for _, key in ipairs(KEYS) do
   local milliseconds = redis.call('PTTL', key)
   if milliseconds == -2 then milliseconds = tonumber(ARGV[1]) end
   redis.call('DEL', key)
-  redis.call('HSET', key, '_erased', '1')
+  redis.call('HSET', key, '$ERASED_FIELD', '1')
   if milliseconds > 0 then redis.call('PEXPIRE', key, milliseconds) end
 end
 return #KEYS
 """)
+)
 
 StoreAnswer = Literal["stored", "same", "other", "erased"]
 
@@ -64,30 +73,30 @@ StoreAnswer = Literal["stored", "same", "other", "erased"]
 async def load_hashes(connection: RedisConnection, keys: Sequence[str]) -> list[object]:
     """Return, for each key, names and values in turn (empty: no such hash), or the server's error of another type.
 
-    Many HGETALL in one write cost the server a third of one script, and keep nobody waiting.
+    Many HGETALL in one write rather than one script: fast path, see decision 0010.
     """
     replies = await connection.read_each("HGETALL", keys)
-    for place, reply in enumerate(replies):
+    for position, reply in enumerate(replies):
         if isinstance(reply, ReplyError) and not str(reply).startswith("WRONGTYPE"):
-            replies[place] = await connection.command("HGETALL", keys[place])
+            replies[position] = await connection.command("HGETALL", keys[position])
     return replies
 
 
 def hashes_a_call(typical_bytes: int) -> int:
-    """Return how many hashes of this size to load at once, so that answers do not heap up in the server."""
+    """Return how many hashes of this size to load at once, so that replies do not pile up in the server."""
     return max(1, min(_KEYS_A_CALL, _CALL_BYTES // max(typical_bytes, 1)))
 
 
 def typical_size_bytes(hashes: Sequence[object]) -> int:
-    """Return the size of the largest of a few of these, to expect of the next."""
-    some = hashes[:: len(hashes) // _LOOKED_AT + 1]
+    """Return the size of the largest of a few of these hashes, as a guess for the next ones."""
+    some = hashes[:: len(hashes) // _SAMPLES + 1]
     return max((sum(map(len, cast("list[bytes]", each))) for each in some if isinstance(each, list)), default=0)
 
 
 async def store_hashes(
     connection: RedisConnection, stream: StreamName, writes: Sequence[HashWrite]
 ) -> list[StoreAnswer]:
-    """Write hashes that do not exist; tell of the others whether they hold the same, other fields or a tombstone."""
+    """Write hashes that do not exist; report of the others whether they hold the same, other fields or a tombstone."""
     answers: list[StoreAnswer] = []
     for batch in _batches(writes):
         arguments = [argument for write in batch for argument in _arguments(write)]

@@ -1,4 +1,7 @@
-"""Loads the payloads of many events at once, from wherever their references say that they lie."""
+"""Loads payloads of many events at once, from the storages that their references name.
+
+``load_...`` calls back as soon as something is there; ``collect_...`` returns a list once everything is there.
+"""
 
 from __future__ import annotations
 
@@ -8,72 +11,75 @@ from time import perf_counter
 from event_backbone import telemetry
 from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference
-from event_backbone.storage.base import HandOver, Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
 
 
-async def load_all(
+async def collect_references(
     scope: StorageScope, storage: Storage, references: Sequence[PayloadReference]
 ) -> list[Payload | StorageError]:
-    """Return the payload, or the error, of each reference, in order, once all are there."""
+    """Return the payload, or the error, of each reference to one storage, in order."""
     found: dict[int, Payload | StorageError] = {}
     await storage.load(scope, references, found.update)
-    return [found[place] for place in range(len(references))]
+    return [found[position] for position in range(len(references))]
 
 
-async def load_payloads(
+async def collect_event_payloads(
     scope: StorageScope, storages: Mapping[str, Storage], events: Sequence[tuple[PayloadReference, ...]]
 ) -> list[Payload | StorageError]:
-    """Return what ``load_events`` finds, in order, once all is there."""
+    """Return each event's payload, or the one error that decides its fate, in order."""
     found: dict[int, Payload | StorageError] = {}
-    await load_events(scope, storages, events, found.update)
-    return [found[place] for place in range(len(events))]
+    await load_event_payloads(scope, storages, events, found.update)
+    return [found[position] for position in range(len(events))]
 
 
-async def load_events(
+async def load_event_payloads(
     scope: StorageScope,
     storages: Mapping[str, Storage],
     events: Sequence[tuple[PayloadReference, ...]],
-    hand_over: HandOver,
+    on_payloads: OnPayloads,
 ) -> None:
-    """Hand over each event's payload, or the one error that decides its fate, as soon as it is there.
+    """Call back with each event's payload, or the one error that decides its fate, as soon as it is there.
 
-    Every storage is asked once, all at the same time. Parts of a split payload are merged. When some part cannot be
-    had, that is the event's outcome: erased before gone, since both are final, before unavailable, before forbidden. A
+    Every storage is called once, all at the same time. Parts of a split payload are merged. When a part cannot be
+    loaded, its error is the event's: erased before gone, since both are final, before unavailable, before forbidden. A
     storage that is not among ``storages`` makes the payload gone.
     """
     whole = [parts[0] for parts in events if len(parts) == 1]
     if len(whole) == len(events):
-        await load_parts(scope, storages, whole, hand_over)
+        await load_references(scope, storages, whole, on_payloads)
         return
-    merging = _Merging(events, hand_over)
-    await load_parts(scope, storages, merging.references, merging.take)
+    merging = _Merging(events, on_payloads)
+    await load_references(scope, storages, merging.references, merging.add)
 
 
-async def load_parts(
-    scope: StorageScope, storages: Mapping[str, Storage], references: Sequence[PayloadReference], hand_over: HandOver
+async def load_references(
+    scope: StorageScope,
+    storages: Mapping[str, Storage],
+    references: Sequence[PayloadReference],
+    on_payloads: OnPayloads,
 ) -> None:
-    """Hand over what each reference leads to as soon as it is there; every storage is asked once."""
+    """Call back with what each reference leads to as soon as it is there; every storage is called once."""
     names = {reference.storage for reference in references}
     if len(names) == 1:
-        await _load(scope, storages, names.pop(), references, hand_over)
+        await _load(scope, storages, names.pop(), references, on_payloads)
         return
-    places: dict[str, list[int]] = {name: [] for name in names}
-    for place, reference in enumerate(references):
-        places[reference.storage].append(place)
+    positions: dict[str, list[int]] = {name: [] for name in names}
+    for position, reference in enumerate(references):
+        positions[reference.storage].append(position)
     await gather_all(
-        _load(scope, storages, name, [references[place] for place in there], selected(there, hand_over))
-        for name, there in places.items()
+        _load(scope, storages, name, [references[position] for position in own], at_positions(own, on_payloads))
+        for name, own in positions.items()
     )
 
 
-def selected(places: Sequence[int], hand_over: HandOver) -> HandOver:
-    """Return what hands over for a selection from a sequence: the first of it has the first of ``places`` there."""
+def at_positions(positions: Sequence[int], on_payloads: OnPayloads) -> OnPayloads:
+    """Return a callback for a part of a sequence, whose members are at these positions of the whole."""
 
-    def take(answers: Iterable[tuple[int, Payload | StorageError]]) -> None:
-        hand_over([(places[place], answer) for place, answer in answers])
+    def on_part_loaded(results: Iterable[tuple[int, Payload | StorageError]]) -> None:
+        on_payloads([(positions[position], result) for position, result in results])
 
-    return take
+    return on_part_loaded
 
 
 async def _load(
@@ -81,42 +87,42 @@ async def _load(
     storages: Mapping[str, Storage],
     name: str,
     references: Sequence[PayloadReference],
-    hand_over: HandOver,
+    on_payloads: OnPayloads,
 ) -> None:
     storage = storages.get(name)
     if storage is None:
         gone = PayloadGone(f"No storage named {name!r} is configured here; add it to read it.")
-        hand_over((place, gone) for place in range(len(references)))
+        on_payloads((position, gone) for position in range(len(references)))
         return
     started = perf_counter()
-    await storage.load(scope, references, hand_over)
+    await storage.load(scope, references, on_payloads)
     telemetry.payload_duration.record(perf_counter() - started, {"storage": storage.name, "operation": "load"})
 
 
 class _Merging:
-    """Hands over each event once all its parts are there. One without any reference has no payload at once."""
+    """Calls back with each event once all its parts are there; at once with one that has no reference."""
 
-    def __init__(self, events: Sequence[tuple[PayloadReference, ...]], hand_over: HandOver) -> None:
+    def __init__(self, events: Sequence[tuple[PayloadReference, ...]], on_payloads: OnPayloads) -> None:
         self.references = [reference for parts in events for reference in parts]
         self._events = [event for event, parts in enumerate(events) for _ in parts]
-        self._wanted = [len(parts) for parts in events]
+        self._part_counts = [len(parts) for parts in events]
         self._found: list[dict[int, Payload | StorageError]] = [{} for _ in events]
-        self._hand_over = hand_over
+        self._on_payloads = on_payloads
         self._complete([event for event, parts in enumerate(events) if not parts])
 
-    def take(self, answers: Iterable[tuple[int, Payload | StorageError]]) -> None:
+    def add(self, results: Iterable[tuple[int, Payload | StorageError]]) -> None:
         complete: list[int] = []
-        for place, answer in answers:
-            event = self._events[place]
+        for position, result in results:
+            event = self._events[position]
             found = self._found[event]
-            found[place] = answer
-            if len(found) == self._wanted[event]:
+            found[position] = result
+            if len(found) == self._part_counts[event]:
                 complete.append(event)
         self._complete(complete)
 
     def _complete(self, events: Sequence[int]) -> None:
         if events:
-            self._hand_over(
+            self._on_payloads(
                 [(event, _merged([part for _, part in sorted(self._found[event].items())])) for event in events]
             )
 
@@ -134,5 +140,5 @@ def _merged(parts: Sequence[Payload | StorageError]) -> Payload | StorageError:
 
 def _finality(error: StorageError) -> int:
     if isinstance(error, PayloadForbidden):
-        return 3  # may be the mistake of a minute, of which every try is counted: none while another part is away
+        return 3  # perhaps a passing mistake, each try of which counts: so not while another part is unavailable
     return 0 if isinstance(error, PayloadErased) else 1 if isinstance(error, PayloadGone) else 2

@@ -8,12 +8,13 @@ from uuid import UUID
 from event_backbone import telemetry
 from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.names import storage_name
+from event_backbone.wire.keys import PAYLOAD_KEY
 
 
 class MemoryStorage:
-    """Keeps payloads as long as this object lives; what another process wrote is not in it."""
+    """Keeps payloads as long as this object lives, for this process alone."""
 
     def __init__(self, name: str = "memory") -> None:
         self._name = storage_name(name)
@@ -28,7 +29,7 @@ class MemoryStorage:
         """Return None: nothing is written with the entry."""
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Keep a copy; PayloadConflict when another payload, or a tombstone, lies there."""
+        """Keep a copy; raise PayloadConflict when another payload, or a tombstone, is there."""
         reference = PayloadReference(self._name, str(event_id))
         with telemetry.timed(telemetry.payload_duration, {"storage": self._name, "operation": "save"}):
             kept = self._payloads.setdefault(self.location(scope, reference), dict(payload))
@@ -36,9 +37,9 @@ class MemoryStorage:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
         return SavedPayload((reference,))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
-        """Hand over a copy, PayloadErased or PayloadGone for each reference, all at once."""
-        hand_over(enumerate(self._load(self.location(scope, reference)) for reference in references))
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
+        """Call back once, with a copy, PayloadErased or PayloadGone for each reference."""
+        on_payloads(enumerate(self._load(self.location(scope, reference)) for reference in references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace payloads by tombstones."""
@@ -47,7 +48,7 @@ class MemoryStorage:
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the key in the dictionary, which looks like a Redis key."""
-        return scope.stream.key_of(f"payload:{reference.key}")
+        return scope.stream.key_of(f"{PAYLOAD_KEY}:{reference.key}")
 
     def readable(self) -> Mapping[str, Storage]:
         """Return itself under its name."""

@@ -1,4 +1,4 @@
-"""Things that belong to one event loop, made when first needed there."""
+"""Objects that belong to one event loop, made when they are first needed there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PerLoop(Generic[T]):
         self._made: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
 
     def get(self) -> T:
-        """Return the running loop's own, made now if need be."""
+        """Return the object of the running loop; make it if there is none."""
         loop = asyncio.get_running_loop()
         found = self._made.get(loop)
         if found is None:
@@ -26,5 +26,5 @@ class PerLoop(Generic[T]):
         return found
 
     def take(self) -> T | None:
-        """Forget the running loop's own and return it, for closing; None when there was none."""
+        """Remove the object of the running loop and return it, for closing; None when there was none."""
         return self._made.pop(asyncio.get_running_loop(), None)

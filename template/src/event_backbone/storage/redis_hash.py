@@ -19,10 +19,8 @@ from event_backbone.errors import (
 )
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.settings import RedisSettings
-from event_backbone.storage.base import HandOver, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.hash_scripts import (
-    EMPTY_FIELD,
-    ERASED_FIELD,
     erase_hashes,
     hashes_a_call,
     load_hashes,
@@ -31,6 +29,8 @@ from event_backbone.storage.hash_scripts import (
 )
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.per_loop import PerLoop
+from event_backbone.wire.fields import EMPTY_FIELD, ERASED_FIELD
+from event_backbone.wire.keys import PAYLOAD_KEY
 
 _DEFAULT_NAME = "redis-hash"
 _EXPECTED_BYTES = 64 * 1024
@@ -64,7 +64,7 @@ class RedisHashStorage:
             raise ConfigurationError("expires_after of RedisHashStorage must be positive; None means never.")
         self._name = storage_name(name)
         self._expires_after = expires_after
-        self._purpose = "payload" if name == _DEFAULT_NAME else f"payload:{name}"
+        self._purpose = PAYLOAD_KEY if name == _DEFAULT_NAME else f"{PAYLOAD_KEY}:{name}"
         self._typical_bytes = _EXPECTED_BYTES
         self._save_attributes = {"storage": self._name, "operation": "save"}
         self._own = None if redis is None else _own_connections(RedisSettings.parse(redis))
@@ -99,8 +99,8 @@ class RedisHashStorage:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
         return SavedPayload((reference,))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
-        """Fetch the payloads in as few calls as their size allows, and hand over what each call found."""
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
+        """Fetch the payloads in as few calls as their size allows, and call back after each."""
         prefix = scope.stream.key_of(f"{self._purpose}:")
         keys = [prefix + reference.key for reference in references]
         done = 0
@@ -111,11 +111,11 @@ class RedisHashStorage:
                     some = keys[done : done + hashes_a_call(self._typical_bytes)]
                     found = await load_hashes(connection, some)
                     self._typical_bytes = typical_size_bytes(found)
-                    hand_over(enumerate(map(_payload, some, found), done))
+                    on_payloads(enumerate(map(_payload, some, found), done))
                     done += len(some)
         except (StorageUnavailable, ConfigurationError) as error:
             unavailable = error if isinstance(error, StorageUnavailable) else StorageUnavailable(str(error))
-            hand_over((position, unavailable) for position in range(done, len(keys)))
+            on_payloads((position, unavailable) for position in range(done, len(keys)))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Replace the hashes by tombstones that expire when the payloads would have."""

@@ -1,4 +1,4 @@
-"""A payload split over storages by argument, so that each part can live and die by its own rules."""
+"""A payload split over storages by argument, so that each part can be kept and erased by its own rules."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from uuid import UUID
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.gather import gather_all
-from event_backbone.storage.loading import load_parts
+from event_backbone.storage.loading import load_references
 
 
 class SplitStorage:
-    """Keeps the arguments named in ``by_argument`` in storages of their own, and all others in ``default``.
+    """Keeps each argument named in ``by_argument`` in the storage given there, and all others in ``default``.
 
     An event has a reference to each storage that holds a part of it, and loading merges the parts. An event without
-    any argument lies in ``default``.
+    arguments is kept in ``default``.
     """
 
     def __init__(self, default: Storage, by_argument: Mapping[str, Storage]) -> None:
@@ -33,7 +33,7 @@ class SplitStorage:
 
     @property
     def name(self) -> str:
-        """The name of the default storage; references name the part that they lead to."""
+        """The name of the default storage; references name the storage of their part."""
         return self._default.name
 
     @property
@@ -52,16 +52,16 @@ class SplitStorage:
             tuple(write for each in saved for write in each.writes),
         )
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
-        """Hand over the part that each reference leads to, unmerged; every storage is asked at the same time."""
-        await load_parts(scope, self._readable, references, hand_over)
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
+        """Load the part that each reference leads to, unmerged, from all storages at the same time."""
+        await load_references(scope, self._readable, references, on_payloads)
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase the parts that the references lead to."""
         await gather_all(storage.erase(scope, group) for storage, group in self._grouped(references))
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
-        """Return where the reference's part lies."""
+        """Return where the reference's part is kept."""
         return self._readable.get(reference.storage, self._default).location(scope, reference)
 
     def readable(self) -> Mapping[str, Storage]:
@@ -99,6 +99,8 @@ def _parts(default: Storage, by_argument: Mapping[str, Storage]) -> tuple[Storag
     for part in parts:
         names = {part.name, part.cache.name} if isinstance(part, CachedStorage) else set(part.readable())
         if both := taken & names:
-            raise ConfigurationError(f"Two storages of a split are named {min(both)!r}; give one another name=.")
+            raise ConfigurationError(
+                f"Two storages of a split are named {min(both)!r}; give one of them another name=."
+            )
         taken |= names
     return parts

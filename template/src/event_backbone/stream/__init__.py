@@ -1,4 +1,4 @@
-"""The stream of events: what it guarantees (``base``), on Redis (``redis``) and in memory (``memory``)."""
+"""The stream of events: its guarantees (``base``), on Redis (``redis``) and in memory (``memory``)."""
 
 from event_backbone.stream.base import GroupAdmin, GroupReader, Streams
 from event_backbone.stream.values import (

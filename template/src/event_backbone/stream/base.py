@@ -1,4 +1,4 @@
-"""What a stream of events guarantees, whatever keeps it."""
+"""What every stream of events guarantees."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from event_backbone.stream.values import (
 class Stream(Protocol):
     """The ordered entries of one stream.
 
-    All methods may be called concurrently. StreamUnavailable rises when the server does not answer or refuses for
+    All methods may be called concurrently. They raise StreamUnavailable when the server does not answer or refuses for
     now; the call may then have taken effect.
     """
 
@@ -38,12 +38,12 @@ class Stream(Protocol):
         ...
 
     async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
-        """Append entries in order; answer a key or an error for each.
+        """Append entries in order; return a key or an error for each.
 
         May be called again with the same event ids: within the deduplication window, which begins with the time in
-        the id, an event id makes one entry, and every call answers the key of that entry. An id older than the window
-        is answered EventIdExpired, and one further ahead of the server's clock EventIdAhead. The hashes of an entry are
-        written with it or not at all.
+        the id, an event id makes one entry, and every call returns the key of that entry. For an id older than the
+        window the error is EventIdExpired, for one further ahead of the server's clock EventIdAhead. The hashes of an
+        entry are written with it or not at all.
         """
         ...
 
@@ -66,7 +66,7 @@ class Stream(Protocol):
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by.
 
-        May be called again. What is kept is forgotten after ``keep``, counted from the first call.
+        May be called again. The event id is forgotten after ``keep``, counted from the first call.
         """
         ...
 
@@ -79,43 +79,46 @@ class GroupReader(Protocol):
     """How one member of a group gets entries. A new entry goes to one member of the group only.
 
     A member's lease is its row, which says until when, by the server's clock, what is pending under its name belongs to
-    it; each look renews it. GroupMissing rises from ``read``, ``look`` and ``compare`` when the group is gone;
-    ``ensure`` makes it again. ``read``, ``look`` and ``compare`` must not be called at the same time.
+    it; each look renews it. ``read``, ``look`` and ``compare`` raise GroupMissing when the group is gone; ``ensure``
+    creates it again. The three must not be called at the same time.
     """
 
     async def ensure(self, start: Start) -> bool:
-        """Make the group (without past attempts and due times) and the stream, unless they exist; return if made."""
+        """Create the group (without past attempts and due times) and the stream, unless they exist.
+
+        Return whether the group was created.
+        """
         ...
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
         """Return up to ``count`` entries that no member of the group has had, waiting up to ``wait`` (at most 1 s).
 
-        Never cancel it, it may still be given entries: ``wake`` ends it. Entries of a lost answer are pending under
-        this member's name; ``compare`` finds them.
+        Never cancel it, because it may still be given entries: ``wake`` ends it. Entries of a lost answer are pending
+        under this member's name; ``compare`` finds them.
         """
         ...
 
     async def wake(self) -> None:
-        """End a waiting ``read`` at once, and return when it has ended. May be called when none waits. Never raises."""
+        """End a blocking ``read`` at once, and return when it has ended. May be called at any time. Never raises."""
         ...
 
-    async def look(self, lease: timedelta, room: int) -> Look:
-        """Renew this member's row for ``lease`` from now, and take over up to ``room`` (at most 100) entries.
+    async def look(self, lease: timedelta, limit: int) -> Look:
+        """Renew this member's row for ``lease`` from now, and take over up to ``limit`` (at most 100) entries.
 
-        Takes what is due from ``WAITING_CONSUMER``, and what is pending under names whose row has ended, each oldest
-        first and up to half of the room left; each counts as a delivery. A name left empty goes with its row. Every
-        quarter of a lease one look of the group gives names without a row one that ends a lease later, and parked
-        entries without a due time one that is now.
+        It takes what is due from ``WAITING_CONSUMER``, then what is pending under names whose row has ended, each
+        oldest first and up to half of what is left of ``limit``; each counts as a delivery. A name left empty is
+        removed with its row. Every quarter of a lease one look of the group gives each name without a row one that ends
+        a lease later, and makes parked entries without a due time due now.
 
-        When nobody looked for 5 s (half a lease if shorter), nothing is taken from ended rows for 10 s (half a lease if
-        shorter), so that every living member can renew its row first. When the server's clock went back, all rows
-        are dropped as well, and due times move with the clock. ``room`` 0 only renews. Entries of a lost answer are
-        pending under this member's name; ``compare`` finds them.
+        When nobody has looked for 5 s (half a lease if shorter), nothing is taken from ended rows for 10 s (half a
+        lease if shorter), so that every living member can renew its row first. When the server's clock went back, all
+        rows are dropped as well, and due times move with the clock. A ``limit`` of 0 only renews. Entries of a lost
+        answer are pending under this member's name; ``compare`` finds them.
         """
         ...
 
-    async def compare(self, held: Collection[Lease]) -> Comparison:
-        """Compare what this member has in flight with what is pending under its name; counts nothing."""
+    async def compare(self, in_flight: Collection[Lease]) -> Comparison:
+        """Compare what this member has in flight with what is pending under its name; no delivery is counted."""
         ...
 
     async def leave(self) -> None:
@@ -126,31 +129,32 @@ class GroupReader(Protocol):
 class GroupLeases(Protocol):
     """What a member may do with its leases: (member, delivery count) is compared, and nothing else.
 
-    So a member whose row has ended may act on what nobody has taken; who lost a lease can do nothing, and is told so.
-    Each method is one atomic step at the server (per thousand leases), and answers with the keys whose lease was lost:
-    all, when the group is gone. Each may be called again after StreamUnavailable. When an answer is lost, ``ack``,
-    ``park``, ``release`` and ``dead_letter`` ask once more, and then, as in every later call for the same lease, take
-    what is no longer this member's as done by an earlier try (``ack`` and ``dead_letter``: what is pending for nobody).
+    So a member whose row has ended may act on what nobody has taken, and one that lost a lease can do nothing with it.
+    Each method is one atomic step at the server (per thousand leases), and returns the keys whose lease was lost: all,
+    when the group is gone. Each may be called again after StreamUnavailable. When an answer is lost, ``ack``, ``park``,
+    ``release`` and ``dead_letter`` repeat the call once. From then on, and in every later call for the same lease, what
+    is no longer this member's (``ack`` and ``dead_letter``: what is pending for nobody) counts as done by an earlier
+    call.
     """
 
     async def ack(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Finish the entries. An entry that is finished already counts as lost: its holder must not act on it."""
+        """Finish the entries. An entry that is finished already counts as lost: its member must not act on it."""
         ...
 
     async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None) -> Parking:
-        """Note a failure of this attempt and let the entry wait: some member's look takes it ``after`` from now.
+        """Note a failure of this attempt and park the entry: some member's look takes it ``after`` from now.
 
-        The next delivery is the next attempt. With ``limit`` entries of the group parked already (None: no limit), the
-        answer is ``full``.
+        The next delivery is the next attempt. With ``limit`` entries of the group parked already (None: no limit), it
+        returns ``full``.
         """
         ...
 
     async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Give entries back to the group, due now; the attempt is taken back. A mark of running alone goes with it."""
+        """Give entries back to the group, due now; the attempt is not counted. A mark of running alone is removed."""
         ...
 
     async def mark_alone(self, lease: Lease) -> frozenset[EventKey]:
-        """Note that this attempt runs as the only one of its member: if its process ends now, it is to blame."""
+        """Note that this attempt runs as the only one of its member: if its process ends now, this event is blamed."""
         ...
 
     async def unmark_alone(self, lease: Lease) -> frozenset[EventKey]:
@@ -158,7 +162,7 @@ class GroupLeases(Protocol):
         ...
 
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
-        """Move the entry to the group's dead letters and ack it, in one step: when the first fails, so does the other.
+        """Move the entry to the group's dead letters and ack it, in one step: both or neither.
 
         Of an entry that was deleted from the stream the dead letter holds no fields.
         """
@@ -166,7 +170,7 @@ class GroupLeases(Protocol):
 
 
 class GroupAdmin(Protocol):
-    """What people do with a group from outside, while consumers run. Without the group, GroupMissing rises."""
+    """What people do with a group from outside, while consumers run. Each raises GroupMissing without the group."""
 
     async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
         """Return up to ``count`` pending entries after ``after``, oldest first; parked ones are idle since then."""
@@ -179,16 +183,16 @@ class GroupAdmin(Protocol):
     async def redrive(self, dead_letter: DeadLetter) -> bool:
         """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step.
 
-        It is due now, so the next look of any member takes it, as attempt 1. Where the group (made again) has not read
-        the entry yet, or has it pending, it comes without this, and only the dead letter is removed. False when the
-        dead letter was gone (redriven by another). EventNotFound when the entry has left the stream; the dead letter
-        stays then.
+        It is due now, so the next look of any member takes it, as attempt 1. An entry that the group (created again)
+        has not read yet, or that is pending, will be delivered anyway, and only the dead letter is removed. Returns
+        False when the dead letter was gone (redriven by somebody else). Raises EventNotFound when the entry has left
+        the stream; the dead letter stays then.
         """
         ...
 
 
 class Streams(Protocol):
-    """Opens streams and groups by name; what it opens needs no closing of its own."""
+    """Opens streams and groups by name; ``close`` closes them all."""
 
     def stream(self, name: StreamName) -> Stream:
         """Return the stream of this name, which need not exist yet."""
@@ -210,7 +214,7 @@ class Streams(Protocol):
         ...
 
     async def check(self) -> None:
-        """Ask the server for a sign of life; raise StreamUnavailable or ConfigurationError with one sentence."""
+        """Check that the server answers and is suitable; raise StreamUnavailable or ConfigurationError."""
         ...
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """What goes into a stream of events and comes out of it.
 
-What is made for every event is a named tuple, at a third of what a frozen dataclass costs to make.
+What is made for every event is a named tuple rather than a frozen dataclass: fast path, see decision 0010.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from event_backbone.model import EventKey, HashWrite
 Start = Literal["beginning", "now"] | EventKey | datetime
 """Where a new consumer group begins: a key or an aware time is inclusive."""
 
-WAITING_CONSUMER = "waiting"
-"""The reserved consumer that holds parked entries: nobody reads under this name."""
-
 
 class NewEntry(NamedTuple):
     """An entry to append: the event's id, its encoded metadata, and hashes to write in the same step."""
@@ -29,7 +26,7 @@ class NewEntry(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry as it stands in the stream; ``fields`` are its bytes, not yet understood."""
+    """An entry as it is in the stream; ``fields`` are its bytes, not yet read."""
 
     key: EventKey
     fields: Mapping[bytes, bytes]
@@ -40,7 +37,7 @@ class Delivery(NamedTuple):
 
     ``attempt`` is the server's delivery count, this delivery included; with the member's name it is the lease.
     ``failures`` counts the earlier deliveries that ended in a recorded failure, ``ends_alone`` those that ended their
-    process while they were marked as the only one running. Other deliveries ended without a word, as in a crash.
+    process while they were marked as the only one running. Other deliveries left no note, as in a crash.
     """
 
     entry: Entry
@@ -77,10 +74,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How what a member believes to have in flight compares with what the server has pending under its name.
+    """How what a member has in flight compares with what the server has pending under its name.
 
     Attributes:
-        lost: leases that do not hold any more.
+        lost: leases that are no longer this member's.
         deliveries: what only the server knew, as after a lost answer; not counted again.
         vanished: entries only the server knew, and that are no longer in the stream: lost events.
     """
@@ -96,7 +93,7 @@ Parking = Literal["parked", "lost", "vanished", "full"]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that a group has given up. ``id`` names the dead letter within its group; ``entry`` is a copy."""
+    """An event that a group could not handle. ``id`` identifies the dead letter in its group; ``entry`` is a copy."""
 
     id: str
     entry: Entry
@@ -109,7 +106,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class PendingEntry:
-    """An entry that was delivered and neither acked nor given up."""
+    """An entry that was delivered, and neither acked nor dead-lettered."""
 
     key: EventKey
     consumer: str
@@ -119,7 +116,7 @@ class PendingEntry:
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """How a group stands. ``unread`` is None when the server cannot tell; ``parked`` ones are pending, too."""
+    """The state of a group. ``unread`` is None when the server does not know; parked entries are pending too."""
 
     name: str
     consumers: int

@@ -11,7 +11,7 @@ from event_backbone.backoff import Delays
 from event_backbone.errors import EntryUnreadable, StorageError, StorageUnavailable
 from event_backbone.model import Payload
 from event_backbone.storage.base import Storage, StorageScope
-from event_backbone.storage.loading import load_events
+from event_backbone.storage.loading import load_event_payloads
 from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import InFlight
 from event_backbone.subscription.monitoring import Monitor
@@ -113,7 +113,7 @@ class Loader:
             if ready:
                 pass_on(ready)
 
-        await load_events(self._scope, self._storages, [loaded.references for loaded in loaded_events], take)
+        await load_event_payloads(self._scope, self._storages, [loaded.references for loaded in loaded_events], take)
         if left:
             raise RuntimeError(f"A storage left {left} of {len(events)} payloads unanswered.")
         if delay is None:

@@ -1,12 +1,31 @@
-"""Names and units of wire format 1: what the fields of an entry are called."""
+"""Names and units of wire format 1: the fields of entries, dead letters and hashes."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+# An entry.
 WIRE_FORMAT = b"1"
 FORMAT_FIELD = "wire"
 METADATA_FIELD = "metadata"
+
+# A dead letter: the fields of its entry, and these.
+DEAD_LETTER_PREFIX = "dead:"
+DEAD_LETTER_SOURCE = f"{DEAD_LETTER_PREFIX}source"
+DEAD_LETTER_ATTEMPTS = f"{DEAD_LETTER_PREFIX}attempts"
+DEAD_LETTER_REASON = f"{DEAD_LETTER_PREFIX}reason"
+DEAD_LETTER_DETAIL = f"{DEAD_LETTER_PREFIX}detail"
+DEAD_LETTER_ERROR = f"{DEAD_LETTER_PREFIX}error"
+
+# The hash of a group; all four in milliseconds.
+LOOKED_FIELD = "looked"
+HOLD_FIELD = "hold"
+SWEPT_FIELD = "swept"
+LONGEST_LEASE_FIELD = "lease"
+
+# A payload. No argument's name begins with an underscore.
+EMPTY_FIELD = "_empty"
+ERASED_FIELD = "_erased"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

@@ -7,6 +7,10 @@ import re
 
 from event_backbone.errors import DecodeError
 from event_backbone.model.payload import Payload
+from event_backbone.wire.fields import ERASED_FIELD
+
+ERASED_JSON = f'{{"{ERASED_FIELD}":true}}'.encode()
+"""What replaces an erased payload."""
 
 _decoder = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -18,24 +22,24 @@ def payload_to_json(payload: Payload) -> bytes:
 
 
 def payload_from_json(document: bytes) -> dict[str, bytes]:
-    """Take such an object apart again; raise DecodeError when it is no JSON object."""
+    """Split such an object into its arguments; raise DecodeError when it is not a JSON object."""
     try:
         return _split_object(document.decode())
     except (ValueError, IndexError) as error:
-        raise DecodeError("A stored payload is no JSON object.") from error
+        raise DecodeError("A stored payload is not a JSON object.") from error
 
 
 def _split_object(text: str) -> dict[str, bytes]:
     position = _skip(text, 0)
     if text[position] != "{":
-        raise ValueError("no object")
+        raise ValueError("not an object")
     payload: dict[str, bytes] = {}
     position = _skip(text, position + 1)
     while text[position] != "}":
         name, position = _decoder.raw_decode(text, position)
         position = _skip(text, position)
         if not isinstance(name, str) or text[position] != ":":
-            raise ValueError("no member")
+            raise ValueError("not a member")
         start = _skip(text, position + 1)
         _, end = _decoder.raw_decode(text, start)
         payload[name] = text[start:end].encode()

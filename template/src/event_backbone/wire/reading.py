@@ -1,4 +1,4 @@
-"""Reading an entry (wire format 1): checked at once, its less used metadata read when it is asked for."""
+"""Reads an entry of wire format 1: checked at once, its less used metadata read when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORMAT_NAME, _METADATA_NAME = FORMAT_FIELD.encode(), METADATA_FIELD.encode()
 
 
 class Document(TypedDict):
-    """What the ``metadata`` field of an entry holds; absent members stand for their defaults."""
+    """What the ``metadata`` field of an entry holds; absent members have their defaults."""
 
     id: str
     event: str
@@ -34,7 +34,7 @@ class Document(TypedDict):
 
 
 def _new_validator() -> SchemaValidator:
-    """Return what parses and checks in one call: as fast as parsing alone and three checks in Python."""
+    """Return a validator that parses and checks in one call: fast path, see decision 0010."""
     text, whole = core_schema.str_schema(strict=True), core_schema.int_schema(strict=True)
     event_id = core_schema.str_schema(strict=True, pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
     key = core_schema.str_schema(strict=True, pattern=f"^{REFERENCE_KEY}$")
@@ -69,16 +69,16 @@ def _new_validator() -> SchemaValidator:
 
 
 _read_document = cast("Callable[[bytes], Document]", _new_validator().validate_json)
-"""Parses and checks the value of the field; raises ValueError (pydantic's, which quotes it) when it does not fit."""
+"""Parses and checks the value of the field; raises ValueError (pydantic's, which quotes it) when it is not valid."""
 
 
 def read_entry(
     fields: Mapping[bytes, bytes], stream: StreamName, key: EventKey
 ) -> tuple[Metadata, tuple[PayloadReference, ...]]:
-    """Return an entry's metadata and where its payload is; raise EntryUnreadable when the format is not known here."""
+    """Return an entry's metadata and the references to its payload; raise EntryUnreadable when it cannot be read."""
     if fields.get(_FORMAT_NAME) != WIRE_FORMAT:
         raise EntryUnreadable(
-            f"Entry {key} is not in a wire format known here; something else wrote it, or a later version did."
+            f"Entry {key} is not in a known wire format; another program or a later version wrote it."
         )
     try:
         written = fields[_METADATA_NAME]
@@ -90,7 +90,7 @@ def read_entry(
 
 
 def _references_of(document: Document) -> tuple[PayloadReference, ...]:
-    """Return where the payload lies."""
+    """Return the references to the payload."""
     event_id, references = document["id"], document["payload"]
     if len(references) == 1 and isinstance(references[0], str):
         return (trusted_reference(references[0], event_id),)
@@ -103,7 +103,7 @@ def _references_of(document: Document) -> tuple[PayloadReference, ...]:
 
 
 def _rest_of(written: bytes, stream: StreamName) -> dict[str, object]:
-    """Return what few handlers ask for, by its name in Metadata: making it costs more than all the checks."""
+    """Return what few handlers ask for, by its name in Metadata: made late, as a fast path (see decision 0010)."""
     document = _read_document(written)
     return {
         "event_id": UUID(document["id"]),

@@ -1,26 +1,24 @@
-"""Is the Redis server one that events can be entrusted to?"""
+"""Whether events can be entrusted to the Redis server."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, cast
 
 from event_backbone.cli.doctor.finding import Finding, fail, ok, warn
-from event_backbone.connection import evicts, info_fields
+from event_backbone.connection import evicts, info_fields, version_of
 from event_backbone.errors import BackboneError
 
 if TYPE_CHECKING:
     from event_backbone.connection import RedisConnection
 
-_OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
-_UNKNOWN = "may not be asked of this server; look it up with your provider."
+_UNKNOWN = "cannot be read from this server; ask its provider."
 
 
 async def check_redis(connection: RedisConnection) -> list[Finding]:
-    """Look at the server's version, its eviction policy, and whether it keeps events over a restart."""
+    """Check the server's version, its eviction policy, and whether it keeps events through a restart."""
     try:
         with connection.errors():
-            info = _info(await connection.command("INFO"))
+            info = info_fields(cast("bytes", await connection.command("INFO")))
     except BackboneError as error:
         return [fail("Redis", str(error))]
     return [
@@ -31,13 +29,12 @@ async def check_redis(connection: RedisConnection) -> list[Finding]:
 
 
 def _version(info: dict[str, str], address: str) -> Finding:
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    text = info.get("valkey_version") or info.get("redis_version", "0")
-    version = tuple(int(part) for part in re.findall(r"\d+", text)[:2])
-    oldest = _OLDEST[name]
-    if version < oldest:
-        return fail("Redis", f"{name} {text} at {address} is too old; run {name} {oldest[0]}.{oldest[1]} or later.")
-    return ok("Redis", f"{name} {text} at {address}")
+    version = version_of(info)
+    if version.too_old:
+        return fail("Redis", f"{version} at {address} is too old; run {version.oldest} or later.")
+    if not version.text:
+        return warn("Redis", f"The version {_UNKNOWN}")
+    return ok("Redis", f"{version} at {address}")
 
 
 def _eviction(info: dict[str, str], policy: str | None) -> Finding:
@@ -62,19 +59,11 @@ def _append_only(enabled: str | None) -> Finding:
 
 
 async def _setting(connection: RedisConnection, name: str) -> str | None:
-    """Return one of the server's settings; None when it may not be asked, as with most providers."""
+    """Return one of the server's settings; None when CONFIG is denied, as by most providers."""
     try:
         with connection.errors():
             reply = await connection.command("CONFIG GET", name)
     except BackboneError:
         return None
-    values = cast("dict[object, object] | list[object]", reply)
-    found = list(values.values())[0:1] if isinstance(values, dict) else values[1:2]
-    return found[0].decode() if found and isinstance(found[0], bytes) else None
-
-
-def _info(reply: object) -> dict[str, str]:
-    """Return the fields of INFO, whether redis-py has parsed them or not."""
-    if isinstance(reply, dict):
-        return {str(name): str(value) for name, value in cast("dict[object, object]", reply).items()}
-    return info_fields(reply) if isinstance(reply, bytes) else {}
+    values = cast("list[bytes]", reply)
+    return values[1].decode() if len(values) > 1 else None

@@ -1,4 +1,4 @@
-"""The way into S3 as boto3 finds it: session, credentials, region and endpoint. Importing this imports boto3."""
+"""Session, credentials, region and endpoint of S3, as boto3 finds them. Importing this imports boto3."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 # botocore renews temporary credentials while they still have ten minutes at least, so this never outlives them.
 _CREDENTIALS_KEPT = timedelta(minutes=5)
-_ANY_REGION = "us-east-1"  # what servers that are not Amazon's take for a region
+_ANY_REGION = "us-east-1"  # which servers other than Amazon's accept
 
 
 class _Clients(Protocol):
-    """The one client that is made of a session; boto3's own signature is two hundred overloads."""
+    """The one client that a session makes here; boto3's own signature has two hundred overloads."""
 
     def client(
         self, service: Literal["s3"], /, *, region_name: str | None, endpoint_url: str | None, config: Config
@@ -42,7 +42,7 @@ class _Clients(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class S3Access:
-    """What a client needs to reach S3: found by boto3, so that every AWS setting means what it always does."""
+    """What a client needs to reach S3: found by boto3, so that every AWS setting has its usual meaning."""
 
     endpoint: str
     region: str
@@ -65,7 +65,7 @@ def open_session(options: S3Options) -> boto3.Session:
 
 
 def open_client(options: S3Options, session: boto3.Session) -> S3Client:
-    """Return boto3's own client, for what concerns buckets; blocking."""
+    """Return boto3's own client, for work on buckets; blocking."""
     config = Config(
         connect_timeout=options.connect_timeout.total_seconds(),
         read_timeout=options.request_timeout.total_seconds(),
@@ -101,7 +101,7 @@ def _credentials(session: boto3.Session) -> S3CredentialProvider:
             f"{PROFILE_VARIABLE}, or give this machine a role."
         ) from error
     except BotoCoreError as error:
-        raise ConfigurationError(f"The AWS credentials cannot be had: {_one_line(error)}") from error
+        raise ConfigurationError(f"The AWS credentials cannot be loaded: {_one_line(error)}") from error
 
 
 def _region_without_setting(endpoint: str) -> str:

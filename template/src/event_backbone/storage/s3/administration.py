@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 BucketState = Literal["exists", "missing", "unknown"]
 
-_DEFAULT_REGION = "us-east-1"  # the one region that S3 refuses to be told
+_DEFAULT_REGION = "us-east-1"  # the one region that S3 refuses as a location
 _OURS = "BucketAlreadyOwnedByYou"
 _STATES: dict[str, BucketState] = {"404": "missing", "403": "unknown"}
 
 
 def create(options: S3Options, environment: str, session: boto3.Session | None) -> bool:
-    """Create the bucket of an environment; False when it is there and one's own."""
+    """Create the bucket of an environment; return False when it exists and is yours."""
     bucket = options.bucket_of(environment)
     session = session or open_session(options)
     region = find_access(options, session).region
@@ -47,7 +47,7 @@ def create(options: S3Options, environment: str, session: boto3.Session | None) 
 
 
 def state(options: S3Options, environment: str, session: boto3.Session | None) -> BucketState:
-    """Tell whether the bucket of an environment exists, or that it may not be asked."""
+    """Return whether the bucket of an environment exists; "unknown" when these credentials may not ask."""
     bucket = options.bucket_of(environment)
     session = session or open_session(options)
     find_access(options, session)

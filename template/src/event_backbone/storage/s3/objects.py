@@ -1,4 +1,4 @@
-"""Small objects in one bucket, moved by obstore within a deadline. Importing this imports obstore."""
+"""Reads and writes objects in one bucket with obstore, within a deadline. Importing this imports obstore."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from event_backbone.storage.s3.access import S3Access
 
 T = TypeVar("T")
-_WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is at it, and may yet fail; to be tried again
-_FAILURES = (BaseError, FileNotFoundError)  # the second is obstore's word for any 404
+_WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is busy, and may yet fail; worth retrying
+_FAILURES = (BaseError, FileNotFoundError)  # the second is obstore's error for any 404
 _BACKOFF = Backoff(first=timedelta(milliseconds=100), longest=timedelta(seconds=5), jitter=1)
 _LAST_PAUSE = timedelta(milliseconds=50)
 
-# obstore's threads drop what they hold of Python a moment after they have handed over a result. One that finds Python
-# gone by then aborts the process, so they get that moment before it goes.
+# obstore's threads drop their references to Python objects a moment after they have delivered a result. One that finds
+# Python gone by then aborts the process, so they get that moment before it ends.
 atexit.register(time.sleep, _LAST_PAUSE.total_seconds())
 
 
 class S3Objects:
-    """Reads and writes whole objects. Repeats failed tries itself: obstore would for minutes, a create not at all."""
+    """Reads and writes whole objects. Retries itself: obstore would retry for minutes, and never a create."""
 
     def __init__(self, bucket: str, options: S3Options, access: S3Access) -> None:
         """Prepare a client; nothing connects yet. Raises ConfigurationError when obstore refuses a setting."""
@@ -49,9 +49,9 @@ class S3Objects:
             raise ConfigurationError(f"The settings for the S3 bucket {bucket} do not fit together.") from error
 
     async def create(self, key: str, body: bytes) -> bool:
-        """Write an object that does not exist; False when there is one, which also a lost answer of ours may have made.
+        """Write an object that does not exist; False when it exists, perhaps from an earlier try with a lost answer.
 
-        Raises ConfigurationError, or StorageUnavailable when it may or may not be written.
+        Raises ConfigurationError, or StorageUnavailable when it may or may not have been written.
         """
 
         async def put() -> bool:

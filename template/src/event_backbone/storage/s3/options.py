@@ -1,4 +1,4 @@
-"""Where in S3 payloads lie and how to get there: arguments first, then S3_EVENT_SOURCE_*, then AWS_* variables."""
+"""The settings of S3 storage: arguments first, then S3_EVENT_SOURCE_*, then AWS_* variables."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from hashlib import sha256
 from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.model import StreamName
 
 EnvironmentIn = Literal["key", "bucket", "nothing"]
-"""Where the environment's name stands: a key prefix, a bucket prefix (``dev.<bucket>``), or nowhere."""
+"""Where the environment's name is: before the object key, before the bucket (``dev.<bucket>``), or nowhere."""
 
 BUCKET_VARIABLE = "S3_EVENT_SOURCE_BUCKET"
 REGION_VARIABLE = "S3_EVENT_SOURCE_REGION"
@@ -27,10 +25,6 @@ ENVIRONMENT_IN_VARIABLE = "S3_EVENT_SOURCE_ENVIRONMENT_IN"
 
 _BUCKET = re.compile(r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?!.{513})(?:(?!\.+(?:/|$))[A-Za-z0-9._=-]+(?:/(?!$)|$))+")
-_AWKWARD_SEGMENTS: Mapping[str, str] = {
-    "": "_",
-    ".": "_dot",
-}  # legal in a URI, not in an object key; "_" is not in a URI
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +39,15 @@ class S3Options:
         region: the bucket's region; None also looks into AWS_REGION and the profile.
         access_key: with ``secret_key`` the key pair to sign with.
         secret_key: see ``access_key``.
-        endpoint: where another S3 than Amazon's answers, such as http://localhost:9000.
+        endpoint: the address of an S3 other than Amazon's, such as http://localhost:9000.
         profile: an AWS profile of this machine's configuration.
-        prefix: what all object keys begin with, without a slash at its ends.
-        environment_in: where the environment's name stands; None looks it up, and means "key" when it is not set.
+        prefix: what all object keys begin with, without a slash at either end.
+        environment_in: where the environment's name is; None looks it up, and means "key" when it is not set.
         connect_timeout: how long connecting may take.
-        request_timeout: how long one try of a request may take.
-        retries: how often a failed try is repeated.
-        deadline: how long everything gather_all may take, waiting for a free slot included; keep it far below a lease.
-        concurrency: how many requests may be under way at once, in one process and event loop.
+        request_timeout: how long each try of a request may take.
+        retries: how often a failed request is repeated.
+        deadline: how long a call may take in all, waiting for a free slot included; keep it far below a lease.
+        concurrency: how many requests may be under way at a time, in one process and event loop.
     """
 
     bucket: str | None = None
@@ -72,14 +66,14 @@ class S3Options:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> S3Options:
-        """Read everything from the environment; raise ConfigurationError when something is missing or wrong."""
+        """Read all settings from the environment; raise ConfigurationError when one is missing or wrong."""
         return cls().resolved(environ)
 
     def resolved(self, environ: Mapping[str, str] = os.environ) -> S3Options:
-        """Fill in what is None, from variables that are set and not empty. Resolving twice is the same as once.
+        """Fill in what is None from variables that are set and not empty. Resolving twice is the same as once.
 
         Raises:
-            ConfigurationError: the bucket or half a key pair is missing, or a value is not usable.
+            ConfigurationError: the bucket or half a key pair is missing, or a value is not valid.
         """
         access_key = self.access_key or environ.get(ACCESS_KEY_VARIABLE) or None
         secret_key = self.secret_key or environ.get(SECRET_VARIABLE) or None
@@ -100,7 +94,7 @@ class S3Options:
         return filled
 
     def check(self) -> None:
-        """Raise ConfigurationError when a value is missing or not usable."""
+        """Raise ConfigurationError when a value is missing or not valid."""
         if self.environment_in not in {None, *get_args(EnvironmentIn)}:
             raise ConfigurationError(f"{ENVIRONMENT_IN_VARIABLE} (environment_in) must be key, bucket or nothing.")
         if not self.bucket:
@@ -115,29 +109,12 @@ class S3Options:
             raise ConfigurationError("Time-outs and concurrency of S3Options must be positive, retries not negative.")
 
     def bucket_of(self, environment: str) -> str:
-        """Return the bucket for an environment; its name may be too long for S3, which is a ConfigurationError."""
+        """Return the bucket of an environment; raise ConfigurationError when its name is too long for S3."""
         bucket = self.bucket or ""
         if self.environment_in == "bucket" and environment:
             bucket = f"{environment}.{bucket}"
         _check_bucket(bucket)
         return bucket
-
-    def object_key(self, stream: StreamName, key: str) -> str:
-        """Return ``[<prefix>/][<environment>/]<2 hex digits>/<uri>/<key>.json``.
-
-        The digits are the key's hash: they spread a busy stream over the partitions that S3 makes of prefixes.
-        """
-        segments = [_AWKWARD_SEGMENTS.get(segment, segment) for segment in stream.uri.split("/")]
-        spread = sha256(key.encode()).hexdigest()[:2]
-        return self._below_environment(stream.environment, "/".join((spread, *segments, f"{key}.json")))
-
-    def probe_key(self, environment: str) -> str:
-        """Return the key of the object by which reading and writing are tried."""
-        return self._below_environment(environment, "_check.json")
-
-    def _below_environment(self, environment: str, key: str) -> str:
-        above = (self.prefix, environment if self.environment_in in {None, "key"} else "", key)
-        return "/".join(part for part in above if part)
 
 
 def _first(environ: Mapping[str, str], *names: str) -> str | None:
@@ -154,7 +131,7 @@ def _check_pair(access_key: str | None, secret_key: str | None) -> None:
 def _check_bucket(bucket: str) -> None:
     if _BUCKET.fullmatch(bucket) is None:
         raise ConfigurationError(
-            f"{bucket[:70]!r} is no legal bucket name: S3 takes 3 to 63 of a-z, 0-9, hyphen and single dots."
+            f"{bucket[:70]!r} is not a valid bucket name: use 3 to 63 of a-z, 0-9, hyphen and single dots."
         )
 
 

@@ -1,4 +1,4 @@
-"""What S3's answers mean, in our words."""
+"""What S3's errors mean, as errors of this package."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _BY_CODE: Mapping[str, Problem] = {
 _NO_BUCKET = f"The S3 bucket {{bucket}} does not exist at {{endpoint}}; create it, or correct {BUCKET_VARIABLE}."
 _SENTENCES: Mapping[Problem, str] = {
     "no bucket": _NO_BUCKET,
-    "no object": _NO_BUCKET,  # said of a write, which needs no object
+    "no object": _NO_BUCKET,  # of a write, which needs no object
     "forbidden": "S3 forbids writing to bucket {bucket}: grant s3:PutObject and s3:GetObject on its objects.",
     "credentials": (
         f"S3 at {{endpoint}} does not know these credentials; correct {ACCESS_KEY_VARIABLE} and {SECRET_VARIABLE}, "
@@ -54,17 +54,17 @@ _SENTENCES: Mapping[Problem, str] = {
     ),
     "expired": "The AWS credentials have expired and cannot be renewed, or this machine's clock is wrong.",
     "region": f"The S3 bucket {{bucket}} is in another region; set {REGION_VARIABLE} to the bucket's own.",
-    "unsupported": "S3 at {endpoint} does not know conditional writes (If-None-Match), which are needed.",
+    "unsupported": "S3 at {endpoint} does not support conditional writes (If-None-Match), which are required.",
     "outage": f"S3 at {{endpoint}} does not answer, or refuses for now; start it or correct {ENDPOINT_VARIABLE}.",
 }
 _RENEWAL = "credential provider"
-_REDIRECT = "redirect without LOCATION"  # obstore keeps nothing else of S3's own answer; a proxy would give a place
+_REDIRECT = "redirect without LOCATION"  # obstore keeps nothing else of S3's own answer; a proxy would give a location
 
 
 def problem_of(error: Exception) -> Problem:
-    """Tell what went wrong, by the code in S3's answer, else by what obstore says; what neither explains is an outage.
+    """Return what went wrong, by the code in S3's answer, else by obstore's text; what neither explains is an outage.
 
-    A status alone explains nothing: load balancers and proxies answer 403 and 404, too, while S3 itself is away.
+    A status alone explains nothing: load balancers and proxies answer 403 and 404 too, while S3 itself is down.
     """
     text = str(error)
     if code := _CODE.search(text):
@@ -77,7 +77,7 @@ def problem_of(error: Exception) -> Problem:
 def read_error(problem: Problem, bucket: str, key: str, endpoint: str) -> StorageError:
     """Return what a failed read means for the event.
 
-    S3 calls an object forbidden that is missing when the bucket may not be listed, so that must not be tried for ever.
+    S3 says "forbidden" of a missing object when the bucket may not be listed, so that must not be retried for ever.
     What concerns every object alike says nothing about this one, and is worth waiting for.
     """
     if problem == "no object":

@@ -19,12 +19,13 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import HandOver, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
+from event_backbone.storage.s3.keys import payload_key, probe_key
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.wire import payload_from_json, payload_to_json
+from event_backbone.wire.payload import ERASED_JSON, payload_from_json, payload_to_json
 
 if TYPE_CHECKING:
     import boto3
@@ -32,27 +33,26 @@ if TYPE_CHECKING:
     from event_backbone.storage.s3.access import S3Access
     from event_backbone.storage.s3.objects import S3Objects
 
-_TOMBSTONE = b'{"_erased":true}'  # no argument's name begins with an underscore
 _PROBE = b'{"_check":true}'
 
 
 class S3Storage:
-    """Keeps a payload as one object, ``application/json``: an object of all arguments.
+    """Keeps a payload as one object, ``application/json``, whose members are the arguments.
 
-    Its key follows from the event id, and it is written only if absent: saving again changes nothing, whatever became
-    of the first answer. Needs s3:PutObject and s3:GetObject, nothing else; erasing overwrites, so in a bucket with
-    versions the old one stays until a lifecycle rule removes it. Credentials are found by boto3, the bytes moved by
-    obstore. May be used from several event loops and threads.
+    Its key follows from the event id, and it is written only if absent: saving again changes nothing, even after a
+    lost answer. Needs s3:PutObject and s3:GetObject, nothing else. Erasing overwrites, so in a bucket with versions the
+    old version stays until a lifecycle rule removes it. boto3 finds the credentials, obstore moves the bytes. May be
+    used from several event loops and threads.
     """
 
     def __init__(
         self, options: S3Options | None = None, *, session: boto3.Session | None = None, name: str = "s3"
     ) -> None:
-        """Prepare the storage; nothing connects, and no credentials are looked for, before it is used.
+        """Prepare the storage; it connects, and looks for credentials, when it is first used.
 
         Args:
             options: where and how; None reads everything from the environment.
-            session: a boto3 session that is ready: its credentials count, and its region unless options name one.
+            session: a ready boto3 session: its credentials are used, and its region unless options name one.
             name: what references call this storage.
 
         Raises:
@@ -74,18 +74,18 @@ class S3Storage:
 
     @property
     def options(self) -> S3Options:
-        """What it was made with, completed from the environment."""
+        """The options it was made with, completed from the environment."""
         return self._options
 
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: S3 cannot write an object together with an entry."""
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Write the object unless it is there; then compare.
+        """Write the object unless it exists; then compare.
 
         Raises:
-            PayloadConflict: another payload, or a tombstone, lies there.
-            StorageUnavailable: S3 does not answer; the object may or may not be written.
+            PayloadConflict: another payload, or a tombstone, is there.
+            StorageUnavailable: S3 does not answer; the object may or may not have been written.
             ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it.
         """
         reference = PayloadReference(self._name, str(event_id))
@@ -95,45 +95,45 @@ class S3Storage:
                 await _compare(objects, key, payload, event_id)
         return SavedPayload((reference,))
 
-    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], hand_over: HandOver) -> None:
-        """Fetch all objects at once, as far as ``concurrency`` lets them, and hand over each when it is there.
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
+        """Fetch the objects, ``concurrency`` at a time, and call back with each as soon as it is there.
 
-        An object that is no payload counts as gone. So that nothing is given up for a wrong setting, that is
-        StorageUnavailable here; ``check`` tells it at start-up.
+        An object that is not a payload counts as gone. A wrong setting is StorageUnavailable here, so that no event is
+        dead-lettered because of it; ``check`` reports it at start-up.
         """
         try:
             objects = await self._objects(scope)
         except ConfigurationError as error:
             away = StorageUnavailable(str(error))
-            hand_over((place, away) for place in range(len(references)))
+            on_payloads((position, away) for position in range(len(references)))
             return
 
-        async def fetch(place: int, key: str) -> None:
-            hand_over(((place, await _load(objects, key)),))
+        async def fetch(position: int, key: str) -> None:
+            on_payloads(((position, await _load(objects, key)),))
 
-        await gather_all(fetch(place, self.location(scope, reference)) for place, reference in enumerate(references))
+        await gather_all(fetch(at, self.location(scope, reference)) for at, reference in enumerate(references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Overwrite the objects by tombstones."""
         objects = await self._objects(scope)
         keys = (self.location(scope, reference) for reference in references)
-        await gather_all(objects.replace(key, _TOMBSTONE) for key in keys)
+        await gather_all(objects.replace(key, ERASED_JSON) for key in keys)
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the object's key within the bucket."""
-        return self._options.object_key(scope.stream, reference.key)
+        return payload_key(self._options, scope.stream, reference.key)
 
     def readable(self) -> Mapping[str, Storage]:
         """Return itself under its name."""
         return {self._name: self}
 
     async def check(self, scope: StorageScope) -> None:
-        """Write a small object of fixed name, the first time, and read it, each time.
+        """Write a small object of a fixed name, the first time, and read it, each time.
 
-        That asks for exactly the permissions that producing and reading need, and tells the bucket that is missing.
+        That needs exactly the permissions that producing and reading need, and finds out whether the bucket exists.
         """
         environment = scope.stream.environment
-        objects, key = await self._objects(scope), self._options.probe_key(environment)
+        objects, key = await self._objects(scope), probe_key(self._options, environment)
         if environment not in self._may_write:
             await objects.replace(key, _PROBE)
             self._may_write.add(environment)
@@ -145,7 +145,7 @@ class S3Storage:
             raise ConfigurationError(f"S3 forbids reading in bucket {bucket}: grant s3:GetObject.") from error
 
     async def close(self) -> None:
-        """Forget clients and credentials; their connections close with them."""
+        """Drop clients and credentials; their connections close with them."""
         with self._opening:
             self._opened.clear()
             self._access = None
@@ -185,9 +185,9 @@ async def _load(objects: S3Objects, key: str) -> Payload | StorageError:
 
 
 def _payload(document: bytes, key: str) -> Payload | StorageError:
-    if document == _TOMBSTONE:
+    if document == ERASED_JSON:
         return PayloadErased(f"The payload in the S3 object {key} was erased.")
     try:
         return payload_from_json(document)
     except (DecodeError, RecursionError):
-        return PayloadGone(f"The S3 object {key} is damaged: it is no payload.")
+        return PayloadGone(f"The S3 object {key} is damaged: it is not a payload.")

@@ -1,4 +1,4 @@
-"""The stream of events in memory, for tests and for trying things out: the same guarantees, nothing kept."""
+"""The stream of events in memory, for tests: the same guarantees, as long as the process lives."""
 
 from event_backbone.stream.memory.streams import MemoryStreams
 

@@ -1,4 +1,4 @@
-"""What the holder of leases does with them, in memory."""
+"""What a member does with its leases, in memory."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -22,7 +22,7 @@ class MemoryGroupLeases:
         return self._each(leases, lambda lease: self._log.finish(self._group, lease.key))
 
     async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None) -> Parking:
-        """Note a failure of this attempt and let the entry wait: some member's look takes it ``after`` from now."""
+        """Note a failure of this attempt and park the entry: some member's look takes it ``after`` from now."""
         kept = self._log.membership(self._group)
         if not self._holds(lease):
             return "lost"
@@ -39,7 +39,7 @@ class MemoryGroupLeases:
         return "parked"
 
     async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Give entries back to the group, due now; the attempt is taken back. A mark of running alone goes with it."""
+        """Give entries back to the group, due now; the attempt is not counted. A mark of running alone is removed."""
 
         def give_back(lease: Lease) -> None:
             if lease.key not in self._log.entries:
@@ -68,14 +68,14 @@ class MemoryGroupLeases:
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
         """Move the entry to the group's dead letters and ack it, in one step."""
 
-        def give_up(lease: Lease) -> None:
-            self._log.bury(self._group, lease.key, letter, lease.attempt)
+        def move(lease: Lease) -> None:
+            self._log.add_dead_letter(self._group, lease.key, letter, lease.attempt)
             self._log.finish(self._group, lease.key)
 
-        return self._each((lease,), give_up)
+        return self._each((lease,), move)
 
     def _each(self, leases: Sequence[Lease], act: Callable[[Lease], None]) -> frozenset[EventKey]:
-        """Act on every lease that holds; return the keys of the others."""
+        """Act on every lease that is still this member's; return the keys of the others."""
         lost: set[EventKey] = set()
         for lease in leases:
             if self._holds(lease):

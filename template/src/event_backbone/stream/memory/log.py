@@ -1,4 +1,4 @@
-"""What one stream in memory holds."""
+"""The contents of one stream in memory."""
 
 import asyncio
 from bisect import bisect_left
@@ -10,7 +10,8 @@ from uuid import UUID
 
 from event_backbone.errors import GroupMissing
 from event_backbone.model import EventKey, NewDeadLetter, StreamName
-from event_backbone.stream.values import WAITING_CONSUMER, DeadLetter, Delivery, Entry
+from event_backbone.stream.values import DeadLetter, Delivery, Entry
+from event_backbone.wire.keys import WAITING_CONSUMER
 
 LONGEST_WAIT = timedelta(seconds=1)
 
@@ -33,7 +34,7 @@ class Note(NamedTuple):
 
 @dataclass(slots=True)
 class Pending:
-    """A delivered entry: whose it is, how often it was delivered, and since when (milliseconds)."""
+    """A delivered entry: its consumer, how often it was delivered, and since when it is pending (milliseconds)."""
 
     consumer: str
     attempt: int
@@ -42,7 +43,7 @@ class Pending:
 
 @dataclass(slots=True)
 class Group:
-    """A consumer group: the last entry delivered, what is pending, and who was given something."""
+    """A consumer group: the last entry delivered, what is pending, and the names of its consumers."""
 
     last: EventKey
     pending: dict[EventKey, Pending] = field(default_factory=dict[EventKey, Pending])
@@ -55,10 +56,10 @@ class Group:
 
 @dataclass(slots=True)
 class Membership:
-    """What a group keeps in keys of their own, which outlive the group. Times are in milliseconds.
+    """What Redis keeps of a group outside of it, in keys that outlive the group. Times are in milliseconds.
 
     Attributes:
-        rows: until when each member's lease goes.
+        rows: when each member's lease ends.
         due: when each parked entry is to be delivered again.
         notes: how earlier attempts ended.
         looked: when a member last looked.
@@ -76,7 +77,7 @@ class Membership:
     longest_lease: int = 0
 
     def note(self, key: EventKey, attempt: int) -> Note:
-        """Return what is noted of an entry; a note beyond its delivery count is from an earlier life of the group."""
+        """Return the note on an entry; a note beyond its delivery count is from an earlier group of this name."""
         note = self.notes.get(key, Note())
         return Note() if max(note.failed_attempt, note.marked_attempt) > attempt else note
 
@@ -88,7 +89,7 @@ class Membership:
 
 @dataclass(slots=True)
 class Log:
-    """One stream: its entries in order, its groups, and what Redis keeps under keys of their own."""
+    """One stream: its entries in order, its groups, and what Redis keeps in keys beside the stream."""
 
     name: StreamName
     wall: Callable[[], float]
@@ -98,11 +99,11 @@ class Log:
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
     memberships: dict[str, Membership] = field(default_factory=dict[str, Membership])
     dead: dict[str, dict[str, DeadLetter]] = field(default_factory=dict[str, dict[str, DeadLetter]])
-    buried: int = 0
+    dead_letters_so_far: int = 0
     seen: dict[UUID, EventKey] = field(default_factory=dict[UUID, EventKey])
     tokens: dict[str, tuple[UUID, str, float]] = field(default_factory=dict[str, tuple[UUID, str, float]])
     hashes: dict[str, Mapping[str, bytes]] = field(default_factory=dict[str, Mapping[str, bytes]])
-    waiting: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
+    readers: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
 
     def now(self) -> int:
         """Return the time in milliseconds since 1970."""
@@ -116,49 +117,49 @@ class Log:
             raise GroupMissing(f"Stream {self.name.key} has no consumer group {name!r}.") from None
 
     def membership(self, group: str) -> Membership:
-        """Return what this group keeps, also while it is missing."""
+        """Return what is kept of this group, even while it does not exist."""
         return self.memberships.setdefault(group, Membership())
 
     def add(self, fields: Mapping[bytes, bytes]) -> EventKey:
-        """Append an entry and tell who waits."""
+        """Append an entry and notify blocked readers."""
         milliseconds = max(self.now(), self.last.milliseconds)
         sequence = self.last.sequence + 1 if milliseconds == self.last.milliseconds else 0
         key = self.last = EventKey(milliseconds, sequence, self.name.partition)
         self.keys.append(key)
         self.entries[key] = Entry(key, dict(fields))
-        self.tell()
+        self.notify()
         return key
 
     def from_key(self, start: EventKey | None, count: int, *, exclusive: bool = False) -> Sequence[Entry]:
-        """Return up to ``count`` entries from ``start`` on, or after it."""
+        """Return up to ``count`` entries from ``start``, or after it if ``exclusive``."""
         first = 0 if start is None else bisect_left(self.keys, start)
         if exclusive and first < len(self.keys) and self.keys[first] == start:
             first += 1
         return [self.entries[key] for key in self.keys[first : first + count]]
 
     def remove(self, key: EventKey) -> None:
-        """Remove an entry; where it is pending, it stays so."""
+        """Remove an entry; it stays pending where it is."""
         if self.entries.pop(key, None) is not None:
             self.keys.remove(key)
 
     def finish(self, group: str, key: EventKey) -> None:
-        """End an entry for a group: it is pending no more, and nothing is noted of it."""
+        """Finish an entry for a group: it is no longer pending, and its note is removed."""
         del self.group(group).pending[key]
         self.membership(group).notes.pop(key, None)
 
     def park(self, group: str, key: EventKey, attempt: int, after: int = 0) -> None:
-        """Let an entry wait with this delivery count until ``after`` milliseconds from now. Wakes nobody."""
-        present, now = self.group(group), self.now()
-        present.pending[key] = Pending(WAITING_CONSUMER, attempt, now)
-        present.consumers.add(WAITING_CONSUMER)
+        """Park an entry with this delivery count, due ``after`` milliseconds from now. Notifies nobody."""
+        state, now = self.group(group), self.now()
+        state.pending[key] = Pending(WAITING_CONSUMER, attempt, now)
+        state.consumers.add(WAITING_CONSUMER)
         self.membership(group).due[key] = now + after
 
-    def bury(self, group: str, key: EventKey, letter: NewDeadLetter, attempts: int) -> None:
+    def add_dead_letter(self, group: str, key: EventKey, letter: NewDeadLetter, attempts: int) -> None:
         """Add a dead letter with a copy of the entry."""
         letters = self.dead.setdefault(group, {})
-        self.buried += 1
+        self.dead_letters_so_far += 1
         now = self.wall()
-        letter_id = f"{int(now * 1000)}-{self.buried}"
+        letter_id = f"{int(now * 1000)}-{self.dead_letters_so_far}"
         letters[letter_id] = DeadLetter(
             id=letter_id,
             entry=self.entries.get(key, Entry(key, {})),
@@ -169,17 +170,17 @@ class Log:
             failed_at=datetime.fromtimestamp(now, UTC),
         )
 
-    def tell(self) -> None:
-        """Let everybody who waits look again."""
-        for future in self.waiting:
+    def notify(self) -> None:
+        """Let every blocked reader check for entries."""
+        for future in self.readers:
             if not future.done():
                 future.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Wait for ``tell``, no longer than ``seconds``."""
+        """Wait for ``notify``, no longer than ``seconds``."""
         future = asyncio.get_running_loop().create_future()
-        self.waiting.add(future)
+        self.readers.add(future)
         try:
             await asyncio.wait((future,), timeout=seconds)
         finally:
-            self.waiting.discard(future)
+            self.readers.discard(future)

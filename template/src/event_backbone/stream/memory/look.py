@@ -1,21 +1,22 @@
-"""A member's look at its group in memory: its row renewed, and entries taken over."""
+"""A member's look at its group in memory: it renews its row and takes entries over."""
 
 from datetime import timedelta
 
 from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import Log, Pending
-from event_backbone.stream.values import WAITING_CONSUMER, Delivery, Look
+from event_backbone.stream.values import Delivery, Look
+from event_backbone.wire.keys import WAITING_CONSUMER
 
-_LARGEST_ROOM = 100
+_MOST_AT_A_LOOK = 100
 _LONGEST_GAP = 5_000
 _LONGEST_HOLD = 10_000
 _LOOKED_IS_KEPT = 500
 
 
 class MemoryLook:
-    """One look, made at once. Times and leases are whole milliseconds, as in Redis."""
+    """One look, without awaiting anything. Times and leases are whole milliseconds, as in Redis."""
 
-    def __init__(self, log: Log, group: str, member: str, lease: timedelta, room: int) -> None:
+    def __init__(self, log: Log, group: str, member: str, lease: timedelta, limit: int) -> None:
         """Prepare the look of this member; raise GroupMissing."""
         self._log = log
         self._group_name = group
@@ -23,7 +24,7 @@ class MemoryLook:
         self._kept = log.membership(group)
         self._member = member
         self._lease = lease // timedelta(milliseconds=1)
-        self._room = min(max(room, 0), _LARGEST_ROOM)
+        self._limit = min(max(limit, 0), _MOST_AT_A_LOOK)
         self._now = log.now()
         self._deliveries: list[Delivery] = []
         self._vanished: list[EventKey] = []
@@ -64,7 +65,7 @@ class MemoryLook:
         return end is None or end <= now
 
     def _sweep(self) -> None:
-        """Mend what does not fit together: names without a row, entries without a due time, times without an entry."""
+        """Repair what does not match: names without a row, entries without a due time, times without an entry."""
         kept, group, now = self._kept, self._group, self._now
         if now - kept.swept < self._lease // 4:
             return
@@ -82,7 +83,7 @@ class MemoryLook:
         """Take from the waiting consumer; return whether more is due."""
         due = self._kept.due
         keys = sorted((key for key, at in due.items() if at <= self._now), key=lambda key: (due[key], key))
-        limit = _half(self._room)
+        limit = _half(self._limit)
         for key in keys[:limit]:
             del due[key]
             pending = self._group.pending.get(key)
@@ -95,17 +96,17 @@ class MemoryLook:
         rows, now = self._kept.rows, self._now
         if now < self._kept.hold:
             return False
-        room, more = _half(self._room - len(self._deliveries) - len(self._vanished)), False
+        left, more = _half(self._limit - len(self._deliveries) - len(self._vanished)), False
         for name in sorted((name for name, end in rows.items() if end <= now), key=lambda name: (rows[name], name)):
             keys = self._group.keys_of(name)
-            for key in keys[:room]:
+            for key in keys[:left]:
                 self._take(key, self._group.pending[key])
-            if len(keys) > room:
+            if len(keys) > left:
                 more = True
             else:
                 self._group.consumers.discard(name)
                 del rows[name]
-            room = max(0, room - len(keys))
+            left = max(0, left - len(keys))
         return more
 
     def _take(self, key: EventKey, pending: Pending) -> None:
@@ -119,6 +120,6 @@ class MemoryLook:
         self._deliveries.append(self._kept.delivery(entry, pending.attempt))
 
 
-def _half(room: int) -> int:
-    """Return half of the room, rounded up."""
-    return (room + 1) // 2
+def _half(limit: int) -> int:
+    """Return half of the limit, rounded up."""
+    return (limit + 1) // 2

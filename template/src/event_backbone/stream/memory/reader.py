@@ -14,7 +14,7 @@ class MemoryGroupReader:
     """Implements ``stream.base.GroupReader``."""
 
     def __init__(self, log: Log, group: str, member: str) -> None:
-        """Be this member of this group."""
+        """Read as this member of this group."""
         self._log = log
         self._group = group
         self._member = member
@@ -22,7 +22,7 @@ class MemoryGroupReader:
         self._woken = False
 
     async def ensure(self, start: Start) -> bool:
-        """Make the group, without past attempts and due times, unless it exists; return whether it was made."""
+        """Create the group, without past attempts and due times, unless it exists; return whether it was created."""
         if self._group in self._log.groups:
             return False
         self._log.groups[self._group] = Group(
@@ -34,7 +34,7 @@ class MemoryGroupReader:
         return True
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
-        """Return up to ``count`` entries that no member of the group has had; ``wake`` ends the waiting."""
+        """Return up to ``count`` entries that no member of the group has had; ``wake`` ends it early."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(wait, LONGEST_WAIT).total_seconds()
         self._reading, self._woken = True, False
@@ -49,29 +49,29 @@ class MemoryGroupReader:
             self._reading = False
 
     async def wake(self) -> None:
-        """End a waiting ``read`` at once."""
+        """End a blocking ``read`` at once."""
         if self._reading:
             self._woken = True
-            self._log.tell()
+            self._log.notify()
 
-    async def look(self, lease: timedelta, room: int) -> Look:
-        """Renew this member's row for ``lease`` from now, and take over up to ``room`` (at most 100) entries."""
-        return MemoryLook(self._log, self._group, self._member, lease, room).make()
+    async def look(self, lease: timedelta, limit: int) -> Look:
+        """Renew this member's row for ``lease`` from now, and take over up to ``limit`` (at most 100) entries."""
+        return MemoryLook(self._log, self._group, self._member, lease, limit).make()
 
-    async def compare(self, held: Collection[Lease]) -> Comparison:
+    async def compare(self, in_flight: Collection[Lease]) -> Comparison:
         """Compare what this member has in flight with what is pending under its name; counts nothing."""
         group, kept = self._log.group(self._group), self._log.membership(self._group)
         leases = {Lease(key, group.pending[key].attempt) for key in group.keys_of(self._member)}
         deliveries: list[Delivery] = []
         vanished: list[EventKey] = []
-        for key, attempt in sorted(leases.difference(held)):
+        for key, attempt in sorted(leases.difference(in_flight)):
             entry = self._log.entries.get(key)
             if entry is None:
                 self._log.finish(self._group, key)
                 vanished.append(key)
             else:
                 deliveries.append(kept.delivery(entry, attempt))
-        lost = frozenset(lease.key for lease in held if lease not in leases)
+        lost = frozenset(lease.key for lease in in_flight if lease not in leases)
         return Comparison(lost, tuple(deliveries), tuple(vanished))
 
     async def leave(self) -> None:

@@ -8,8 +8,9 @@ from uuid import UUID
 from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
-from event_backbone.stream.values import WAITING_CONSUMER, Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
 from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT
+from event_backbone.wire.keys import WAITING_CONSUMER
 
 
 class MemoryStream:

@@ -25,7 +25,7 @@ class MemoryStreams:
         deduplicate_for: timedelta = timedelta(minutes=10),
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Begin with no streams."""
+        """Start without streams."""
         self._deduplicate_for = deduplicate_for
         self._wall = wall
         self._logs: dict[StreamName, Log] = {}
@@ -35,7 +35,7 @@ class MemoryStreams:
         return MemoryStream(self.log(name), self._deduplicate_for)
 
     def group_reader(self, name: StreamName, group: str, member: str) -> MemoryGroupReader:
-        """Return one member's reading side."""
+        """Return one member's reader."""
         return MemoryGroupReader(self.log(name), group, member)
 
     def group_leases(self, name: StreamName, group: str, member: str) -> MemoryGroupLeases:
@@ -47,17 +47,17 @@ class MemoryStreams:
         return MemoryGroupAdmin(self.log(name), group)
 
     async def check(self) -> None:
-        """Memory always answers."""
+        """Do nothing: memory is always available."""
 
     async def close(self) -> None:
-        """There is nothing to close; the entries stay."""
+        """Do nothing: the entries stay."""
 
     def hashes(self, name: StreamName) -> Mapping[str, Mapping[str, bytes]]:
         """Return the hashes that were written with entries of this stream: purpose -> fields. They never expire."""
         return self.log(name).hashes
 
     def remove_entry(self, name: StreamName, key: EventKey) -> None:
-        """Remove an entry as an administrator would; where it is pending, it stays so."""
+        """Remove an entry as an administrator would; it stays pending where it is."""
         self.log(name).remove(key)
 
     def remove_stream(self, name: StreamName) -> None:
@@ -66,16 +66,16 @@ class MemoryStreams:
         log.keys.clear()
         log.entries.clear()
         log.groups.clear()
-        log.tell()
+        log.notify()
 
     def remove_group(self, name: StreamName, group: str) -> None:
         """Remove a group as an administrator would."""
         log = self.log(name)
         log.groups.pop(group, None)
-        log.tell()
+        log.notify()
 
     def log(self, name: StreamName) -> Log:
-        """Return what the stream holds, for tests that look inside."""
+        """Return the contents of the stream, for tests that look inside."""
         if name not in self._logs:
             self._logs[name] = Log(name, self._wall, EventKey(0, 0, name.partition))
         return self._logs[name]

@@ -1,4 +1,4 @@
-"""The stream of events on Redis: the only place that knows stream commands."""
+"""The stream of events on Redis: the only package that knows stream commands."""
 
 from event_backbone.stream.redis.streams import RedisStreams
 

@@ -1,4 +1,4 @@
-"""What people do with a group on Redis from outside."""
+"""What people do with a group on Redis from outside: see what is pending and given up, and redrive it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -9,22 +9,36 @@ from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import EventNotFound
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.replies import entries_of, event_key
-from event_backbone.stream.values import WAITING_CONSUMER, DeadLetter, Entry, PendingEntry
+from event_backbone.stream.values import DeadLetter, Entry, PendingEntry
+from event_backbone.wire.fields import (
+    DEAD_LETTER_ATTEMPTS,
+    DEAD_LETTER_DETAIL,
+    DEAD_LETTER_ERROR,
+    DEAD_LETTER_PREFIX,
+    DEAD_LETTER_REASON,
+    DEAD_LETTER_SOURCE,
+)
+from event_backbone.wire.keys import DEAD_LETTERS_KEY
+from event_backbone.wire.lua import with_names
 
-_PREFIX = b"dead:"
+_PREFIX = DEAD_LETTER_PREFIX.encode()
 
-# Made pending again, as if never delivered and due now, so that the next look of any member begins the first attempt.
-# An entry that the group has not read yet (it was made again meanwhile), or that is pending, comes without this.
-_REDRIVE = Script(f"""
+_REDRIVE = Script(
+    with_names("""
+-- Parks the entry of a dead letter, due now and as if never delivered, and deletes the dead letter.
+-- KEYS: stream. ARGV: group, id of the dead letter, id of its entry.
+-- Returns 1; 0 when the dead letter is gone; -1 when the entry has left the stream, and then the dead letter stays.
+-- Keeps promise 5: one step, so the event is neither lost nor delivered twice. An entry that the group has not read yet
+-- (the group was created again meanwhile), or that is pending, will be delivered anyway and is not parked.
 local stream, group, letter, source = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local base = '{{' .. stream .. '}}:'
-local dead = base .. 'dead:' .. group
+local base = '{' .. stream .. '}:'
+local dead = base .. '$DEAD_LETTERS_KEY:' .. group
 if #redis.call('XRANGE', dead, letter, letter) == 0 then return 0 end
 if #redis.call('XRANGE', stream, source, source) == 0 then return -1 end
 local pending = redis.call('XPENDING', stream, group, source, source, 1)
 local read
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  local about = {{}}
+  local about = {}
   for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
   if about['name'] == group then
     read = #redis.call('XRANGE', stream, source, about['last-delivered-id'], 'COUNT', 1) == 1
@@ -33,13 +47,14 @@ end
 if read and #pending == 0 then
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  redis.call('XCLAIM', stream, group, '{WAITING_CONSUMER}', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-  redis.call('HDEL', base .. 'attempts:' .. group, source)
-  redis.call('ZADD', base .. 'due:' .. group, now, source)
+  redis.call('XCLAIM', stream, group, '$WAITING_CONSUMER', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+  redis.call('HDEL', base .. '$ATTEMPTS_KEY:' .. group, source)
+  redis.call('ZADD', base .. '$DUE_KEY:' .. group, now, source)
 end
 redis.call('XDEL', dead, letter)
 return 1
 """)
+)
 
 
 class RedisGroupAdmin:
@@ -86,22 +101,22 @@ class RedisGroupAdmin:
 
     @property
     def _dead_key(self) -> str:
-        return self._name.key_of(f"dead:{self._group}")
+        return self._name.key_of(f"{DEAD_LETTERS_KEY}:{self._group}")
 
     def _dead_letter(self, row: Entry) -> DeadLetter:
         about = {
-            name.removeprefix(_PREFIX): value.decode(errors="replace")
+            name.decode(): value.decode(errors="replace")
             for name, value in row.fields.items()
             if name.startswith(_PREFIX)
         }
         fields = {name: value for name, value in row.fields.items() if not name.startswith(_PREFIX)}
         return DeadLetter(
             id=row.key.entry_id,
-            entry=Entry(event_key(about[b"source"].encode(), self._name.partition), fields),
-            reason=about[b"reason"],
-            detail=about[b"detail"],
-            error=about[b"error"],
-            attempts=int(about[b"attempts"]),
+            entry=Entry(event_key(about[DEAD_LETTER_SOURCE].encode(), self._name.partition), fields),
+            reason=about[DEAD_LETTER_REASON],
+            detail=about[DEAD_LETTER_DETAIL],
+            error=about[DEAD_LETTER_ERROR],
+            attempts=int(about[DEAD_LETTER_ATTEMPTS]),
             failed_at=datetime.fromtimestamp(row.key.milliseconds / 1000, UTC),
         )
 

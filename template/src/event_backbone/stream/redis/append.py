@@ -1,16 +1,17 @@
-"""The append script: many events in one step, each of them once."""
+"""The append script: many events in one step, each once."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import cast
 
-from event_backbone.connection import RedisConnection, Script, refusal
+from event_backbone.connection import RedisConnection, Script, error_prefix
 from event_backbone.errors import StreamError, StreamUnavailable
 from event_backbone.model import EventKey, StreamName, event_id_error
-from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import event_key
+from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.values import NewEntry
+from event_backbone.wire.lua import with_names
 
 _Refusal = tuple[bytes, *tuple[int, ...]]
 """An error's text; after ``CLOCK`` the server's time in milliseconds follows."""
@@ -18,14 +19,21 @@ _Refusal = tuple[bytes, *tuple[int, ...]]
 _CLOCK = "CLOCK"
 _SECOND_BYTES = 4  # of an event id; the next 12 bytes tell apart all ids of one second
 
-# The stream remembers each event id for as long as the id is accepted, in one hash for every second of the ids' time.
-# Both follow from the id itself and the server's clock, so no clock can open a gap between forgetting and refusing.
-# A field is what the second does not say of the id; its value is how many milliseconds after the second's beginning the
-# entry was appended, and its sequence number unless that is 0. That takes 17 bytes an event up to 500 events a second,
-# and 45 to 50 beyond; with both ids in full it was 35 and 57.
-# XADD comes first because it is what may fail (out of memory, a replica); what follows a write of the same script
-# is not refused, except by a key of another type, and then the entry is taken back.
-APPEND = Script("""
+APPEND = Script(
+    with_names("""
+-- Appends entries in order, each event id once, and writes their payload hashes with them.
+-- KEYS: stream. Message: deduplication window in milliseconds, then for each event {second of its id, rest of its id
+-- (12 bytes), metadata, writes}; a write is {purpose of the key, expires after milliseconds (0: never), field, value,
+-- and so on}.
+-- Returns for each event its entry id, or an error: {text}, or {"CLOCK", the server's milliseconds} for an id outside
+-- the window.
+--
+-- Keeps promise 2. The stream remembers each event id for as long as the id is accepted, in one hash for every second
+-- of the ids' time. Both follow from the id itself and the server's clock, so no clock can open a gap between
+-- forgetting and refusing. A field is what the second does not say of the id; its value is how many milliseconds after
+-- the beginning of the second the entry was appended, and its sequence number unless that is 0 (decision 0007).
+-- Keeps promise 1. XADD comes first because it is what may fail (out of memory, a replica); what follows a write of the
+-- same script is not refused, except by a key of another type, and then the entry is taken back.
 local stream = KEYS[1]
 local base = '{' .. stream .. '}:'
 local call, pcall, find, sub = redis.call, redis.pcall, string.find, string.sub
@@ -41,10 +49,10 @@ for i = 2, #message do
   if ids then ids[#ids + 1] = event[2] else asked[event[1]] = {event[2]} end
 end
 for second, ids in pairs(asked) do
-  local known, found = call('HMGET', base .. 'seen:' .. second, unpack(ids)), {}
+  local known, found = call('HMGET', base .. '$SEEN_KEY:' .. second, unpack(ids)), {}
   for i, id in ipairs(ids) do
     if known[i] then
-      local after, sequence = string.match(known[i], '^(-?%d+)-?(%d*)$')
+      local after, sequence = string.match(known[i], '^(-?%d+)-?(%d*)$$')
       if sequence == '' then sequence = '0' end
       found[id] = string.format('%.0f-%s', second * 1000 + after, sequence)
     end
@@ -56,7 +64,7 @@ local time_of_second, entry_time, time_length, after
 local function append(event)
   local second, id = event[1], event[2]
   if now >= (second + 1) * 1000 + window or second * 1000 > now + window then return {'CLOCK', now} end
-  local entry = pcall('XADD', stream, '*', 'wire', '1', 'metadata', event[3])
+  local entry = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', event[3])
   if type(entry) == 'table' then return {entry.err} end
   for i = 4, #event do
     local write = event[i]
@@ -94,36 +102,37 @@ for i = 2, #message do
 end
 
 for second, ids in pairs(fresh) do
-  local key, expires = base .. 'seen:' .. second, (second + 2) * 1000 + window
+  local key, expires = base .. '$SEEN_KEY:' .. second, (second + 2) * 1000 + window
   call('HSET', key, unpack(ids))
   if call('PEXPIRETIME', key) < expires then call('PEXPIREAT', key, expires) end
 end
 return answers
 """)
+)
 
 
 async def append(
     redis: RedisConnection, name: StreamName, entries: Sequence[NewEntry], window: timedelta
 ) -> list[EventKey | StreamError]:
-    """Run the script; a lost answer is asked for again, which changes nothing.
+    """Run the script; after a lost answer it is run again, which changes nothing.
 
-    A refusal after a lost answer raises the loss: the entry may stand in the stream all the same.
+    A error_prefix after a lost answer raises the loss: the entry may be in the stream anyway.
     """
     message = packed([milliseconds(window), *map(_event, entries)])
     reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
-    answers = cast("list[bytes | _Refusal]", reply)
+    results = cast("list[bytes | _Refusal]", reply)
     if any(text.startswith(b"READONLY") for text in _refused(reply)):
         await redis.forget_connections()
     partition = name.partition
     return [
-        event_key(answer, partition) if isinstance(answer, bytes) else _error(entry, answer, window)
-        for entry, answer in zip(entries, answers, strict=True)
+        event_key(result, partition) if isinstance(result, bytes) else _error(entry, result, window)
+        for entry, result in zip(entries, results, strict=True)
     ]
 
 
 def _refused(reply: object) -> list[bytes]:
-    """Return the errors among the answers."""
-    return [answer[0] for answer in cast("list[bytes | _Refusal]", reply) if not isinstance(answer, bytes)]
+    """Return the errors in the reply."""
+    return [result[0] for result in cast("list[bytes | _Refusal]", reply) if not isinstance(result, bytes)]
 
 
 def _event(entry: NewEntry) -> list[object]:
@@ -137,7 +146,7 @@ def _event(entry: NewEntry) -> list[object]:
 
 def _error(entry: NewEntry, refused: _Refusal, window: timedelta) -> StreamError:
     text, *rest = refused
-    word = refusal(text.decode(errors="replace"))
+    word = error_prefix(text.decode(errors="replace"))
     if word == _CLOCK:
         return event_id_error(entry.event_id, rest[0] / 1000, window)
     if word == "WRONGTYPE":

@@ -1,10 +1,18 @@
-"""The scripts by which a member joins its group, gets entries that were delivered before, and leaves."""
+"""The scripts by which a member joins its group, gets entries that were delivered before, and leaves.
+
+A message is one argument packed by ``script_message``; all times are the server's, in milliseconds since 1970.
+"""
 
 from event_backbone.connection import Script
-from event_backbone.stream.values import WAITING_CONSUMER
+from event_backbone.wire.lua import with_names
 
-# Looked for first, because a full server refuses to make even a group that exists.
-ENSURE = Script("""
+ENSURE = Script(
+    with_names("""
+-- Creates the group, and the stream with it, unless the group exists.
+-- KEYS: stream. ARGV: group, entry id after which it begins.
+-- Returns 1 if the group was created, else 0.
+-- Keeps promise 5: attempts and due times of an earlier group of this name never reach the new one.
+-- The group is looked for first because a full server refuses XGROUP CREATE even for one that exists.
 local stream, group, start = KEYS[1], ARGV[1], ARGV[2]
 local base = '{' .. stream .. '}:'
 local groups = redis.pcall('XINFO', 'GROUPS', stream)
@@ -14,39 +22,46 @@ for _, row in ipairs(groups) do
   end
 end
 redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
-redis.call('DEL', base .. 'attempts:' .. group, base .. 'due:' .. group)
+redis.call('DEL', base .. '$ATTEMPTS_KEY:' .. group, base .. '$DUE_KEY:' .. group)
 return 1
 """)
+)
 
-# A look writes a few bytes for each member and each parked entry, and must not fail when the server is full: rows that
-# nobody can renew would end, and living members be taken for dead ones.
-#
-# Every time in here is the server's. What keeps a living member safe from others: its row is at least half a lease from
-# its end whenever it has looked (a row is written when a quarter old, looks are at most a quarter apart), so only a
-# silence of more than half a lease can end it; and a look that notices such a silence takes nothing for a while.
 LOOK = Script(
-    f"""#!lua flags=allow-oom
-local WAITING = '{WAITING_CONSUMER}'
-"""
-    """
+    with_names("""#!lua flags=allow-oom
+-- Renews a member's row, then takes over what is due and what members whose row has ended left behind.
+-- KEYS: stream. Message: group, member, lease in milliseconds, limit (how many entries it may take; 0 only renews).
+-- Returns {entries taken, each {id, fields, delivery count, note}; ids that have left the stream; 1 if more could be
+-- taken, else 0; 1 if the member's own row had ended, else 0; how many entries are parked}.
+--
+-- Keeps promise 4. A living member is never taken for a dead one: its row is at least half a lease from its end
+-- whenever it has looked (a row is rewritten when a quarter old, looks are at most a quarter apart), so only a silence
+-- of more than half a lease can end it, and a look that notices such a silence puts off taking over ("hold").
+-- Keeps promise 5. What is parked is begun once: the delivery is counted and the due time removed in this one step.
+--
+-- Runs on a full server too, where it writes a few bytes per member and per parked entry: rows that nobody could renew
+-- would end, and living members would lose their events.
 local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
-local group, member, lease, room = unpack(message)
+local group, member, lease, limit = unpack(message)
 local base = '{' .. stream .. '}:'
-local members, due = base .. 'members:' .. group, base .. 'due:' .. group
-local notes, state = base .. 'attempts:' .. group, base .. 'group:' .. group
+local members, due = base .. '$MEMBERS_KEY:' .. group, base .. '$DUE_KEY:' .. group
+local notes, state = base .. '$ATTEMPTS_KEY:' .. group, base .. '$GROUP_KEY:' .. group
+local WAITING = '$WAITING_CONSUMER'
 local call = redis.call
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
-call('XPENDING', stream, group, '-', '+', 1, WAITING)  -- NOGROUP when the group is gone
+call('XPENDING', stream, group, '-', '+', 1, WAITING)  -- fails with NOGROUP when the group is gone
 
--- What the group remembers of its looks.
-local known = call('HMGET', state, 'looked', 'hold', 'swept', 'lease')
+-- What the group remembers of its looks. After a silence, or when the clock went back, nothing is taken from ended rows
+-- until every living member has had the time to renew its own. With a clock that went back all rows are worthless, and
+-- due times move with it. Written sparingly: "looked" twice a second, or every eighth of a lease if that is shorter.
+local known = call('HMGET', state, '$LOOKED_FIELD', '$HOLD_FIELD', '$SWEPT_FIELD', '$LONGEST_LEASE_FIELD')
 local looked, hold = tonumber(known[1]), tonumber(known[2]) or 0
 local swept, longest = tonumber(known[3]) or 0, tonumber(known[4]) or 0
 if lease > longest then
   longest = lease
-  call('HSET', state, 'lease', lease)
+  call('HSET', state, '$LONGEST_LEASE_FIELD', lease)
 end
 local went_back = looked and now < looked
 if not looked or went_back or now - looked > math.min(5000, lease / 2) then
@@ -57,16 +72,20 @@ if not looked or went_back or now - looked > math.min(5000, lease / 2) then
     for i = 1, #ids, 2 do call('ZADD', due, ids[i + 1] - (looked - now), ids[i]) end
   end
   hold = now + math.floor(math.min(10000, longest / 2))
-  call('HSET', state, 'hold', hold)
+  call('HSET', state, '$HOLD_FIELD', hold)
 end
-if not looked or went_back or now - looked >= math.min(500, lease / 8) then call('HSET', state, 'looked', now) end
+if not looked or went_back or now - looked >= math.min(500, lease / 8) then
+  call('HSET', state, '$LOOKED_FIELD', now)
+end
 
--- This member's row.
+-- This member's row, rewritten when a quarter of it has passed or an earlier, longer lease left it too long.
 local ends = tonumber(call('ZSCORE', members, member) or 0)
 local ended = ends <= now
 if ended or ends < now + lease * 3 / 4 or ends > now + lease then call('ZADD', members, now + lease, member) end
 
--- Names without a row, parked entries without a due time, and due times without an entry, as of an earlier group.
+-- Every quarter of a lease one look of the group repairs what does not match: consumer names without a row get one that
+-- ends a lease later, parked entries without a due time are due now (so what is pending for the reserved consumer
+-- equals what is due), and due times without a parked entry, as of an earlier group, are dropped.
 local function add_due_times()
   local after = '-'
   repeat
@@ -83,7 +102,7 @@ local function drop_due_times()
   end
 end
 if now - swept >= lease / 4 or now < swept then
-  call('HSET', state, 'swept', now)
+  call('HSET', state, '$SWEPT_FIELD', now)
   local parked = 0
   for _, row in ipairs(call('XINFO', 'CONSUMERS', stream, group)) do
     local about = {}
@@ -98,7 +117,7 @@ if now - swept >= lease / 4 or now < swept then
   if parked < call('ZCARD', due) then drop_due_times() end
 end
 
--- Takes entries over, and drops those that have left the stream.
+-- Takes entries over, which counts a delivery of each, and drops those that have left the stream.
 local rows, vanished = {}, {}
 local function take(ids, counts)
   local noted = call('HMGET', notes, unpack(ids))
@@ -137,11 +156,13 @@ local function take_from(name, most)
   return #ids
 end
 
+-- First what is due, up to half of the limit; then, from ended rows, up to half of what is left of it. So neither keeps
+-- the other waiting, nor new entries. A name left empty goes with its row.
 local more = 0
-if room > 0 then take_due(math.ceil(room / 2)) end
+if limit > 0 then take_due(math.ceil(limit / 2)) end
 if call('ZCOUNT', due, '-inf', now) > 0 then more = 1 end
 if now >= hold then
-  local left = math.ceil((room - #rows - #vanished) / 2)
+  local left = math.ceil((limit - #rows - #vanished) / 2)
   for _, name in ipairs(call('ZRANGE', members, '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)) do
     if left > 0 then left = left - take_from(name, left) end
     if #call('XPENDING', stream, group, '-', '+', 1, name) > 0 then
@@ -153,14 +174,19 @@ if now >= hold then
   end
 end
 return {rows, vanished, more, ended and 1 or 0, call('ZCARD', due)}
-"""
+""")
 )
 
-# Entries under this member's name of which it knows nothing, as after a lost answer: read, not counted again.
-FETCH = Script("""
+FETCH = Script(
+    with_names("""
+-- Reads entries that are pending under a member's name without its knowledge, as after a lost answer.
+-- KEYS: stream. Message: group, member, entry ids.
+-- Returns {entries still pending under this name, each {id, fields, delivery count, note}; ids that have left the
+-- stream, which are acked}.
+-- Keeps promise 4: a lost answer costs no attempt, because nothing is claimed and so no delivery is counted.
 local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
 local group, member, ids = unpack(message)
-local notes = '{' .. stream .. '}:attempts:' .. group
+local notes = '{' .. stream .. '}:$ATTEMPTS_KEY:' .. group
 local rows, vanished = {}, {}
 for _, id in ipairs(ids) do
   local row = redis.call('XPENDING', stream, group, id, id, 1, member)[1]
@@ -175,11 +201,17 @@ for _, id in ipairs(ids) do
 end
 return {rows, vanished}
 """)
+)
 
-# Looking and deleting is one step: a member that still has something pending keeps its name until others took it.
-LEAVE = Script("""#!lua flags=allow-oom
+LEAVE = Script(
+    with_names("""#!lua flags=allow-oom
+-- Removes a member with its row if nothing is pending under its name; else ends its row, so that others take that at
+-- once.
+-- KEYS: stream. ARGV: group, member.
+-- Returns 0 if the member was removed, 1 if its row was ended.
+-- Keeps promise 8: XGROUP DELCONSUMER would drop what is pending, so comparing and deleting are one step.
 local stream, group, member = KEYS[1], ARGV[1], ARGV[2]
-local members = '{' .. stream .. '}:members:' .. group
+local members = '{' .. stream .. '}:$MEMBERS_KEY:' .. group
 local pending = redis.pcall('XPENDING', stream, group, '-', '+', 1, member)
 if pending.err or #pending == 0 then
   redis.pcall('XGROUP', 'DELCONSUMER', stream, group, member)
@@ -190,3 +222,4 @@ local time = redis.call('TIME')
 redis.call('ZADD', members, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), member)
 return 1
 """)
+)

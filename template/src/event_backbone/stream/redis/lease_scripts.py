@@ -1,22 +1,27 @@
-"""The scripts of leases. A lease is (member, delivery count), and only XPENDING knows both."""
+"""The scripts that act on leases. A lease is (member, delivery count), and only XPENDING knows both."""
 
 from event_backbone.connection import Script
-from event_backbone.stream.redis.notes import NOTES
-from event_backbone.stream.values import WAITING_CONSUMER
+from event_backbone.stream.redis.attempt_notes import NOTES
+from event_backbone.wire.lua import with_names
 
-# What ends or hands back a lease must work on a full server, too: it frees, or it writes a few bytes.
+# Every message begins with: group, member, entry ids in order, their attempts (delivery counts), and whether this call
+# is repeated, because the answer to an earlier one with the same leases was lost. KEYS: stream.
+# Whatever a script does, it keeps promise 4 by ``_OWNED``: it acts only on entries that are pending under this member's
+# name with this delivery count.
+
+# What ends or hands back a lease must work on a full server too: it frees memory, or writes a few bytes.
 _ALLOW_OOM = "#!lua flags=allow-oom\n"
 
-# Sets owned, the ids whose lease holds, and lost, the others. The leases come in order, so one XPENDING over their
-# range is the rule; single questions remain for a member that has far more pending within it.
+# Sets owned, the ids whose lease is still this member's, and lost, the others. The ids come in order, so one XPENDING
+# over their range is the rule; single questions remain for a member that has far more pending within it.
 _OWNED = (
     """
 local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
-local group, member, ids, attempts, again = message[1], message[2], message[3], message[4], message[5]
+local group, member, ids, attempts, repeated = message[1], message[2], message[3], message[4], message[5]
 local base = '{' .. stream .. '}:'
-local notes, due = base .. 'attempts:' .. group, base .. 'due:' .. group
+local notes, due = base .. '$ATTEMPTS_KEY:' .. group, base .. '$DUE_KEY:' .. group
+local WAITING = '$WAITING_CONSUMER'
 """
-    f"local WAITING = '{WAITING_CONSUMER}'\n"
     + NOTES
     + """
 local limit = 2 * #ids + 16
@@ -38,10 +43,9 @@ end
 """
 )
 
-# When the message says that this is a repetition after a lost answer, an entry that is pending for nobody counts as
-# finished by the first call.
+# In a repeated call, an entry that is pending for nobody was finished by the first call, so it is not lost.
 _FINISHED_COUNTS_AS_DONE = """
-if again then
+if repeated then
   local others = {}
   for _, id in ipairs(lost) do
     if redis.call('XPENDING', stream, group, id, id, 1)[1] then others[#others + 1] = id end
@@ -50,7 +54,8 @@ if again then
 end
 """
 
-# Gives an entry to the reserved consumer with this count, and says when it is due; false when it has left the stream.
+# Gives an entry to the reserved consumer with this delivery count, and writes when it is due; false when it has left
+# the stream. Both in one step, so that what is pending for the reserved consumer always has a due time (promise 5).
 _PARK_ONE = """
 local function now_milliseconds()
   local time = redis.call('TIME')
@@ -68,39 +73,61 @@ local function park(id, count, at)
 end
 """
 
-ACK = Script(
-    _ALLOW_OOM
-    + _OWNED
-    + _FINISHED_COUNTS_AS_DONE
-    + """
+
+def _script(*parts: str) -> Script:
+    return Script(with_names("".join(parts)))
+
+
+ACK = _script(
+    _ALLOW_OOM,
+    """
+-- Finishes entries: they are pending no more, and nothing is noted of them.
+-- Returns the ids whose lease was lost; an entry that somebody else finished is among them.
+-- Keeps promise 3: only who holds the lease acks, so an ack never ends another member's delivery.
+""",
+    _OWNED,
+    _FINISHED_COUNTS_AS_DONE,
+    """
 if #owned > 0 then
   redis.call('XACK', stream, group, unpack(owned))
   redis.call('HDEL', notes, unpack(owned))
 end
 return lost
-"""
+""",
 )
 
-PARK = Script(
-    _ALLOW_OOM
-    + _OWNED
-    + _PARK_ONE
-    + """
+PARK = _script(
+    _ALLOW_OOM,
+    """
+-- Notes a failure of one attempt, and parks its entry until it is due.
+-- The message goes on with: milliseconds until it is due, how many entries of the group may be parked (-1: any number).
+-- Returns "parked"; "full" or "lost" (nothing was changed); or "vanished" (the entry has left the stream and is ended).
+-- Keeps promise 5: failure, parking and due time are one step, and the delivery count stays. In a repeated call, what
+-- is no longer this member's was parked by the first call.
+""",
+    _OWNED,
+    _PARK_ONE,
+    """
 local id, attempt, after, most = owned[1], attempts[1], message[6], message[7]
-if not id then return again and 'parked' or 'lost' end
+if not id then return repeated and 'parked' or 'lost' end
 if most >= 0 and redis.call('ZCARD', due) >= most then return 'full' end
 if not park(id, attempt, now_milliseconds() + after) then return 'vanished' end
 local failures, _, alone, marked = noted(id, attempt)
 note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0)
 return 'parked'
-"""
+""",
 )
 
-RELEASE = Script(
-    _ALLOW_OOM
-    + _OWNED
-    + _PARK_ONE
-    + """
+RELEASE = _script(
+    _ALLOW_OOM,
+    """
+-- Gives entries back to the group: parked, due now, with the delivery count before this attempt. Marks go with it.
+-- Returns the ids whose lease was lost; none in a repeated call, where they were released by the first call.
+-- Keeps promise 8: a stop costs no attempt, and others begin what was released within a second.
+""",
+    _OWNED,
+    _PARK_ONE,
+    """
 local attempt_of, now = {}, now_milliseconds()
 for i, id in ipairs(ids) do attempt_of[id] = attempts[i] end
 for _, id in ipairs(owned) do
@@ -108,51 +135,67 @@ for _, id in ipairs(owned) do
   local failures, last, alone, marked = noted(id, attempt)
   if park(id, attempt - 1, now) and marked == attempt then note(id, failures, last, alone, 0) end
 end
-return again and {} or lost
-"""
+return repeated and {} or lost
+""",
 )
 
-MARK_ALONE = Script(
-    _OWNED
-    + """
+MARK_ALONE = _script(
+    """
+-- Notes that this attempt runs as the only one of its member.
+-- Returns the ids whose lease was lost.
+-- Keeps promise 5: an event is blamed for the end of its process only while it is marked.
+""",
+    _OWNED,
+    """
 local id, attempt = owned[1], attempts[1]
 if id then
   local failures, last, alone, marked = noted(id, attempt)
   note(id, failures, last, ends_alone(alone, marked, attempt), attempt)
 end
 return lost
-"""
+""",
 )
 
-UNMARK_ALONE = Script(
-    _ALLOW_OOM
-    + _OWNED
-    + """
+UNMARK_ALONE = _script(
+    _ALLOW_OOM,
+    """
+-- Takes the mark of this attempt back: others run beside it from now on.
+-- Returns the ids whose lease was lost.
+-- Keeps promise 5, as MARK_ALONE does.
+""",
+    _OWNED,
+    """
 local id, attempt = owned[1], attempts[1]
 if id then
   local failures, last, alone, marked = noted(id, attempt)
   if marked == attempt then note(id, failures, last, alone, 0) end
 end
 return lost
-"""
+""",
 )
 
-# XADD may be refused (out of memory), and then nothing is acked.
-DEAD_LETTER = Script(
-    _OWNED
-    + _FINISHED_COUNTS_AS_DONE
-    + """
+DEAD_LETTER = _script(
+    """
+-- Copies one entry to the dead letters of the group, with the reason, and acks it. Of an entry that has left the stream
+-- the dead letter holds no fields.
+-- The message goes on with: reason, detail, error type.
+-- Returns the ids whose lease was lost.
+-- Keeps promise 5: both in one step. A full server refuses XADD, which comes first, and then nothing is acked.
+""",
+    _OWNED,
+    _FINISHED_COUNTS_AS_DONE,
+    """
 local id = owned[1]
 if id then
   local entry = redis.call('XRANGE', stream, id, id)[1]
   local letter = entry and entry[2] or {}
-  local about = {'dead:source', id, 'dead:attempts', attempts[1],
-    'dead:reason', message[6], 'dead:detail', message[7], 'dead:error', message[8]}
+  local about = {'$DEAD_LETTER_SOURCE', id, '$DEAD_LETTER_ATTEMPTS', attempts[1],
+    '$DEAD_LETTER_REASON', message[6], '$DEAD_LETTER_DETAIL', message[7], '$DEAD_LETTER_ERROR', message[8]}
   for _, part in ipairs(about) do letter[#letter + 1] = part end
-  redis.call('XADD', base .. 'dead:' .. group, '*', unpack(letter))
+  redis.call('XADD', base .. '$DEAD_LETTERS_KEY:' .. group, '*', unpack(letter))
   redis.call('XACK', stream, group, id)
   redis.call('HDEL', notes, id)
 end
 return lost
-"""
+""",
 )

@@ -1,4 +1,4 @@
-"""What a member does with its leases: every script first asks the server whether they still hold."""
+"""What a member does with its leases: every script first checks that they are still its own."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,8 +8,8 @@ from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.model import EventKey, NewDeadLetter, StreamName
 from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE, UNMARK_ALONE
-from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import event_key, texts
+from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.values import Lease, Parking
 
 _LEASES_AT_ONCE = 1000
@@ -25,7 +25,7 @@ class RedisGroupLeases:
         self._name = name
         self._group = group
         self._member = member
-        self._in_doubt: set[Lease] = set()
+        self._unanswered: set[Lease] = set()
 
     async def ack(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
         """Finish the entries."""
@@ -42,7 +42,7 @@ class RedisGroupLeases:
         return cast("Parking", cast("bytes", reply).decode())
 
     async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
-        """Give entries back to the group, due now, with the attempt taken back."""
+        """Give entries back to the group, due now; the attempt is not counted."""
         return await self._lost(RELEASE, leases)
 
     async def mark_alone(self, lease: Lease) -> frozenset[EventKey]:
@@ -70,28 +70,28 @@ class RedisGroupLeases:
         return frozenset(lost)
 
     async def _once(self, script: Script, leases: Sequence[Lease], *more: str | int) -> object:
-        """Run a script that takes effect once: after a lost answer it is told that it is asked again.
+        """Run a script that takes effect once: after a lost answer it runs again, marked as repeated.
 
-        Also when the caller asks again later: what was in doubt then is remembered until there is an answer.
+        So do later calls for the same leases, until one is answered.
         """
-        if not self._in_doubt or self._in_doubt.isdisjoint(leases):
+        if not self._unanswered or self._unanswered.isdisjoint(leases):
             try:
-                return await self._run(script, leases, *more, again=False)
+                return await self._run(script, leases, *more, repeated=False)
             except StreamUnavailable:
-                self._in_doubt.update(leases)
+                self._unanswered.update(leases)
         try:
-            reply = await self._run(script, leases, *more, again=True)
+            reply = await self._run(script, leases, *more, repeated=True)
         except GroupMissing:
-            self._in_doubt.difference_update(leases)
+            self._unanswered.difference_update(leases)
             raise
-        self._in_doubt.difference_update(leases)
+        self._unanswered.difference_update(leases)
         return reply
 
-    async def _run(self, script: Script, leases: Sequence[Lease], *more: str | int, again: bool) -> object:
-        # Plain tuples are compared at a tenth of the cost of keys.
+    async def _run(self, script: Script, leases: Sequence[Lease], *more: str | int, repeated: bool) -> object:
+        # Plain tuples are cheaper to compare than keys: fast path, see decision 0010.
         ordered = sorted([(lease.key.milliseconds, lease.key.sequence, lease.attempt) for lease in leases])
         ids = [f"{key_milliseconds}-{sequence}" for key_milliseconds, sequence, _ in ordered]
         attempts = [attempt for _, _, attempt in ordered]
-        message = packed([self._group, self._member, ids, attempts, again, *more])
+        message = packed([self._group, self._member, ids, attempts, repeated, *more])
         with self._redis.errors():
-            return await self._redis.run(script, (self._name.key,), (message,), repeat=again)
+            return await self._redis.run(script, (self._name.key,), (message,), repeat=repeated)

@@ -7,49 +7,49 @@ from datetime import timedelta
 from typing import cast
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.connection import RedisConnection, Script, WaitingConnection
+from event_backbone.connection import BlockingConnection, RedisConnection, Script
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
-from event_backbone.stream.redis.packing import milliseconds, packed
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
+from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.redis.stream import block
 from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start, key_before
 
 _MOST_AT_A_LOOK = 100
 _PENDING_AT_ONCE = 1000
 _FETCHED_AT_ONCE = 200
-_WAKE_AGAIN = Backoff(first=timedelta(milliseconds=2), longest=timedelta(milliseconds=100), jitter=0)
+_WAKE_BACKOFF = Backoff(first=timedelta(milliseconds=2), longest=timedelta(milliseconds=100), jitter=0)
 
 
 class RedisGroupReader:
     """Implements ``stream.base.GroupReader``."""
 
     def __init__(self, redis: RedisConnection, name: StreamName, group: str, member: str) -> None:
-        """Be this member of this group."""
+        """Read as this member of this group."""
         self._redis = redis
         self._name = name
         self._group = group
         self._member = member
-        self._connection: WaitingConnection | None = None
+        self._connection: BlockingConnection | None = None
         self._reading: asyncio.Future[None] | None = None
 
     async def ensure(self, start: Start) -> bool:
-        """Make the group unless it exists, and the stream with it; return whether it was made."""
+        """Create the group unless it exists, and the stream with it; return whether it was created."""
         with self._errors():
             made = await self._redis.run(ENSURE, (self._name.key,), (self._group, _start_id(start)))
         return made == 1
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
-        """Return up to ``count`` entries that no member of the group has had; ``wake`` ends the waiting."""
+        """Return up to ``count`` entries that no member of the group has had; ``wake`` ends it early."""
         call = ("GROUP", self._group, self._member, "COUNT", count, *block(wait), "STREAMS", self._name.key, ">")
         reading = self._reading = asyncio.get_running_loop().create_future()
         try:
             with self._errors():
-                connection = await self._open()
+                connection = await self._connect()
                 reply = await connection.command("XREADGROUP", *call)
         except BaseException:  # also when cancelled: an answer may be on its way, which must not reach the next read
-            await self._hang_up()
+            await self._disconnect()
             raise
         finally:
             self._reading = None
@@ -57,19 +57,19 @@ class RedisGroupReader:
         return [Delivery(entry, attempt=1) for entry in entries_read(reply, self._name.partition)]
 
     async def wake(self) -> None:
-        """End a waiting ``read`` at once. Asks again until the read has ended: it may not have begun to wait yet."""
-        reading, delays = self._reading, Delays(_WAKE_AGAIN)
+        """End a blocking ``read`` at once. Unblocks until the read has ended, as it may not have begun to block yet."""
+        reading, delays = self._reading, Delays(_WAKE_BACKOFF)
         while reading is not None and not reading.done():
-            number = None if self._connection is None else self._connection.id
-            if number is not None:
-                # Without an answer, or the right to wake, the read ends by itself, at the latest with its deadline.
+            client_id = None if self._connection is None else self._connection.id
+            if client_id is not None:
+                # Without an answer, or the right to unblock, the read ends by itself, at its deadline at the latest.
                 with suppress(BackboneError), self._errors():
-                    await self._redis.command("CLIENT", "UNBLOCK", number)
+                    await self._redis.command("CLIENT", "UNBLOCK", client_id)
             await asyncio.wait((reading,), timeout=delays.next().total_seconds())
 
-    async def look(self, lease: timedelta, room: int) -> Look:
+    async def look(self, lease: timedelta, limit: int) -> Look:
         """Renew this member's row, and take over what is due and what ended rows leave behind."""
-        message = [self._group, self._member, milliseconds(lease), max(0, min(room, _MOST_AT_A_LOOK))]
+        message = [self._group, self._member, milliseconds(lease), max(0, min(limit, _MOST_AT_A_LOOK))]
         reply = await self._run_once(LOOK, message)
         rows, vanished, more, ended, parked = cast("tuple[list[list[object]], list[bytes], int, int, int]", reply)
         return Look(
@@ -80,11 +80,11 @@ class RedisGroupReader:
             parked=parked,
         )
 
-    async def compare(self, held: Collection[Lease]) -> Comparison:
+    async def compare(self, in_flight: Collection[Lease]) -> Comparison:
         """Compare what this member has in flight with what is pending under its name."""
-        attempts = {lease.key.entry_id: lease.attempt for lease in held}
+        attempts = {lease.key.entry_id: lease.attempt for lease in in_flight}
         pending = await self._pending()
-        lost = frozenset(lease.key for lease in held if pending.get(lease.key.entry_id) != lease.attempt)
+        lost = frozenset(lease.key for lease in in_flight if pending.get(lease.key.entry_id) != lease.attempt)
         unknown = [entry_id for entry_id, count in pending.items() if attempts.get(entry_id) != count]
         deliveries: list[Delivery] = []
         vanished: list[bytes] = []
@@ -98,7 +98,7 @@ class RedisGroupReader:
 
     async def leave(self) -> None:
         """Remove this member if nothing is pending under its name; else end its row."""
-        await self._hang_up()
+        await self._disconnect()
         with self._errors():
             await self._redis.run(LEAVE, (self._name.key,), (self._group, self._member))
 
@@ -122,13 +122,13 @@ class RedisGroupReader:
         with self._errors():
             return await self._redis.run(script, (self._name.key,), (packed(message),), repeat=False)
 
-    async def _open(self) -> WaitingConnection:
+    async def _connect(self) -> BlockingConnection:
         if self._connection is None:
-            self._connection = self._redis.waiting_connection()
+            self._connection = self._redis.blocking_connection()
             await self._connection.open()
         return self._connection
 
-    async def _hang_up(self) -> None:
+    async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

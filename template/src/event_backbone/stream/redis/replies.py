@@ -1,16 +1,16 @@
-"""What the server's replies look like, read once and typed."""
+"""Reads the server's replies into typed values."""
 
 from collections.abc import Sequence
 from typing import cast
 
 from event_backbone.model import EventKey
-from event_backbone.stream.redis.notes import failures_and_ends_alone
+from event_backbone.stream.redis.attempt_notes import failures_and_ends_alone
 from event_backbone.stream.values import Delivery, Entry
 
-_OWN_PARTS = 4
+_PARTS_OF_AN_ENTRY = 4
 
 RawEntry = tuple[bytes, Sequence[bytes]]
-"""An entry id, and names and values that follow each other."""
+"""An entry id, and its fields: name, value, name, value, ..."""
 
 
 def event_key(entry_id: bytes, partition: int) -> EventKey:
@@ -32,20 +32,20 @@ def entries_read(reply: object, partition: int) -> list[Entry]:
 
 
 def delivery_of(row: Sequence[object], partition: int) -> Delivery:
-    """Read what a script says of a delivery: entry id, fields, delivery count, and what is noted of its attempts."""
+    """Read a delivery in a script's reply: entry id, fields, delivery count, and the note on its attempts."""
     entry_id, flat, attempt, note = cast("tuple[bytes, list[bytes], int, bytes | None]", tuple(row))
     failures, alone = failures_and_ends_alone(note, attempt)
     return Delivery(Entry(event_key(entry_id, partition), _fields(flat)), attempt, failures, alone)
 
 
 def texts(reply: object) -> list[bytes]:
-    """Read an array of texts."""
+    """Read an array of strings."""
     return cast("list[bytes]", reply or [])
 
 
 def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    if len(flat) == _OWN_PARTS:
-        # As every entry of ours has them; a quarter of the cost of the way for any number.
+    if len(flat) == _PARTS_OF_AN_ENTRY:
+        # As every entry of this package has: fast path, see decision 0010.
         name, value, other_name, other = flat
         return {name: value, other_name: other}
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -11,11 +11,14 @@ from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.append import append
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
-from event_backbone.stream.values import WAITING_CONSUMER, Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
+from event_backbone.wire.keys import TOKEN_KEY
+from event_backbone.wire.lua import with_names
 
 _START = EventKey(0)
 
 _LAST_KEY = Script("""
+-- Returns the id of the newest entry there ever was; "0-0" when there was none. KEYS: stream.
 local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
 if info.err then
   if string.find(info.err, 'no such key', 1, true) then return '0-0' end
@@ -26,32 +29,35 @@ for i = 1, #info, 2 do
 end
 """)
 
-# The reserved consumer of parked entries is not counted.
-_GROUPS = Script(f"""
+_GROUPS = Script(
+    with_names("""
+-- Returns for each group {name, consumers without the reserved one, pending, unread (nil: unknown), dead letters, id of
+-- the last delivered entry, parked}. KEYS: stream.
 local function about(row)
-  local named = {{}}
+  local named = {}
   for i = 1, #row, 2 do named[row[i]] = row[i + 1] end
   return named
 end
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 if groups.err then
-  if string.find(groups.err, 'no such key', 1, true) then return {{}} end
+  if string.find(groups.err, 'no such key', 1, true) then return {} end
   return groups
 end
-local answer = {{}}
+local answer = {}
 for i, row in ipairs(groups) do
   local group = about(row)
   local consumers = 0
   for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], group['name'])) do
-    if about(consumer)['name'] ~= '{WAITING_CONSUMER}' then consumers = consumers + 1 end
+    if about(consumer)['name'] ~= '$WAITING_CONSUMER' then consumers = consumers + 1 end
   end
-  local base = '{{' .. KEYS[1] .. '}}:'
-  local dead = redis.call('XLEN', base .. 'dead:' .. group['name'])
-  local parked = redis.call('ZCARD', base .. 'due:' .. group['name'])
-  answer[i] = {{group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id'], parked}}
+  local base = '{' .. KEYS[1] .. '}:'
+  local dead = redis.call('XLEN', base .. '$DEAD_LETTERS_KEY:' .. group['name'])
+  local parked = redis.call('ZCARD', base .. '$DUE_KEY:' .. group['name'])
+  answer[i] = {group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id'], parked}
 end
 return answer
 """)
+)
 
 
 class RedisStream:
@@ -69,7 +75,7 @@ class RedisStream:
         return self._name
 
     async def append(self, entries: Sequence[NewEntry]) -> Sequence[EventKey | StreamError]:
-        """Append entries in order, each event id once; answer a key or an error for each."""
+        """Append entries in order, each event id once; return a key or an error for each."""
         if not entries:
             return ()
         with self._redis.errors():
@@ -105,7 +111,7 @@ class RedisStream:
 
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""
-        key = self._name.key_of(f"token:{sha256(token.encode()).hexdigest()}")
+        key = self._name.key_of(f"{TOKEN_KEY}:{sha256(token.encode()).hexdigest()}")
         milliseconds = max(1, keep // timedelta(milliseconds=1))
         with self._redis.errors():
             kept = await self._redis.command("SET", key, f"{event_id} {request}", "NX", "GET", "PX", milliseconds)
@@ -126,6 +132,6 @@ class RedisStream:
 
 
 def block(wait: timedelta) -> tuple[str | int, ...]:
-    """Return the arguments that make a read wait; BLOCK 0 would wait for ever, so no wait means no BLOCK."""
+    """Return the arguments that make a read block; BLOCK 0 would block for ever, so no wait means no BLOCK."""
     milliseconds = min(wait, LONGEST_WAIT) // timedelta(milliseconds=1)
     return ("BLOCK", milliseconds) if milliseconds > 0 else ()

@@ -13,12 +13,12 @@ from event_backbone.stream.redis.stream import RedisStream
 class RedisStreams:
     """Streams on Redis >= 7.0 or Valkey >= 7.2. Implements ``stream.base.Streams``.
 
-    ``deduplicate_for`` is how long an event id is recognised, by the id's own time, and then refused; it must be the
-    same in every process that writes to a stream.
+    ``deduplicate_for`` is how long, from the time in the id, an event id is recognised; after that it is refused. It
+    must be the same in every process that writes to a stream.
     """
 
     def __init__(self, connection: RedisConnection, *, deduplicate_for: timedelta = timedelta(minutes=10)) -> None:
-        """Use this connection, and close it with ``close``."""
+        """Use this connection, which ``close`` closes."""
         self._connection = connection
         self._deduplicate_for = deduplicate_for
 
@@ -27,7 +27,7 @@ class RedisStreams:
         return RedisStream(self._connection, name, self._deduplicate_for)
 
     def group_reader(self, name: StreamName, group: str, member: str) -> RedisGroupReader:
-        """Return one member's reading side; it keeps a connection from its first read until ``leave``."""
+        """Return one member's reader; it keeps a connection from its first read until ``leave``."""
         return RedisGroupReader(self._connection, name, group, member)
 
     def group_leases(self, name: StreamName, group: str, member: str) -> RedisGroupLeases:
@@ -39,9 +39,9 @@ class RedisStreams:
         return RedisGroupAdmin(self._connection, name, group)
 
     async def check(self) -> None:
-        """Ask for a sign of life, and for version and eviction policy; raise when an answer is missing or wrong.
+        """Check that the server answers, and its version and eviction policy.
 
-        A user who may not ask for them is only asked for a sign of life.
+        Without the right to INFO only the first is checked.
         """
         with self._connection.errors():
             await self._connection.command("PING")

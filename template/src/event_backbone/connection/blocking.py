@@ -1,4 +1,4 @@
-"""The connection of a blocking read: its own, so that nobody waits behind it and it can be woken."""
+"""The connection of a blocking read: its own, so that nobody waits behind it and the read can be ended."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,19 +9,19 @@ from event_backbone.connection.pool import Argument, commands_of
 from event_backbone.connection.server import ServerCheck
 
 LONGEST_WAIT = timedelta(seconds=1)
-"""No read blocks longer: a lost server is noticed soon, and no socket deadline is reached in good health."""
+"""No read blocks longer: a lost server is noticed soon, and a healthy read never reaches the deadline of its socket."""
 
 
-class WaitingConnection:
-    """One connection that never repeats a command by itself: a repeated read would hide the entries of the first.
+class BlockingConnection:
+    """One connection that never repeats a command: a repeated read would hide the entries of the first.
 
-    Commands run one at a time. After any error it is of no use any more: close it and open another.
+    Commands run one at a time. After any error it is unusable: close it and open another.
     """
 
     def __init__(
-        self, pool: ConnectionPool, server: ServerCheck, closed: Callable[["WaitingConnection"], None]
+        self, pool: ConnectionPool, server: ServerCheck, closed: Callable[["BlockingConnection"], None]
     ) -> None:
-        """Take the pool, whose only connection it will use, who judges the server, and whom to tell of the closing."""
+        """Use the only connection of ``pool``, on a server that ``server`` accepts; call ``closed`` when it closes."""
         self._server = server
         self._closed = closed
         self._client = Redis(connection_pool=pool, single_connection_client=True)
@@ -31,14 +31,14 @@ class WaitingConnection:
 
     @property
     def id(self) -> int | None:
-        """The server's number of this connection, by which CLIENT UNBLOCK finds it; None before it is open."""
+        """The server's id of this connection, for CLIENT UNBLOCK; None before it is open."""
         return self._id
 
     async def open(self) -> None:
-        """Connect, examine the server, and learn the number. Raises ConfigurationError if the server is refused."""
+        """Connect, examine the server, and ask for the id. Raises ConfigurationError if the server is refused."""
         await self._server.examine(self._commands.execute_command)
-        number = await self._commands.execute_command("CLIENT ID")
-        self._id = number if isinstance(number, int) else None
+        client_id = await self._commands.execute_command("CLIENT ID")
+        self._id = client_id if isinstance(client_id, int) else None
 
     async def command(self, *parts: Argument) -> object:
         """Send one command and return its reply as the server gave it."""

@@ -1,4 +1,4 @@
-"""Messages to scripts: one packed argument, because the cost of a call is the number of its arguments."""
+"""Messages to scripts: one packed argument, because each argument costs (see decision 0004)."""
 
 from datetime import timedelta
 from importlib import import_module
@@ -9,14 +9,14 @@ class _Packer(Protocol):
     def packb(self, message: object, *, use_bin_type: bool) -> bytes: ...
 
 
-_PACKER = cast("_Packer", import_module("msgpack"))  # it brings no types
+_PACKER = cast("_Packer", import_module("msgpack"))  # it has no types
 
 
 def packed(message: object) -> bytes:
-    """Pack for the server's cmsgpack, which does not know the type for bytes: text and bytes travel alike."""
+    """Pack for the server's cmsgpack, which has no type for bytes: text and bytes are packed alike."""
     return _PACKER.packb(message, use_bin_type=False)
 
 
 def milliseconds(duration: timedelta, *, least: int = 1) -> int:
-    """Return a duration as scripts take it: what is shorter than a millisecond is ``least``."""
+    """Return whole milliseconds, and at least ``least``."""
     return max(least, duration // timedelta(milliseconds=1))
