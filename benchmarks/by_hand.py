@@ -44,7 +44,7 @@ class ByHand:
         return cls(redis, append, load)
 
     async def produce_by_script(self, total: int) -> None:
-        """Write payload hash and entry by one EVALSHA for each batch: the fastest plain way there is."""
+        """Write payload hash and entry with one EVALSHA per batch: the fastest plain way there is."""
         for start in range(0, total, BATCH):
             arguments: list[str | bytes] = []
             for number in range(start, min(start + BATCH, total)):
@@ -52,7 +52,7 @@ class ByHand:
             await self.redis.evalsha(self._append, 1, STREAM, *arguments)
 
     async def produce_by_pipeline(self, total: int) -> None:
-        """Write payload hash and entry by a pipeline of HSET and XADD: what most write."""
+        """Write payload hash and entry with a pipeline of HSET and XADD: what most people write."""
         for start in range(0, total, BATCH):
             pipeline = self.redis.pipeline(transaction=False)
             for number in range(start, min(start + BATCH, total)):
@@ -62,12 +62,12 @@ class ByHand:
             await pipeline.execute()
 
     async def fresh_group(self) -> None:
-        """Begin again at the first entry."""
+        """Start again at the first entry."""
         await self.redis.xgroup_destroy(STREAM, GROUP)
         await self.redis.xgroup_create(STREAM, GROUP, "0")
 
     async def consume(self, total: int, *, typed: bool) -> None:
-        """Read a batch, load its payloads by one script, hand each to a handler, ack the batch."""
+        """Read a batch, load its payloads with one script, pass each to a handler, ack the batch."""
         seen = 0
         while seen < total:
             answer = await self.redis.xreadgroup(GROUP, "one", {STREAM: ">"}, count=BATCH, block=1000)

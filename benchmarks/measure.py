@@ -1,4 +1,4 @@
-"""Interleaved measurement: every contender runs once a round, and what counts is the median of the rounds' ratios."""
+"""Interleaved measurement: every contender runs once per round, and the median of the rounds' ratios counts."""
 
 from __future__ import annotations
 
