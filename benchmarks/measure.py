@@ -25,7 +25,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How ours compares with a baseline: the median over the rounds, and what the issue asks for (None: nothing)."""
+    """How ours compares with a baseline: the median over the rounds, and what is demanded (None: nothing)."""
 
     baseline: str
     median: float
@@ -37,8 +37,8 @@ class Ratio:
 async def race(tracks: Sequence[Track], rounds: int) -> None:
     """Run every track once a round, in turn, after one round that does not count.
 
-    What was imported for all of them is kept from the garbage collector: each would otherwise pay for the libraries of
-    the others, the more the more objects of its own it has in flight.
+    The garbage collector is kept from what was imported for all of them: a contender would otherwise pay for the
+    libraries of the others, and the more objects it has in flight, the more it would pay.
     """
     gc.collect()
     gc.freeze()

@@ -20,7 +20,7 @@ URI = "parcels"
 
 
 async def produce(url: str, total: int, rounds: int) -> str:
-    """Race the producers; the loops by hand do not depend on the number of callers."""
+    """Race the producers; the handwritten loops do not depend on the number of callers."""
     by_hand, peer = await ByHand.connect(url), WithFastStream(url)
     await peer.start()
     async with Backbone(url, environment="benchmark") as backbone:
@@ -33,7 +33,7 @@ async def produce(url: str, total: int, rounds: int) -> str:
             run = partial(by_callers, count, events, call)
             return Track(f"{name}, {count} callers", run, events, by_hand.clear)
 
-        # Each contender finds an empty server, and what is compared runs side by side: the machine changes over time.
+        # Each contender finds an empty server, and those that are compared run in turn: the machine changes over time.
         few = max(total // 5, 200)
         ours = {count: track("event_backbone", count, send, _events(count, total)) for count in CALLERS}
         faststream = {
@@ -62,7 +62,7 @@ def _events(callers: int, total: int) -> int:
 
 
 async def consume(url: str, total: int, rounds: int) -> str:
-    """Race the consumers over the same number of events, each on its own stream, a fresh group each round."""
+    """Race the consumers over the same number of events, each on its own stream, with a new group in each round."""
     by_hand, peer, numbers = await ByHand.connect(url), WithFastStream(url), itertools.count()
     few = max(total // 10, 200)
     await by_hand.clear()

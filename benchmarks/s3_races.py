@@ -30,7 +30,7 @@ URI = "parcels-s3"
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """Where the object store listens, and how to get in."""
+    """Where the object store listens, and its credentials."""
 
     endpoint: str
     access_key: str
@@ -64,7 +64,7 @@ class ByHandS3:
         self._threads = ThreadPoolExecutor(THREADS)
 
     async def put(self, number: int) -> None:
-        """Put one payload by obstore, then add its entry."""
+        """Put one payload with obstore, then add its entry."""
         event_id = uuid4().hex
         await self._store.put_async(
             f"by-hand/{event_id}", example(number).model_dump_json().encode(), mode="create", use_multipart=False
@@ -72,7 +72,7 @@ class ByHandS3:
         await self.redis.xadd(STREAM, {"id": event_id, "event": "packing"})
 
     async def put_by_boto3(self, number: int) -> None:
-        """Put one payload by boto3 in a thread, then add its entry."""
+        """Put one payload with boto3 in a thread, then add its entry."""
         event_id, body = uuid4().hex, example(number).model_dump_json().encode()
         await asyncio.get_running_loop().run_in_executor(
             self._threads,
@@ -81,7 +81,7 @@ class ByHandS3:
         await self.redis.xadd(STREAM, {"id": event_id, "event": "packing"})
 
     async def fresh_group(self) -> None:
-        """Begin again at the first entry."""
+        """Start again at the first entry."""
         await self.redis.xgroup_destroy(STREAM, "by-hand")
         await self.redis.xgroup_create(STREAM, "by-hand", "0")
 

@@ -13,10 +13,10 @@ STREAM = "faststream"
 
 
 class WithFastStream:
-    """Publishing by one broker."""
+    """Publishing with one broker."""
 
     def __init__(self, url: str) -> None:
-        """Make the broker; ``start`` connects it. Its log of every message is switched off, for its sake."""
+        """Make the broker; ``start`` connects it. Its log of every message is switched off, in its favour."""
         logging.disable(logging.ERROR)
         self._url = url
         self._broker = RedisBroker(url)
@@ -34,7 +34,7 @@ class WithFastStream:
         await self._broker.stop()
 
     async def consume_one_by_one(self, total: int, group: str) -> None:
-        """Consume by a typed subscriber of a group, event by event."""
+        """Consume with a typed subscriber of a group, event by event."""
         broker, done, seen = RedisBroker(self._url), asyncio.Event(), 0
 
         @broker.subscriber(stream=StreamSub(STREAM, group=group, consumer="one", last_id="0"))
@@ -47,7 +47,7 @@ class WithFastStream:
         await _until(broker, done)
 
     async def consume_batches(self, total: int, group: str) -> None:
-        """Consume by a typed subscriber of a group, in batches of 100."""
+        """Consume with a typed subscriber of a group, in batches of 100."""
         broker, done, seen = RedisBroker(self._url), asyncio.Event(), 0
 
         @broker.subscriber(

@@ -38,14 +38,14 @@ class OnUvloop:
     """A plugin that gives every asynchronous test, and its fixtures, a loop of uvloop."""
 
     def pytest_asyncio_loop_factories(self) -> Mapping[str, LoopFactory]:
-        """Name the only loop that tests run on."""
+        """Return the only loop that tests run on."""
         factory = loop_factory()
         assert factory is not None
         return {UVLOOP: factory}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make it the same for what the tests start, however they were started themselves.
+    """Give what the tests start the same environment, however the tests were started.
 
     The tools of this environment are on PATH, and Ctrl-C arrives, which a shell has its background processes ignore.
     """
@@ -78,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def redis_binary(request: pytest.FixtureRequest) -> str | None:
-    """The server binary under test; None is the one that the launcher finds."""
+    """The server binary under test; None means the one that the launcher finds."""
     return getattr(request, "param", None)
 
 
@@ -91,7 +91,7 @@ def redis_server(redis_binary: str | None) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    """The URL of a Redis that holds nothing. A file that breaks its server returns the URL of ``own_redis`` instead."""
+    """The URL of an empty Redis. A file that breaks its server returns the URL of ``own_redis`` instead."""
     redis_server.flush()
     return redis_server.url
 
@@ -132,7 +132,7 @@ def counted() -> CountedMetrics:
 
 @pytest.fixture
 def own_redis(redis_binary: str | None, tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own that keeps all it has answered: to be killed, restarted and configured at will."""
+    """A separate Redis for one test, which keeps all it has acknowledged: kill, restart and configure it at will."""
     with _started(redis_binary, directory=tmp_path) as server:
         yield server
 
@@ -156,7 +156,7 @@ def s3_environment(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.Monk
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings and credentials of whoever runs the tests away from them."""
+    """Keep the settings and credentials of the person who runs the tests away from them."""
     for name in os.environ:
         if name.startswith(("AWS_", "EVENT_SOURCE_", "OTEL_", "REDIS_EVENT_SOURCE_", "S3_EVENT_SOURCE_")):
             monkeypatch.delenv(name)

@@ -1,7 +1,7 @@
 """Sends an order with pydantic models through a project's web API, and follows it through storage and handler.
 
 Run it with the Python of a rendered project (`answers/models.yml`, or other answers with the default events and a web
-API) to which `order_models.patch` was applied. It starts servers and processes of its own and leaves none behind.
+API) to which `order_models.patch` was applied. It starts its own servers and processes and leaves none behind.
 """
 # ruff: noqa: INP001, S310, T201
 
@@ -55,7 +55,7 @@ def main() -> None:
         _expect(order["arguments"], ORDER)
         print(f"POST /events/order-placed answered 201 and {location}")
         if s3 is not None:
-            print(f"The payload, User and Product, lies in {_place_of(s3, str(order['event_id']))}")
+            print(f"The payload, User and Product, is in {_place_of(s3, str(order['event_id']))}")
         packing = asyncio.run(_caused_by(str(order["event_id"])))
         _expect(packing.arguments, PACKING)
         print(f"Process {worker.pid} handled it with both models, and produced {packing.metadata.event} {packing.key}")

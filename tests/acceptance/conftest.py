@@ -1,4 +1,4 @@
-"""What the system that this one succeeds could do: run in memory, on a real Redis, and with payloads in S3."""
+"""What the predecessor of this system could do: in memory, on a real Redis, and with payloads in S3."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""When events are acked and when they come again, by the numbers of the acceptance list."""
+"""When events are acked and when they are delivered again, by the numbers of the acceptance list."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ async def test_item_29_on_success_a_failing_event_comes_again_and_others_come_on
 
 @pytest.mark.parametrize("tries", [1, 4])
 async def test_item_30_under_always_a_failed_event_does_not_come_again(deployment: Deployment, tries: int) -> None:
-    """Item 30: however often an interceptor has called the handler, and the next events go on."""
+    """Item 30: however often an interceptor has called the handler; the next events are handled."""
     consumer = Consumer(Parcels)
     calls: Counter[int] = Counter()
 

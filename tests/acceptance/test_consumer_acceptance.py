@@ -1,4 +1,4 @@
-"""What consumers of the system before this one could rely on, by the numbers of its acceptance list."""
+"""What consumers of the predecessor of this system could rely on, by the numbers of its acceptance list."""
 
 import asyncio
 import signal
@@ -94,7 +94,7 @@ async def test_item_20_a_named_consumer_with_a_limit_of_two_events(backbone: Bac
 
 
 async def test_item_27_a_program_ends_a_subscription_when_its_group_has_nothing_left(backbone: Backbone) -> None:
-    """Item 27: it asks for the state of the group, and leaves."""
+    """Item 27: it asks for the state of the group, and stops."""
     remembering = Remembering()
     await pack(backbone, 1, 2, 3)
     async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):

@@ -1,4 +1,4 @@
-"""Consumers of a part of what is in a stream, by the numbers of the acceptance list."""
+"""Consumers of a part of a stream's events, by the numbers of the acceptance list."""
 
 import asyncio
 from collections import Counter
@@ -101,7 +101,7 @@ async def test_item_24_a_consumer_of_a_sub_contract_sees_its_part(
 
 
 async def test_item_24_another_group_sees_everything(backbone: Backbone) -> None:
-    """Item 24: what the consumer of a part has left out, the consumer of the whole contract still gets."""
+    """Item 24: the consumer of the whole contract still gets what the consumer of a part has left out."""
     paying, everything, paid = Consumer(Paying), Everything(), list[int]()
 
     @paying.on(Paying.paid)

@@ -57,7 +57,7 @@ async def test_item_25_a_reader_of_another_environment(deployment: Deployment) -
 
 
 def route(text: str) -> tuple[str, str]:
-    """Choose environment and URI by what the event says, as a program may."""
+    """Choose environment and URI by the content of the event, as a program may."""
     return DEV, f"shop/{text[0]}"
 
 

@@ -41,7 +41,7 @@ async def test_item_5_one_name_in_two_versions_reaches_the_handler_of_its_versio
 
 
 class Command(RootModel[str]):
-    """A type of its own for what was a text."""
+    """A separate type for what was a text."""
 
 
 class Renamed(Contract):

@@ -1,4 +1,4 @@
-"""The original system's acceptance list, producing: the numbers are those of its test inventory."""
+"""Producing, by the numbers of the acceptance list."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -147,7 +147,7 @@ class Everything(ShipmentTracking, Billing):
 
 
 class Ledger(Contract):
-    """Both in one stream, by names of its own for what is on the wire."""
+    """Both in one stream, with separate names for the same events on the wire."""
 
     @event(name="note")
     def remark(self, text: str) -> None:

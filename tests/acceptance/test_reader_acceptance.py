@@ -1,4 +1,4 @@
-"""The original system's acceptance list, reading: the numbers are those of its test inventory."""
+"""Reading, by the numbers of the acceptance list."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -105,7 +105,7 @@ async def test_item_26_only_some_events(backbone: Backbone) -> None:
 
 
 async def test_item_26_mapped_to_types(backbone: Backbone) -> None:
-    """Each event calls a function of its own signature."""
+    """Each event calls a function with the event's signature."""
 
     def note(text: str) -> str:
         return f"note {text}"

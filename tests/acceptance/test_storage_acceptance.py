@@ -1,4 +1,4 @@
-"""Where payloads go, as the system that this one succeeds had it; the numbers are those of its list."""
+"""Where payloads go, by the numbers of the acceptance list."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Versions of events, as the system that this one succeeds had them; the numbers are those of its list."""
+"""Versions of events, by the numbers of the acceptance list."""
 
 import pytest
 from pydantic import JsonValue
@@ -20,7 +20,7 @@ class Old(Contract):
 
     @event
     def closed(self) -> None:
-        """Version 1 of an end, from which nothing leads to version 2."""
+        """Version 1 of an end, without an upcaster to version 2."""
 
 
 class New(Contract):
@@ -37,12 +37,12 @@ class New(Contract):
 
 @New.idea.upcast(from_version=1)
 def add_title(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Lead version 1 to version 2."""
+    """Upcast version 1 to version 2."""
     return {"title": "untitled", **arguments}
 
 
 async def test_items_7_and_37_older_events_reach_the_newer_handler(backbone: Backbone) -> None:
-    """By an upcaster; what leads nowhere goes to the fallback; handlers of other events are not called."""
+    """By an upcaster; a version without one goes to the fallback; handlers of other events are not called."""
     consumer = Consumer(New)
     seen: list[object] = []
 
@@ -71,7 +71,7 @@ async def test_items_7_and_37_older_events_reach_the_newer_handler(backbone: Bac
 
 
 class Derived(New):
-    """A contract that takes another one over and goes on from it."""
+    """A contract that extends another one."""
 
     @event(version=2)
     def closed(self, reason: str) -> None:

@@ -14,7 +14,7 @@ ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "
 
 
 def test_produce_prints_the_key_and_show_prints_the_event(redis_shop: Shop) -> None:
-    """What was given as JSON is in the stream, and `show` says where its payload is stored."""
+    """What was given as JSON is in the stream, and `show` shows where its payload is stored."""
     produced = redis_shop("produce", "order_placed", "--json", json.dumps(ORDER))
     assert (produced.code, produced.errors) == (0, "")
     key = produced.output.strip()

@@ -27,7 +27,7 @@ class Worker:
         self._log: IO[str] = process.stderr
 
     def wait_for(self, words: str) -> str:
-        """Return the next log line that holds these words."""
+        """Return the next log line that contains these words."""
         for line in self._log:
             if words in line:
                 return line
@@ -74,7 +74,7 @@ def start_worker(tmp_path: Path, environment: dict[str, str]) -> tuple[Worker, i
 def test_a_worker_handles_events_and_serves_its_health(
     redis_shop: Shop, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Ready while it reads; what it gave up is listed, and redriven it is handled again; SIGTERM ends it with 0."""
+    """Ready while it reads; dead letters are listed, and handled again once redriven; SIGTERM ends it with 0."""
     worker, port = start_worker(tmp_path, {**environment, "SHOP_FAILS": "always"})
     assert get(port, "/health/live") == (200, {"status": "ok"})
     until(lambda: get(port, "/health/ready") == (200, {"status": "ok"}))

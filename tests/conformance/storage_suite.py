@@ -38,7 +38,7 @@ async def _nobody_removes(location: str) -> None:
 
 @dataclass
 class StorageCase:
-    """A storage, and how a person looks at what it keeps, with clients of their own."""
+    """A storage, and how a person looks at what it keeps, with independent clients."""
 
     storage: Storage
     redis: RedisConnection | None = None
@@ -69,7 +69,7 @@ class StorageCase:
         return answer
 
     def locations(self, references: References) -> list[str]:
-        """Where an event's payload lies."""
+        """Where an event's payload is."""
         return [self.storage.location(self.scope(), reference) for reference in references]
 
     async def _write(self, scope: StorageScope, write: HashWrite) -> None:
@@ -85,7 +85,7 @@ class StorageSuite:
 
     @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
     async def test_what_comes_back_is_what_went_in(self, case: StorageCase, payload: Payload) -> None:
-        """Byte for byte, whatever the arguments are named and hold; an event without arguments is not a gone one."""
+        """Byte for byte, whatever the arguments are named and contain; an event without arguments is not missing."""
         assert await case.load_one(await case.save(payload)) == payload
 
     async def test_saving_again_changes_nothing(self, case: StorageCase) -> None:
@@ -95,7 +95,7 @@ class StorageSuite:
         assert await case.save(PAYLOAD, event_id=event_id) == first
         assert await case.load_one(first) == PAYLOAD
 
-    async def test_twins_that_save_at_the_same_time_both_succeed(self, case: StorageCase) -> None:
+    async def test_two_that_save_one_event_at_the_same_time_both_succeed(self, case: StorageCase) -> None:
         """Also when both begin before either has ended."""
         event_id = new_event_id()
         first, second = await asyncio.gather(*(case.save(PAYLOAD, event_id=event_id) for _ in range(2)))
@@ -103,11 +103,11 @@ class StorageSuite:
         assert await case.load_one(first) == PAYLOAD
 
     async def test_what_was_never_saved_is_gone(self, case: StorageCase) -> None:
-        """A typed answer, never an empty payload."""
+        """A typed outcome, never an empty payload."""
         references = tuple(PayloadReference(name, str(new_event_id())) for name in case.storage.readable())
         assert isinstance(await case.load_one(references), PayloadGone)
 
-    async def test_what_was_erased_is_told_as_erased(self, case: StorageCase) -> None:
+    async def test_what_was_erased_is_reported_as_erased(self, case: StorageCase) -> None:
         """Erasing may be repeated, and other events keep their payloads."""
         references, other = await case.save(PAYLOAD), await case.save(PAYLOAD)
         for _ in range(2):
@@ -131,7 +131,7 @@ class StorageSuite:
         assert sorted(place for place, _ in found) == list(range(len(references)))
 
     async def test_one_bad_payload_does_not_spoil_the_others(self, case: StorageCase) -> None:
-        """Each event of a batch has its own outcome; asking twice for one is fine."""
+        """Each event of a batch has its own outcome; asking for one twice is fine."""
         first, erased, last = [await case.save(PAYLOAD) for _ in range(3)]
         await case.storage.erase(case.scope(), erased)
         gone = tuple(PayloadReference(reference.storage, str(new_event_id())) for reference in first)
@@ -213,24 +213,24 @@ class ComparingSuite:
 
 
 class VisibleSuite:
-    """Of storages that a person can look into with a client of their own."""
+    """Of storages that a person can look into with an independent client."""
 
     async def test_what_was_deleted_by_hand_is_gone(self, case: StorageCase) -> None:
-        """Likewise; what the payload was may stand in a cache for a while."""
+        """Likewise; a cache may keep the payload for a while."""
         references = await case.save(PAYLOAD)
         for location in case.locations(references):
             await case.remove(location)
         assert isinstance(await case.load_one(references), PayloadGone)
 
     async def test_nothing_of_an_erased_payload_is_left(self, case: StorageCase) -> None:
-        """A tombstone holds no value of any argument."""
+        """A tombstone contains no value of any argument."""
         references = await case.save(PAYLOAD)
         await case.storage.erase(case.scope(), references)
         for location in case.locations(references):
             assert b"ann@example.org" not in (await case.look(location) or b"")
 
-    async def test_the_location_is_where_it_lies(self, case: StorageCase) -> None:
-        """A person finds it there with a client of their own."""
+    async def test_the_location_is_where_the_payload_is(self, case: StorageCase) -> None:
+        """A person finds it there with an independent client."""
         references = await case.save(PAYLOAD)
         found = [await case.look(location) for location in case.locations(references)]
         everything = b"".join(content or b"" for content in found)

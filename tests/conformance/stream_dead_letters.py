@@ -1,4 +1,4 @@
-"""What a group gives up: its dead letters, and how they are delivered again."""
+"""The dead letters of a group, and how they are delivered again."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ class DeadLetterSuite:
     """Runs on every implementation."""
 
     async def test_a_dead_letter_is_a_copy_with_its_reason(self, rig: Rig) -> None:
-        """It holds the entry, why it was given up and how often it was tried; the entry is pending no more."""
+        """It has the entry, why it was dead-lettered and its attempts; the entry is no longer pending."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [delivery] = await one.read()
@@ -28,7 +28,7 @@ class DeadLetterSuite:
         assert (state.dead_letters, state.pending) == (1, 0)
 
     async def test_dead_letters_are_listed_in_pages(self, rig: Rig) -> None:
-        """In the order in which they were given up; other groups have their own."""
+        """In the order in which they were dead-lettered; other groups have their own."""
         await rig.produce(3)
         [one] = await members(rig, "one")
         for delivery in await one.read():
@@ -69,7 +69,7 @@ class DeadLetterSuite:
         assert len(await admin(rig).dead_letters(None, 10)) == 1
 
     async def test_a_redriven_event_that_is_pending_keeps_its_holder(self, rig: Rig) -> None:
-        """A group made anew may have been delivered it again: then only the dead letter is removed."""
+        """A group that was created again may have been given it again: then only the dead letter is removed."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [delivery] = await one.read()
@@ -84,7 +84,7 @@ class DeadLetterSuite:
         assert again.entry.key == key
 
     async def test_a_redriven_event_that_is_unread_is_delivered_once(self, rig: Rig) -> None:
-        """A group made anew that has not come to it yet will read it; it does not get it twice."""
+        """A group that was created again and has not yet reached it will read it; it does not get it twice."""
         await rig.produce(1)
         one, two = await members(rig, "one", "two")
         [delivery] = await one.read()

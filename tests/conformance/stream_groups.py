@@ -1,4 +1,4 @@
-"""Reading a stream by a consumer group: who gets an entry, when it comes again, and what the group keeps of it."""
+"""Reading a stream with a consumer group: who gets an entry, when it comes again, and what the group keeps of it."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -45,8 +45,8 @@ class GroupSuite:
             await reader.ensure("beginning")
             assert numbers(await reader.read(10, NO_WAIT)) == [0, 1]
 
-    async def test_a_group_is_made_once(self, rig: Rig) -> None:
-        """Also before the stream exists; a later start does not move it."""
+    async def test_a_group_is_created_once(self, rig: Rig) -> None:
+        """Also before the stream exists; a later start position does not move it."""
         [one] = await members(rig, "one")
         await rig.produce(1)
         assert await one.reader.ensure("now") is False
@@ -55,8 +55,8 @@ class GroupSuite:
     @pytest.mark.parametrize(
         ("start", "expected"), [("beginning", [0, 1, 2]), ("now", []), (1, [1, 2]), (0, [0, 1, 2])]
     )
-    async def test_a_group_begins_where_it_is_told(self, rig: Rig, start: str | int, expected: list[int]) -> None:
-        """At the beginning, with the next entry, or with an entry that is named, that one included."""
+    async def test_a_group_begins_at_its_start_position(self, rig: Rig, start: str | int, expected: list[int]) -> None:
+        """At the beginning, with the next entry, or with a given entry, that one included."""
         keys = await rig.produce(3)
         reader = rig.streams.group_reader(NAME, GROUP, "one")
         assert await reader.ensure(
@@ -82,7 +82,7 @@ class GroupSuite:
         assert numbers(await reading) == [0]
 
     async def test_a_read_can_be_woken(self, rig: Rig) -> None:
-        """Waking ends the wait early and takes no entry; a reader that does not wait is not bothered by it."""
+        """Waking ends the wait early and takes no entry; a reader that does not wait is not affected."""
         [one] = await members(rig, "one")
         await one.reader.wake()
         loop = asyncio.get_running_loop()
@@ -97,7 +97,7 @@ class GroupSuite:
         assert numbers(await one.read()) == [0]
 
     async def test_only_the_read_that_waited_is_woken(self, rig: Rig) -> None:
-        """A member reads again at once: the next read waits as long as it was told, and the waking has ended."""
+        """A member reads again at once: the next read waits its whole time, and the waking has ended."""
         [one] = await members(rig, "one")
         reading = asyncio.create_task(one.reader.read(1, SECOND))
         await asyncio.sleep(0.05)
@@ -109,7 +109,7 @@ class GroupSuite:
         assert waking.done()
 
     async def test_entries_of_a_lost_answer_are_found(self, rig: Rig) -> None:
-        """What is pending under one's own name and not in flight comes again, in order, as the same attempt."""
+        """What is pending under the member's name and not in flight comes again, in order, as the same attempt."""
         await rig.produce(4)
         one, two = await members(rig, "one", "two")
         [in_flight, *_] = await one.read(3)
@@ -135,8 +135,8 @@ class GroupSuite:
             [found] = (await two.reader.compare(())).deliveries
             assert (found.attempt, found.failures) == (2, 1)
 
-    async def test_lost_leases_are_told(self, rig: Rig) -> None:
-        """Those that others took, and those that are finished; what is still there is not."""
+    async def test_lost_leases_are_reported(self, rig: Rig) -> None:
+        """Those that others took, and those that are finished; not those that are still the member's."""
         keys = await rig.produce(3)
         one, two = await members(rig, "one", "two")
         in_flight = leases_of(await one.read())
@@ -147,7 +147,7 @@ class GroupSuite:
         assert (comparison.lost, comparison.deliveries) == (frozenset(keys[:2]), ())
 
     async def test_another_count_is_another_lease(self, rig: Rig) -> None:
-        """Who believes to have an older delivery lost that one, and is given the newer."""
+        """A member with an older delivery has lost that one, and is given the newer one."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [old] = await one.read()
@@ -159,7 +159,7 @@ class GroupSuite:
             [Lease(key, 2)],
         )
 
-    async def test_what_was_not_held_and_left_the_stream_vanishes(self, rig: Rig) -> None:
+    async def test_what_was_not_in_flight_and_left_the_stream_vanishes(self, rig: Rig) -> None:
         """It is reported once; what is in flight stays pending, so that its member can finish it."""
         keys = await rig.produce(2)
         [one] = await members(rig, "one")
@@ -189,7 +189,7 @@ class GroupSuite:
         assert [entry.key for entry in (*first, *rest)] == keys
         assert {(entry.consumer, entry.attempt) for entry in first} == {("one", 1)}
 
-    async def test_a_missing_group_is_an_error_of_its_own(self, rig: Rig) -> None:
+    async def test_a_missing_group_has_its_own_error(self, rig: Rig) -> None:
         """Reading, looking and comparing raise it; leases of a vanished group are simply lost."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
@@ -218,8 +218,8 @@ class GroupSuite:
         assert list(await admin(rig).dead_letters(None, 10)) == []
         await one.reader.leave()
 
-    async def test_a_group_that_vanishes_under_a_waiting_read_is_told_at_once(self, rig: Rig) -> None:
-        """With the whole stream; made anew from the beginning, the group misses nothing."""
+    async def test_a_group_that_vanishes_during_a_waiting_read_is_reported_at_once(self, rig: Rig) -> None:
+        """With the whole stream; created again from the beginning, the group misses nothing."""
         [one] = await members(rig, "one")
         loop = asyncio.get_running_loop()
         begun, reading = loop.time(), asyncio.create_task(one.reader.read(10, SECOND))
@@ -232,8 +232,8 @@ class GroupSuite:
         assert await one.reader.ensure("beginning") is True
         assert numbers(await one.read()) == [0, 1]
 
-    async def test_a_group_made_again_forgets_attempts_and_due_times(self, rig: Rig) -> None:
-        """Attempts begin at one again, and so do their notes; nothing waits."""
+    async def test_a_group_created_again_forgets_attempts_and_due_times(self, rig: Rig) -> None:
+        """Attempts start at one again, and so do their notes; nothing waits."""
         await rig.produce(3)
         one, two, three = await settled(rig, "one", "two", "three")
         failed, alone, parked = await one.read()
@@ -247,7 +247,7 @@ class GroupSuite:
         again = await leave_to(two, three)
         assert [(each.attempt, each.failures, each.ends_alone) for each in again] == [(2, 0, 0)] * 3
 
-    async def test_many_consumers_share_without_loss_or_twins(self, rig: Rig) -> None:
+    async def test_many_consumers_share_without_loss_or_duplicates(self, rig: Rig) -> None:
         """Twenty consumers of one group together get every entry once."""
         await rig.produce(250)
         everyone = await members(rig, *(f"consumer-{number}" for number in range(20)))
@@ -263,7 +263,7 @@ class GroupSuite:
         assert sorted(number for share in shares for number in share) == list(range(250))
 
     async def test_a_server_that_answers_passes_the_check(self, rig: Rig) -> None:
-        """And closing twice is no error."""
+        """And closing twice is not an error."""
         await rig.streams.check()
         await rig.streams.close()
         await rig.streams.close()

@@ -23,7 +23,7 @@ class LeaseSuite:
     """Runs on every implementation."""
 
     async def test_an_acked_entry_is_finished(self, rig: Rig) -> None:
-        """It is not pending any more, and a second ack is told as lost."""
+        """It is no longer pending, and a second ack is reported as lost."""
         await rig.produce(3)
         [one] = await members(rig, "one")
         leases = leases_of(await one.read())
@@ -33,7 +33,7 @@ class LeaseSuite:
         assert list(await admin(rig).pending(None, 10)) == []
 
     async def test_what_nobody_has_taken_can_be_acked_after_the_row_has_ended(self, rig: Rig) -> None:
-        """The lease is the member and the delivery count: what was taken is lost, the rest is not."""
+        """A lease is a member and a delivery count: what was taken is lost, the rest is not."""
         keys = await rig.produce(3)
         one, two = await settled(rig, "one", "two")
         leases = leases_of(await one.read())
@@ -45,7 +45,7 @@ class LeaseSuite:
         assert [(entry.key, entry.consumer) for entry in await admin(rig).pending(None, 10)] == [(keys[0], "two")]
 
     async def test_who_lost_the_lease_can_do_nothing(self, rig: Rig) -> None:
-        """Whatever the former holder does changes nothing and is told as lost."""
+        """Whatever the former holder does changes nothing and is reported as lost."""
         [key] = await rig.produce(1)
         one, two, three = await settled(rig, "one", "two", "three")
         [lost] = leases_of(await one.read())
@@ -78,7 +78,7 @@ class LeaseSuite:
         assert await one.leases.ack([lease_of(new)]) == frozenset()
 
     async def test_many_leases_are_acked_among_others_that_stay(self, rig: Rig) -> None:
-        """A member that has far more entries than it acks, spread over all of them, acks exactly those."""
+        """A member with far more entries than it acks, spread over all of them, acks exactly those."""
         await rig.produce(256)
         [one] = await members(rig, "one")
         leases = leases_of(await one.read(256))
@@ -89,7 +89,7 @@ class LeaseSuite:
         assert await one.leases.ack(()) == frozenset()
 
     async def test_more_leases_than_one_call_takes_are_acked(self, rig: Rig) -> None:
-        """As many as there are, in one call, with every lost one among them told."""
+        """All of them, in one call, and every lost one among them is reported."""
         keys = await rig.produce(1100)
         [one] = await members(rig, "one")
         leases = leases_of(await one.read(1100))
@@ -123,7 +123,7 @@ class LeaseSuite:
         assert (again.attempt, again.failures) == (2, 1)
 
     async def test_failures_are_counted_apart_from_attempts(self, rig: Rig) -> None:
-        """An attempt that ended in a recorded failure is told from one that ended in a crash."""
+        """An attempt that ended in a recorded failure is not counted like one that ended in a crash."""
         await rig.produce(1)
         one, two, three = await settled(rig, "one", "two", "three")
         [first] = await one.read()
@@ -135,7 +135,7 @@ class LeaseSuite:
         assert [(each.attempt, each.failures) for each in (second, third, fourth)] == [(2, 1), (3, 1), (4, 2)]
 
     async def test_no_more_is_parked_than_the_limit(self, rig: Rig) -> None:
-        """What is refused stays in its member's hands as it was; when fewer are parked, it can be."""
+        """What is refused stays pending for its member as it was; it can be parked once fewer are."""
         keys = await rig.produce(3)
         one, two = await members(rig, "one", "two")
         first, second, third = leases_of(await one.read())
@@ -148,8 +148,8 @@ class LeaseSuite:
         [again] = await two.take()
         assert (again.entry.key, again.attempt, again.failures) == (keys[2], 2, 1)
 
-    async def test_a_lost_lease_is_told_before_the_limit(self, rig: Rig) -> None:
-        """So that its member lets go of it, and does not wait until it can be parked."""
+    async def test_a_lost_lease_is_reported_before_the_limit(self, rig: Rig) -> None:
+        """So its member drops it, and does not wait until it can be parked."""
         await rig.produce(1)
         [one] = await members(rig, "one")
         [lease] = leases_of(await one.read())
@@ -167,7 +167,7 @@ class LeaseSuite:
         assert (await rig.state()).parked == 0
 
     async def test_a_release_keeps_the_failures_of_earlier_attempts(self, rig: Rig) -> None:
-        """Only the attempt that was not brought to its end is taken back; releasing twice takes back one."""
+        """Only the unfinished attempt is taken back; releasing twice takes back one."""
         [key] = await rig.produce(1)
         one, two = await members(rig, "one", "two")
         [delivery] = await one.read()
@@ -179,7 +179,7 @@ class LeaseSuite:
         assert (again.attempt, again.failures) == (2, 1)
 
     async def test_releasing_an_entry_that_left_the_stream_ends_it(self, rig: Rig) -> None:
-        """It is pending no more; that is no lost lease."""
+        """It is no longer pending; that does not count as a lost lease."""
         keys = await rig.produce(2)
         one, two = await members(rig, "one", "two")
         leases = leases_of(await one.read())
@@ -189,7 +189,7 @@ class LeaseSuite:
         assert numbers(await two.take()) == [1]
 
     async def test_a_note_that_exceeds_the_delivery_count_is_ignored(self, rig: Rig) -> None:
-        """It is of an earlier life of the group, as after a restore; the next failure begins a new one."""
+        """It belongs to an earlier state of the group, as after a restore; the next failure starts a new one."""
         keys = await rig.produce(2)
         one, two = await members(rig, "one", "two")
         deliveries = await one.read()

@@ -48,7 +48,7 @@ class LookSuite:
         assert await two.leases.ack([lease_of(again)]) == frozenset()
 
     async def test_what_is_due_first_is_taken_first(self, rig: Rig) -> None:
-        """By its due time, not by its place in the stream."""
+        """By its due time, not by its position in the stream."""
         await rig.produce(3)
         one, two = await members(rig, "one", "two")
         for delivery, seconds in zip(await one.read(), (3, 1, 2), strict=True):
@@ -56,7 +56,7 @@ class LookSuite:
         await rig.pass_time(4 * SECOND)
         assert numbers(await two.take()) == [1, 2, 0]
 
-    async def test_a_look_tells_that_more_is_due(self, rig: Rig) -> None:
+    async def test_a_look_reports_that_more_is_due(self, rig: Rig) -> None:
         """Half of the limit, rounded up, is taken at once; the oldest first, and the rest by the next looks."""
         await rig.produce(5)
         one, two = await members(rig, "one", "two")
@@ -84,7 +84,7 @@ class LookSuite:
         assert {entry.consumer for entry in await admin(rig).pending(None, 10)} == {"one"}
 
     async def test_a_living_members_entries_are_not_taken(self, rig: Rig) -> None:
-        """However long it has them: its looks keep its lease."""
+        """However long it has had them: its looks keep its lease."""
         await rig.produce(2)
         one, two = await settled(rig, "one", "two")
         in_flight = await one.read()
@@ -93,8 +93,8 @@ class LookSuite:
             assert list(await two.take()) == []
         assert await one.leases.ack(leases_of(in_flight)) == frozenset()
 
-    async def test_leases_of_different_length_stand_side_by_side(self, rig: Rig) -> None:
-        """Each row ends by its own member's lease, whoever looks at it."""
+    async def test_leases_of_different_length_do_not_disturb_each_other(self, rig: Rig) -> None:
+        """Each row ends with its own member's lease, whichever member looks at it."""
         await rig.produce(2)
         [one] = await settled(rig, "one")
         short, long = Member(rig, "short", 10 * SECOND), Member(rig, "long", 60 * SECOND)
@@ -111,7 +111,7 @@ class LookSuite:
         assert numbers(await one.take()) == [1]
 
     async def test_who_ended_first_is_taken_from_first(self, rig: Rig) -> None:
-        """By the end of the row, not by name, nor by the place of its entries in the stream."""
+        """By the end of the row, not by name, nor by the position of its entries in the stream."""
         await rig.produce(4)
         one, early, late = await settled(rig, "one", "two", "three")
         await late.read(2)
@@ -122,7 +122,7 @@ class LookSuite:
         look = await one.look(5)
         assert (numbers(look.deliveries), look.more) == ([2, 3, 0], True)
 
-    async def test_the_room_is_shared_half_and_half(self, rig: Rig) -> None:
+    async def test_the_capacity_is_shared_half_and_half(self, rig: Rig) -> None:
         """Neither much that is due nor much that was left behind keeps the other waiting."""
         await rig.produce(20)
         one, dead, busy = await settled(rig, "one", "dead", "busy")
@@ -134,8 +134,8 @@ class LookSuite:
         look = await one.look(1)
         assert (numbers(look.deliveries), look.more) == ([13], True)
 
-    async def test_without_room_nothing_is_taken(self, rig: Rig) -> None:
-        """The look only renews, and tells that there is something."""
+    async def test_without_capacity_nothing_is_taken(self, rig: Rig) -> None:
+        """The look only renews, and reports that something is due."""
         await rig.produce(2)
         one, dead = await settled(rig, "one", "dead")
         [delivery] = await dead.read(1)
@@ -163,7 +163,7 @@ class LookSuite:
         assert (look.more, look.parked) == (True, 70)
 
     async def test_a_deleted_entry_vanishes_whether_due_or_left_behind(self, rig: Rig) -> None:
-        """It is reported once, by its key, and it is pending no more."""
+        """It is reported once, by its key, and is no longer pending."""
         keys = await rig.produce(4)
         one, dead = await settled(rig, "one", "dead")
         deliveries = await dead.read()
@@ -178,8 +178,8 @@ class LookSuite:
         assert (await one.look()).vanished == ()
         assert (await rig.state()).parked == 0
 
-    async def test_a_name_left_empty_goes_with_its_row(self, rig: Rig) -> None:
-        """When its last entry was taken, and not before."""
+    async def test_a_name_without_entries_is_removed_with_its_row(self, rig: Rig) -> None:
+        """When its last entry has been taken, and not before."""
         await rig.produce(3)
         one, dead = await settled(rig, "one", "dead")
         await dead.read()
@@ -190,7 +190,7 @@ class LookSuite:
         assert (await rig.rows()).keys() == {"one"}
         assert (await rig.state()).consumers == 1
 
-    async def test_a_crashed_member_with_nothing_pending_goes_too(self, rig: Rig) -> None:
+    async def test_a_crashed_member_with_nothing_pending_is_removed_too(self, rig: Rig) -> None:
         """When its row has ended, also by a look that may take nothing."""
         await rig.produce(1)
         one, dead = await settled(rig, "one", "dead")

@@ -1,4 +1,4 @@
-"""Which attempts ended their process while they were marked as the only one of their member."""
+"""Which attempts ended their process while they were marked as running alone in their member."""
 
 from tests.conformance.stream_suite import LETTER, NO_WAIT, Rig, admin, lease_of, leave_to, members, settled
 
@@ -21,7 +21,7 @@ class MarkSuite:
         assert counts == [(key, 2, 0, 1), (key, 3, 0, 1), (key, 4, 0, 2)]
 
     async def test_the_running_attempt_is_not_counted_yet(self, rig: Rig) -> None:
-        """What the member learns of its own marked attempt is how the earlier ones ended."""
+        """A member that runs a marked attempt learns how the earlier ones ended."""
         await rig.produce(1)
         one, two = await settled(rig, "one", "two")
         [first] = await one.read()
@@ -45,7 +45,7 @@ class MarkSuite:
         assert (third.attempt, third.ends_alone) == (3, 1)
 
     async def test_a_recorded_failure_takes_the_mark_back(self, rig: Rig) -> None:
-        """The attempt ended with a word; what earlier attempts did stays counted."""
+        """The attempt ended with a reason; the ends of earlier ones stay counted."""
         await rig.produce(1)
         one, two, three = await settled(rig, "one", "two", "three")
         [first] = await one.read()
@@ -68,7 +68,7 @@ class MarkSuite:
         assert (third.attempt, third.failures, third.ends_alone) == (3, 1, 1)
 
     async def test_a_release_takes_the_mark_of_its_attempt_back(self, rig: Rig) -> None:
-        """A stop is not to blame on the event, nor is the end of the same attempt later on; an older mark stays."""
+        """The event is not to blame for a stop, nor for a later end of the same attempt; an older mark stays."""
         await rig.produce(1)
         one, two, three, four = await settled(rig, "one", "two", "three", "four")
         [first] = await one.read()
@@ -88,7 +88,7 @@ class MarkSuite:
         ]
 
     async def test_a_mark_ends_with_its_entry(self, rig: Rig) -> None:
-        """A redriven event begins without one."""
+        """A redriven event starts without one."""
         await rig.produce(1)
         one, two, three = await settled(rig, "one", "two", "three")
         [first] = await one.read()
@@ -102,7 +102,7 @@ class MarkSuite:
         [second] = await leave_to(two, three)
         assert (second.attempt, second.ends_alone) == (2, 0)
 
-    async def test_marking_what_is_finished_is_told_as_lost(self, rig: Rig) -> None:
+    async def test_marking_what_is_finished_is_reported_as_lost(self, rig: Rig) -> None:
         """And leaves no note behind."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")

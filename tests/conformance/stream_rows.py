@@ -1,4 +1,4 @@
-"""A member's row, which is its lease, and what protects living members when nobody looked or the clock moved."""
+"""A member's row, which is its lease, and what protects live members when nobody looked or the clock moved."""
 
 from datetime import timedelta
 
@@ -25,8 +25,8 @@ HOUR = timedelta(hours=1)
 class RowSuite:
     """Runs on every implementation."""
 
-    async def test_a_look_tells_whether_the_row_had_ended(self, rig: Rig) -> None:
-        """It had for who never looked, and for who looked too late."""
+    async def test_a_look_reports_whether_the_row_had_ended(self, rig: Rig) -> None:
+        """It had for a member that never looked, and for one that looked too late."""
         one, two = await members(rig, "one", "two")
         assert (await one.look()).row_ended is True
         assert (await one.look()).row_ended is False
@@ -36,7 +36,7 @@ class RowSuite:
         assert (await one.look()).row_ended is True
 
     async def test_a_row_is_written_when_a_quarter_of_it_has_passed(self, rig: Rig) -> None:
-        """Looks in between write nothing; the row then goes a whole lease on."""
+        """Looks in between write nothing; then the row is extended by a whole lease."""
         [one] = await members(rig, "one")
         await one.look()
         first = await rig.rows()
@@ -46,7 +46,7 @@ class RowSuite:
         assert (await rig.rows())["one"] >= first["one"] + 8000
 
     async def test_a_shorter_lease_shortens_the_row(self, rig: Rig) -> None:
-        """A row never goes further than the lease of the last look."""
+        """A row never outlasts the lease of the last look."""
         [one] = await members(rig, "one")
         await one.look()
         first = await rig.rows()
@@ -55,7 +55,7 @@ class RowSuite:
         assert (await rig.rows())["one"] < first["one"] - 15_000
 
     async def test_a_member_that_never_looked_gets_a_row(self, rig: Rig) -> None:
-        """From others, within a quarter of a lease; when it does not look either, that row ends."""
+        """From others, within a quarter of a lease; if it still does not look, that row ends."""
         await rig.produce(1)
         [one] = await settled(rig, "one")
         silent = Member(rig, "silent")
@@ -67,7 +67,7 @@ class RowSuite:
         assert numbers(await one.take()) == [0]
 
     async def test_who_leaves_with_nothing_pending_is_gone(self, rig: Rig) -> None:
-        """Its name and its row; leaving twice is no error."""
+        """Its name and its row; leaving twice is not an error."""
         await rig.produce(2)
         one, two = await members(rig, "one", "two")
         for member in (one, two):
@@ -80,7 +80,7 @@ class RowSuite:
         assert (await rig.rows()).keys() == {"two"}
 
     async def test_who_leaves_with_something_pending_ends_its_row(self, rig: Rig) -> None:
-        """Others take it at once; until then it stays its own to finish. What is parked is not its any more."""
+        """Others take it at once; until then the member may finish it. What is parked is no longer the member's."""
         await rig.produce(3)
         one, two = await settled(rig, "one", "two")
         finished, parked, left = await one.read()
@@ -93,7 +93,7 @@ class RowSuite:
         assert (await rig.rows()).keys() == {"two"}
 
     async def test_the_first_look_of_a_group_holds(self, rig: Rig) -> None:
-        """Nobody can know how long the others have not been able to look, so ended rows are left alone at first."""
+        """Nobody knows how long the others were unable to look, so ended rows are left alone at first."""
         await rig.produce(1)
         one, two = await members(rig, "one", "two")
         await one.read()
@@ -106,7 +106,7 @@ class RowSuite:
 
     @pytest.mark.parametrize("gap", [2 * LEASE, 6 * SECOND, HOUR])
     async def test_after_a_gap_of_looks_living_members_keep_what_they_have(self, rig: Rig, gap: timedelta) -> None:
-        """A server that was frozen, or whose clock went forward: each finds its row ended, and can renew it first."""
+        """The server was frozen, or its clock went forward: each finds its row ended, and can renew it first."""
         await rig.produce(2)
         one, two, dead = await settled(rig, "one", "two", "dead")
         [in_flight] = await one.read(1)
@@ -123,7 +123,7 @@ class RowSuite:
         assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_looks_that_go_on_do_not_hold(self, rig: Rig) -> None:
-        """A pause shorter than five seconds is no gap."""
+        """A pause shorter than five seconds is not a gap."""
         await rig.produce(1)
         one, two = await settled(rig, "one", "two")
         await one.read()
@@ -147,7 +147,7 @@ class RowSuite:
         assert numbers(await two.take()) == [0]
 
     async def test_the_hold_goes_by_the_longest_lease_of_the_group(self, rig: Rig) -> None:
-        """A member with a short one must not cut the time of those who look less often."""
+        """A member with a short one must not cut the time of those that look less often."""
         await rig.produce(1)
         one, two = await settled(rig, "one", "two")
         await one.read()
@@ -161,7 +161,7 @@ class RowSuite:
         assert numbers(await two.take()) == [0]
 
     async def test_what_is_due_does_not_wait_for_the_hold(self, rig: Rig) -> None:
-        """It belongs to nobody who could still have it in hand."""
+        """No member could still have it in flight."""
         await rig.produce(1)
         one, two = await settled(rig, "one", "two")
         [delivery] = await one.read()
@@ -170,7 +170,7 @@ class RowSuite:
         assert numbers(await two.take()) == [0]
 
     async def test_when_the_clock_goes_back_rows_are_dropped_and_due_times_move(self, rig: Rig) -> None:
-        """Rows of the old time would hold for an hour too long, and so would parked entries wait."""
+        """Rows of the old time would last an hour too long, and parked entries would wait as much longer."""
         await rig.produce(3)
         one, two, dead = await settled(rig, "one", "two", "dead")
         in_flight, parked = await one.read(2)
@@ -188,7 +188,7 @@ class RowSuite:
         assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_living_members_survive_the_loss_of_all_rows(self, rig: Rig) -> None:
-        """Whoever looks first gives the others rows as well, so nobody takes what they have in flight."""
+        """The first to look gives the others rows as well, so nobody takes what they have in flight."""
         await rig.produce(2)
         one, two, dead = await settled(rig, "one", "two", "dead")
         [in_flight] = await one.read(1)
@@ -203,7 +203,7 @@ class RowSuite:
         assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
     async def test_a_due_time_without_its_entry_is_dropped(self, rig: Rig) -> None:
-        """As when somebody acked the entry by hand, or a member has it after all."""
+        """As when somebody acked the entry manually, or a member has it after all."""
         keys = await rig.produce(2)
         one, two = await members(rig, "one", "two")
         parked, in_flight = await one.read()
@@ -215,8 +215,8 @@ class RowSuite:
         assert (list(look.deliveries), look.vanished, look.parked, look.more) == ([], (), 0, False)
         assert await one.leases.ack([lease_of(in_flight)]) == frozenset()
 
-    async def test_due_times_of_a_group_that_others_made_again_are_dropped(self, rig: Rig) -> None:
-        """Within a quarter of a lease: until then they would count towards the bound of parked entries."""
+    async def test_due_times_of_a_group_that_others_created_again_are_dropped(self, rig: Rig) -> None:
+        """Within a quarter of a lease: they would otherwise count towards the bound of parked entries."""
         await rig.produce(2)
         one, two = await members(rig, "one", "two")
         await two.look()
@@ -228,7 +228,7 @@ class RowSuite:
         assert (await two.look()).parked == 0
 
     async def test_a_waiting_entry_without_a_due_time_gets_one(self, rig: Rig) -> None:
-        """Within a quarter of a lease, and that is now; others keep theirs. The reserved name has no row."""
+        """Within a quarter of a lease, and it is due at once; others keep theirs. The reserved name has no row."""
         keys = await rig.produce(2)
         one, two = await members(rig, "one", "two")
         await two.look()

@@ -1,4 +1,4 @@
-"""What every stream must do, whatever keeps it. Each implementation runs this suite with a rig of its own."""
+"""What every stream must do, whatever keeps it. Each implementation runs this suite with its own rig."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ _BETWEEN_LOOKS = timedelta(seconds=2)
 
 
 class Rig(ABC):
-    """One implementation, and what an administrator or the passing of time does to it."""
+    """One implementation, and what an administrator or the passage of time does to it."""
 
     streams: Streams
 
     @abstractmethod
     async def pass_time(self, by: timedelta) -> None:
-        """Let this much time pass without anybody looking; when negative, the server's clock is put back."""
+        """Let this much time pass without anybody looking; a negative time puts the server's clock back."""
 
     @abstractmethod
     async def rows(self) -> Mapping[str, int]:
-        """Return until when each member's lease goes: milliseconds of a clock that ``pass_time`` moves."""
+        """Return when each member's lease ends: in milliseconds of a clock that ``pass_time`` moves."""
 
     @abstractmethod
     async def remove_rows(self) -> None:
@@ -38,7 +38,7 @@ class Rig(ABC):
 
     @abstractmethod
     async def set_due(self, key: EventKey, after: timedelta | None) -> None:
-        """Set or (None) delete the due time of an entry, whoever has it."""
+        """Set or (None) delete the due time of an entry, whichever member has it."""
 
     @abstractmethod
     async def set_note(self, key: EventKey, note: str) -> None:
@@ -65,7 +65,7 @@ class Rig(ABC):
         """Delete the group."""
 
     async def produce(self, count: int) -> list[EventKey]:
-        """Append so many entries, whose metadata are b"0", b"1" and so on, in batches like the producer's."""
+        """Append this many entries, whose metadata are b"0", b"1" and so on, in batches like the producer's."""
         stream, entries = self.streams.stream(NAME), [new_entry(str(number)) for number in range(count)]
         batches = [entries[first : first + _LARGEST_BATCH] for first in range(0, count, _LARGEST_BATCH)]
         return [key for batch in batches for key in keys_of(await stream.append(batch))]
@@ -131,7 +131,7 @@ def admin(rig: Rig) -> GroupAdmin:
 
 
 async def members(rig: Rig, *names: str) -> list[Member]:
-    """Make the group, from the beginning, and let these members join it."""
+    """Create the group, from the beginning, and let these members join it."""
     joined = [Member(rig, name) for name in names]
     await joined[0].reader.ensure("beginning")
     return joined

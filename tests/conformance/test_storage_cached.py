@@ -28,7 +28,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def silent_url() -> Iterator[str]:
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -43,7 +43,7 @@ class TestCachedOnTheStreamsOwnServer(StorageSuite, ComparingSuite):
 
 
 class TestCachedOnAnotherServer(StorageSuite, ComparingSuite):
-    """The suite on S3 behind a cache of its own."""
+    """The suite on S3 behind a cache on its own server."""
 
     @pytest.fixture
     async def case(self, client: "S3Client", redis_url: str) -> AsyncIterator[StorageCase]:
@@ -69,7 +69,7 @@ async def test_it_saves_to_both_and_refers_to_the_origin(cached: StorageCase, re
     assert await redis.exists("{dev:shipments}:payload:" + reference.key)
 
 
-async def test_what_the_cache_has_is_not_asked_of_the_origin(cached: StorageCase) -> None:
+async def test_the_origin_is_not_asked_for_what_the_cache_has(cached: StorageCase) -> None:
     """The event is read though its object is gone."""
     references = await cached.save(PAYLOAD)
     await cached.remove(cached.locations(references)[0])
@@ -89,7 +89,7 @@ async def test_what_the_cache_lost_is_read_from_the_origin_and_put_back(cached: 
 
 
 async def test_a_refill_never_covers_a_tombstone(cached: StorageCase, redis: Redis) -> None:
-    """A reader that had the payload in hand when it was erased leaves nothing of it in the cache."""
+    """A reader that had just loaded the payload when it was erased leaves nothing of it in the cache."""
     (reference,) = await cached.save(PAYLOAD)
     await redis.flushdb()
     storage = cached.storage
@@ -175,8 +175,8 @@ async def test_lookups_are_counted(cached: StorageCase, redis: Redis) -> None:
     }
 
 
-async def test_erasing_tells_when_the_cache_was_not_reached() -> None:
-    """Personal data may still be there, so it must be repeated; the origin is erased already."""
+async def test_erasing_reports_when_the_cache_was_not_reached() -> None:
+    """Personal data may still be there, so erasing must be repeated; it is already gone from the origin."""
     storage = CachedStorage(MemoryStorage(), RedisHashStorage(redis="redis://127.0.0.1:1"))
     case = StorageCase(storage)
     references = await case.save(PAYLOAD)

@@ -11,7 +11,7 @@ class TestMemoryStorage(StorageSuite, ComparingSuite):
 
     @pytest.fixture
     def case(self) -> StorageCase:
-        """A storage that holds nothing."""
+        """An empty storage."""
         return StorageCase(MemoryStorage())
 
 

@@ -74,7 +74,7 @@ async def test_payloads_expire_when_asked_to(own: StorageCase, redis: Redis) -> 
 
 
 async def test_a_tombstone_of_nothing_expires_too(own: StorageCase, redis: Redis) -> None:
-    """Erasing what is gone leaves no key for ever."""
+    """Erasing what is gone leaves no key forever."""
     references = await own.save(PAYLOAD)
     (location,) = own.locations(references)
     await redis.delete(location)
@@ -103,7 +103,7 @@ async def test_storages_with_different_names_share_a_server(redis: Redis, connec
 
 
 async def test_a_key_of_another_kind_is_gone_and_spoils_nothing(own: StorageCase, redis: Redis) -> None:
-    """Somebody else's key under the same name is no reason to stop the line."""
+    """Somebody else's key of the same name must not stop the other events."""
     first, second = await own.save(PAYLOAD), await own.save(PAYLOAD)
     (location,) = own.locations(first)
     await redis.delete(location)
@@ -114,7 +114,7 @@ async def test_a_key_of_another_kind_is_gone_and_spoils_nothing(own: StorageCase
 
 
 async def test_a_batch_larger_than_one_call_is_loaded_whole(own: StorageCase, redis: Redis) -> None:
-    """Nine mebibytes and three hundred events are no one script, so that the server answers others in between."""
+    """Nine mebibytes and three hundred events take several scripts, so the server answers others in between."""
     payloads: list[Payload] = [{"blob": b'"' + str(number).encode() * (1 << 20) + b'"'} for number in range(9)]
     payloads += [{"n": str(number).encode()} for number in range(300)]
     references = [await own.save(payload) for payload in payloads]
@@ -127,7 +127,7 @@ async def test_a_batch_larger_than_one_call_is_loaded_whole(own: StorageCase, re
 
 
 async def test_one_storage_serves_several_event_loops(redis_url: str) -> None:
-    """Each loop has connections of its own."""
+    """Each loop has its own connections."""
     storage = RedisHashStorage(redis=redis_url)
     case = StorageCase(storage)
     references = await case.save(PAYLOAD)
@@ -144,13 +144,13 @@ async def test_one_storage_serves_several_event_loops(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Has Capitals", "a" * 33, "-x", "a:b"])
-def test_a_name_that_cannot_stand_in_a_reference_is_refused(name: str) -> None:
+def test_a_name_that_a_reference_cannot_have_is_refused(name: str) -> None:
     """When the storage is made."""
     with pytest.raises(ConfigurationError, match="storage's name"):
         RedisHashStorage(name=name)
 
 
 async def test_without_redis_it_says_so() -> None:
-    """A stream in memory has no Redis of its own."""
+    """A stream in memory has no Redis."""
     with pytest.raises(ConfigurationError, match="MemoryStorage"):
         await StorageCase(RedisHashStorage()).save(PAYLOAD)

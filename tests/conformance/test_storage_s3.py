@@ -48,7 +48,7 @@ async def test_an_event_is_one_json_object(case: StorageCase, client: "S3Client"
     "damaged", [b"", b"{", b'{"email": "ann', b"[]", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000]
 )
 async def test_a_damaged_object_is_gone(case: StorageCase, client: "S3Client", damaged: bytes) -> None:
-    """Waiting would not mend it."""
+    """Waiting would not repair it."""
     references = await case.save(PAYLOAD)
     (location,) = case.locations(references)
     await asyncio.to_thread(lambda: client.put_object(Bucket="events", Key=location, Body=damaged))
@@ -59,10 +59,10 @@ async def test_a_damaged_object_is_gone(case: StorageCase, client: "S3Client", d
     ("environment_in", "bucket", "below"),
     [("key", "events", "dev/"), ("bucket", "dev.events", ""), ("nothing", "events", "")],
 )
-async def test_the_environment_stands_where_it_was_asked_for(
+async def test_the_environment_is_where_it_was_asked_for(
     client: "S3Client", monkeypatch: pytest.MonkeyPatch, environment_in: str, bucket: str, below: str
 ) -> None:
-    """In the key, in the bucket's name, whose dot takes path style, or nowhere."""
+    """In the key, in the bucket's name, whose dot requires path style, or nowhere."""
     monkeypatch.setenv("S3_EVENT_SOURCE_ENVIRONMENT_IN", environment_in)
     assert await create_bucket(S3Options(), "dev") is (bucket != "events")
     case = s3_case(S3Storage(S3Options(prefix="all/events")), client, bucket)
@@ -75,7 +75,7 @@ async def test_the_environment_stands_where_it_was_asked_for(
 
 
 async def test_a_missing_bucket_is_a_wrong_setting_when_saving_and_an_outage_when_loading(client: "S3Client") -> None:
-    """An event is not given up because the bucket's name is wrong."""
+    """An event is not dead-lettered because the bucket's name is wrong."""
     case = s3_case(S3Storage(S3Options(bucket="never-made")), client)
     with pytest.raises(ConfigurationError, match="bucket never-made does not exist"):
         await case.save(PAYLOAD)
@@ -89,7 +89,7 @@ async def test_a_missing_bucket_is_a_wrong_setting_when_saving_and_an_outage_whe
 async def test_no_credentials_stop_saving_and_let_loading_wait(
     client: "S3Client", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also in the demo of someone who has set up nothing."""
+    """Also in the demo of a user who has set up nothing."""
     monkeypatch.delenv("S3_EVENT_SOURCE_ACCESS_KEY")
     monkeypatch.delenv("S3_EVENT_SOURCE_SECRET")
     case = s3_case(S3Storage(), client)
@@ -101,7 +101,7 @@ async def test_no_credentials_stop_saving_and_let_loading_wait(
 async def test_a_ready_session_is_used(
     client: "S3Client", monkeypatch: pytest.MonkeyPatch, s3_server: S3Server
 ) -> None:
-    """Its credentials count, and nothing else is looked for."""
+    """Its credentials count, and no others are looked for."""
     monkeypatch.delenv("S3_EVENT_SOURCE_ACCESS_KEY")
     monkeypatch.delenv("S3_EVENT_SOURCE_SECRET")
     session = boto3.Session(aws_access_key_id="mine", aws_secret_access_key="mine")
@@ -175,7 +175,7 @@ async def test_erasing_what_was_never_there_keeps_it_from_being_saved(case: Stor
 
 
 async def test_a_bucket_is_made_once(s3_server: S3Server) -> None:
-    """Asking again tells that it is there; in another region than the default one it is made there."""
+    """Asking again reports that it is there; in a region other than the default one it is created there."""
     options = S3Options(bucket="made-here", region="eu-central-1")
     assert await check_bucket(options) == "missing"
     assert await create_bucket(options) is True

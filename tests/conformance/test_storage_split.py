@@ -1,4 +1,4 @@
-"""A payload split by argument: personal data in a storage of its own."""
+"""A payload split by argument: personal data in a separate storage."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -53,13 +53,13 @@ class TestSplitInMemory(StorageSuite, ComparingSuite):
 
 @pytest.fixture
 def personal() -> MemoryStorage:
-    """Where e-mail addresses lie."""
+    """Where e-mail addresses are."""
     return MemoryStorage("personal")
 
 
 @pytest.fixture
 def rest() -> MemoryStorage:
-    """Where the rest lies."""
+    """Where the rest is."""
     return MemoryStorage("rest")
 
 
@@ -69,9 +69,7 @@ def case(personal: MemoryStorage, rest: MemoryStorage) -> StorageCase:
     return StorageCase(SplitStorage(default=rest, by_argument={"email": personal}))
 
 
-async def test_each_argument_lies_in_its_storage(
-    case: StorageCase, personal: MemoryStorage, rest: MemoryStorage
-) -> None:
+async def test_each_argument_is_in_its_storage(case: StorageCase, personal: MemoryStorage, rest: MemoryStorage) -> None:
     """And nowhere else."""
     first, second = await case.save(PAYLOAD)
     assert (first.storage, second.storage) == ("rest", "personal")
@@ -88,21 +86,21 @@ async def test_each_argument_lies_in_its_storage(
 async def test_a_storage_without_a_part_has_no_reference(
     case: StorageCase, payload: Payload, storages: list[str]
 ) -> None:
-    """So reading does not ask it; an event without arguments has one reference all the same."""
+    """So reading does not ask it; an event without arguments has one reference anyway."""
     references = await case.save(payload)
     assert [reference.storage for reference in references] == storages
     assert await case.load_one(references) == payload
 
 
 async def test_one_part_erased_makes_the_event_erased(case: StorageCase, personal: MemoryStorage) -> None:
-    """Personal data dies apart; that it did is the event's outcome, not a missing argument."""
+    """Personal data is erased separately; that is the event's outcome, not a missing argument."""
     references = await case.save(PAYLOAD)
     await personal.erase(case.scope(), references[1:])
     assert isinstance(await case.load_one(references), PayloadErased)
 
 
 async def test_a_final_outcome_counts_before_an_outage(case: StorageCase, personal: MemoryStorage) -> None:
-    """Waiting for one part is no use when another one will never come."""
+    """Waiting for one part is useless when another one will never come."""
     away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
     storages: Mapping[str, Storage] = {**case.storage.readable(), "rest": away}
     references = await case.save(PAYLOAD)
@@ -115,7 +113,7 @@ async def test_a_final_outcome_counts_before_an_outage(case: StorageCase, person
 
 
 async def test_a_storage_that_is_not_configured_is_named(case: StorageCase, rest: MemoryStorage) -> None:
-    """An event of a split can be read by whoever has all of its storages."""
+    """An event of a split can only be read with all of its storages."""
     references = await case.save(PAYLOAD)
     (answer,) = await collect_event_payloads(case.scope(), rest.readable(), [references])
     assert isinstance(answer, PayloadGone)
@@ -138,7 +136,7 @@ async def test_parts_may_have_a_cache_each(connection: RedisConnection, redis: R
 
 
 def test_two_storages_of_one_name_are_refused() -> None:
-    """References could not tell them apart, and their hashes would be one; caches count, too."""
+    """References could not distinguish them, and they would share a hash; caches count too."""
     cached = CachedStorage(MemoryStorage("s3"), RedisHashStorage())
     for other in (RedisHashStorage(), CachedStorage(MemoryStorage("other"), RedisHashStorage())):
         with pytest.raises(ConfigurationError, match="are named 'redis-hash'"):

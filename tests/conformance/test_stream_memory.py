@@ -32,7 +32,7 @@ from tests.conformance.stream_suite import (
 
 
 class MemoryRig(Rig):
-    """Time stands still unless the test lets it pass."""
+    """Time passes only when the test lets it."""
 
     def __init__(self) -> None:
         """Begin with no streams."""
@@ -45,7 +45,7 @@ class MemoryRig(Rig):
         self.now += by.total_seconds()
 
     async def rows(self) -> Mapping[str, int]:
-        """Return until when each member's lease goes."""
+        """Return when each member's lease ends."""
         return dict(self._kept.rows)
 
     async def remove_rows(self) -> None:
@@ -53,7 +53,7 @@ class MemoryRig(Rig):
         self._kept.rows.clear()
 
     async def set_due(self, key: EventKey, after: timedelta | None) -> None:
-        """Set or (None) delete the due time of an entry, whoever has it."""
+        """Set or (None) delete the due time of an entry, whichever member has it."""
         if after is None:
             del self._kept.due[key]
         else:
@@ -119,11 +119,11 @@ class TestMemoryMarks(MarkSuite):
 
 
 class TestMemoryDeadLetters(DeadLetterSuite):
-    """What a group gives up."""
+    """What a group dead-letters."""
 
 
 async def test_nothing_is_noted_of_what_is_finished(rig: MemoryRig) -> None:
-    """However it ended: notes would otherwise grow for ever."""
+    """However it ended: notes would otherwise grow forever."""
     keys = await rig.produce(3)
     one, two = await members(rig, "one", "two")
     for delivery in await one.read():
@@ -136,7 +136,7 @@ async def test_nothing_is_noted_of_what_is_finished(rig: MemoryRig) -> None:
 
 
 async def test_a_due_time_is_exact(rig: MemoryRig) -> None:
-    """With a clock of one's own there is no tolerance: not a millisecond before, and then at once."""
+    """With the test's clock there is no tolerance: not a millisecond before, and then at once."""
     await rig.produce(1)
     one, two = await members(rig, "one", "two")
     [delivery] = await one.read()

@@ -72,7 +72,7 @@ class RedisRig(Rig):
         await self.connection.command("EVAL", SHIFT, 4, NAME.key, MEMBERS, DUE, STATE, GROUP, milliseconds)
 
     async def rows(self) -> Mapping[str, int]:
-        """Return until when each member's lease goes."""
+        """Return when each member's lease ends."""
         found = cast("list[bytes]", await self.connection.command("ZRANGE", MEMBERS, 0, -1, "WITHSCORES"))
         return {name.decode(): int(end) + self._passed for name, end in zip(found[::2], found[1::2], strict=True)}
 
@@ -81,7 +81,7 @@ class RedisRig(Rig):
         await self.connection.command("DEL", MEMBERS)
 
     async def set_due(self, key: EventKey, after: timedelta | None) -> None:
-        """Set or (None) delete the due time of an entry, whoever has it."""
+        """Set or (None) delete the due time of an entry, whichever member has it."""
         if after is None:
             await self.connection.command("ZREM", DUE, key.entry_id)
             return
@@ -148,14 +148,14 @@ class TestRedisMarks(MarkSuite):
 
 
 class TestRedisDeadLetters(DeadLetterSuite):
-    """What a group gives up."""
+    """What a group dead-letters."""
 
 
 class TestRedisKeys:
     """What is left in Redis."""
 
     async def test_event_ids_are_remembered_for_their_window_and_no_longer(self, rig: RedisRig) -> None:
-        """For every second of the ids' time one hash, which expires when ids of that second begin to be refused."""
+        """One hash for each second of the ids' time, which expires when ids of that second begin to be refused."""
         entry = new_entry()
         await rig.streams.stream(NAME).append([entry])
         second = (entry.event_id.int >> 80) // 1000
@@ -163,7 +163,7 @@ class TestRedisKeys:
         assert expires == (second + 2) * 1000 + 600_000
 
     async def test_a_hash_expires_as_its_storage_asked(self, rig: RedisRig) -> None:
-        """From the append on; without such a wish it stays."""
+        """Counted from the append; without an expiry it stays."""
         writes = (HashWrite("payload:1", {"a": b"1"}, timedelta(minutes=5)), HashWrite("payload:2", {"a": b"1"}))
         await rig.streams.stream(NAME).append([new_entry("m", *writes)])
         left = await rig.connection.command("PTTL", NAME.key_of("payload:1"))
@@ -198,7 +198,7 @@ class TestRedisKeys:
 
 
 class TestRedisAtLength:
-    """What a look finds among very much that is pending."""
+    """What a look finds among very many pending entries."""
 
     async def test_one_dead_member_of_200_is_found_among_10_000_pending(self, rig: RedisRig) -> None:
         """All of its entries are taken within a few looks of the others, and nothing else is."""

@@ -1,4 +1,4 @@
-"""What a reader of the pages has at hand: the template, projects rendered from it, and servers."""
+"""What a reader of the pages has: the template, projects rendered from it, and servers."""
 
 import shutil
 from collections.abc import Callable

@@ -1,15 +1,15 @@
 """Reads pages: their code blocks, and the hidden marks that say how a block is run.
 
-Marks are HTML comments, so that no reader sees them. Before a block stands, when it is needed:
+Marks are HTML comments, so readers do not see them. Before a block, where needed:
 
-- ``<!-- file: PATH -->``: the block is that whole file, which the reader is told to write.
-- ``<!-- region: PATH NAME -->``: the block replaces what stands in that region of a rendered file.
-- ``<!-- line: PATH START -->``: the block replaces the one line that begins so.
+- ``<!-- file: PATH -->``: the block is the whole of a file that the reader is asked to write.
+- ``<!-- region: PATH NAME -->``: the block replaces that region of a rendered file.
+- ``<!-- line: PATH START -->``: the block replaces the one line that begins like this.
 - ``<!-- fails -->``: the commands have to fail.
-- ``<!-- output -->``: the block shows what the block before it has printed; ``...`` stands for anything.
+- ``<!-- output -->``: the block shows what the block before it has printed; ``...`` matches anything.
 - ``<!-- no-run: REASON -->``: the block cannot be run here.
 
-Anywhere stand:
+Anywhere:
 
 - ``<!-- project: ANSWERS -->``: the page begins in a project rendered from ``answers/ANSWERS.yml``; else in an empty
   folder.
@@ -43,7 +43,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A code block with the marks that stand right before it."""
+    """A code block with the marks right before it."""
 
     language: str
     text: str
@@ -98,7 +98,7 @@ def read_page(name: str, text: str) -> Page:
             else:
                 steps.append(mark)
         else:
-            assert not waiting or not lines[number].strip(), f"{place}: a mark must stand right before its block."
+            assert not waiting or not lines[number].strip(), f"{place}: a mark must be right before its block."
             number += 1
     assert not waiting, f"{name}: a mark at the end belongs to no block."
     return Page(name, tuple(steps))
@@ -115,6 +115,6 @@ def _mark_at(lines: list[str], number: int, place: str) -> tuple[Mark, int]:
     end = next((each for each in range(number, len(lines)) if "-->" in lines[each]), None)
     assert end is not None, f"{place}: the comment has no end."
     found = _COMMENT.fullmatch("\n".join(lines[number : end + 1]).strip())
-    assert found, f"{place}: this comment is no mark."
+    assert found, f"{place}: this comment is not a mark."
     assert found[1] in _BEFORE_A_BLOCK | _ANYWHERE, f"{place}: the mark {found[1]} is not known."
     return Mark(found[1], found[2], number + 1), end + 1

@@ -30,7 +30,7 @@ _COMMANDS = ("uv", "uvx", "copier", "shipment-tracking", "shipment-producer", "s
 
 @dataclass
 class Reader:
-    """Follows one page in a folder of its own, with these variables and other words for places of the reader's own."""
+    """Follows one page in a separate folder, with these variables, and replaces the page's example places."""
 
     folder: Path
     variables: Mapping[str, str]
@@ -39,7 +39,7 @@ class Reader:
     names: dict[str, object] = field(default_factory=lambda: {"__name__": "page"})
 
     def follow(self, page: Page) -> None:
-        """Do every step; raise AssertionError, with page and line, for the first that is not as the page says."""
+        """Do every step; raise AssertionError, with page and line, for the first that does not work as described."""
         self._prepare()
         try:
             for step in page.steps:
@@ -86,7 +86,7 @@ class Reader:
 
     @property
     def working_folder(self) -> Path:
-        """Where the last command has left the reader."""
+        """The folder in which the last command has left the reader."""
         return Path((self._state / "folder").read_text(encoding="utf-8").strip())
 
     @property
@@ -117,7 +117,7 @@ class Reader:
             f"trap 'code=$?; pwd > {folder}; export -p > {variables}; exit $code' EXIT\n"
             f"set -euo pipefail\n{self._in_own_words(text)}"
         )
-        # A file and no pipe: what is started beside keeps neither open.
+        # A file, not a pipe: a background process would keep a pipe open.
         printed = self._state / "printed"
         with printed.open("wb") as output:
             done = subprocess.run(
@@ -206,7 +206,7 @@ def _replace_line(file: Path, start: str, text: str) -> None:
 
 
 def _assert_printed(shown: str, printed: str) -> None:
-    """Each shown line was printed, in this order; widths of white space do not count, and ``...`` is anything."""
+    """Each shown line was printed, in this order; amounts of white space do not count, and ``...`` matches anything."""
     rest = " ".join(printed.split())
     for line in shown.splitlines():
         pattern = ".*?".join(re.escape(" ".join(part.split())) for part in line.split("..."))

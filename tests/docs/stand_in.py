@@ -1,8 +1,8 @@
-"""Stands in for the commands that pages name, because tests have no network and install nothing.
+"""Replaces the commands that pages name, because tests have no network and install nothing.
 
 ``uv run COMMAND`` runs the command with the packages of this environment and the sources of the project in the working
-folder. ``copier`` is Copier itself, with Enter pressed at each question. A command that goes on for ever (worker,
-serve, tail, servers) is started beside, and its answer is that it runs.
+folder. ``copier`` is Copier itself, with Enter pressed at each question. A command that runs forever (worker,
+serve, tail, servers) is started in the background, and its answer is that it runs.
 """
 
 import os

@@ -28,8 +28,8 @@ def _page(path: Path) -> Page:
 
 
 @pytest.mark.parametrize("path", FOLLOWED)
-def test_whoever_follows_a_page_gets_what_it_says(path: Path, reader_of: Callable[[Page], Reader]) -> None:
-    """From top to bottom, in a folder of the reader's own; a page without code has nothing to run."""
+def test_a_reader_of_a_page_gets_what_it_says(path: Path, reader_of: Callable[[Page], Reader]) -> None:
+    """From top to bottom, in the reader's folder; a page without code has nothing to run."""
     page = _page(path)
     if any(block.language not in SHOWN_ONLY for block in page.blocks):
         reader_of(page).follow(page)
@@ -38,7 +38,7 @@ def test_whoever_follows_a_page_gets_what_it_says(path: Path, reader_of: Callabl
 def test_the_readme_of_a_rendered_project_can_be_followed(
     template: Template, reader_of: Callable[[Page], Reader]
 ) -> None:
-    """Its owners see no marks: what goes on for ever is started beside, and a few lines are left out here by name."""
+    """It has no marks: what runs forever is started in the background, and a few lines are left out here by name."""
     text = (template.rendered(saved_answers("default")) / "README.md").read_text(encoding="utf-8")
     text = text.partition("<!-- Your own sections")[0]  # for its owner, not a mark
     for start, reason in LEFT_OUT_OF_RENDERED_README.items():
@@ -61,7 +61,7 @@ def test_every_block_says_what_it_is() -> None:
 
 
 def test_few_blocks_are_left_out_and_each_has_its_reason() -> None:
-    """At most five, those of the rendered README included."""
+    """At most five, including those of the rendered README."""
     reasons = [
         reason for path in pages() for block in _page(path).blocks if (reason := block.mark("no-run")) is not None
     ]

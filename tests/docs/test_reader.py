@@ -31,8 +31,8 @@ def follow(folder: Path, text: str) -> None:
         "<!-- python\nassert False\n-->",
     ],
 )
-def test_a_page_that_is_wrong_is_told_with_its_line(tmp_path: Path, text: str) -> None:
-    """A command that fails or succeeds against its mark, an output that was not printed, a block that nobody runs."""
+def test_a_page_that_is_wrong_is_reported_with_its_line(tmp_path: Path, text: str) -> None:
+    """A command that fails or succeeds against its mark, an output that was not printed, a block that is never run."""
     (tmp_path / "README.md").write_text("")
     with pytest.raises(AssertionError, match=r"^page:\d+: "):
         follow(tmp_path, text)
@@ -48,8 +48,8 @@ def test_a_page_that_is_wrong_is_told_with_its_line(tmp_path: Path, text: str) -
         "<!-- sh\ntrue",
     ],
 )
-def test_a_mark_that_means_nothing_is_refused(text: str) -> None:
-    """Misspelt, before no block, or without an end: it would hide a block from the tests."""
+def test_a_mark_without_a_meaning_is_refused(text: str) -> None:
+    """Misspelt, not before a block, or without an end: it would hide a block from the tests."""
     with pytest.raises(AssertionError):
         read_page("page", text)
 
@@ -70,5 +70,5 @@ def test_a_page_is_followed_from_top_to_bottom(tmp_path: Path) -> None:
         "<!-- output -->\n```text\n2\n```\n"
         "```python\nasync def answer() -> int:\n    return 42\n```\n"
         "<!-- python\nprint(await answer())\n-->\n<!-- output -->\n```text\n42\n```\n"
-        "<!-- no-run: it would take for ever -->\n```sh\nsleep infinity\n```\n",
+        "<!-- no-run: it would take forever -->\n```sh\nsleep infinity\n```\n",
     )

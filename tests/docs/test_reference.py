@@ -51,7 +51,7 @@ def _is_rule(row: list[str], following: list[str]) -> bool:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below a heading, up to the next one."""
+    """What is below a heading, up to the next one."""
     found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert found, f"there is no section {heading!r}"
     return found[1]
@@ -77,7 +77,7 @@ class TestQuestions:
         text = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
         return {key: value for key, value in text.items() if key[0] != "_" and value.get("when") is not False}
 
-    def test_every_question_stands_there_in_order(self, questions: dict[str, dict[str, Any]]) -> None:
+    def test_every_question_is_listed_in_order(self, questions: dict[str, dict[str, Any]]) -> None:
         """And no other."""
         assert [row[0].strip("`") for row in rows(page("questions.md")) if len(row) == 4] == list(questions)
 
@@ -93,7 +93,7 @@ class TestQuestions:
             assert _condition(when) == question.get("when", "always"), key
 
     def test_defaults_are_those_of_a_project_rendered_without_answers(self, template: Template) -> None:
-        """Derived ones as they come out for the default name."""
+        """Derived ones as they are for the default name."""
         (answers,) = (
             yaml.safe_load(
                 (template.rendered(saved_answers("s3")) / ".copier-answers.yml").read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def _condition(text: str) -> str:
 
 
 def test_every_variable_that_is_read_is_a_setting() -> None:
-    """By the runtime, or by the settings of a rendered project; and no other is documented."""
+    """Read by the runtime, or by the settings of a rendered project; no other is documented."""
     sources = [*RUNTIME.rglob("*.py"), ROOT / "template" / "src" / "{{ package_name }}" / "settings.py.jinja"]
     read = {name for source in sources for name in VARIABLE.findall(source.read_text(encoding="utf-8"))}
     documented = {name for row in rows(page("settings.md")) for name in codes(row[0])}
@@ -148,12 +148,12 @@ class TestCommands:
         )
         return dict(_commands(cast("click.Command", typer.main.get_command(build_cli(project))), ""))
 
-    def test_every_command_stands_there_with_what_it_says_of_itself(self, commands: dict[str, click.Command]) -> None:
+    def test_every_command_is_listed_with_its_description(self, commands: dict[str, click.Command]) -> None:
         """In the words of its help."""
         listed = {codes(row[0])[0]: row[2] for row in rows(page("cli.md").partition("\n## ")[0])}
         assert listed == {name: " ".join((command.help or "").split()) for name, command in commands.items()}
 
-    def test_every_option_stands_there(self, commands: dict[str, click.Command]) -> None:
+    def test_every_option_is_listed(self, commands: dict[str, click.Command]) -> None:
         """Of each command, and no other."""
         for name, command in commands.items():
             names = {option for each in _parameters(command) for option in [_name_of(each)]}
@@ -184,7 +184,7 @@ def _name_of(parameter: Any) -> str:
     return str(parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.name.upper())
 
 
-def test_every_route_stands_there_with_its_answers() -> None:
+def test_every_route_is_listed_with_its_responses() -> None:
     """As the OpenAPI document of an application has them."""
     app = FastAPI()
     app.include_router(event_routes(ShipmentTracking, uri="shipment-tracking"))
@@ -206,7 +206,7 @@ def test_every_route_stands_there_with_its_answers() -> None:
 class TestErrors:
     """errors.py."""
 
-    def test_every_error_stands_there_with_its_kind(self) -> None:
+    def test_every_error_is_listed_with_its_kind(self) -> None:
         """In the order of the code, with its base class and whether waiting may help."""
         tree = ast.parse(inspect.getsource(errors))
         expected = [
@@ -231,8 +231,8 @@ class TestErrors:
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES)
-def test_every_public_name_stands_there(module: str) -> None:
-    """What a module lists in ``__all__``, in its order; errors have a page of their own."""
+def test_every_public_name_is_listed(module: str) -> None:
+    """What a module lists in ``__all__``, in its order; errors have a separate page."""
     public: list[str] = importlib.import_module(module).__all__
     listed = [codes(row[0])[0] for row in rows(section(page("python-api.md"), module))]
     assert listed == [name for name in public if not hasattr(errors, name)]
@@ -263,6 +263,6 @@ def test_every_step_of_an_event_is_in_the_file_that_is_named() -> None:
 
 
 def test_words_of_the_glossary_are_sorted() -> None:
-    """So that a word is found."""
+    """So that a word is easy to find."""
     words = [row[0].strip("*").lower() for row in rows(Path(ROOT, "docs", "glossary.md").read_text(encoding="utf-8"))]
     assert words == sorted(words)

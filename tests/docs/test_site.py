@@ -38,14 +38,14 @@ def test_the_site_builds_without_network_and_loads_nothing_from_elsewhere(tmp_pa
     )
     assert built.returncode == 0, built.stdout + built.stderr
     site = list((tmp_path / "build" / "docs").rglob("*.html"))
-    assert len(site) >= len(pages()) - 1  # README.md is none of them
+    assert len(site) >= len(pages()) - 1  # README.md is not one of them
     assert [each.name for each in site if LOADED.search(each.read_text(encoding="utf-8"))] == []
     api = (tmp_path / "build" / "docs" / "reference" / "python-api.html").read_text(encoding="utf-8")
     assert "Connects contracts, consumers and readers" in api
 
 
 def test_every_page_has_its_place_in_the_navigation() -> None:
-    """And every place its page; a decision has its place in the list of decisions."""
+    """And every place has a page; a decision has its place in the list of decisions."""
     configuration = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
     expected = {str(each.relative_to("docs")) for each in pages() if each.parts[0] == "docs"}
     decisions = {each for each in expected if each.startswith(DECISIONS) and not each.endswith("README.md")}

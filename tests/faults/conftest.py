@@ -1,4 +1,4 @@
-"""What several files of fault tests begin with."""
+"""Fixtures that several files of fault tests share."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ async def server() -> AsyncIterator[FaultyS3]:
 
 @pytest.fixture
 def options(server: FaultyS3) -> S3Options:
-    """Its address, with short time-outs."""
+    """Its options, with short time-outs."""
     return S3Options(
         bucket="events",
         access_key="the-key",
@@ -38,7 +38,7 @@ def options(server: FaultyS3) -> S3Options:
 
 @pytest.fixture
 def case(options: S3Options) -> StorageCase:
-    """A storage there."""
+    """A storage on that server."""
     return StorageCase(S3Storage(options))
 
 
@@ -52,7 +52,7 @@ def seaweed() -> Iterator[SeaweedServer]:
 
 @pytest.fixture
 async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
-    """A proxy before an empty server that knows all scripts, so that what it loses is the answer of a script itself."""
+    """A proxy in front of an empty server that knows all scripts, so that a lost answer is that of a script itself."""
     await load_scripts(redis_url)
     async with proxy_before(redis_server.port) as proxy:
         yield proxy

@@ -1,4 +1,4 @@
-"""Gives a server every script beforehand, so that an answer that a test spoils is that of the script itself."""
+"""Loads every script into a server beforehand, so that an answer that a test spoils is that of the script itself."""
 
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.settings import RedisSettings
@@ -17,5 +17,5 @@ async def load_scripts(url: str) -> None:
 
 
 def called(script: Script) -> bytes:
-    """Return what a call of this script holds, for a proxy to find it by."""
+    """Return what identifies a call of this script for a proxy."""
     return script.digest.encode()

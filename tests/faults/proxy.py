@@ -1,4 +1,4 @@
-"""A proxy before a Redis server that cuts, delays, loses or invents answers, or falls silent: what networks do."""
+"""A proxy in front of a Redis server that cuts, delays, loses or invents answers, or falls silent: what networks do."""
 
 import asyncio
 import re
@@ -14,10 +14,10 @@ _COMMAND = re.compile(rb"(?:\A|\r\n)\*\d+\r\n(?=\$)")
 
 
 class Proxy:
-    """Passes everything on, except what it is told to spoil. Commands are found by their name in the request."""
+    """Passes everything on, except what it is asked to spoil. Commands are found by their name in the request."""
 
     def __init__(self, port: int) -> None:
-        """Stand before the server on this port of the loopback address."""
+        """Create a proxy in front of the server on this port of the loopback address."""
         self._port = port
         self._losing: dict[bytes, int] = {}
         self._then: dict[bytes, str | None] = {}
@@ -45,15 +45,15 @@ class Proxy:
         self._answers[command] = f"-{error}\r\n".encode()
 
     def swallow(self, command: bytes) -> None:
-        """Neither pass the command on nor answer it, as when the other side is gone without a word.
+        """Neither pass the command on nor answer it, as when the other side disappears silently.
 
-        An empty name means every command. ``swallowed`` is set once that has happened. The connection stays silent for
-        good, also after ``heal``: none goes on behind bytes that were lost.
+        An empty name means every command. ``swallowed`` is set once that has happened. The connection stays silent
+        permanently, also after ``heal``: it cannot go on after bytes that were lost.
         """
         self._silent.add(command)
 
     def delay(self, seconds: float) -> None:
-        """Let each answer wait this long before it is passed on."""
+        """Delay each answer by this long."""
         self._delay_seconds = seconds
 
     def cut(self, chosen: Callable[[], bool] = lambda: True) -> None:
@@ -140,7 +140,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy_before(port: int, tls: SSLContext | None = None) -> AsyncGenerator[Proxy]:
-    """Run a proxy before the server on this port; with ``tls`` its clients must speak TLS."""
+    """Run a proxy in front of the server on this port; with ``tls`` its clients must use TLS."""
     proxy = Proxy(port)
     tasks: set[asyncio.Task[None]] = set()
 

@@ -36,7 +36,7 @@ def subscribe(backbone: Backbone) -> Subscription:
 
 
 def project() -> Project:
-    """Describe it to the command line."""
+    """Describe the project to the command line."""
     return Project(
         name="slow",
         module="tests.faults.slow_project",

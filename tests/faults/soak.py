@@ -1,6 +1,6 @@
-"""A process that sends very many events through a producer and a subscription, and prints what it holds in between.
+"""A process that sends very many events through a producer and a subscription, and prints its usage in between.
 
-Each line is a JSON object; ``Held`` says what it counts. The stream is trimmed as it goes, to keep the server small.
+Each line is a JSON object; ``Usage`` says what it counts. The stream is trimmed as it goes, to keep the server small.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import Reject
 from event_backbone.policy import RetryPolicy
 from event_backbone.storage import RedisHashStorage
-from tests.faults.worker import tell
+from tests.faults.worker import report
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels
 
@@ -34,8 +34,8 @@ _REJECTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What the process holds when all is handled: objects, memory blocks, tasks, and the most memory it ever had."""
+class Usage:
+    """What the process uses when all is handled: objects, memory blocks, tasks, and the most memory it ever used."""
 
     events: int
     objects: int
@@ -44,11 +44,11 @@ class Held:
     peak_bytes: int
 
 
-def held(events: int) -> Held:
-    """Count what is left after the garbage is gone."""
+def usage(events: int) -> Usage:
+    """Count what is left after garbage collection."""
     gc.collect()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Held(
+    return Usage(
         events=events,
         objects=len(gc.get_objects()),
         blocks=sys.getallocatedblocks(),
@@ -58,7 +58,7 @@ def held(events: int) -> Held:
 
 
 async def handle(ctx: Context, number: int) -> None:
-    """Fail now and then, for a while or for good; else succeed."""
+    """Fail now and then, for a while or permanently; else succeed."""
     if number % _REJECTED == 0:
         raise Reject("not this one")
     if number % _FAILS_FIRST == 0 and ctx.attempt == 1:
@@ -80,7 +80,7 @@ async def subscribed(url: str) -> AsyncGenerator[Backbone]:
 
 
 async def soak(url: str, events: int) -> None:
-    """Send slice after slice; each is handled to its end, and trimmed, before the next."""
+    """Send slice after slice; each is handled and trimmed before the next."""
     async with subscribed(url) as backbone, Redis.from_url(url) as admin:
         producer = backbone.producer(Parcels, uri=URI)
 
@@ -93,11 +93,11 @@ async def soak(url: str, events: int) -> None:
                 await asyncio.gather(*(producer.packed(number) for number in range(first, first + _AT_ONCE)))
             await eventually(settled, 60)
             await admin.xtrim(f"{ENVIRONMENT}:{URI}", maxlen=0, approximate=False)
-            tell(to_json(asdict(held(done + _SLICE))).decode())
+            report(to_json(asdict(usage(done + _SLICE))).decode())
 
 
 def main() -> None:
-    """Read the arguments and soak."""
+    """Read the arguments and run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--events", type=int, required=True)

@@ -1,4 +1,4 @@
-"""Everything at once: while events are produced and consumed, all that can befall servers, networks and processes.
+"""Everything at once: all that can happen to servers, networks and processes while events are produced and consumed.
 
 A seed decides which faults come, in which order and for how long, and how each event's handler behaves; the moments at
 which they meet are the machine's own. EVENT_BACKBONE_TEST_CHAOS_SEEDS names other seeds, such as ``7`` or ``21-60``.
@@ -12,7 +12,7 @@ import pytest
 from event_backbone.testing.servers import RedisServer
 from tests.faults.chaos.chaos_round import Outcome, chaos
 from tests.faults.chaos.checks import problems_of, summary
-from tests.faults.worker import tell
+from tests.faults.worker import report
 from tests.support.faulty_s3 import FaultyS3, faulty_s3
 
 SEEDS_VARIABLE = "EVENT_BACKBONE_TEST_CHAOS_SEEDS"
@@ -22,7 +22,7 @@ MOST_TOLD = 20
 
 
 def seeds() -> list[object]:
-    """Return the seeds: all but the first few are left to ``--all``, unless the environment names others."""
+    """Return the seeds: all but the first few need ``--all``, unless the environment names others."""
     if chosen := os.environ.get(SEEDS_VARIABLE):
         first, _, last = chosen.partition("-")
         return list(range(int(first), int(last or first) + 1))
@@ -45,8 +45,8 @@ async def s3(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyS3]:
 
 
 def judge(outcome: Outcome) -> None:
-    """Tell what happened (``-rP`` shows it), and fail when a promise was broken."""
-    tell(summary(outcome))
+    """Report what happened (``-rP`` shows it), and fail when a promise was broken."""
+    report(summary(outcome))
     problems = problems_of(outcome)
     assert not problems, "\n".join(problems[:MOST_TOLD])
 
@@ -59,5 +59,5 @@ async def test_chaos_on_redis_hash_loses_nothing(own_redis: RedisServer, seed: i
 
 @pytest.mark.parametrize("seed", seeds())
 async def test_chaos_on_s3_loses_nothing(own_redis: RedisServer, s3: FaultyS3, seed: int) -> None:
-    """The same with payloads in an S3 that refuses, cuts off, forgets to answer, or says nothing."""
+    """The same with payloads in an S3 that refuses, cuts off, loses answers, or never answers."""
     judge(await chaos(seed, own_redis, s3))

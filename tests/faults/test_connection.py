@@ -106,7 +106,7 @@ async def test_the_right_password_opens(own_redis: RedisServer, connection: Redi
 
 
 async def test_a_denied_command_is_a_configuration_error(connection: RedisConnection, own_redis: RedisServer) -> None:
-    """Rights are not gained by waiting. A user who may not ask for INFO still passes the check."""
+    """Waiting does not grant rights. A user without the right to INFO still passes the check."""
     await connection.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-xrange", "-info")
     streams = RedisStreams(RedisConnection(RedisSettings.parse(own_redis.url.replace("//", "//bob:pw@"))))
     await streams.check()
@@ -126,7 +126,7 @@ async def test_a_database_that_is_not_there_is_a_configuration_error(own_redis: 
 async def test_a_key_with_other_data_is_a_configuration_error(
     streams: RedisStreams, connection: RedisConnection
 ) -> None:
-    """Whoever uses the same key for something else must use another."""
+    """The other user of the key must use another one."""
     await connection.command("SET", NAME.key, "other data")
     with pytest.raises(ConfigurationError, match="choose another URI or environment"):
         await streams.group_reader(NAME, GROUP, "one").ensure("beginning")
@@ -134,8 +134,8 @@ async def test_a_key_with_other_data_is_a_configuration_error(
     assert "choose another URI or environment" in str(answer)
 
 
-async def test_a_storage_has_its_own_word_for_an_outage() -> None:
-    """The same table serves who keeps payloads in Redis."""
+async def test_a_storage_has_its_own_error_for_an_outage() -> None:
+    """The same table serves storages that keep payloads in Redis."""
     connection = RedisConnection(RedisSettings.parse("127.0.0.1:1"))
     with pytest.raises(StorageUnavailable, match=r"127\.0\.0\.1:1"), connection.errors(StorageUnavailable):
         await connection.client.get("key")
@@ -145,7 +145,7 @@ async def test_a_storage_has_its_own_word_for_an_outage() -> None:
 
 
 async def test_256_callers_at_once_are_served(streams: RedisStreams, connection: RedisConnection) -> None:
-    """They wait for each other's connections, and none fails for want of one."""
+    """They wait for each other's connections, and none fails for lack of one."""
     stream = streams.stream(NAME)
     await asyncio.gather(*(stream.append([new_entry()]) for _ in range(256)))
     assert len(await stream.range(None, None, 1000)) == 256
@@ -153,7 +153,7 @@ async def test_256_callers_at_once_are_served(streams: RedisStreams, connection:
 
 
 async def test_closing_leaves_no_connection(own_redis: RedisServer) -> None:
-    """Also those of readers that were only dropped; closing twice is no error, and a later call connects again."""
+    """Also those of readers that were only dropped; closing twice is not an error, and a later call connects again."""
     connection = RedisConnection(RedisSettings.parse(own_redis.url))
     streams = RedisStreams(connection)
     for number in range(5):
@@ -224,8 +224,8 @@ def test_writing_to_a_connection_that_was_reset_is_an_outage(
         runner.run(reset_and_call())
 
 
-async def test_an_argument_that_cannot_be_sent_is_no_outage(connection: RedisConnection) -> None:
-    """It is a mistake in the program, which waiting does not mend: it is not translated."""
+async def test_an_argument_that_cannot_be_sent_is_not_an_outage(connection: RedisConnection) -> None:
+    """It is a mistake in the program, which waiting does not repair: it is not translated."""
     for call in (connection.command, connection.blocking_connection().command):
         with pytest.raises(DataError), connection.errors():
             await call("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

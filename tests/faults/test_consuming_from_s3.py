@@ -29,7 +29,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class TestConsumingFromFaultyS3:
-    """What becomes of events whose payloads S3 does not hand out."""
+    """What becomes of events whose payloads S3 does not return."""
 
     @pytest.fixture
     async def backbone(self, case: StorageCase, redis_url: str) -> AsyncIterator[Backbone]:
@@ -67,10 +67,10 @@ class TestConsumingFromFaultyS3:
         assert remembering.attempts == [1] * 5
 
     async def test_a_storage_that_forgets_a_payload_ends_the_subscription(self, redis_url: str) -> None:
-        """Loudly: else the event would stay where it is, and nobody would know."""
+        """With an error: otherwise the event would stay where it is, and nobody would know."""
 
         class Forgetful(MemoryStorage):
-            """Hands over nothing."""
+            """Return nothing."""
 
             async def load(
                 self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads
@@ -83,7 +83,7 @@ class TestConsumingFromFaultyS3:
                 await run_to_the_end(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP))
 
     async def test_forbidden_for_a_while_is_tried_again_and_handled(self, backbone: Backbone, server: FaultyS3) -> None:
-        """As when a role is changed by mistake: each try counts, and waits as after a failed handler."""
+        """As when a role was changed by mistake: each try counts, and waits as after a failed handler."""
         remembering = Remembering()
         await pack(backbone, 1, 2, 3)
         server.reads = Refusal(403, "AccessDenied")
@@ -96,7 +96,7 @@ class TestConsumingFromFaultyS3:
         assert min(remembering.attempts) > 1
         assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
 
-    async def test_forbidden_for_good_is_a_dead_letter_after_the_last_attempt(
+    async def test_forbidden_permanently_is_a_dead_letter_after_the_last_attempt(
         self, backbone: Backbone, server: FaultyS3
     ) -> None:
         """A missing object looks the same when the bucket may not be listed, so this ends."""
@@ -113,7 +113,7 @@ class TestConsumingFromFaultyS3:
     async def test_a_reader_yields_a_forbidden_event_without_its_payload(
         self, backbone: Backbone, server: FaultyS3
     ) -> None:
-        """A reader has no attempts; the metadata may be all that somebody wants."""
+        """A reader has no attempts; the metadata may be all that is wanted."""
         await pack(backbone, 1)
         server.reads = Refusal(403, "AccessDenied")
         (event,) = [event async for event in backbone.reader(URI).scan()]
@@ -127,19 +127,19 @@ class TestOneSlowPayload:
 
     @pytest.fixture
     async def relay(self, seaweed: SeaweedServer) -> AsyncIterator[Relay]:
-        """What is in front of it."""
+        """A relay in front of it."""
         async with relay_before(int(seaweed.endpoint.rpartition(":")[2])) as relay:
             yield relay
 
     @pytest.fixture
     async def backbone(self, seaweed: SeaweedServer, relay: Relay, redis_url: str) -> AsyncIterator[Backbone]:
-        """With payloads behind the relay, and all the patience that a test needs."""
+        """With payloads behind the relay, and a long deadline."""
         options = replace(seaweed_options(seaweed), endpoint=relay.endpoint, request_timeout=MINUTE, deadline=MINUTE)
         async with Backbone(redis_url, environment="dev", storage=S3Storage(options)) as backbone:
             yield backbone
 
     async def test_delays_neither_its_batch_nor_the_next(self, backbone: Backbone, relay: Relay) -> None:
-        """The ninety-nine others are handled while it hangs, and what comes after them; then it is handled, too."""
+        """The ninety-nine others are handled while it hangs, and what comes after them; then it is handled too."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
         slow = new_event_id()
         relay.delay(f"{slow}.json")
@@ -173,7 +173,7 @@ class TestOneSlowPayload:
         assert remembering.numbers == list(range(50))
 
     async def test_does_not_keep_a_stop_waiting(self, backbone: Backbone, relay: Relay) -> None:
-        """Its request is given up, and the event goes back to the group, not counted as an attempt."""
+        """Its request is abandoned, and the event goes back to the group, not counted as an attempt."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
         slow = new_event_id()
         relay.delay(f"{slow}.json")

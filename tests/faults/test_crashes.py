@@ -1,4 +1,4 @@
-"""Crashes at the two worst moments, entries that are deleted under a consumer's hands, and twins from two processes."""
+"""Crashes at the two worst moments, entries deleted during handling, and duplicates from two processes."""
 
 import asyncio
 import signal
@@ -72,7 +72,7 @@ async def test_killed_between_read_and_handler_events_come_again_once(backbone: 
 async def test_events_deleted_under_a_members_hands_are_handled_with_what_was_read(
     backbone: Backbone, redis_url: str, trimmed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Scenario 14: one runs for three leases, others are queued. None is said to have been taken over by another."""
+    """Scenario 14: one runs for three leases, others are queued. None is reported as taken over by another."""
     consumer, numbers, running, go_on = Consumer(Parcels), list[int](), asyncio.Event(), asyncio.Event()
     counted, lease = CountedMetrics(), timedelta(milliseconds=400)
 
@@ -109,7 +109,7 @@ async def _renewed(admin: Redis, to: float) -> bool:
 async def test_events_deleted_while_nobody_has_them_are_counted_as_vanished_once(
     backbone: Backbone, redis_url: str
 ) -> None:
-    """Scenario 14: one failed and is deleted before it is parked, one is deleted while it waits. The line goes on."""
+    """Scenario 14: one failed and is deleted before it is parked, one is deleted while it waits. Other events go on."""
     consumer, numbers, counted = Consumer(Parcels), list[int](), CountedMetrics()
     retry = RetryPolicy(backoff=timedelta(seconds=1))
 
@@ -140,7 +140,7 @@ async def _parked(backbone: Backbone, count: int) -> bool:
 
 
 async def test_one_event_id_from_two_processes_at_once_makes_one_entry(backbone: Backbone, redis_url: str) -> None:
-    """Scenario 15: every call answers the same key, whichever connection it took."""
+    """Scenario 15: every call answers the same key, whichever connection it used."""
     event_id = new_event_id()
     async with Backbone(redis_url, environment="test") as other:
         producers = [each.producer(Parcels, uri=URI) for each in (backbone, other)]

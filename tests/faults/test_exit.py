@@ -1,4 +1,4 @@
-"""A process that has used S3 ends with the exit code that it means."""
+"""A process that has used S3 ends with its intended exit code."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ asyncio.run(S3Storage().save(scope, new_event_id(), {"weight": b"1"}))
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_process_that_ends_right_after_s3_answered_is_not_aborted(s3_environment: dict[str, str]) -> None:
-    """Threads of obstore still run then. Without care they abort one process in fourteen on a busy machine."""
+    """Threads of obstore still run then. Without care they abort some processes on a busy machine."""
     environment = os.environ | s3_environment | {"PYTHONPATH": str(ROOT / "template" / "src")}
 
     def end(_number: int) -> int:

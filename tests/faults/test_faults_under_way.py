@@ -1,4 +1,4 @@
-"""Every fault of a server once, while events are produced and consumed: both go on, and no acknowledged event is lost.
+"""Every server fault once, while events are produced and consumed: both go on, and no acknowledged event is lost.
 
 No caller gets an error: the calls wait until the fault is over. What was acknowledged is in the stream once.
 """
@@ -41,7 +41,7 @@ class Traffic:
         self._stopping = False
 
     async def more(self, count: int = SOME) -> None:
-        """Wait until so many more were acknowledged, and all of those were handled."""
+        """Wait until this many more were acknowledged, and all of those were handled."""
         acknowledged = len(self.keys) + count
         await eventually(lambda: len(self.keys) >= acknowledged)
         fresh = set(self.keys)
@@ -62,7 +62,7 @@ class Traffic:
                     self.keys[number] = key
 
     def count_again(self) -> None:
-        """Forget all calls that have begun by now: what they produced may be deleted on purpose."""
+        """Forget all calls that have begun so far: what they produced may be deleted on purpose."""
         self._counted_from = self._begun
         self.keys.clear()
 
@@ -93,7 +93,7 @@ async def traffic(url: str) -> AsyncGenerator[Traffic]:
 
 async def assert_each_stands_once(running: Traffic) -> None:
     """Fail unless every acknowledged number is in the stream under its key, and no number twice."""
-    acknowledged = dict(running.keys)  # while the stream is read, more is produced
+    acknowledged = dict(running.keys)  # more is produced while the stream is read
     stored = {event.key: event.arguments["number"] async for event in running.backbone.reader(URI).scan()}
     assert all(stored.get(key) == number for number, key in acknowledged.items())
     assert max(Counter(stored.values()).values()) == 1
@@ -113,7 +113,7 @@ async def demote(admin: Redis) -> None:
 
 
 async def demote_and_refuse_reads(admin: Redis) -> None:
-    """Make it a replica that answers nothing, as its master is away."""
+    """Make it a replica that answers nothing, as its master is down."""
     await admin.config_set("replica-serve-stale-data", "no")
     await demote(admin)
 
@@ -193,7 +193,7 @@ async def test_a_server_that_refuses_for_a_while_is_waited_for(
 async def test_a_full_server_stops_producers_and_lets_consumers_go_on(
     own_redis: RedisServer, counted: CountedMetrics
 ) -> None:
-    """Scenario 13: OOM is the producer's outage alone; what was acknowledged before is handled and acked meanwhile."""
+    """Scenario 13: OOM is an outage for producers only; what was acknowledged before is handled and acked meanwhile."""
     async with Redis.from_url(own_redis.url) as admin, traffic(own_redis.url) as running:
         await admin.config_set("maxmemory", "1")
         await eventually(lambda: counted.count("event_backbone.outages", side="producer") == 1)
@@ -235,7 +235,7 @@ async def _kill_script(admin: Redis) -> bool:
 async def test_forgotten_scripts_and_cut_connections_are_not_even_noticed(
     own_redis: RedisServer, counted: CountedMetrics
 ) -> None:
-    """NOSCRIPT, and CLIENT KILL of everybody: no call fails, again and again."""
+    """NOSCRIPT, and CLIENT KILL of all clients: no call fails, again and again."""
     async with Redis.from_url(own_redis.url) as admin, traffic(own_redis.url) as running:
         for _ in range(5):
             await admin.script_flush()

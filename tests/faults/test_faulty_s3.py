@@ -1,4 +1,4 @@
-"""S3 that fails, lies, hangs or refuses: what a storage makes of it."""
+"""S3 that fails, gives wrong answers, hangs or refuses: how a storage reacts."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class TestFaultyS3:
-    """S3 as it is on a bad day."""
+    """S3 when it misbehaves."""
 
     async def test_a_save_whose_answer_is_lost_succeeds_once(self, case: StorageCase, server: FaultyS3) -> None:
         """The repetition finds the object there, and compares."""
@@ -51,7 +51,7 @@ class TestFaultyS3:
         assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
 
     async def test_a_cut_body_is_fetched_again(self, case: StorageCase, server: FaultyS3) -> None:
-        """Half a payload is none."""
+        """Half a payload is not a payload."""
         references = await case.save(PAYLOAD)
         server.fail("cut the body")
         assert await case.load_one(references) == PAYLOAD
@@ -63,7 +63,7 @@ class TestFaultyS3:
             await case.save(PAYLOAD)
         assert server.requests == ["PUT"] * 3
 
-    async def test_a_server_that_says_nothing_is_given_up_within_the_deadline(
+    async def test_a_server_that_never_answers_is_abandoned_within_the_deadline(
         self, case: StorageCase, server: FaultyS3
     ) -> None:
         """Far below a lease, whatever the number of tries."""
@@ -109,7 +109,7 @@ class TestFaultyS3:
         await away.close()
 
     async def test_an_object_that_s3_does_not_have_is_gone(self, case: StorageCase) -> None:
-        """S3 says so by its own code, to whoever may list the bucket."""
+        """S3 answers so with its own code, if the credentials may list the bucket."""
         answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
         assert type(answer) is PayloadGone
 
@@ -154,7 +154,7 @@ class TestFaultyS3:
     async def test_a_wrong_setting_is_raised_when_saving_and_waited_for_when_loading(
         self, case: StorageCase, server: FaultyS3, refusal: Refusal, message: str
     ) -> None:
-        """One sentence without a secret; no event is given up for what is wrong with all of them."""
+        """One sentence without a secret; no event is dead-lettered for what is wrong with all of them."""
         server.fail(refusal, 2)
         with pytest.raises(ConfigurationError, match=message) as raised:
             await case.save(PAYLOAD)
@@ -169,7 +169,7 @@ class TestFaultyS3:
         with pytest.raises(StorageUnavailable, match="credentials have expired"):
             await case.save(PAYLOAD)
 
-    async def test_the_check_tells_that_reading_is_forbidden(self, case: StorageCase, server: FaultyS3) -> None:
+    async def test_the_check_reports_that_reading_is_forbidden(self, case: StorageCase, server: FaultyS3) -> None:
         """The probe was just written, so it cannot be missing."""
         await case.storage.check(case.scope())
         server.fail(Refusal(403, "AccessDenied"))
@@ -190,7 +190,7 @@ class TestFaultyS3:
 
 
 class TestSilentS3:
-    """S3 that takes a request and says nothing, while others wait for no part of it."""
+    """S3 that accepts a request and never answers, while others need no part of it."""
 
     @pytest.fixture
     def patient(self, options: S3Options) -> S3Storage:

@@ -1,4 +1,4 @@
-"""What is left when everything has stopped: no consumer, connection, task, thread or file, and no key for ever."""
+"""What is left when everything has stopped: no consumer, connection, task, thread or file, and no key forever."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ def assert_nothing_grew(before: tuple[int, ...]) -> None:
 
 
 async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> None:
-    """Scenario 17: of subscriptions in one backbone, every other one stopped in the middle of its work."""
+    """Scenario 17: of subscriptions in one backbone, every other one stopped while it was working."""
     async with Redis.from_url(redis_url) as admin:
         others = await connections(admin)
         async with Backbone(redis_url, environment="test") as backbone:
@@ -59,7 +59,7 @@ async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> Non
             left = {consumer["name"].decode() for consumer in await admin.xinfo_consumers(STREAM, GROUP)}
             assert left <= {WAITING_CONSUMER}
             assert await admin.zcard(f"{{{STREAM}}}:members:{GROUP}") == 0
-            assert await connections(admin) <= others + 10  # what was open at the same time, not one for each turn
+            assert await connections(admin) <= others + 10  # what was open at the same time, not one per turn
         await eventually(_there_are_no_more(admin, others))
 
 
@@ -91,8 +91,8 @@ async def test_backbones_that_open_and_close_leave_nothing(redis_url: str) -> No
         assert_nothing_grew(before)
 
 
-async def test_after_everything_that_can_happen_to_events_no_key_stays_for_ever(redis_url: str) -> None:
-    """Scenario 18: with payloads that expire, what has no end is streams, of events and dead letters, and groups."""
+async def test_after_everything_that_can_happen_to_events_no_key_stays_forever(redis_url: str) -> None:
+    """Scenario 18: with payloads that expire, only streams, of events and dead letters, and groups do not expire."""
     consumer, done = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)

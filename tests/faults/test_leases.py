@@ -27,7 +27,7 @@ AWAY = "LOADING Redis is loading the dataset in memory"
 
 
 async def pass_time(seconds: float) -> None:
-    """Let real time pass: what must not happen has that long to happen."""
+    """Let real time pass, so that what must not happen could happen."""
     until = monotonic() + seconds
     await eventually(lambda: monotonic() >= until, seconds + 5)
 
@@ -55,7 +55,7 @@ async def test_an_event_that_a_dead_connection_was_given_is_found_within_a_quart
 async def test_an_event_that_came_while_the_server_was_frozen_during_a_read_is_handled_once(
     own_redis: RedisServer,
 ) -> None:
-    """The read was given up meanwhile; after the thaw the server may hand the event to its dead connection."""
+    """The read was abandoned meanwhile; after the thaw the server may send the event to its dead connection."""
     remembering, lease = Remembering(), timedelta(seconds=20)
     async with Backbone(own_redis.url, environment="test") as backbone, Redis.from_url(own_redis.url) as redis:
         await redis.ping()
@@ -74,7 +74,7 @@ async def test_an_event_that_came_while_the_server_was_frozen_during_a_read_is_h
 
 
 async def test_deleted_rows_rob_nobody(backbone: Backbone, redis: Redis) -> None:
-    """Whoever deletes the members of a group under load: each renews its own, and no event is handled twice."""
+    """However the rows of a group under load disappear: each member renews its own, and no event is handled twice."""
     members, counted = [Remembering(), Remembering()], CountedMetrics()
     lease = timedelta(seconds=1)
     async with (
@@ -91,7 +91,7 @@ async def test_deleted_rows_rob_nobody(backbone: Backbone, redis: Redis) -> None
 
 
 async def test_after_a_frozen_server_thaws_a_new_member_that_is_first_robs_nobody(own_redis: RedisServer) -> None:
-    """Frozen for two leases, all rows have ended; nothing is taken before living members renewed theirs."""
+    """Frozen for two leases, all rows have ended; nothing is taken before live members have renewed theirs."""
     remembering = Remembering()
     async with (
         Backbone(own_redis.url, environment="test") as backbone,
@@ -116,7 +116,7 @@ async def test_after_a_frozen_server_thaws_a_new_member_that_is_first_robs_nobod
 async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
     redis_server: RedisServer, redis_url: str, backbone: Backbone
 ) -> None:
-    """Its looks are refused, other calls work. What ran is acked; what it had read is others' when it ends."""
+    """Its looks are refused, other calls work. What ran is acked; what it had read goes to others with its lease."""
     stuck, remembering, lease = Stuck(), Remembering(), timedelta(seconds=1)
     await load_scripts(redis_url)
     await pack(backbone, *range(4))
@@ -141,7 +141,7 @@ async def test_a_member_that_cannot_renew_begins_nothing_after_half_its_lease(
 async def test_members_with_different_leases_leave_each_other_alone(
     backbone: Backbone, mine: float, others: float
 ) -> None:
-    """As while a new lease is rolled out: a row says itself when its lease ends, whoever looks at it."""
+    """As while a new lease is rolled out: each row says when its lease ends, whichever member looks at it."""
     stuck, remembering = Stuck(), Remembering()
     await pack(backbone, 1)
     async with stopped_within(
@@ -158,7 +158,7 @@ async def test_members_with_different_leases_leave_each_other_alone(
 
 
 async def test_what_a_dead_member_left_is_taken_as_fast_as_it_is_handled(backbone: Backbone, redis: Redis) -> None:
-    """Not one look's part a second: while there is more, and capacity for it, the next look follows at once."""
+    """Not one look per second: while there is more, and capacity for it, the next look follows at once."""
     remembering = Remembering()
     await pack(backbone, *range(1500))
     await redis.xgroup_create(STREAM, GROUP, id="0")

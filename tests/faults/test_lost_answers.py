@@ -72,7 +72,7 @@ async def test_entries_of_a_lost_read_are_found(proxy: Proxy, streams: RedisStre
 
 
 async def test_a_reader_can_be_woken_after_a_lost_answer(proxy: Proxy, streams: RedisStreams) -> None:
-    """It reads on another connection now, and that one is woken."""
+    """It now reads on another connection, and that one is woken."""
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
     await reader.read(1, NO_WAIT)
@@ -88,7 +88,7 @@ async def test_a_reader_can_be_woken_after_a_lost_answer(proxy: Proxy, streams: 
 
 
 async def test_a_cancelled_read_leaves_nothing_for_the_next(streams: RedisStreams) -> None:
-    """Whatever it was still given a comparison finds; the next read gets its own answer."""
+    """A comparison finds whatever it was still given; the next read gets its own answer."""
     reader = streams.group_reader(NAME, GROUP, "one")
     await reader.ensure("beginning")
     await reader.read(1, NO_WAIT)
@@ -146,7 +146,7 @@ async def test_what_a_lost_look_took_is_found_and_counted_once(proxy: Proxy, str
 
 @pytest.mark.parametrize("times", [1, 4])
 async def test_a_parking_whose_answer_is_lost_counts_once(proxy: Proxy, streams: RedisStreams, times: int) -> None:
-    """Asked again, by the connection or by its caller, what is no longer this member's is parked."""
+    """When asked again, by the connection or its caller, what is no longer this member's is parked."""
     lease = lease_of(await one_delivery(streams))
     leases, reader = streams.group_leases(NAME, GROUP, "one"), streams.group_reader(NAME, GROUP, "one")
     proxy.lose(called(PARK), times)

@@ -1,4 +1,4 @@
-"""Many consumers of one group at the same time: everything is shared, nothing is lost, nobody starves."""
+"""Many consumers of one group at the same time: everything is shared, nothing is lost, every consumer gets some."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What one event, one subscription or a server that refuses only some writes must not do: hold up everything else."""
+"""One event, one subscription or a server that refuses only some writes must not block everything else."""
 
 import asyncio
 from datetime import timedelta
@@ -34,7 +34,7 @@ async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
 ) -> None:
     """Scenario 13: the server is full. More fail than handlers run at once; the others are handled and acked.
 
-    Parking is not refused, so that what failed is tried again meanwhile; dead letters are.
+    Parking is not refused, so what failed is tried again meanwhile; dead letters are refused.
     """
     consumer, numbers = Consumer(Parcels), list[int]()
 
@@ -63,7 +63,7 @@ async def test_failures_that_cannot_be_written_down_do_not_hold_up_the_others(
 async def test_a_suspicious_event_on_a_full_server_does_not_hold_up_the_others(
     own_redis: RedisServer, backbone: Backbone, streams: RedisStreams
 ) -> None:
-    """That it runs alone cannot be written down, so it waits; it runs when the server has memory again."""
+    """That it runs alone cannot be recorded, so it waits; it runs when the server has memory again."""
     remembering, counted = Remembering(), CountedMetrics()
     await pack(backbone, 0)
     await crash(streams, 2)
@@ -102,7 +102,7 @@ async def test_a_stop_does_not_wait_for_what_another_subscription_runs_alone(
 async def test_two_reasons_to_cancel_a_handler_do_not_cancel_each_other_out(
     own_redis: RedisServer, backbone: Backbone
 ) -> None:
-    """Its lease is lost, and while it cleans up the whole subscription breaks: that still ends."""
+    """Its lease is lost, and while it cleans up the whole subscription breaks: the subscription still ends."""
     stuck = Stuck()
     stuck.cleaned.clear()
     async with Redis.from_url(own_redis.url) as admin:

@@ -1,4 +1,4 @@
-"""Promise 5 on a real server: failed events wait there for their next attempt, and hold up nobody."""
+"""Promise 5 on a real server: failed events wait there for their next attempt, and do not delay others."""
 
 import asyncio
 from collections import Counter
@@ -41,7 +41,7 @@ class Failing:
 
 
 async def is_parked(backbone: Backbone, count: int) -> bool:
-    """Return whether so many events of the group are parked, and nothing else is pending."""
+    """Return whether this many events of the group are parked, and nothing else is pending."""
     state = await group_state(backbone)
     return state.parked == state.pending == count
 
@@ -64,7 +64,7 @@ async def test_a_group_made_again_by_others_while_events_are_parked_gets_them_ag
 
 
 async def test_a_busy_group_begins_what_is_due_within_about_a_second(backbone: Backbone) -> None:
-    """Thousands of unread events are ahead of it in the stream, and some in the hands of the member."""
+    """Thousands of unread events are ahead of it in the stream, and some are in flight in the member."""
     failing = Failing({0}, after=timedelta(seconds=1))
     await pack(backbone, *range(2000))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, concurrency=1, lease=LEASE)
@@ -78,7 +78,7 @@ async def test_a_busy_group_begins_what_is_due_within_about_a_second(backbone: B
 
 
 async def test_at_the_bound_of_parked_events_reading_ends_until_there_are_fewer(backbone: Backbone) -> None:
-    """What cannot be parked stays in its member's hands, the group is not ready, and goes on by itself."""
+    """What cannot be parked stays in flight, the group is not ready, and it goes on automatically."""
     failing = Failing(set(range(6)), after=timedelta(seconds=1))
     await pack(backbone, *range(6))
     subscription = backbone.subscribe(failing.consumer, uri=URI, group=GROUP, lease=LEASE, max_parked=2, max_waiting=1)
@@ -98,7 +98,7 @@ async def test_at_the_bound_of_parked_events_reading_ends_until_there_are_fewer(
 
 
 async def test_events_that_fail_all_at_once_take_few_connections(backbone: Backbone, redis: Redis) -> None:
-    """A hundred handlers lose their database in the same moment: each is parked, by a few connections."""
+    """A hundred handlers lose their database at the same moment: each event is parked, over a few connections."""
     failing = Failing(set(range(100)), after=timedelta(hours=1))
     await pack(backbone, *range(100))
     before = await connections(redis)

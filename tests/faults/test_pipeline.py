@@ -1,4 +1,4 @@
-"""The pipelined connection of the script that is called all the time: answers in order, and faults as anywhere else."""
+"""The pipelined connection for the most frequent script: answers in order, and errors as on other connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ SHORT = timedelta(seconds=1.05)
 
 @pytest.fixture
 async def connection(proxy: Proxy) -> AsyncIterator[RedisConnection]:
-    """A connection through the proxy, whose calls are late after a good second."""
+    """A connection through the proxy, whose calls time out after a little more than a second."""
     connection = RedisConnection(RedisSettings.parse(proxy.url), answer_within=SHORT)
     await connection.run(ECHO, ("key",), ("loads the script",))
     yield connection
@@ -40,7 +40,7 @@ async def test_each_call_gets_its_own_answer(connection: RedisConnection) -> Non
 
 
 async def test_all_calls_share_one_connection(redis_url: str) -> None:
-    """However many wait, the server sees one pipelined client, and none after closing."""
+    """However many calls wait, the server sees one pipelined client, and none after closing."""
     connection, observer = (RedisConnection(RedisSettings.parse(redis_url)) for _ in range(2))
     before = await _clients(observer)
     await asyncio.gather(*(connection.run_pipelined(ECHO, ("key",), ("x",)) for _ in range(50)))
@@ -51,7 +51,7 @@ async def test_all_calls_share_one_connection(redis_url: str) -> None:
     await connection.close()
 
     async def gone() -> bool:
-        """No client is left of those that came."""
+        """No client has stayed connected."""
         return not await _clients(observer) - before
 
     await eventually(gone)
@@ -85,7 +85,7 @@ async def test_a_lost_answer_is_asked_for_again(proxy: Proxy, connection: RedisC
 
 
 async def test_a_refusal_after_a_lost_answer_is_reported_as_the_loss(proxy: Proxy, connection: RedisConnection) -> None:
-    """What the repeated call is refused may have been done by the first one; the first call raises its own error."""
+    """The first call may have done what is refused when repeated; so its own error is raised."""
     await connection.run(COUNT, ("count",), ())
     proxy.lose(b"EVALSHA")
     with pytest.raises(StreamUnavailable, match="connection lost"), connection.errors():
@@ -132,8 +132,8 @@ async def test_an_answer_later_than_the_timer_of_an_earlier_call(proxy: Proxy, c
     assert loop.time() - begun >= SHORT.total_seconds() * 0.95
 
 
-async def test_a_cancelled_call_gives_up_its_connection(proxy: Proxy, connection: RedisConnection) -> None:
-    """It may be dead: the next call uses another one."""
+async def test_a_cancelled_call_abandons_its_connection(proxy: Proxy, connection: RedisConnection) -> None:
+    """It may be dead, so the next call uses another one."""
     await _echo(connection, "open")
     proxy.swallow(b"silence")
     cancelled = asyncio.create_task(_echo(connection, "silence"))
@@ -158,7 +158,7 @@ async def test_a_connection_closed_by_the_server_is_replaced(redis_url: str) -> 
 
 
 async def _clients(observer: RedisConnection) -> set[bytes]:
-    """Return a line for each client, without what changes from one moment to the next."""
+    """Return a line for each client, without the fields that change all the time."""
     answer = await observer.command("CLIENT", "LIST")
     assert isinstance(answer, bytes)
     wanted = (b"id=", b"cmd=")

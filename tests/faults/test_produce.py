@@ -16,7 +16,7 @@ URI = "shipments"
 
 
 async def test_a_killed_server_that_comes_back_costs_no_event_and_doubles_none(own_redis: RedisServer) -> None:
-    """Promise 2: the calls wait it out, and each has made one entry with its own payload."""
+    """Promise 2: the calls wait, and each has made one entry with its own payload."""
     async with Backbone(own_redis.url) as backbone:
         producer = backbone.producer(ShipmentTracking, uri=URI)
         await producer.note("connected")
@@ -48,7 +48,7 @@ async def test_a_server_that_stays_away_ends_every_call_in_one_sentence(own_redi
 
 
 async def test_leaving_while_the_server_is_away_ends_within_the_drain_time(own_redis: RedisServer) -> None:
-    """Nobody waits for a server for ever."""
+    """Nobody waits for a server forever."""
     backbone = Backbone(own_redis.url, drain=timedelta(milliseconds=200))
     async with asyncio.timeout(5), backbone:
         producer = backbone.producer(ShipmentTracking, uri=URI)
@@ -61,7 +61,7 @@ async def test_leaving_while_the_server_is_away_ends_within_the_drain_time(own_r
 
 
 async def test_a_full_server_refuses_and_says_so(own_redis: RedisServer) -> None:
-    """Out of memory: the event was not sent, nothing half of it is left, and later calls work again."""
+    """Out of memory: the event was not sent, no part of it is left, and later calls work again."""
     async with Backbone(own_redis.url, produce_timeout=timedelta(seconds=1)) as backbone:
         producer = backbone.producer(ShipmentTracking, uri=URI)
         await producer.note("connected")
@@ -91,7 +91,7 @@ async def test_a_lost_script_is_loaded_again(own_redis: RedisServer) -> None:
 async def test_a_refusal_after_a_lost_answer_is_not_reported_as_not_sent(
     redis_server: RedisServer, redis_url: str
 ) -> None:
-    """The answer to the first try was lost, and the event is there: no error may say that it is not."""
+    """The answer to the first try was lost, and the event is in the stream: no error may say that it is not."""
     assert redis_url
     async with proxy_before(redis_server.port) as proxy, Backbone(proxy.url) as backbone:
         producer = backbone.producer(ShipmentTracking, uri=URI)

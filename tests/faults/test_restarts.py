@@ -1,4 +1,4 @@
-"""A server that is killed and started again in the middle of the work, more than once."""
+"""A server that is killed and started again under load, more than once."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,7 @@ class Publishers:
         await asyncio.gather(*(self._publish(caller) for caller in range(PUBLISHERS)))
 
     def have(self, count: int) -> bool:
-        """Return whether so many events were acknowledged."""
+        """Return whether this many events were acknowledged."""
         return len(self.keys) >= count
 
     async def _publish(self, caller: int) -> None:
@@ -45,7 +45,7 @@ class Publishers:
 async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(own_redis: RedisServer) -> None:
     """Scenario 4, with appendfsync always: each is in the stream under its key, no number twice; all are handled.
 
-    Killed, not ended in order, when a quarter and when a half was acknowledged.
+    Killed, not stopped gracefully, when a quarter and when a half was acknowledged.
     """
     remembering = Remembering()
     timeout = timedelta(seconds=30)

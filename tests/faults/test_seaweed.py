@@ -1,4 +1,4 @@
-"""A real object store that refuses, ends, comes back and hangs."""
+"""A real object store that refuses, stops, comes back and hangs."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ class TestSeaweed:
         assert await case.load_one(answers[0]) == PAYLOAD
 
     async def test_a_server_that_comes_back_is_found_again(self, seaweed: SeaweedServer) -> None:
-        """While it is down each call soon says so; afterwards the same storage goes on."""
+        """While it is down each call soon fails; afterwards the same storage works again."""
         case = StorageCase(S3Storage(seaweed_options(seaweed)))
         references = await case.save(PAYLOAD)
         seaweed.kill()
@@ -69,7 +69,7 @@ class TestSeaweed:
         case = StorageCase(S3Storage(seaweed_options(seaweed)))
         references = await case.save(PAYLOAD)
         os.kill(seaweed.pid, signal.SIGSTOP)
-        # The signal takes its time, and until then the server answers.
+        # The signal takes effect after a while, and until then the server answers.
         await asyncio.to_thread(os.waitid, os.P_PID, seaweed.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             started = time.monotonic()

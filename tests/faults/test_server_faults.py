@@ -40,7 +40,7 @@ async def waiting_reader(streams: RedisStreams) -> tuple[GroupReader, asyncio.Ta
         return await reader.read(1, SECOND)
 
     reading = asyncio.create_task(read())
-    await asyncio.sleep(0.05)  # too short, and the read would meet what follows a moment later: the same outcome
+    await asyncio.sleep(0.05)  # if too short, the read meets what follows a moment later: the same outcome
     return reader, reading
 
 
@@ -102,8 +102,8 @@ async def test_idle_connections_to_a_server_that_was_restarted_are_replaced(
     await asyncio.gather(*(streams.stream(NAME).last_key() for _ in range(10)))
 
 
-async def test_forgotten_scripts_are_given_again(streams: RedisStreams, connection: RedisConnection) -> None:
-    """After SCRIPT FLUSH, as after any restart, the next call brings the script along."""
+async def test_forgotten_scripts_are_sent_again(streams: RedisStreams, connection: RedisConnection) -> None:
+    """After SCRIPT FLUSH, as after any restart, the next call sends the script."""
     await streams.stream(NAME).append([new_entry()])
     await connection.command("SCRIPT", "FLUSH")
     keys_of(await streams.stream(NAME).append([new_entry()]))
@@ -178,7 +178,7 @@ async def test_a_full_server_refuses_appends_and_lets_consumers_drain(
 async def test_whatever_a_server_answers_has_its_error(
     own_redis: RedisServer, answer: str, kind: type[BackboneError]
 ) -> None:
-    """By the leading word alone; the server's text is not repeated, and the read works again afterwards."""
+    """Recognised by the leading word alone; the server's text is not repeated, and the read works again afterwards."""
     async with proxy_before(own_redis.port) as proxy:
         streams = RedisStreams(RedisConnection(RedisSettings.parse(proxy.url)))
         reader = streams.group_reader(NAME, GROUP, "one")

@@ -1,4 +1,4 @@
-"""Monitor to the process that `worker` runs: the first one lets it end in order, the second one ends it."""
+"""Signals to the process that `worker` runs: the first one stops it gracefully, the second one ends it."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ async def worker_command(url: str) -> AsyncGenerator[Process]:
 
 
 async def has(client: Redis, name: str, numbers: list[str]) -> bool:
-    """Return whether a list holds exactly these."""
+    """Return whether a list contains exactly these."""
     return await client.lrange(name, 0, -1) == numbers
 
 
@@ -56,7 +56,7 @@ async def has(client: Redis, name: str, numbers: list[str]) -> bool:
 async def test_the_first_signal_lets_what_runs_finish_and_gives_back_the_rest(
     backbone: Backbone, client: Redis, redis_url: str, number: signal.Signals
 ) -> None:
-    """Scenario 16: exit code 0; what was not begun is due at once, and what comes later is not read."""
+    """Scenario 16: exit code 0; what has not begun is due at once, and what comes later is not read."""
     async with worker_command(redis_url) as process:
         await pack(backbone, 1, 2, 3)
         await eventually(partial(has, client, BEGUN, ["1"]))

@@ -1,4 +1,4 @@
-"""Very many events in one process: it holds no more after 150,000 than after 50,000."""
+"""Very many events in one process: it uses no more after 150,000 than after 50,000."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from event_backbone.testing.servers import RedisServer
-from tests.faults.soak import Held
+from tests.faults.soak import Usage
 from tests.support.worker_process import PATH, ROOT
 
 EVENTS = 150_000
@@ -19,8 +19,8 @@ MORE_OBJECTS = 500
 MORE_BYTES = 4 << 20
 
 
-async def counted(url: str, events: int) -> dict[int, Held]:
-    """Run the process, and return what it held after how many events."""
+async def counted(url: str, events: int) -> dict[int, Usage]:
+    """Run the process, and return its usage by the number of events."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.faults.soak", f"--url={url}", f"--events={events}"),
         cwd=ROOT,
@@ -34,7 +34,7 @@ async def counted(url: str, events: int) -> dict[int, Held]:
             process.kill()
             await process.wait()
     assert process.returncode == 0
-    lines = [TypeAdapter(Held).validate_json(line) for line in output.splitlines()]
+    lines = [TypeAdapter(Usage).validate_json(line) for line in output.splitlines()]
     return {line.events: line for line in lines}
 
 

@@ -39,7 +39,7 @@ SLACK = 0.7
 async def test_a_stop_ends_in_time_although_redis_is_silent(
     own_redis: RedisServer, silent: str, drain_seconds: float
 ) -> None:
-    """Nothing is answered, and no connection is closed. Within ``drain`` and 3 s; what ran comes again."""
+    """Nothing is answered, and no connection is closed. It ends within ``drain`` and 3 s; what ran comes again."""
     stuck, remembering, lease = Stuck(), Remembering(), timedelta(seconds=1)
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(proxy_before(own_redis.port))
@@ -66,7 +66,7 @@ async def test_a_stop_ends_in_time_although_redis_is_silent(
 
 
 async def test_nothing_goes_on_after_a_stop_although_redis_is_silent(own_redis: RedisServer) -> None:
-    """What could not be parked is left to others: no task of the subscription is still trying after its end."""
+    """What could not be parked is left to others: no task of the subscription still tries after its end."""
     failing = Consumer(Parcels)
     failed = asyncio.Event()
 
@@ -91,7 +91,7 @@ async def test_nothing_goes_on_after_a_stop_although_redis_is_silent(own_redis: 
 async def test_what_breaks_a_subscription_does_not_keep_finished_events_from_being_acked(
     own_redis: RedisServer,
 ) -> None:
-    """Its user may no longer read. What runs finishes and is acked, and the error rises."""
+    """Its user may no longer read. What runs finishes and is acked, and the error is raised."""
     stuck = Stuck()
     async with Redis.from_url(own_redis.url) as admin, Backbone(own_redis.url, environment="test") as backbone:
         await admin.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])

@@ -10,8 +10,8 @@ from event_backbone.testing.servers import RedisServer
 from tests.conformance.storage_suite import PAYLOAD, StorageCase
 
 
-async def test_redis_that_is_down_is_an_outage_for_all_that_were_asked(own_redis: RedisServer) -> None:
-    """Not an empty payload, and not a gone one; when it is back they are read."""
+async def test_redis_that_is_down_is_an_outage_for_all_that_were_asked_for(own_redis: RedisServer) -> None:
+    """Neither an empty payload nor a missing one; when it is back they are read."""
     storage = RedisHashStorage(redis=own_redis.url)
     case = StorageCase(storage)
     references = [await case.save(PAYLOAD) for _ in range(3)]
@@ -27,7 +27,7 @@ async def test_redis_that_is_down_is_an_outage_for_all_that_were_asked(own_redis
     await storage.close()
 
 
-async def test_a_server_that_forgot_its_scripts_is_given_them_again(own_redis: RedisServer) -> None:
+async def test_a_server_that_forgot_its_scripts_is_sent_them_again(own_redis: RedisServer) -> None:
     """As after a restart or a failover."""
     storage = RedisHashStorage(redis=own_redis.url)
     case = StorageCase(storage)

@@ -20,7 +20,7 @@ async def pending(backbone: Backbone) -> int:
 
 
 async def only_are_pending(backbone: Backbone, count: int) -> bool:
-    """Return whether so many events are pending, and all others finished."""
+    """Return whether this many events are pending, and all others finished."""
     (state,) = await backbone.groups(URI)
     return state.pending == count and state.unread == 0
 
@@ -42,7 +42,7 @@ async def test_sigkill_in_mid_batch_redelivers_only_what_was_unfinished(backbone
 async def test_a_poison_event_that_kills_its_process_takes_no_neighbour_with_it(
     backbone: Backbone, redis_url: str
 ) -> None:
-    """Promise 5: a supervisor restarts the worker until the line goes on; one dead letter is left."""
+    """Promise 5: a supervisor restarts the worker until other events go on; one dead letter is left."""
     numbers = [1, 2, 3, 666, 4, 5, 6]
     await pack(backbone, *numbers)
     done: list[int] = []
@@ -96,7 +96,7 @@ async def test_sigterm_finishes_what_runs_and_gives_the_rest_back(backbone: Back
 
 
 async def test_a_crashed_member_leaves_the_group_when_its_lease_ends(backbone: Backbone, redis_url: str) -> None:
-    """Promise 8: also when it had nothing pending; the others' looks see to it."""
+    """Promise 8: also when it had nothing pending; the looks of others remove it."""
     async with worker(redis_url, "--lease=1") as killed:
         await pack(backbone, 2)
         await killed.until("done 2 1")
@@ -121,7 +121,7 @@ async def _members(backbone: Backbone, count: int) -> bool:
 async def test_what_a_worker_had_is_soon_another_ones(
     backbone: Backbone, redis_url: str, number: signal.Signals, within_seconds: float
 ) -> None:
-    """Released, within a second; of a killed worker, within its lease and one more (and slack)."""
+    """If released, within a second; if the worker was killed, within its lease and one more (and slack)."""
     remembering, lease = Remembering(), timedelta(seconds=1)
     await pack(backbone, 1, 3, 5)
     async with worker(redis_url, "--lease=1", "--drain=0", "--block-odd") as ended:
@@ -139,7 +139,7 @@ async def test_what_a_worker_had_is_soon_another_ones(
 async def test_workers_that_block_their_loop_rob_each_other_only_with_a_count(
     backbone: Backbone, redis_url: str
 ) -> None:
-    """One event blocks longer than the lease. No attempt is seen twice; innocents run twice at most or so."""
+    """One event blocks longer than the lease. No attempt is seen twice; innocent events run about twice at most."""
     options = ("--lease=0.5", "--sleep=1.5", "--concurrency=5", "--max-attempts=3")
     async with worker(redis_url, *options) as one, worker(redis_url, *options) as two:
         await pack(backbone, *range(10), 777, *range(10, 20))

@@ -1,4 +1,4 @@
-"""Redis over TLS: the server's certificate is checked, and the commands work as without."""
+"""Redis over TLS: the server's certificate is checked, and all commands work."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ from tests.faults.proxy import proxy_before
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1, signed by itself, with its key in one file."""
+    """A self-signed certificate for 127.0.0.1, with its key in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
     now = datetime.now(UTC)
@@ -65,7 +65,7 @@ async def test_events_flow_over_tls(tls_endpoint: str, certificate: Path) -> Non
     await streams.close()
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tls_endpoint: str) -> None:
+async def test_an_untrusted_certificate_is_refused(tls_endpoint: str) -> None:
     """The text says that TLS is what fails."""
     streams = RedisStreams(RedisConnection(RedisSettings.parse(tls_endpoint)))
     with pytest.raises(StreamUnavailable, match="TLS fails"):

@@ -1,4 +1,4 @@
-"""A consuming process for fault tests: prints a line for each step, and ends as its signals say.
+"""A consuming process for fault tests: prints a line for each step, and stops on signals.
 
 ``packed`` with number 666 ends the process at once, with 777 it blocks the event loop for ``--sleep`` seconds. With
 ``--block-odd`` odd numbers never finish.
@@ -21,7 +21,7 @@ POISON = 666
 BLOCKING = 777
 
 
-def tell(*words: object) -> None:
+def report(*words: object) -> None:
     """Print a line that the test sees at once."""
     print(*words, flush=True)  # noqa: T201 - the test reads it
 
@@ -32,7 +32,7 @@ def build_consumer(*, block_odd: bool, sleep_seconds: float) -> Consumer[Parcels
 
     @consumer.on(Parcels.packed)
     async def handle(ctx: Context, number: int) -> None:
-        tell("began", number, ctx.attempt)
+        report("began", number, ctx.attempt)
         if number == POISON:
             os._exit(9)
         if number == BLOCKING:
@@ -41,14 +41,14 @@ def build_consumer(*, block_odd: bool, sleep_seconds: float) -> Consumer[Parcels
             try:
                 await asyncio.Event().wait()
             finally:
-                tell("cancelled", number, ctx.attempt)
-        tell("done", number, ctx.attempt)
+                report("cancelled", number, ctx.attempt)
+        report("done", number, ctx.attempt)
 
     return consumer
 
 
 async def work(arguments: argparse.Namespace) -> None:
-    """Consume until a signal says stop."""
+    """Consume until a signal stops it."""
     async with Backbone(arguments.url, environment="test") as backbone:
         subscription = backbone.subscribe(
             build_consumer(block_odd=arguments.block_odd, sleep_seconds=arguments.sleep),
@@ -62,9 +62,9 @@ async def work(arguments: argparse.Namespace) -> None:
         async with subscription:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, subscription.stop)
-            tell("ready")
+            report("ready")
             await subscription.wait()
-    tell("stopped")
+    report("stopped")
 
 
 def main() -> None:

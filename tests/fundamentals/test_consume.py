@@ -1,4 +1,4 @@
-"""The main road of a consumer: events come in, handlers run, acks go out."""
+"""The main path of a consumer: events come in, handlers run, acks go out."""
 
 import asyncio
 from datetime import timedelta
@@ -38,8 +38,8 @@ async def test_with_one_at_a_time_events_come_in_the_order_of_the_stream(backbon
     assert remembering.numbers == list(range(300))
 
 
-async def test_so_many_handlers_run_at_once_as_concurrency_says_and_no_more(backbone: Backbone) -> None:
-    """The bound is reached, and kept."""
+async def test_as_many_handlers_run_at_once_as_concurrency_allows(backbone: Backbone) -> None:
+    """The bound is reached, and never exceeded."""
     consumer, running, most = Consumer(Parcels), 0, 0
     full = asyncio.Event()
 
@@ -86,7 +86,7 @@ async def test_max_events_ends_the_subscription_and_leaves_the_rest_unread(backb
 
 
 async def test_a_new_group_may_start_now(backbone: Backbone) -> None:
-    """Earlier events are not its own."""
+    """It does not get earlier events."""
     remembering = Remembering()
     await pack(backbone, 1, 2)
     async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, start="now")):
@@ -104,8 +104,8 @@ async def test_a_new_group_may_start_at_a_key(backbone: Backbone) -> None:
     assert sorted(remembering.numbers) == [3, 4]
 
 
-async def test_start_means_nothing_for_a_group_that_exists(backbone: Backbone) -> None:
-    """It goes on where it stopped."""
+async def test_start_has_no_effect_on_a_group_that_exists(backbone: Backbone) -> None:
+    """It continues where it stopped."""
     remembering = Remembering()
     await pack(backbone, 1, 2)
     await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1))
@@ -114,7 +114,7 @@ async def test_start_means_nothing_for_a_group_that_exists(backbone: Backbone) -
 
 
 async def test_both_handlers_of_one_event_run_at_the_same_time(backbone: Backbone) -> None:
-    """Each waits for the other here, so one after the other would never end."""
+    """Each waits for the other here, so running one after the other would never end."""
     consumer, meeting = Consumer(Parcels), asyncio.Barrier(2)
     met: list[str] = []
 
@@ -134,7 +134,7 @@ async def test_both_handlers_of_one_event_run_at_the_same_time(backbone: Backbon
 
 
 async def test_when_one_of_two_handlers_fails_both_run_again(backbone: Backbone) -> None:
-    """Nothing remembers who had succeeded."""
+    """Nothing remembers which one had succeeded."""
     consumer, steady = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)

@@ -1,4 +1,4 @@
-"""When an event is acked: early, by hand, always, or too late."""
+"""When an event is acked: early, manually, always, or too late."""
 
 import asyncio
 from datetime import timedelta
@@ -28,7 +28,7 @@ async def test_an_early_ack_finishes_the_event_whatever_follows(backbone: Backbo
 
 
 async def test_under_manual_an_event_comes_again_until_it_is_acked(backbone: Backbone) -> None:
-    """Returning without an ack uses up no attempt, so it never goes to the dead letters for it."""
+    """Returning without an ack uses up no attempt, so it never makes the event a dead letter."""
     consumer, attempts = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
@@ -45,7 +45,7 @@ async def test_under_manual_an_event_comes_again_until_it_is_acked(backbone: Bac
 
 
 async def test_under_always_an_event_is_acked_though_its_handler_failed(backbone: Backbone) -> None:
-    """One attempt, whatever comes of it."""
+    """One attempt, whatever its outcome."""
     consumer, attempts = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)

@@ -1,4 +1,4 @@
-"""What becomes of an event whose handling fails: again later, or the dead letters of its group."""
+"""What becomes of an event whose handling fails: a later attempt, or the dead letters of its group."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ AT_ONCE = RetryPolicy(max_attempts=3, backoff=timedelta())
 
 
 async def test_a_failed_event_is_tried_again_and_acked_when_it_succeeds(backbone: Backbone) -> None:
-    """The attempt rises each time."""
+    """The attempt number rises each time."""
     consumer, attempts = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
@@ -44,8 +44,8 @@ async def test_a_rejected_event_is_a_dead_letter_at_once(backbone: Backbone) -> 
     assert (letter.reason, letter.detail, letter.attempts) == ("rejected", "no such customer", 1)
 
 
-async def test_a_handler_chooses_itself_when_it_is_called_again(backbone: Backbone) -> None:
-    """``Retry(after)`` goes before the policy's own delay, which would take a minute here."""
+async def test_a_handler_chooses_when_it_is_called_again(backbone: Backbone) -> None:
+    """``Retry(after)`` overrides the policy's own delay, which would be a minute here."""
     consumer, attempts = Consumer(Parcels), list[int]()
 
     @consumer.on(Parcels.packed)
@@ -141,7 +141,7 @@ async def test_dead_letters_are_listed_and_redriven_by_reason(backbone: Backbone
 async def test_a_handler_that_blocks_the_event_loop_is_named_once(
     backbone: Backbone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While it still blocks: nothing else of the process could say so."""
+    """While it still blocks: nothing else in the process could report it."""
     consumer, release = Consumer(Parcels), threading.Event()
 
     @consumer.on(Parcels.packed)

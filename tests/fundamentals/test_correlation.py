@@ -1,4 +1,4 @@
-"""Correlation and causation: what is produced while an event is handled belongs to its line, and says so."""
+"""Correlation and causation: what is produced while an event is handled belongs to the same chain, and says so."""
 
 import asyncio
 from datetime import timedelta
@@ -9,7 +9,7 @@ from tests.support.shipment import Billing, ShipmentTracking
 URI = "shipments"
 
 
-async def test_a_first_event_begins_a_line_of_its_own(backbone: Backbone) -> None:
+async def test_a_first_event_begins_its_own_chain(backbone: Backbone) -> None:
     """Its correlation id is its own event id, and nothing caused it."""
     key = await backbone.producer(ShipmentTracking, uri=URI).note("first")
     metadata = (await backbone.reader(URI).get(key)).metadata
@@ -18,7 +18,7 @@ async def test_a_first_event_begins_a_line_of_its_own(backbone: Backbone) -> Non
 
 
 async def test_what_a_handler_produces_was_caused_by_its_event(backbone: Backbone) -> None:
-    """The line goes on over streams and contracts, also from tasks that the handler starts."""
+    """The chain goes on across streams and contracts, also from tasks that the handler starts."""
     consumer = Consumer(ShipmentTracking)
     handled: list[Metadata] = []
 
@@ -37,14 +37,14 @@ async def test_what_a_handler_produces_was_caused_by_its_event(backbone: Backbon
 
 
 async def test_the_callers_own_ids_win(backbone: Backbone) -> None:
-    """``using`` says it, and says it for one call or for many."""
+    """``using`` sets them, for one call or for many."""
     send = backbone.producer(ShipmentTracking, uri=URI).note.using(correlation_id="mine", causation_id="yours")
     for key in (await send("a"), await send("b")):
         metadata = (await backbone.reader(URI).get(key)).metadata
         assert (metadata.correlation_id, metadata.causation_id) == ("mine", "yours")
 
 
-async def test_after_the_handler_the_line_has_ended(backbone: Backbone) -> None:
+async def test_after_the_handler_the_chain_has_ended(backbone: Backbone) -> None:
     """What the same program produces later is not said to be caused by an event that it once handled."""
     consumer = Consumer(ShipmentTracking)
 

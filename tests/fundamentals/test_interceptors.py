@@ -44,7 +44,7 @@ both = pytest.mark.parametrize("kind", ["memory", "redis"])
 
 
 @both
-async def test_produce_interceptors_stand_around_the_call(request: pytest.FixtureRequest, kind: str) -> None:
+async def test_produce_interceptors_wrap_the_call(request: pytest.FixtureRequest, kind: str) -> None:
     """The first is the outermost; each sees metadata and arguments by name, and the key on the way back."""
     seen: list[object] = []
 
@@ -98,7 +98,7 @@ async def test_an_interceptor_that_raises_sends_nothing(request: pytest.FixtureR
 
 @both
 async def test_an_interceptor_may_try_again(request: pytest.FixtureRequest, kind: str) -> None:
-    """Calling on twice is one event, as its id is the same."""
+    """Calling on twice produces one event, as its id is the same."""
 
     async def intercept(event: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]]) -> EventKey:
         await call_next(event)
@@ -110,7 +110,7 @@ async def test_an_interceptor_may_try_again(request: pytest.FixtureRequest, kind
 
 
 @both
-async def test_handle_interceptors_stand_around_every_attempt(request: pytest.FixtureRequest, kind: str) -> None:
+async def test_handle_interceptors_wrap_every_attempt(request: pytest.FixtureRequest, kind: str) -> None:
     """Also around failed ones; what an interceptor raises counts as raised by the handler."""
     seen: list[str] = []
     consumer = Consumer(ShipmentTracking)

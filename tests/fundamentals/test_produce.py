@@ -1,4 +1,4 @@
-"""The main road of a producer: a typed call becomes one entry, and its key comes back."""
+"""The main path of a producer: a typed call becomes one entry, and its key comes back."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ async def _keys(backbone: Backbone, uri: str = URI) -> list[EventKey]:
     return [event.key async for event in backbone.reader(uri).scan()]
 
 
-async def test_a_produced_event_stands_in_its_stream_as_it_was_given(backbone: Backbone) -> None:
+async def test_a_produced_event_is_in_its_stream_as_it_was_given(backbone: Backbone) -> None:
     """Models, numbers and times come back equal; the metadata says where and when."""
     user, product = User(name="Jo", email="jo@example.com"), Product(id=7, title="Kettle")
     before = datetime.now(UTC)
@@ -59,7 +59,7 @@ async def test_streams_and_contracts_do_not_disturb_each_other(backbone: Backbon
 
 
 async def test_producers_of_one_stream_share_round_trips(backbone: Backbone) -> None:
-    """Each producer object of a stream uses the same way out: their concurrent calls keep one order."""
+    """All producer objects of a stream share one batcher: their concurrent calls keep one order."""
     producers = [backbone.producer(ShipmentTracking, uri=URI) for _ in range(10)]
     keys = await asyncio.gather(*(producer.note("x") for producer in producers))
     assert keys == sorted(keys)

@@ -56,7 +56,7 @@ async def test_start_is_inclusive_and_end_is_exclusive(backbone: Backbone) -> No
 
 
 async def test_times_mean_the_servers_append_time(backbone: Backbone) -> None:
-    """By time: from the key's own millisecond on, up to before it."""
+    """By time: start includes the key's own millisecond, end excludes it."""
     producer = backbone.producer(ShipmentTracking, uri=URI)
     first = await producer.note("first")
     second = first
@@ -81,7 +81,7 @@ async def test_a_time_without_zone_is_refused(backbone: Backbone) -> None:
 
 
 async def test_follow_has_no_end(backbone: Backbone) -> None:
-    """Both together make no sense, and are refused."""
+    """``follow`` and an end together make no sense, and are refused."""
     with pytest.raises(ConfigurationError, match="follow"):
         await anext(backbone.reader(URI).scan(end=EventKey(1), follow=True))
 
@@ -111,13 +111,13 @@ async def test_following_from_now_leaves_out_what_was_there(backbone: Backbone) 
     await _produce(backbone, 3)
     async with asyncio.timeout(10), aclosing(backbone.reader(URI).scan("now", follow=True)) as events:
         coming = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0.05)  # so that it has looked at where now is
+        await asyncio.sleep(0.05)  # so that it has found where now is
         (key,) = await _produce(backbone, 1)
         assert (await coming).key == key
 
 
 async def test_following_from_a_key_includes_it(backbone: Backbone) -> None:
-    """The bound means the same whether it follows or not."""
+    """The bound means the same with and without following."""
     keys = await _produce(backbone, 3)
     async with aclosing(backbone.reader(URI).scan(keys[1], follow=True)) as events:
         assert [(await anext(events)).key, (await anext(events)).key] == keys[1:]
@@ -149,7 +149,7 @@ async def test_only_wanted_events(backbone: Backbone) -> None:
 
 
 async def test_a_stored_event_is_asked_what_it_is(backbone: Backbone) -> None:
-    """``is_`` compares, ``as_`` types, ``call`` hands the arguments on, ``decode`` finds the event of a contract."""
+    """``is_`` compares, ``as_`` types, ``call`` passes the arguments on, ``decode`` finds the event of a contract."""
     time = datetime.now(UTC)
     key = await backbone.producer(ShipmentTracking, uri=URI).packing("jo@example.com", 7, time)
     stored = await backbone.reader(URI).get(key)

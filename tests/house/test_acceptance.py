@@ -34,20 +34,20 @@ def functions(path: Path) -> set[str]:
 
 
 def test_there_is_a_row_for_each_of_the_48_items() -> None:
-    """None was left out, and each says something."""
+    """None is left out, and none is empty."""
     assert list(rows()) == list(range(1, 49))
     assert all(rows().values())
 
 
 def test_every_named_test_exists() -> None:
-    """A test that was renamed is renamed here too."""
+    """A test that was renamed is renamed in the list too."""
     named = named_in(*rows().values())
     assert len(named) > 30
     assert [each for each in sorted(named) if each[1] not in functions(TESTS / each[0])] == []
 
 
 def test_every_acceptance_test_is_named() -> None:
-    """The list says all that its tests show."""
+    """The list names every test of its folder."""
     named = named_in(*rows().values())
     tests = {
         (f"acceptance/{path.name}", name)
@@ -59,7 +59,7 @@ def test_every_acceptance_test_is_named() -> None:
 
 
 def test_only_forwarding_waits() -> None:
-    """What is put off is named, and everything else names a test."""
+    """What is postponed is named, and everything else names a test."""
     assert [number for number, here in rows().items() if "later release" in here] == FORWARDING
     assert [number for number, here in rows().items() if not named_in(here)] == FORWARDING
 

@@ -74,7 +74,7 @@ def _imported() -> set[tuple[str, str]]:
 
 
 def test_every_name_of_an_inner_package_is_imported_from_there() -> None:
-    """Only the front doors offer names to users; an inner package offers what somebody here takes from it."""
+    """Only the public packages export names to users; an inner package exports what is imported from it here."""
     inner = [package for package in _packages() if package not in FRONT_DOORS]
     assert len(inner) > len(FRONT_DOORS)
     offered = {
@@ -84,7 +84,7 @@ def test_every_name_of_an_inner_package_is_imported_from_there() -> None:
 
 
 def test_every_documented_name_can_be_imported_from_a_front_door() -> None:
-    """From the one whose table lists it; what is described in full is listed in a table."""
+    """From the one whose table lists it; what is described in full is also listed in a table."""
     page = (ROOT / "docs" / "reference" / "python-api.md").read_text(encoding="utf-8")
     tables = dict(re.findall(r"^## (event_backbone[\w.]*)\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE))
     assert tuple(tables) == FRONT_DOORS

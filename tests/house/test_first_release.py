@@ -1,4 +1,4 @@
-"""What the first release changes: from its line in releases.txt on, the tests demand it."""
+"""What the first release changes: once it is in releases.txt, the tests demand it."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ PARTS = "\n### In your project\n\n### In the template\n"
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """The work tree as a repository of its own that has released 0.2.0, and goes on."""
+    """The work tree as a separate repository that has released 0.2.0, and one commit more."""
     root = tmp_path / "tree"
     for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
         if name and (ROOT / name).is_file():
@@ -44,7 +44,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_first_release_is_demanded(tree: Path) -> None:
-    """Updates begin at it, what it had may not go, and it is missed, not skipped, when it cannot be had."""
+    """Updates begin at it, nothing of it may be removed, and tests fail, not skip, when it is not available."""
     everything = [LISTED, TOLD, FIRST, FILES, QUESTIONS, UPDATE]
     assert _verdicts(tree, *everything) == dict.fromkeys(everything, "PASSED")
 
@@ -64,7 +64,7 @@ def test_the_first_release_is_demanded(tree: Path) -> None:
 
 
 def _verdicts(root: Path, *tests: str) -> dict[str, str]:
-    """What each of these tests comes to in that tree."""
+    """The outcome of each of these tests in that tree."""
     done = _run(root, sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *tests, check=False)
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line.startswith(tests)]
     found = {line[0]: line[1] for line in lines}

@@ -1,4 +1,4 @@
-"""The runtime's manifest is current: by it projects find manual edits of the runtime."""
+"""The runtime's manifest is current: projects use it to find manual edits of the runtime."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ RUNTIME = ROOT / "template" / "src" / "event_backbone"
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Path:
-    """A copy of the runtime with a manifest of its own."""
+    """A copy of the runtime with its manifest."""
     folder = tmp_path / "event_backbone"
     shutil.copytree(RUNTIME, folder, ignore=shutil.ignore_patterns("__pycache__", MANIFEST))
     (folder / MANIFEST).write_text(manifest_text(folder), encoding="utf-8")
@@ -46,7 +46,7 @@ def test_every_file_that_git_knows_is_listed() -> None:
     assert event_backbone.__file__ == str(RUNTIME / "__init__.py")
 
 
-def test_every_kind_of_hand_edit_is_told(runtime: Path) -> None:
+def test_every_kind_of_manual_edit_is_reported(runtime: Path) -> None:
     """A changed, an added, a removed file, in any folder and of any kind."""
     assert edited_files(runtime) == []
     (runtime / "policy.py").write_text("")
@@ -56,8 +56,8 @@ def test_every_kind_of_hand_edit_is_told(runtime: Path) -> None:
     assert edited_files(runtime) == ["README.md", "policy.py", "py.typed", "stream/mine.lua"]
 
 
-def test_what_tools_and_git_do_is_no_hand_edit(runtime: Path) -> None:
-    """Other line ends, as git may write them, bytecode, and the hidden files of systems and editors."""
+def test_what_tools_and_git_do_is_not_a_manual_edit(runtime: Path) -> None:
+    """Other line endings, as git may write them, bytecode, and hidden files of systems and editors."""
     for each in [path for path in runtime.rglob("*") if path.is_file()]:
         each.write_bytes(each.read_bytes().replace(b"\n", b"\r\n"))
     (runtime / "__pycache__").mkdir()

@@ -35,7 +35,7 @@ def test_each_test_of_a_promise_carries_the_number_of_its_file() -> None:
 
 
 def test_the_tests_of_promises_are_in_their_folder() -> None:
-    """Whoever changes a promise finds its tests without a search."""
+    """The tests of a promise are found without a search."""
     elsewhere = {name for file, names in TESTS.items() if file not in PROMISES for name in names if _number_of(name)}
     assert elsewhere == set()
 

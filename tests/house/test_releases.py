@@ -1,4 +1,4 @@
-"""Releases: each is listed with its commit, told of in the changelog, and made by one script that checks first."""
+"""Releases: each is listed with its commit, described in the changelog, and made by one script that checks first."""
 
 import os
 import re
@@ -30,8 +30,8 @@ GIT = {
 }
 
 
-def _told(changelog: str) -> dict[str, str]:
-    """What a changelog says of each version, newest first, and of what is not released yet."""
+def _described(changelog: str) -> dict[str, str]:
+    """What a changelog says about each version, newest first, and about what is not released yet."""
     parts = re.split(rf"(?m)^## ({UNRELEASED}|\S+ - \d{{4}}-\d{{2}}-\d{{2}})$", changelog)
     versions = [heading.partition(" - ")[0] for heading in parts[1::2]]
     return dict(zip(versions, parts[2::2], strict=True))
@@ -39,13 +39,13 @@ def _told(changelog: str) -> dict[str, str]:
 
 def test_nothing_is_released_before_0_2_0() -> None:
     """Until then the list is empty, and the changelog says so; from then on it begins with 0.2.0, and is demanded."""
-    told = _told((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    described = _described((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     if found := releases():
         assert found[0].version == FIRST_RELEASE
     else:
-        assert list(told) in ([UNRELEASED], [FIRST_RELEASE])
-    announced = [version for version, text in told.items() if FIRST_TO_COME in text]
-    assert announced == ([UNRELEASED] if list(told) == [UNRELEASED] else [])
+        assert list(described) in ([UNRELEASED], [FIRST_RELEASE])
+    announced = [version for version, text in described.items() if FIRST_TO_COME in text]
+    assert announced == ([UNRELEASED] if list(described) == [UNRELEASED] else [])
 
 
 def test_releases_are_listed_in_order() -> None:
@@ -55,14 +55,14 @@ def test_releases_are_listed_in_order() -> None:
     assert len({each.commit for each in found}) == len(found)
 
 
-def test_every_release_can_be_had_and_tells_of_itself() -> None:
+def test_every_release_is_available_and_described() -> None:
     """Its commit is here or at the origin, its changelog has it, and its tag, where there is one, is that commit."""
     for each in releases():
         try:
             changelog = file_of(each, "CHANGELOG.md")
         except ReleaseMissing as missing:
             pytest.fail(str(missing), pytrace=False)
-        assert each.version in _told(changelog)
+        assert each.version in _described(changelog)
         tag = subprocess.run(
             ["git", "rev-parse", "--quiet", "--verify", f"{each.tag}^{{commit}}"],
             cwd=ROOT,
@@ -73,22 +73,22 @@ def test_every_release_can_be_had_and_tells_of_itself() -> None:
         assert tag.stdout.strip() in {"", each.commit}, f"{each.tag} is another commit than releases.txt says"
 
 
-def test_the_changelog_tells_of_every_release_in_two_parts() -> None:
+def test_the_changelog_describes_every_release_in_two_parts() -> None:
     """For the owners of projects and for the keepers of the template; above them one may be about to be released."""
-    told = _told((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    described = _described((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     listed = [each.version for each in reversed(releases())]
-    to_come = [version for version in told if version not in listed]
-    assert list(told) == to_come + listed
+    to_come = [version for version in described if version not in listed]
+    assert list(described) == to_come + listed
     assert len(to_come) <= 1
-    versions = [version for version in told if version != UNRELEASED]
+    versions = [version for version in described if version != UNRELEASED]
     assert sorted(versions, key=Version, reverse=True) == versions
-    for version, text in told.items():
+    for version, text in described.items():
         assert re.findall(r"(?m)^### .*$", text) == PARTS, version
 
 
 @pytest.mark.parametrize("line", ["0.9", "0.9 abc", "v0.9 " + "a" * 40, "0.01 " + "a" * 40, "new " + "a" * 40])
-def test_a_line_that_is_no_release_is_refused(line: str, tmp_path: Path) -> None:
-    """With its number, and what would be right."""
+def test_a_line_that_is_not_a_release_is_refused(line: str, tmp_path: Path) -> None:
+    """The error has its number, and says what would be right."""
     (tmp_path / "releases.txt").write_text(f"# Releases\n{line}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"releases\.txt, line 2: write a version"):
         releases(tmp_path)
@@ -125,15 +125,15 @@ def test_the_script_makes_a_release(repository: Path) -> None:
     assert _run(repository, "git", "rev-parse", "v1.0^{commit}", "HEAD~1").stdout.split() == [released] * 2
     assert _run(repository, "git", "status", "--porcelain").stdout == ""
     again = _run(repository, "scripts/release", "1.0", fails=True)
-    assert again.stderr == "Name a version of PEP 440 above 1.0: 1.0 is none.\n"
+    assert again.stderr == "1.0 is not a PEP 440 version above 1.0.\n"
 
 
 def test_the_script_makes_the_first_release(repository: Path) -> None:
-    """Of an empty list. What is no version is refused then as well."""
+    """The list is empty before it. What is not a version is refused then as well."""
     (repository / "releases.txt").write_text("# Releases\n", encoding="utf-8")
     _commit(repository)
     refused = _run(repository, "scripts/release", "0", fails=True)
-    assert refused.stderr == "Name a version of PEP 440 above 0: 0 is none.\n"
+    assert refused.stderr == "0 is not a PEP 440 version above 0.\n"
     released = _run(repository, "git", "rev-parse", "HEAD").stdout.strip()
 
     _run(repository, "scripts/release", "1.0")
@@ -143,17 +143,16 @@ def test_the_script_makes_the_first_release(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["", "v1.0", "0.9", "0.8.1", "1.0.", "01.0", "one"])
-def test_a_version_that_is_none_is_refused(repository: Path, version: str) -> None:
-    """Or that is not above the latest."""
+def test_an_invalid_version_is_refused(repository: Path, version: str) -> None:
+    """And so is one that is not above the latest."""
     refused = _run(repository, "scripts/release", version, fails=True)
-    assert refused.stderr == f"Name a version of PEP 440 above 0.9: {version} is none.\n"
+    assert refused.stderr == f"{version} is not a PEP 440 version above 0.9.\n"
 
 
 def test_a_release_that_is_not_ready_is_refused(repository: Path) -> None:
-    """Something is not committed, the changelog does not tell of it, or the manifest is stale; nothing is tagged."""
+    """Something is not committed, the changelog does not have it, or the manifest is stale; nothing is tagged."""
     assert (
-        "Write in CHANGELOG.md, and commit: ## 1.1 - " in _run(repository, "scripts/release", "1.1", fails=True).stderr
-    )
+    assert "Add this heading to CHANGELOG.md, and commit: ## 1.1 - " in refused.stderr
     policy = repository / "template/src/event_backbone/policy.py"
     policy.write_text(policy.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert "Commit first" in _run(repository, "scripts/release", "1.0", fails=True).stderr
@@ -165,7 +164,7 @@ def test_a_release_that_is_not_ready_is_refused(repository: Path) -> None:
 
 
 def test_a_shallow_clone_fetches_what_it_lacks(repository: Path, tmp_path: Path) -> None:
-    """Without tags and without history, as CI has it; and when the origin has it no more, a sentence says so."""
+    """Without tags and without history, as CI has it; and when the origin no longer has it, a sentence says so."""
     _run(repository, "scripts/release", "1.0")
     (repository / "CHANGELOG.md").write_text("# Later\n", encoding="utf-8")
     _commit(repository)

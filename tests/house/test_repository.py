@@ -1,4 +1,4 @@
-"""House rules of the repository: it holds nothing of the machine it was written on, and nothing generated."""
+"""Rules of the repository: it contains nothing of the machine it was written on, and nothing generated."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_the_repository_is_found() -> None:
 
 
 def test_no_path_of_a_machine_and_no_host_of_an_index() -> None:
-    """What is committed works for everybody, wherever their packages come from."""
+    """What is committed works for everyone, wherever their packages come from."""
     found = [
         f"{path.relative_to(ROOT)}: {match.group().decode()}"
         for path in files()
@@ -40,12 +40,12 @@ def test_no_path_of_a_machine_and_no_host_of_an_index() -> None:
 
 
 def test_no_lock_file() -> None:
-    """A lock file would record the hosts of whoever wrote it; bounds in pyproject.toml say what is needed."""
+    """A lock file would record the package hosts of the machine that wrote it; the bounds in pyproject.toml suffice."""
     assert not [path for path in files() if path.name in LOCK_FILES]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_can_be_run(name: str) -> None:
+def test_scripts_are_executable(name: str) -> None:
     """A script is executable and names its interpreter."""
     script = ROOT / name
     assert script.stat().st_mode & 0o111

@@ -1,4 +1,4 @@
-"""House rules of the runtime: plain Python that is rendered as it is, with a known front door."""
+"""Rules of the runtime: plain Python that is rendered as it is, with a known public package."""
 
 import ast
 import importlib
@@ -26,7 +26,7 @@ def _name(file: Path) -> str:
 
 
 def _strings_and_names(file: Path) -> Iterator[str]:
-    """What a module does, without its comments and docstrings."""
+    """The code of a module, without comments and docstrings."""
     tree = ast.parse(file.read_text())
     docstrings = {
         id(node.body[0].value)
@@ -54,8 +54,8 @@ def test_no_template_language_in_the_runtime(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=_name)
-def test_the_runtime_never_enters_by_its_own_front_door(file: Path) -> None:
-    """Modules import each other by their floor, as a whole path; only users import from the package itself."""
+def test_the_runtime_never_imports_its_own_public_package(file: Path) -> None:
+    """Modules import each other by their whole path; only users import from the package itself."""
     if file == RUNTIME / "__init__.py":
         return
     floors = {path.stem for path in RUNTIME.iterdir()}
@@ -69,14 +69,14 @@ def test_the_runtime_never_enters_by_its_own_front_door(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=_name)
 def test_telemetry_is_wired_by_the_application(file: Path) -> None:
-    """The runtime speaks to the OpenTelemetry API; which SDK listens is the application's choice."""
+    """The runtime uses the OpenTelemetry API; the application chooses the SDK."""
     assert "opentelemetry.sdk" not in file.read_text()
 
 
 @pytest.mark.parametrize("file", FILES, ids=_name)
 def test_only_the_stream_knows_stream_commands(file: Path) -> None:
-    """Every stream command is in one package, so that its rules are, too."""
-    # The demo looks at the stream with a client of its own, because a program's own word proves nothing.
+    """Every stream command is in one package, so its rules are too."""
+    # The demo looks at the stream with a separate client, because a program's own report proves nothing.
     if "stream" in file.relative_to(RUNTIME).parts or file == RUNTIME / "cli" / "demo" / "read_back.py":
         return
     used = [text for text in _strings_and_names(file) if STREAM_COMMAND.search(text)]
@@ -91,7 +91,7 @@ def test_the_front_door_is_sorted_and_complete() -> None:
 
 
 def test_every_error_is_exported() -> None:
-    """Whoever writes ``except`` finds the error at the front door."""
+    """A user who writes ``except`` can import the error from the public package."""
     errors = importlib.import_module("event_backbone.errors")
     public = {name for name, value in vars(errors).items() if isinstance(value, type) and not name.startswith("_")}
     defined = {name for name in public if getattr(errors, name).__module__ == "event_backbone.errors"}
@@ -99,7 +99,7 @@ def test_every_error_is_exported() -> None:
 
 
 def test_importing_the_runtime_loads_no_library_of_an_extra() -> None:
-    """A service with Redis alone pays nothing for S3, web and command line, and needs none of them installed."""
+    """A service with Redis alone does not load S3, web and command line, and needs none of them installed."""
     script = "import sys, event_backbone, event_backbone.storage; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -112,8 +112,8 @@ def test_importing_the_runtime_loads_no_library_of_an_extra() -> None:
     assert not loaded & {"boto3", "botocore", "fastapi", "moto", "obstore", "rich", "starlette", "typer", "uvicorn"}
 
 
-def test_every_module_imports_by_itself() -> None:
-    """No module depends on another one having been imported first."""
+def test_every_module_can_be_imported_alone() -> None:
+    """No module needs another one to be imported first."""
     scripts = {"event_backbone.testing.s3_process"}
     for module in pkgutil.walk_packages([str(RUNTIME)], "event_backbone."):
         if module.name not in scripts and not module.name.endswith("__main__"):
@@ -121,7 +121,7 @@ def test_every_module_imports_by_itself() -> None:
 
 
 def _without_f_string_braces(file: Path) -> str:
-    """The text as written, save that an f-string may write a literal brace as two."""
+    """The text as written, except that an f-string may write a literal brace twice."""
     source = file.read_text()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.JoinedStr) and (segment := ast.get_source_segment(source, node)):

@@ -1,4 +1,4 @@
-"""The list of scenarios in tests/faults/README.md and the docstrings that refer to it are in step."""
+"""The list of scenarios in tests/faults/README.md and the docstrings that refer to it agree."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ def _referred() -> Iterator[tuple[int, str]]:
 
 
 def test_each_scenario_names_the_tests_that_refer_to_it() -> None:
-    """Both ways, so that neither a number nor a row is left over."""
+    """In both directions: neither a number nor a row is left over."""
     rows = re.findall(r"^\| (\d+) \| .+ \| (.+) \|$", LIST.read_text(encoding="utf-8"), re.MULTILINE)
     listed = [(int(number), name) for number, tests in rows for name in re.findall(r"`(test_\w+)`", tests)]
     assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))

@@ -1,4 +1,4 @@
-"""The scripts run every test, also after one has failed, and on the Pythons that are meant."""
+"""The scripts run every test, also after one has failed, and on the intended Pythons."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ NOTED = 'echo "${PYTHON:-its own}: $*" >>calls\n'
 
 
 class Clone:
-    """The scripts in a separate folder. What they call writes down its arguments, and fails as the test wants."""
+    """The scripts in a separate folder. What they call records its arguments, and fails when the test wants it to."""
 
     def __init__(self, root: Path) -> None:
         (root / ".ci").mkdir()
@@ -30,7 +30,7 @@ class Clone:
         self.replace("pytest", NOTED)
 
     def replace(self, name: str, text: str) -> None:
-        """Put another script into its place."""
+        """Replace a script by another one."""
         (self.root / name).write_text(f"#!/usr/bin/env bash\n{text}", encoding="utf-8")
         (self.root / name).chmod(0o755)
 
@@ -55,20 +55,20 @@ class Clone:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    """The scripts, and what is left of all that they call."""
+    """The scripts, with replacements for what they call."""
     (tmp_path / "clone").mkdir()
     return Clone(tmp_path / "clone")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda each: each.name)
 def test_bash_can_read_it(script: Path) -> None:
-    """A script that is rarely run is read here at least."""
+    """A script that is rarely run is at least parsed here."""
     done = subprocess.run(["bash", "-n", script], check=False, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_test_is_in_one_of_two_runs(clone: Clone) -> None:
-    """Some folders in parallel; all that is not one of these by itself, new folders included."""
+    """Some folders in parallel; all others, new ones included, one by one."""
     assert clone.run("scripts/test", "--all").returncode == 0
     together, apart = clone.calls
     named = re.findall(r"tests/[\w/.]+", together)
@@ -78,7 +78,7 @@ def test_every_test_is_in_one_of_two_runs(clone: Clone) -> None:
 
 
 def test_arguments_are_those_of_pytest(clone: Clone) -> None:
-    """One run, of what was asked for."""
+    """One run, with what was asked for."""
     assert clone.run("scripts/test", "--uvloop", "-k", "one or two").returncode == 0
     assert clone.calls == ["its own: --uvloop -k one or two"]
 
@@ -92,7 +92,7 @@ def test_one_failed_run_fails_the_whole_and_stops_nothing(clone: Clone, failing:
 
 
 def test_each_python_has_its_run_and_its_verdict(clone: Clone) -> None:
-    """The others run after one has failed; what is not at hand is said, and fails nothing."""
+    """The others run after one has failed; a missing Python is reported, and is not a failure."""
     done = clone.run("scripts/test", "--pythons", "-k", "claim")
     assert done.returncode == 0
     assert clone.calls == [f"/{name}/python: -k claim" for name in ("old", "usual", "new")]
@@ -104,7 +104,7 @@ def test_each_python_has_its_run_and_its_verdict(clone: Clone) -> None:
         "Python 3.11.2: passed",
         "Python 3.12.9: failed",
         "Python 3.13.0: passed",
-        "Python 3.14: not at hand",
+        "Python 3.14: not installed",
     ]
 
 
@@ -122,7 +122,7 @@ def test_ci_runs_all_on_the_oldest_python_and_faults_on_the_newest(clone: Clone)
 
 
 def test_ci_with_one_python_does_nothing_twice(clone: Clone) -> None:
-    """The suite has run the fault tests on it already, but not on uvloop; without any Python, CI fails."""
+    """The fault tests have already run on it, but not on uvloop; without any Python, CI fails."""
     clone.replace("scripts/_pythons", "echo 3.12.9 /usual/python\n")
     clone.replace("scripts/check", "exit 0\n")
     clone.replace("scripts/test", NOTED)
@@ -138,7 +138,7 @@ def test_ci_with_one_python_does_nothing_twice(clone: Clone) -> None:
 
 
 def _pythons(**variables: str) -> list[tuple[str, str]]:
-    """What ``scripts/_pythons`` lists: versions and paths."""
+    """Return what ``scripts/_pythons`` lists: versions and paths."""
     environment = {name: text for name, text in os.environ.items() if name != "PYTHON"} | variables
     done = subprocess.run(
         [ROOT / "scripts/_pythons"], env=environment, check=True, capture_output=True, encoding="utf-8"
@@ -147,7 +147,7 @@ def _pythons(**variables: str) -> list[tuple[str, str]]:
 
 
 def test_pythons_that_do_not_count_are_left_out(tmp_path: Path) -> None:
-    """This one is found on PATH; what does not answer, or is too old, is not; oldest first, each version once."""
+    """The one on PATH is found; one that does not answer or is too old is not; oldest first, each version once."""
     (tmp_path / "python3.14").write_text("#!/bin/sh\necho no version of that name >&2\nexit 127\n")
     (tmp_path / "python3.14").chmod(0o755)
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])

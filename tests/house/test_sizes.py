@@ -1,4 +1,4 @@
-"""Modules and functions are small: in the runtime, and in everything that is written around it."""
+"""Modules and functions are small: in the runtime, and in everything around it."""
 
 import ast
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_the_files_are_found() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_modules_and_functions_are_small(file: Path) -> None:
-    """A module fits in one's head, a function on a screen; what resists is cut elsewhere, not excused here."""
+    """A module fits in one's head, a function on a screen; what is larger is split, not excused here."""
     text = file.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LARGEST_MODULE_LINES
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]

@@ -1,4 +1,4 @@
-"""House rules of the tests: what teaches a reader comes in by the front door."""
+"""Rules of the tests: what teaches a reader imports only public packages."""
 
 import ast
 from pathlib import Path

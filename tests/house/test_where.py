@@ -1,4 +1,4 @@
-"""CONTRIBUTING's "Where things are" is true: each path exists, and has what the row promises."""
+"""CONTRIBUTING's "Where things are" is true: each path exists, and has what the row says."""
 
 import re
 
@@ -9,7 +9,7 @@ _ROW = re.compile(r"^\| (?P<question>[^|]+) \| `(?P<path>[^`]+)` \| `(?P<name>[^
 
 
 def test_each_question_leads_to_a_file_that_answers_it() -> None:
-    """At least 24 questions, one path each; what to look for there is in it."""
+    """At least 24 questions, one path each; each file contains what to look for."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = list(_ROW.finditer(text))
     assert len(rows) >= 24

@@ -1,4 +1,4 @@
-"""What tests of outcomes share: another team's events, one event handled to its end, and its dead letter."""
+"""What tests of outcomes share: another team's events, one event handled until it is finished, and its dead letter."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ AT_ONCE = RetryPolicy(max_attempts=3, backoff=timedelta())
 
 
 class OtherParcels(Contract):
-    """Another team's idea of the same stream."""
+    """Another team's contract for the same stream."""
 
     @event
     def packed(self, number: str) -> None:
@@ -30,7 +30,7 @@ class OtherParcels(Contract):
 
 
 async def handle_one(backbone: Backbone, consumer: Consumer[Parcels], retry: RetryPolicy = AT_ONCE) -> None:
-    """Handle one event to its end."""
+    """Handle one event until it is finished."""
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=1, retry=retry))
 
 

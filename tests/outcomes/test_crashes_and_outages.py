@@ -57,7 +57,7 @@ async def test_lease_lost(backbone: Backbone, streams: Streams, counted: Counted
 async def test_event_deleted_while_pending(
     backbone: Backbone, streams: Streams, redis: Redis, counted: CountedMetrics
 ) -> None:
-    """Lost, which is counted; it stops being pending."""
+    """Lost, which is counted; it is no longer pending."""
     key = await backbone.producer(Parcels, uri=URI).packed(1)
     await crash(streams, 1)
     await redis.xdel(STREAM.key, key.entry_id)
@@ -69,7 +69,7 @@ async def test_event_deleted_while_pending(
 
 
 async def test_group_missing(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:
-    """Made again, from the beginning."""
+    """Created again, from the beginning."""
     remembering = Remembering()
     async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
         await remembering_one(backbone, remembering)

@@ -58,7 +58,7 @@ async def test_handler_fails(backbone: Backbone, counted: CountedMetrics) -> Non
 
 
 async def test_handler_asks_for_a_retry(backbone: Backbone, counted: CountedMetrics) -> None:
-    """Retried when it says, which is an attempt like any other."""
+    """Retried at the time it asks for, as an attempt like any other."""
     consumer = Consumer(Parcels)
 
     @consumer.on(Parcels.packed)

@@ -21,7 +21,7 @@ async def test_entry_of_another_writer(backbone: Backbone, redis: Redis, counted
 
 
 async def test_undecodable_event(backbone: Backbone, counted: CountedMetrics) -> None:
-    """A dead letter at once: waiting does not make it fit."""
+    """A dead letter at once: waiting does not make it decodable."""
     await backbone.producer(OtherParcels, uri=URI).packed("one")
     await handle_one(backbone, Remembering().consumer)
     await assert_dead(backbone, counted, "undecodable")
@@ -51,7 +51,7 @@ async def test_payload_missing(backbone: Backbone, redis: Redis, counted: Counte
 
 
 async def test_payload_forbidden(redis_url: str, counted: CountedMetrics) -> None:
-    """Tried as often as a failing handler, since permissions fail for a while; then a dead letter."""
+    """Tried as often as a failing handler, since permissions may be wrong for a while; then a dead letter."""
     async with faulty_s3() as server:
         options = S3Options("events", region="eu-central-1", access_key="a", secret_key="s", endpoint=server.endpoint)
         async with Backbone(redis_url, storage=S3Storage(options), environment="test") as backbone:

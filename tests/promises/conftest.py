@@ -15,7 +15,7 @@ from event_backbone.stream.redis import RedisStreams
 
 @pytest.fixture(params=["memory", "redis"])
 async def streams(request: pytest.FixtureRequest) -> AsyncIterator[Streams]:
-    """The empty streams below the backbone, for what other members of a group do."""
+    """The empty streams below the backbone, to act as other members of a group."""
     if request.param == "memory":
         yield MemoryStreams()
         return

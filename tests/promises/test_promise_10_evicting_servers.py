@@ -1,4 +1,4 @@
-"""Promise 10: a server that would remove events is refused or warned of, whenever a connection to it is opened."""
+"""Promise 10: a server that would evict events is refused or warned about, whenever a connection to it is opened."""
 
 import pytest
 
@@ -79,7 +79,7 @@ async def test_promise_10_an_evicting_server_is_refused_when_events_are_consumed
 async def test_promise_10_a_user_who_may_not_ask_is_not_refused(
     own_redis: RedisServer, connection: RedisConnection
 ) -> None:
-    """Managed servers and narrow rights keep the policy to themselves."""
+    """Managed servers and narrow rights may hide the policy."""
     await evict(connection, "allkeys-lru")
     await connection.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-info")
     streams = RedisStreams(RedisConnection(RedisSettings.parse(own_redis.url.replace("//", "//bob:pw@"))))
@@ -93,7 +93,7 @@ async def test_promise_10_a_user_who_may_not_ask_is_not_refused(
 async def test_promise_10_what_may_lose_some_events_is_warned_of_once(
     redis_binary: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not once a connection: a server without an append-only file, and one that evicts what expires."""
+    """Not once per connection: a server without an append-only file, and one that evicts what expires."""
     arguments = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
     with RedisServer(binary=redis_binary, arguments=arguments) as server:
         connection = RedisConnection(RedisSettings.parse(server.url))

@@ -25,7 +25,7 @@ class CountingStorage(MemoryStorage):
     failing = False
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Mapping[str, bytes]) -> SavedPayload:
-        """Save, count, and let others go first."""
+        """Save, count, and let others run first."""
         if self.failing:
             raise StorageUnavailable("S3 is away.")
         answer = await super().save(scope, event_id, payload)

@@ -35,7 +35,7 @@ async def test_promise_2_one_event_id_makes_one_entry(backbone: Backbone) -> Non
     assert await _keys(backbone) == [first]
 
 
-async def test_promise_2_twins_in_one_batch_make_one_entry(backbone: Backbone) -> None:
+async def test_promise_2_duplicates_in_one_batch_make_one_entry(backbone: Backbone) -> None:
     """Also when both travel in the same round trip."""
     send = backbone.producer(ShipmentTracking, uri=URI).note.using(event_id=new_event_id())
     keys = await asyncio.gather(*(send("same") for _ in range(5)))
@@ -44,7 +44,7 @@ async def test_promise_2_twins_in_one_batch_make_one_entry(backbone: Backbone) -
 
 
 async def test_promise_2_an_event_id_older_than_the_window_is_refused(backbone: Backbone) -> None:
-    """A twin could not be recognised any more, so the event is not sent, rather than perhaps sent twice."""
+    """A duplicate could no longer be recognised, so the event is not sent, rather than perhaps sent twice."""
     old = datetime.now(UTC) - timedelta(hours=1)
     event_id = UUID(int=(new_event_id().int & ((1 << 80) - 1)) | (int(old.timestamp() * 1000) << 80))
     with pytest.raises(EventIdExpired):

@@ -31,7 +31,7 @@ async def test_promise_4_a_handler_may_take_longer_than_the_lease(backbone: Back
 
 
 async def test_promise_4_who_lost_the_lease_is_cancelled_and_cannot_ack(backbone: Backbone, streams: Streams) -> None:
-    """The new holder has the event; the old one's handler ends, and its place is free for the next."""
+    """The new holder has the event; the old one's handler ends, and the next event can begin."""
     stuck = Stuck()
     await pack(backbone, 1)
     subscription = backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, lease=LEASE, concurrency=1)
@@ -99,7 +99,7 @@ async def test_promise_4_with_concurrency_1_the_next_event_begins_after_the_ack(
 
 
 async def test_promise_4_slow_events_are_shared_by_all_members(backbone: Backbone) -> None:
-    """Nobody takes more ahead than about a second's work, so a member that comes later gets its part."""
+    """Nobody takes more than about a second's work ahead, so a member that comes later gets its part."""
     first, second = Stuck(), Stuck()
     await pack(backbone, *range(200))
     async with stopped_within(backbone.subscribe(first.consumer, uri=URI, group=GROUP)) as one:

@@ -35,7 +35,7 @@ async def test_promise_5_after_its_last_attempt_an_event_is_a_dead_letter_and_ot
 
 
 async def test_promise_5_a_failed_event_waits_at_the_server_and_any_member_begins_it(backbone: Backbone) -> None:
-    """While it waits it is in nobody's hands, others pass, and the next attempt is another member's."""
+    """While it waits no member has it, others are handled, and another member makes the next attempt."""
     consumer, other, passed = Consumer(Parcels), Remembering(), asyncio.Event()
 
     @consumer.on(Parcels.packed)

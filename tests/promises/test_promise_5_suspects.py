@@ -1,4 +1,4 @@
-"""Promise 5: an event that may have ended its process runs alone, and holds up nothing else."""
+"""Promise 5: an event that may have ended its process runs alone, and does not block others."""
 
 import asyncio
 from datetime import timedelta
@@ -19,7 +19,7 @@ SHORT = timedelta(milliseconds=200)
 
 
 async def test_promise_5_a_suspicious_event_runs_alone(backbone: Backbone, streams: Streams) -> None:
-    """After two deliveries that ended without a word: whether it was the cause, or in flight beside it, no more."""
+    """After two unexplained ends: whether it was the cause, or in flight beside it."""
     consumer, running, together = Consumer(Parcels), 0, list[tuple[int, int]]()
     counted = CountedMetrics()
 
@@ -50,7 +50,7 @@ async def test_promise_5_one_unexplained_end_makes_no_suspect(backbone: Backbone
 async def test_promise_5_healthy_events_go_on_between_suspects_and_beside_one_that_hangs(
     backbone: Backbone, streams: Streams, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A suspect that hangs holds the others back for ``alone_for``; while it does, ``ready`` is false."""
+    """A suspect that hangs delays the others for ``alone_for``; meanwhile, ``ready`` is false."""
     consumer, healthy, suspects, release = Consumer(Parcels), list[int](), list[int](), asyncio.Event()
 
     @consumer.on(Parcels.packed)
@@ -115,7 +115,7 @@ async def test_promise_5_only_ends_alone_count_towards_the_dead_letters(backbone
 async def test_promise_5_of_several_suspects_the_least_suspected_goes_first(
     backbone: Backbone, streams: Streams
 ) -> None:
-    """One that keeps ending its process, or its lease, would else keep those behind it from ever being handled."""
+    """One that keeps ending its process, or its lease, would otherwise keep the others from ever being handled."""
     await pack(backbone, 1, 2, 3)
     first, *_ = await crash(streams, 2)
     leases = streams.group_leases(STREAM, GROUP, "crashed-1")
@@ -143,7 +143,7 @@ async def test_promise_5_crashes_beside_others_cost_no_attempt(backbone: Backbon
 
 
 async def test_promise_5_recorded_failures_are_no_crashes(backbone: Backbone) -> None:
-    """An event that fails in order is never suspected, whatever its attempt."""
+    """An event whose failures are recorded is never suspected, whatever its attempt."""
     consumer, attempts = Consumer(Parcels), list[int]()
     counted = CountedMetrics()
 

@@ -49,7 +49,7 @@ async def test_promise_5_a_handler_that_cancels_its_own_task_costs_no_other_even
 
 
 async def test_promise_5_an_event_that_cancels_the_task_of_an_earlier_one_makes_that_fail(backbone: Backbone) -> None:
-    """A usual pattern: the newest order supersedes the one under way, which is tried again."""
+    """A common pattern: the newest order supersedes the one being handled, which is tried again."""
     consumer, running, attempts = Consumer(Parcels), dict[str, asyncio.Task[object]](), list[tuple[int, int]]()
 
     @consumer.on(Parcels.packed)
@@ -84,8 +84,8 @@ async def test_promise_5_context_variables_do_not_leak_into_the_next_event(backb
     assert found == [0] * 5
 
 
-async def test_promise_5_a_handler_runs_outside_of_what_loaded_its_event(backbone: Backbone) -> None:
-    """It begins in its own turn: otherwise its time would count as loading, and its stack would be on top of theirs."""
+async def test_promise_5_a_handler_runs_outside_what_loaded_its_event(backbone: Backbone) -> None:
+    """It starts in a separate turn: otherwise its time would count as loading, and its stack would be deeper."""
     consumer, around = Consumer(Parcels), set[str]()
 
     @consumer.on(Parcels.packed)

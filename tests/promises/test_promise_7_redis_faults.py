@@ -15,7 +15,7 @@ from tests.support.parcels import GROUP, URI, Parcels, Remembering, nothing_is_l
 
 
 async def pack_when_possible(backbone: Backbone, number: int) -> bool:
-    """Try to produce one event; return whether that worked."""
+    """Try to produce one event; return whether it worked."""
     try:
         await pack(backbone, number)
     except BackboneError:
@@ -67,7 +67,7 @@ async def test_promise_7_an_outage_is_logged_once_and_ended_by_the_server_alone(
 
 
 async def test_promise_7_a_subscription_may_start_before_its_server(own_redis: RedisServer) -> None:
-    """It goes on trying, and begins when the server is there."""
+    """It keeps trying, and begins when the server is there."""
     remembering = Remembering()
     own_redis.kill()
     async with (

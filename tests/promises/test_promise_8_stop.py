@@ -1,4 +1,4 @@
-"""Promise 8: a stop is orderly."""
+"""Promise 8: a stop is graceful."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ async def test_promise_8_what_was_not_begun_goes_back_at_once_with_its_count_res
 
 
 async def test_promise_8_a_parked_event_stays_parked_and_restarts_cost_it_no_attempt(backbone: Backbone) -> None:
-    """Whoever looks when it is due makes the second attempt, however many members came and went meanwhile."""
+    """The member that looks when it is due makes the second attempt, however many members came and went meanwhile."""
     failing, failed = Consumer(Parcels), asyncio.Event()
 
     @failing.on(Parcels.packed)
@@ -103,7 +103,7 @@ async def test_promise_8_a_second_stop_may_shorten_the_drain(backbone: Backbone)
 
 
 async def test_promise_8_the_consumer_is_removed_from_its_group_when_nothing_is_pending(backbone: Backbone) -> None:
-    """No ghosts are left."""
+    """No dead consumers are left."""
     async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: subscription.ready)
         await pack(backbone, 1)
@@ -130,7 +130,7 @@ async def test_promise_8_a_stop_ends_although_the_server_is_away(own_redis: Redi
 async def test_promise_8_a_loop_that_is_ended_from_outside_ends_the_subscription_with_an_error(
     backbone: Backbone,
 ) -> None:
-    """Such as by a library that cancels all tasks: never a subscription that looks alive and does nothing."""
+    """For example by a library that cancels all tasks: no subscription looks alive and does nothing."""
     async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: subscription.ready)
         for task in asyncio.all_tasks():
@@ -168,7 +168,7 @@ async def test_promise_8_a_handler_that_swallows_its_cancellation_does_not_delay
         assert subscription.left_behind == 1
         assert "kept running after they were cancelled" in caplog.text
     finally:
-        release.set()  # else the end of the test would wait for the handler for ever
+        release.set()  # otherwise the end of the test would wait for the handler forever
     remembering = Remembering()
     await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1))
     assert remembering.attempts == [1]

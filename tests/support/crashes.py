@@ -16,7 +16,7 @@ _MOST = 100
 
 
 async def crash(streams: Streams, times: int) -> Sequence[Delivery]:
-    """Deliver what the group has to members that die: to each of them everything, without a word of failure.
+    """Deliver what the group has to members that die: to each of them everything, without a recorded failure.
 
     They are called crashed-0, crashed-1 and so on; the row of the last one has ended.
     """
@@ -30,7 +30,7 @@ async def crash(streams: Streams, times: int) -> Sequence[Delivery]:
 
 
 async def crash_again(streams: Streams, member: str, count: int) -> Sequence[Delivery]:
-    """Let one more member take so many events of those that died before, and die."""
+    """Let one more member take this many events of those that died before, and die."""
     reader = streams.group_reader(STREAM, GROUP, member)
     taken: list[Delivery] = []
 

@@ -11,7 +11,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def loop_factory() -> LoopFactory | None:
-    """Return what ``asyncio.Runner`` takes; None means asyncio's own loop."""
+    """Return the loop factory for ``asyncio.Runner``; None means asyncio's own loop."""
     if os.environ.get(LOOP_VARIABLE) != UVLOOP:
         return None
     import uvloop

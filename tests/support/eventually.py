@@ -7,7 +7,7 @@ from time import monotonic
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], within_seconds: float = 15.0) -> None:
-    """Return once the condition holds; fail when it does not in time."""
+    """Return once the condition is true; fail when it is not in time."""
     deadline = monotonic() + within_seconds
     while True:
         holds = condition()

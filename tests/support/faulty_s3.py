@@ -1,7 +1,7 @@
 """S3 that misbehaves on request.
 
 ``faulty_s3`` is a server of one bucket without authentication, with a fault for each request that is to go wrong;
-``relay_before`` is in front of a real server, and delays the reads that a test names.
+``relay_before`` runs in front of a real server, and delays the reads that a test names.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Page:
 
 @dataclass
 class FaultyS3:
-    """What it was asked and holds; ``faults`` are used up one a request, ``reads`` lasts until it is taken away."""
+    """Its requests and objects; ``faults`` are used up one per request, ``reads`` lasts until it is removed."""
 
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
@@ -43,7 +43,7 @@ class FaultyS3:
     reads: Refusal | Page | None = None
 
     def fail(self, fault: Fault | Refusal | Page, requests: int = 1) -> None:
-        """Let the next requests that have no fault yet go wrong like this."""
+        """Let the next requests that have no fault yet fail like this."""
         self.faults.extend(fault for _ in range(requests))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,7 +134,7 @@ async def _passed_on(server: asyncio.StreamReader, back: asyncio.StreamWriter) -
 
 @asynccontextmanager
 async def relay_before(port: int) -> AsyncGenerator[Relay]:
-    """Run a relay before the S3 server on this loopback port until left."""
+    """Run a relay in front of the S3 server on this loopback port for the time of the block."""
     relay = Relay(port=port)
     async with _served(relay.serve) as relay.endpoint:
         yield relay
@@ -142,7 +142,7 @@ async def relay_before(port: int) -> AsyncGenerator[Relay]:
 
 @asynccontextmanager
 async def faulty_s3() -> AsyncGenerator[FaultyS3]:
-    """Serve on a free loopback port until left."""
+    """Serve on a free loopback port for the time of the block."""
     server = FaultyS3()
     async with _served(server.serve) as server.endpoint:
         yield server

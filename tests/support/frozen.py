@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def frozen(*pids: int) -> Generator[None]:
-    """Keep these processes from running for the time of the block; they go on in the order in which they are named."""
+    """Keep these processes from running for the time of the block; they resume in the given order."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""Finds keys that nobody would ever remove."""
+"""Finds keys that nothing would ever remove."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 async def assert_no_leaked_keys(client: Redis, allowed: Iterable[str] = ()) -> None:
     """Fail when a key is left that is not a stream, does not expire, and matches none of the allowed glob patterns.
 
-    A stream is kept on purpose and trimmed by its own rules; everything else must end by itself or be declared here.
+    A stream is kept on purpose and trimmed by its own rules; everything else must expire or be declared here.
     """
     patterns = tuple(allowed)
     leaked: list[str] = []

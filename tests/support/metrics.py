@@ -26,7 +26,7 @@ def _reader() -> InMemoryMetricReader:
 
 
 class CountedMetrics:
-    """What was counted from its making on, in this process."""
+    """What was counted in this process since its creation."""
 
     def __init__(self) -> None:
         self._seen: Counted = Counter()
@@ -35,13 +35,13 @@ class CountedMetrics:
         _reader().get_metrics_data()
 
     def count(self, name: str, **attributes: str) -> int:
-        """Return how much a counter has risen, or how often a histogram was recorded, where these attributes are."""
+        """Return how much a counter has risen, or how often a histogram was recorded, with these attributes."""
         self._collect()
         wanted = set(attributes.items())
         return sum(n for (metric, found), n in self._seen.items() if metric == name and wanted <= found)
 
     def latest(self, name: str, **attributes: str) -> int:
-        """Return what a gauge was last set to for these attributes, all that it has."""
+        """Return what a gauge was last set to for exactly these attributes."""
         self._collect()
         return self._latest[name, frozenset(attributes.items())]
 

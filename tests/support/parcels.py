@@ -82,7 +82,7 @@ async def nothing_is_left(backbone: Backbone) -> bool:
 
 
 async def run_to_the_end(subscription: Subscription, within_seconds: float = 20.0) -> None:
-    """Run a subscription until it ends by itself."""
+    """Run a subscription until it ends."""
     async with asyncio.timeout(within_seconds), subscription:
         await subscription.wait()
 

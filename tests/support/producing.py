@@ -1,4 +1,4 @@
-"""What tests of the producing side share: a stream in memory that is held up or refuses, and calls that wait for it."""
+"""What tests of the producing side share: a stream in memory that is blocked or refuses, and calls that wait for it."""
 
 import asyncio
 from collections.abc import Sequence

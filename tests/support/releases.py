@@ -1,4 +1,4 @@
-"""The template as it was released: ``releases.txt`` says where, and git has it."""
+"""The template as it was released: ``releases.txt`` lists the commits, and git has them."""
 
 import io
 import re
@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[2]
 
 
 class ReleaseMissing(Exception):
-    """A release cannot be had; the sentence says what to do."""
+    """A release is not available; the sentence says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version and the commit that it was."""
+    """A version and its commit."""
 
     version: str
     commit: str
@@ -56,7 +56,7 @@ def file_of(release: Release, path: str, root: Path = ROOT) -> str:
 
 
 def extract(release: Release, paths: tuple[str, ...], folder: Path, root: Path = ROOT) -> None:
-    """Lay these paths of a release into a folder."""
+    """Extract these paths of a release into a folder."""
     have(release, root)
     archive = _git(root, "archive", "--format=tar", release.commit, "--", *paths).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -66,7 +66,7 @@ def extract(release: Release, paths: tuple[str, ...], folder: Path, root: Path =
 
 
 def have(release: Release, root: Path = ROOT) -> None:
-    """Make sure that a release is here: what a shallow clone has not got is fetched from its origin."""
+    """Make sure that a release is available: what a shallow clone lacks is fetched from its origin."""
     if _has(release, root):
         return
     fetched = _git(root, "fetch", "--quiet", "--no-tags", "origin", release.commit, check=False)

@@ -9,7 +9,7 @@ _BINARY = {".png", ".svg", ".ico"}
 
 
 def files() -> list[Path]:
-    """Every file of the repository, committed or about to be; all that is there when it is no clone."""
+    """Every file of the repository, committed or about to be; every file on disk when it is not a clone."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""An S3 client of the tests' own, to look at what the code under test left in a bucket."""
+"""An independent S3 client, to look at what the code under test left in a bucket."""
 
 from typing import TYPE_CHECKING, Protocol
 

@@ -1,4 +1,4 @@
-"""A real object store for load and fault tests: it checks credentials and checksums, and keeps objects over a crash."""
+"""A real object store for load and fault tests: it checks credentials and checksums, and its objects survive a crash."""
 
 import contextlib
 import http.client
@@ -120,7 +120,7 @@ def _binary() -> Path:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports whose sister, ten thousand higher, is a legal one, too: the server takes that for its own protocol."""
+    """Ports whose sister, ten thousand higher, is valid too: the server uses that one for its own protocol."""
     found: set[int] = set()
     while len(found) < count:
         if (port := free_port()) + _GRPC_OFFSET <= _HIGHEST_PORT:

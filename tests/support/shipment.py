@@ -53,5 +53,5 @@ class Billing(Contract):
 async def consume(
     backbone: Backbone, consumer: Consumer[Any], events: int, *, uri: str = URI, group: str = "g"
 ) -> None:
-    """Run a consumer until it has handled so many events."""
+    """Run a consumer until it has handled this many events."""
     await run_to_the_end(backbone.subscribe(consumer, uri=uri, group=group, max_events=events))

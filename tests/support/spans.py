@@ -1,4 +1,4 @@
-"""Collects the spans of this process, by OpenTelemetry's SDK."""
+"""Collects the spans of this process with OpenTelemetry's SDK."""
 
 from functools import cache
 
@@ -18,7 +18,7 @@ def _exporter() -> InMemorySpanExporter:
 
 
 class CollectedSpans:
-    """What was traced from its making on, in this process."""
+    """What was traced in this process since its creation."""
 
     def __init__(self) -> None:
         _exporter().clear()

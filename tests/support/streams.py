@@ -1,4 +1,4 @@
-"""A stream that can be held up and made to fail, around a real one."""
+"""A stream that can be blocked and made to fail, around a real one."""
 
 import asyncio
 from collections import deque
@@ -15,14 +15,14 @@ Answer = Sequence[EventKey | StreamError]
 
 
 class HeldStream:
-    """Passes every call on; ``append`` waits while ``open`` is not set, and does what ``faults`` say, one a call.
+    """Passes every call on; ``append`` waits while ``open`` is not set, and runs one of ``faults`` in each call.
 
     A fault runs before the entries are appended, or, when put into ``lost``, after: then only the answer is lost.
     ``batches`` has the entries of every call to ``append``.
     """
 
     def __init__(self, stream: Stream) -> None:
-        """Stand before ``stream``, open and faultless."""
+        """Wrap ``stream``, open and without faults."""
         self._stream = stream
         self.open = asyncio.Event()
         self.open.set()

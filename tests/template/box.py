@@ -1,4 +1,4 @@
-"""Reads what a project brings to run it: the services of compose.yaml, and the steps of the Dockerfile."""
+"""Reads how a project is run: the services of compose.yaml, and the steps of the Dockerfile."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def dashboard_of(project: Path) -> dict[str, Any]:
-    """The dashboard that Grafana is given."""
+    """The dashboard for Grafana."""
     file = project / "observability/grafana/dashboards/events.json"
     return cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
 

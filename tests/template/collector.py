@@ -1,4 +1,4 @@
-"""Takes what processes send by OTLP over HTTP, and tells what it was."""
+"""Receives what processes send by OTLP over HTTP, and reports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 
 class Collector:
-    """An OTLP receiver on a free loopback port: what came, by the path and the name of the service that sent it."""
+    """An OTLP receiver on a free loopback port: what came, by path and by the name of the service that sent it."""
 
     def __init__(self) -> None:
         """Listen."""
@@ -61,7 +61,7 @@ class Collector:
             return set(self._names[path, service])
 
     def take(self, path: str, body: bytes) -> None:
-        """Note what has come."""
+        """Record what has come."""
         if path.endswith("/metrics"):
             for each in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 self._note(

@@ -1,4 +1,4 @@
-"""Projects rendered from the work tree, once a session for each set of answers."""
+"""Projects rendered from the work tree, once per session for each set of answers."""
 
 import json
 import shutil
@@ -62,17 +62,17 @@ def _history(tmp_path_factory: pytest.TempPathFactory, *, thin: bool) -> History
 
 @pytest.fixture(scope="session", autouse=True)
 def _jinja_compiled_once() -> Iterator[None]:
-    """Keep what Jinja compiled. Copier makes a new environment for each render, and spends most of its time on this."""
+    """Cache what Jinja compiles. Copier makes a new environment per render, and spends most of its time on this."""
     compiled: dict[tuple[object, ...], CodeType] = {}
-    compile_anew = jinja2.Environment.compile
+    compile_uncached = jinja2.Environment.compile
 
     def compile_once(
         self: jinja2.Environment, source: Any, name: str | None = None, filename: str | None = None, **options: Any
     ) -> CodeType:
-        # The path is no part of the key: Copier clones the template to another folder for each render.
+        # The path is not part of the key: Copier clones the template to another folder for each render.
         key = (type(self), source, name, *sorted(options.items()))
         if key not in compiled:
-            compiled[key] = compile_anew(self, source, name, filename, **options)
+            compiled[key] = compile_uncached(self, source, name, filename, **options)
         return compiled[key]
 
     with patch.object(jinja2.Environment, "compile", compile_once):
@@ -88,7 +88,7 @@ def _git_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def code_only(owners_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with those files alone that depend on events."""
+    """The template with only those files that depend on events."""
     source = tmp_path_factory.mktemp("code") / "template"
     shutil.copytree(owners_template.repository, source)
     kept = {

@@ -1,4 +1,4 @@
-"""What a project must and must not hold for its answers: files, words and dependencies."""
+"""What a project must and must not contain for its answers: files, words and dependencies."""
 
 import re
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ BY_FACT = {
     "gitlab": {".gitlab-ci.yml"},
     "ci": {"renovate.json"},
 }
-# Words that would tell of a fact which is not given.
+# Words that would belong to a fact which is not given.
 WORDS = {
     "s3": r"(?i)\bs3|\baws|boto|obstore|moto\b|flask|(?<!_)bucket|seaweed",
     "cache": r"Redis Hash|CachedStorage|CACHED_FOR",
@@ -69,7 +69,7 @@ IMPORTS = {
     "uuid-utils": "uuid_utils",
     "uvicorn": "uvicorn",
 }
-# What the owner's files need not import, because the runtime does, on the way that the answers have chosen.
+# What the owner's files need not import, because the runtime does, for the answers that were given.
 RUNTIME_IMPORTS = {
     None: {"msgpack", "opentelemetry-api", "pydantic", "redis", "rich", "typer", "uuid-utils"},
     "s3": {"boto3", "obstore"},
@@ -83,7 +83,7 @@ TOOLS = {
 
 
 def facts_of(answers: Answers) -> dict[str, bool]:
-    """Return what follows from answers, said independently of the template's own words for it."""
+    """Return what follows from answers, independently of how the template says it."""
     a = {**DEFAULTS, **answers}
     s3 = a["storage"] in {"s3", "s3-cached"}
     return {
@@ -108,7 +108,7 @@ def files_of(answers: Answers) -> set[str]:
 
 
 def unwanted_words(answers: Answers) -> dict[str, re.Pattern[str]]:
-    """Return, for each fact that is not given, the words that would tell of it."""
+    """Return, for each fact that is not given, the words that would belong to it."""
     facts = facts_of(answers)
     absent = {fact: re.compile(words) for fact, words in WORDS.items() if not facts[fact]}
     if not facts["s3"]:

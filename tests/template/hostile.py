@@ -15,7 +15,7 @@ PROPERTY = settings(
 
 @contextmanager
 def rendered(source: Path, **answers: object) -> Generator[Path]:
-    """A project that is gone afterwards. If an answer is refused, there must not be any."""
+    """A project that is removed afterwards. If an answer is refused, there must not be one."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
         try:

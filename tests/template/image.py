@@ -1,4 +1,4 @@
-"""Carries out the steps of a Dockerfile without Docker: what stands below / in the image lies below a folder here."""
+"""Carries out the steps of a Dockerfile without Docker: what is below / in the image is below a folder here."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from tests.template.box import Stage, stages_of
 
-# What a container would not have of this machine: settings of other environments, and of whoever runs the tests.
+# What a container would not have of this machine: settings of other environments, and of the person who runs the tests.
 FOREIGN = ("PYTHON", "PYTEST", "VIRTUAL_ENV", "UV_PROJECT", "COVERAGE", "OTEL_", "AWS_")
 
 
 @dataclass(slots=True)
 class Image:
-    """A folder that stands for /, and the environment variables of the image."""
+    """A folder in place of /, and the environment variables of the image."""
 
     root: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def build(project: Path, folder: Path) -> Image:
     """Build the image of a project: its stage "build" here, of which the last stage takes /opt/app."""
     context = _context(project, folder / "context")
     image = Image(folder / "root")
-    # Python comes with the base image: an environment that has pip and nothing else stands for it.
+    # Python comes with the base image: an environment with only pip takes its place.
     subprocess.run([sys.executable, "-m", "venv", folder / "python"], check=True, env=image.environment())
     image.root.mkdir()
     image.variables["PATH"] = f"{folder / 'python' / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -96,7 +96,7 @@ def _carry_out(stage: Stage, image: Image, context: Path) -> None:
 
 
 def _context(project: Path, folder: Path) -> Path:
-    """What .dockerignore lets through: the names that it excepts from everything."""
+    """What .dockerignore lets through: the names that it excludes from its rules."""
     folder.mkdir()
     rules = (project / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in rules

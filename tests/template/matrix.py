@@ -8,7 +8,7 @@ from tests.template.rendering import saved_answers
 Row = dict[str, str]
 Pair = frozenset[tuple[str, str]]
 
-# What decides which files there are and what stands in them: each combination of these is rendered.
+# What decides which files there are and what is in them: each combination of these is rendered.
 CORE = {
     "role": ("both", "producer", "consumer"),
     "storage": ("redis-hash", "s3", "s3-cached"),
@@ -20,7 +20,7 @@ CORE = {
 MORE = {
     "ci": ("github", "gitlab", "none"),
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"),
-    "events": ("none of its own", "without arguments", "a name alone", "acronyms", "twelve", "longest names", "fifty"),
+    "events": ("default", "without arguments", "a name alone", "acronyms", "twelve", "longest names", "fifty"),
     "names": ("short", "long"),
 }
 EVENTS = {
@@ -37,7 +37,7 @@ EVENTS = {
 
 
 def is_asked(row: Row, question: str) -> bool:
-    """Tell whether a question is asked at all, when the others were answered like this."""
+    """Return whether a question is asked at all, when the others were answered like this."""
     if question == "s3_credentials":
         return row["storage"] != "redis-hash"
     return question != "web_api" or row["role"] != "consumer"
@@ -72,7 +72,7 @@ def every_row() -> list[Row]:
 
 
 def pairwise(rows: Sequence[Row], questions: Iterable[str]) -> list[int]:
-    """Return the places of rows that between them hold each pair of values of these questions that occurs at all."""
+    """Return the indices of rows that together have each pair of values of these questions that occurs at all."""
     wanted = list(questions)
     pairs = [pairs_of({name: value for name, value in row.items() if name in wanted}) for row in rows]
     missing, chosen = set[Pair]().union(*pairs), list[int]()

@@ -104,7 +104,7 @@ def _edit_handlers(source: Path) -> None:
 
 
 def _edit_api(api: Path) -> None:
-    """Authentication, and a route of its own."""
+    """Authentication, and a route of the owner's."""
     edit(
         api,
         (

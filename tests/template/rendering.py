@@ -45,7 +45,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def commit(folder: Path, message: str) -> None:
-    """Commit everything in a folder, which becomes a repository if it is none."""
+    """Commit everything in a folder, which becomes a repository if it is not one."""
     if not (folder / ".git").exists():
         git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", "--all")
@@ -60,18 +60,18 @@ def template_files() -> list[Path]:
 
 
 def write_manifest(runtime: Path) -> None:
-    """Write the manifest that a release has; whether the work tree's is current, tests/house/test_manifest.py tells."""
+    """Write the manifest that a release has; tests/house/test_manifest.py checks that the work tree's is current."""
     (runtime / MANIFEST).write_text(manifest_text(runtime), encoding="utf-8")
 
 
 class Template:
     """A tagged copy of the work tree's template, and the projects rendered from it.
 
-    Without the runtime, and then without a repository, projects hold what is their owner's, and come much quicker.
+    Without the runtime, and then without a repository, projects have only their owner's files, and render much faster.
     """
 
     def __init__(self, folder: Path, *, runtime: bool = True) -> None:
-        """Copy the template below ``folder``, and tag it if it is whole."""
+        """Copy the template below ``folder``, and tag it if it is complete."""
         self.repository = folder / "event-backbone"
         self._tag = "v0.0.1" if runtime else None
         self._projects = folder / "projects"
@@ -96,7 +96,7 @@ class Template:
         return self._rendered[key]
 
     def render(self, project: Path, answers: Answers) -> Path:
-        """Render a project of the test's own; fail when an answer was not taken, such as a misspelt one."""
+        """Render a project for this test; fail when an answer was not accepted, such as a misspelt one."""
         copier.run_copy(
             str(self.repository),
             project,

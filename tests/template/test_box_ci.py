@@ -34,7 +34,7 @@ def test_github_runs_what_the_readme_says(template: Template) -> None:
 
 
 def test_github_actions_are_pinned_and_may_only_read(template: Template) -> None:
-    """By a hash, with the version that it stands for; no job may write, and no credentials stay behind."""
+    """By a hash, with its version beside it; no job may write, and no credentials stay behind."""
     text = (template.rendered(saved_answers("default")) / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     uses = [line for line in text.splitlines() if "uses:" in line]
     assert uses
@@ -55,7 +55,7 @@ def test_gitlab_runs_what_the_readme_says(template: Template) -> None:
 
 @pytest.mark.parametrize("name", ["default", "s3-cached"])
 def test_renovate_brings_releases_of_the_template(template: Template, name: str) -> None:
-    """By its Copier manager; it may change the lock file besides, and nothing that the next release changes."""
+    """By its Copier manager; it may also change the lock file, but nothing that the next release changes."""
     renovate: dict[str, Any] = json.loads((template.rendered(saved_answers(name)) / "renovate.json").read_text())
     assert renovate["enabledManagers"] == ["copier", "pep621"]
     assert renovate["rangeStrategy"] == "in-range-only"

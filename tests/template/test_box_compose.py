@@ -91,7 +91,7 @@ def test_a_stop_lets_running_handlers_finish(project: Path) -> None:
     assert all(service["stop_grace_period"] == "30s" for name, service in services_of(project).items() if name in OWN)
 
 
-def test_every_setting_is_one_that_the_readme_tells(project: Path) -> None:
+def test_every_setting_is_one_that_the_readme_names(project: Path) -> None:
     """No variable that nothing reads."""
     readme = (project / "README.md").read_text(encoding="utf-8")
     for name, service in services_of(project).items():
@@ -102,7 +102,7 @@ def test_every_setting_is_one_that_the_readme_tells(project: Path) -> None:
 
 
 def test_the_image_is_small_and_not_root(project: Path) -> None:
-    """What builds stays in its stage; the last one takes the environment alone and gives up root."""
+    """What builds stays in its stage; the last one takes only the environment and drops root."""
     _, build, final = stages_of(project)
     assert build.name == "build"
     assert [rest for name, rest in final.steps if name == "COPY"] == ["--from=build /opt/app /opt/app"]
@@ -115,7 +115,7 @@ def test_the_image_is_small_and_not_root(project: Path) -> None:
 
 
 def test_grafana_is_given_what_there_is(project: Path) -> None:
-    """Its data sources are services at ports they have, and its dashboard asks one of them."""
+    """Its data sources are services at their ports, and its dashboard asks one of them."""
     services = services_of(project)
     if "grafana" not in services:
         return

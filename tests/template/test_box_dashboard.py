@@ -30,7 +30,7 @@ SERIES = {name: metric for metric in METRICS for name in in_prometheus(metric)}
 
 
 def queries_of(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every query with its legend; how often Prometheus has new numbers stands for itself."""
+    """Every query with its legend; the interval of Prometheus replaces its variable."""
     targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
     return [(each["expr"].replace("$__rate_interval", "1m"), each["legendFormat"]) for each in targets]
 
@@ -83,7 +83,7 @@ SHOWN = {
 def test_rate_latency_errors_lag_dead_letters_and_retries_are_shown(
     template: Template, name: str, roles: tuple[str, ...]
 ) -> None:
-    """Of the roles that the project has, and of no other."""
+    """For the roles that the project has, and for no other."""
     asked = " ".join(query for query, _ in queries_of(dashboard_of(template.rendered(saved_answers(name)))))
     for role, metrics in SHOWN.items():
         assert all((f"event_backbone_{each}{{" in asked) == (role in roles) for each in metrics), role
@@ -98,7 +98,7 @@ def test_only_a_cache_has_a_panel_for_the_cache(template: Template) -> None:
 
 
 def test_the_dashboard_is_whole(project: Path) -> None:
-    """It has a uid that Grafana takes, and panels with ids of their own that do not lie upon each other."""
+    """It has a valid uid for Grafana, and panels with unique ids that do not overlap."""
     dashboard = dashboard_of(project)
     assert re.fullmatch(r"[a-z0-9-]{1,40}", dashboard["uid"])
     panels = dashboard["panels"]

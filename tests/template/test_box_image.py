@@ -1,4 +1,4 @@
-"""The image by its own Dockerfile, and the services of compose.yaml with it: as processes, without Docker."""
+"""The image from its Dockerfile, and the services of compose.yaml with it: as processes, without Docker."""
 
 import json
 import re
@@ -185,7 +185,7 @@ def stack() -> Iterator[ExitStack]:
 def test_the_image_of_a_project_with_everything_works_as_compose_starts_it(
     template: Template, tmp_path: Path, stack: ExitStack
 ) -> None:
-    """By its lock file: API and worker bring an event from one to the other by Redis and S3, and tell what they did."""
+    """By its lock file: API and worker pass an event through Redis and S3, and their metrics and spans show it."""
     project, image = _built(template, tmp_path, saved_answers("s3"), locked=True)
     _assert_only_what_production_needs(project, image)
     collector = stack.enter_context(Collector())

@@ -1,4 +1,4 @@
-"""Whatever else is rendered passes the linters of its kind, with no findings: none of them asks the network."""
+"""Whatever else is rendered passes the linters of its kind, with no findings: none of them uses the network."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ COMPOSE_RULES = "rules:\n  CL-0020:\n    enabled: false\n"
 
 @pytest.fixture(name="files")
 def _files(template: Template) -> list[Path]:
-    """Every file of projects that between them hold each kind of file and each branch of it."""
+    """Every file of projects that together have each kind of file and each branch of it."""
     projects = [template.rendered(answers) for answers in PROJECTS.values()]
     return [project / each for project in projects for each in owned(project)]
 
@@ -81,7 +81,7 @@ def test_workflows(files: list[Path]) -> None:
 
 
 def test_the_linters_do_find_something(tmp_path: Path) -> None:
-    """A linter that is set up wrongly finds nothing, too."""
+    """A linter that is set up wrongly finds nothing either."""
     (tmp_path / ".github/workflows").mkdir(parents=True)
     workflow = tmp_path / ".github/workflows/ci.yml"
     workflow.write_text(

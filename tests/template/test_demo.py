@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(400)
 
 @contextmanager
 def _demo(temporary: Path, *arguments: str, root: Path = ROOT) -> Generator[subprocess.Popen[str]]:
-    """The demo in a process group of its own, as a shell would start it, with a temporary folder of its own."""
+    """The demo in its own process group, as a shell would start it, with its own temporary folder."""
     temporary.mkdir()
     process = subprocess.Popen(
         [root / "scripts/demo", *arguments],
@@ -90,11 +90,11 @@ def test_ctrl_c_leaves_nothing_either(tmp_path: Path) -> None:
     [
         (["--storage", "tape"], "Choose a storage: s3, redis-hash or s3-cached."),
         (["--keep", "."], "Choose a folder that is empty or not there yet: "),
-        (["--fast"], "--fast is no option of the demo."),
+        (["--fast"], "--fast is not an option of the demo."),
     ],
 )
 def test_a_wrong_option_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
-    """And nothing was begun."""
+    """And nothing was started."""
     with _demo(tmp_path / "tmp", *arguments) as process:
         output, _ = process.communicate()
     assert process.returncode == 2

@@ -122,7 +122,7 @@ def _snake(name: str) -> str:
 
 @st.composite
 def argument_lists(draw: st.DrawFn, taken: set[str]) -> list[tuple[str, str]]:
-    """Arguments with names that are legal, if not wise, and every kind of type."""
+    """Arguments with valid, if unwise, names, and every kind of type."""
     plain = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
     names = st.one_of(st.sampled_from(NASTY_ARGUMENTS), plain).filter(lambda name: name not in taken)
     types = st.tuples(st.sampled_from(TYPES), st.sampled_from(["", " | None"])).map("".join)
@@ -194,7 +194,7 @@ def test_legal_events_work_whatever_they_are_called(
 
 
 def test_every_nasty_name_works_at_once(code_only: Path, reserved: dict[str, set[str]], load: Any) -> None:
-    """All of those above in one contract, such as an argument that is called like a type, or just l."""
+    """All of those above in one contract, such as an argument named like a type, or just l."""
     arguments = [name for name in NASTY_ARGUMENTS if name not in reserved["arguments"]]
     events = [name for name in NASTY_EVENTS if _snake(name) not in reserved["events"]]
     written = [f"{name}({', '.join(f'{each}: str' for each in arguments)})" for name in (*events, "L")]

@@ -1,4 +1,4 @@
-"""Whatever text is answered: a project that holds it and works, or one sentence and nothing."""
+"""Whatever text is answered: a project that has it and works, or one sentence and nothing."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ VISIBLE = st.characters(categories=("L", "M", "N", "P", "S", "Zs"))
     long=st.text(st.one_of(VISIBLE, st.sampled_from(string.punctuation)), max_size=300).map(str.strip),
 )
 def test_text_that_one_can_see_is_kept(owners_template: Template, text: str, long: str) -> None:
-    """Any script, sign or emoji, in every file that holds it."""
+    """Any script, sign or emoji, in every file that contains it."""
     names = {"package_name": "shop", "contract_name": "ShipmentTracking"}
     with rendered(
         owners_template.repository,
@@ -97,7 +97,7 @@ def test_the_next_commands_can_be_pasted(owners_template: Template, tmp_path: Pa
 
 
 def test_answers_of_another_kind_are_refused(code_only: Path) -> None:
-    """A list where text belongs, as YAML would make it, and a choice that is none."""
+    """A list where text belongs, as YAML would make it, and an invalid choice."""
     for answers in ({"events": ["A", "B"]}, {"role": "spectator"}, {"storage": "tape"}):
         with pytest.raises(ValueError, match=r"convert|choice"), rendered(code_only, **answers):
             pass

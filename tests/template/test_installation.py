@@ -1,4 +1,4 @@
-"""What the README of a project says about installing it works as it is written, with plain Python and nothing else."""
+"""Installing a project as its README says works exactly as written, with plain Python and nothing else."""
 
 import re
 import subprocess

@@ -15,7 +15,7 @@ from tests.template import expected
 from tests.template.matrix import CORE, EVENTS, MORE, Pair, Row, answers_of, every_row, is_asked, pairs_of
 from tests.template.rendering import ROOT, RUNTIME, Template, assert_clean, owned, package_of, parse
 
-# Events whose own names hold words of what may not have been chosen.
+# Events whose names contain words of what may not have been chosen.
 SPEAKING_EVENTS = re.compile(r"(?i)s3.?object.?stored|left.?alone")
 
 pytestmark = pytest.mark.timeout(300)
@@ -120,7 +120,7 @@ def test_every_dependency_is_used_and_every_import_declared(matrix: list[Rendere
 
 
 def test_what_the_runtime_is_said_to_import_it_imports() -> None:
-    """Else a dependency would stay that nothing uses any more."""
+    """Otherwise a dependency that nothing uses any more would stay."""
     texts = [each.read_text(encoding="utf-8") for each in (ROOT / RUNTIME).rglob("*.py")]
     imported = set[str]().union(*(_imports(text) for text in texts))
     imported |= {name for text in texts for name in re.findall(r"import_module\(\"(\w+)\"\)", text)}
@@ -189,7 +189,7 @@ def test_every_path_is_legal_everywhere(matrix: list[Rendered]) -> None:
 def test_the_same_answers_give_the_same_project(
     matrix: list[Rendered], owners_template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing depends on the clock, the machine, its user or chance: here all of them are others."""
+    """Nothing depends on the clock, the machine, its user or random numbers: here all of them differ."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USER", "somebody-else")
     monkeypatch.setenv("LANG", "tr_TR.UTF-8")
@@ -229,7 +229,7 @@ def _definitions(text: str) -> list[str]:
 
 
 def _functions(text: str) -> dict[str, list[tuple[str, str]]]:
-    """The functions that stand between region marks, with the names and types of their arguments."""
+    """The functions between region marks, with the names and types of their arguments."""
     regions = set(re.findall(r"# region (\w+)$", text, re.MULTILINE))
     found: dict[str, list[tuple[str, str]]] = {}
     for node in ast.walk(ast.parse(text)):

@@ -1,4 +1,4 @@
-"""The original system's own example: an order with pydantic models, through web API, S3 and handler."""
+"""An order with pydantic models, through web API, S3 and handler."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ EXAMPLE = ROOT / "examples" / "order_models"
 
 @pytest.fixture(scope="module")
 def project(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose owner gave ``order_placed`` models as arguments, as contract.py says it is done."""
+    """A project whose owner gave ``order_placed`` models as arguments, as contract.py describes."""
     project = template.render(tmp_path_factory.mktemp("models") / "project", saved_answers("models"))
     git(project, "apply", str(EXAMPLE / "order_models.patch"))
     return project
@@ -22,7 +22,7 @@ def test_an_order_with_models_goes_all_the_way(project: Path) -> None:
     done = run_in(project, str(EXAMPLE / "run.py"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "/events/order-placed answered 201" in done.stdout
-    assert "lies in s3://orders/demo/" in done.stdout
+    assert "is in s3://orders/demo/" in done.stdout
     assert "and produced packing" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""A project builds wheel and sdist, each can be installed on its own, and the oldest Copier renders the same."""
+"""A project builds wheel and sdist, each can be installed alone, and the oldest Copier renders the same."""
 
 import os
 import shutil
@@ -59,7 +59,7 @@ def _uv() -> str:
 
 @pytest.mark.parametrize("name", BUILT)
 def test_wheel_and_sdist_can_be_built_and_installed(template: Template, tmp_path: Path, name: str) -> None:
-    """Each in an environment of its own: all modules import, the command runs, no development package is there."""
+    """Each in a separate environment: all modules import, the command runs, no development package is installed."""
     project = template.render(tmp_path / "project", saved_answers(name))
     package = package_of(project)
     _run(_uv(), "build", "--quiet", "--out-dir", tmp_path / "dist", cwd=project)
@@ -83,7 +83,7 @@ def test_wheel_and_sdist_can_be_built_and_installed(template: Template, tmp_path
 
 @pytest.fixture(scope="module")
 def oldest_copier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The oldest Copier that the template says it works with, in an environment of its own."""
+    """The oldest Copier that the template supports, in a separate environment."""
     version = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))["_min_copier_version"]
     folder = tmp_path_factory.mktemp("copier")
     _run(_uv(), "venv", "--quiet", folder, cwd=folder.parent)

@@ -1,4 +1,4 @@
-"""What a question takes, and the one sentence with which it refuses: its first 40 characters carry the fix."""
+"""What a question accepts, and the one sentence with which it refuses: its first 40 characters say the fix."""
 
 import json
 import re
@@ -188,7 +188,7 @@ def test_a_key_pair_needs_a_region(ask: Ask) -> None:
     ],
 )
 def test_events_are_written_as_one_likes(ask: Ask, text: str) -> None:
-    """Commas or lines between events, spaces, line breaks within brackets, commas at the end: all the same."""
+    """Commas or lines between events, spaces, line breaks within brackets, commas at the end: the result is equal."""
     events = ask(events=text)["events"]
     assert [each["text"] for each in events] == ["A(b: dict[str, int] | None)", "B"]
     assert events[0]["arguments"] == [{"name": "b", "type": "dict[str, int] | None"}]

@@ -1,4 +1,4 @@
-"""The tests of rendered projects pass right after rendering, for answers that between them cover every choice."""
+"""The tests of rendered projects pass right after rendering, for answers that together cover every choice."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.template.rendering import RUNTIME, Answers, Template, package_of, run
 
 pytestmark = pytest.mark.timeout(300)
 ROWS = every_row()
-# Of the pairwise rows each third is run each time, the others with ``--all``.
+# A third of the pairwise rows runs each time, the others with ``--all``.
 PROJECTS = [
     *(
         pytest.param(answers_of(ROWS[number], number), id=str(number), marks=[pytest.mark.long] if place % 3 else [])
@@ -49,7 +49,7 @@ Done = subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def closed_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for Python's path that keeps processes on this machine, and tells who wanted to leave it."""
+    """A folder for Python's path that keeps processes on this machine, and records attempts to leave it."""
     folder = tmp_path_factory.mktemp("closed_network")
     (folder / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
     return folder
@@ -94,7 +94,7 @@ def test_the_tests_of_a_project_pass(whole: Whole, closed_network: Path, answers
 
 
 def test_leaving_the_machine_is_noticed(closed_network: Path, whole: Whole) -> None:
-    """The guard of the tests above guards."""
+    """The guard of the tests above works."""
     project = whole(saved_answers("default"))
     for call in ("create_connection(('192.0.2.1', 80), 1)", "getaddrinfo('example.com', 80)"):
         with pytest.raises(AssertionError, match=r"socket\.(connect|getaddrinfo) (192\.0\.2\.1|example\.com)"):

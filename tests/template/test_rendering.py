@@ -47,7 +47,7 @@ def test_rendered_code_is_formatted_and_lint_clean(projects: dict[str, Path]) ->
 
 
 def test_dependencies_are_those_that_the_template_is_tested_with(projects: dict[str, Path]) -> None:
-    """Each requirement of a project stands in this repository's own list with the same bounds."""
+    """Each requirement of a project is in this repository's own list with the same bounds."""
     ours = _requirements(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")))
     for project in projects.values():
         theirs = _requirements(tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8")))
@@ -72,7 +72,7 @@ def test_the_license_is_the_chosen_one(owners_template: Template, license_name: 
 
 
 def test_the_ready_line_in_the_readme_holds_todays_events(projects: dict[str, Path]) -> None:
-    """Whoever copies it, and adds an event, loses none."""
+    """A user who copies it and adds an event loses none."""
     for project in projects.values():
         text = (project / "README.md").read_text(encoding="utf-8")
         line = re.search(r"^copier update --defaults --data 'events=(.*)'$", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Whatever people write in free text stands in their project as they wrote it, and breaks nothing."""
+"""Whatever people write in free text is in their project as they wrote it, and breaks nothing."""
 
 import ast
 import re
@@ -49,7 +49,7 @@ TEXTS = [
     "🐦" * 50,
     '"' * 50,
 ]
-# Names that are made of a few characters, and yet mean something else to YAML, TOML or a shell.
+# Names of a few characters that mean something else to YAML, TOML or a shell.
 NAMES = [
     {"package_name": "null", "uri": "yes", "consumer_group": "No", "s3_bucket": "0x1f", "aws_profile": "="},
     {"package_name": "on", "uri": "1e5", "consumer_group": "12:30:45", "s3_bucket": "123", "aws_profile": "-"},
@@ -115,7 +115,7 @@ def test_text_breaks_no_file(with_texts: dict[str, Path], with_lengths: dict[tup
 
 @pytest.mark.parametrize(("character", "length"), LENGTHS)
 def test_names_of_every_length_are_kept(with_lengths: dict[tuple[str, int], Path], character: str, length: int) -> None:
-    """None is cut."""
+    """None is truncated."""
     project = with_lengths[character, length]
     assert _constant(project / "src" / package_of(project) / "api.py", "TITLE") == character * length
     assert len(str(_constant(project / "src" / package_of(project) / "settings.py", "URI"))) == 2 * length
@@ -123,7 +123,7 @@ def test_names_of_every_length_are_kept(with_lengths: dict[tuple[str, int], Path
 
 @pytest.mark.parametrize("names", NAMES, ids=lambda names: names["package_name"])
 def test_names_stay_text_in_every_file(owners_template: Template, names: dict[str, str]) -> None:
-    """Also where YAML would take them for a number, a time, a truth or nothing."""
+    """Also where YAML would take them for a number, a time, a boolean or null."""
     project = owners_template.rendered({"storage": "s3", **names})
     settings = project / "src" / names["package_name"] / "settings.py"
     constants = {"URI": "uri", "GROUP": "consumer_group", "BUCKET": "s3_bucket", "PROFILE": "aws_profile"}

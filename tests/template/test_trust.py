@@ -1,4 +1,4 @@
-"""Rendering needs no trust: nothing of the template runs on the machine of whoever uses it."""
+"""Rendering needs no trust: nothing of the template runs on the machine of its user."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def config() -> dict[str, Any]:
 
 
 def test_the_template_asks_for_nothing_that_needs_trust(config: dict[str, Any]) -> None:
-    """No tasks, migrations, extensions, external data or secrets, now or ever: an update would need trust, too."""
+    """No tasks, migrations, extensions, external data or secrets, now or ever: an update would need trust too."""
     settings = {name for name in config if name.startswith("_")}
     messages = {"_message_after_copy", "_message_after_update"}
     assert settings - messages == {"_envops", "_exclude", "_min_copier_version", "_subdirectory", "_templates_suffix"}

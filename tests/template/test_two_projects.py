@@ -42,7 +42,7 @@ def test_every_event_of_a_producer_reaches_a_consumer(
 
 
 def _handled_by_a_worker(project: Path, variables: dict[str, str], count: int) -> list[tuple[str, str]]:
-    """What the worker's handlers log, once they have logged as many events."""
+    """What the worker's handlers log, once they have logged this many events."""
     worker = OwnedProcess("The worker")
     log = worker.folder / "server.log"
     try:

@@ -1,4 +1,4 @@
-"""Rendered code is strictly typed for both type checkers, as it comes; and an owner's mistake does not pass."""
+"""Rendered code is strictly typed for both type checkers, as rendered; and an owner's mistake does not pass."""
 
 import json
 import re
@@ -81,8 +81,8 @@ def test_pyright_finds_nothing(projects: list[Path], tmp_path: Path) -> None:
     )
 
 
-def test_pyright_finds_nothing_where_a_project_stands(template: Template) -> None:
-    """With the settings of its own pyproject.toml, and the runtime beside the package."""
+def test_pyright_finds_nothing_in_the_folder_of_a_project(template: Template) -> None:
+    """With the settings of the project's pyproject.toml, and the runtime beside the package."""
     report = _pyright(template.rendered(saved_answers("many-events")))
     assert report["generalDiagnostics"] == []
     assert report["summary"]["filesAnalyzed"] > 8

@@ -30,7 +30,7 @@ MORE_EVENTS = f"{EVENTS}, Lost(where: str | None)"
 
 @EVERY_START
 def test_an_untouched_project_becomes_a_fresh_one(history: History, start: str, tmp_path: Path) -> None:
-    """Byte for byte, and with the answers of then."""
+    """Byte for byte, and with its original answers."""
     project = history.project(tmp_path / "project", start, {})
     answers = answers_of(project)
 
@@ -46,7 +46,7 @@ def test_an_untouched_project_becomes_a_fresh_one(history: History, start: str, 
 
 
 def test_the_next_version_will_arrive(thin_history: History, tmp_path: Path) -> None:
-    """It changes a line of every file, asks one more question, and its runtime has a file more and a file fewer."""
+    """It changes a line of every file, asks one more question, and its runtime has one file more and one file fewer."""
     project = thin_history.project(tmp_path / "project", WORK_TREE, {})
 
     update(project, NEXT)
@@ -126,7 +126,7 @@ def test_a_project_in_a_folder_of_its_repository(thin_history: History, start: s
 
 @NEWEST_START
 def test_an_overlapping_edit_is_marked(thin_history: History, start: str, tmp_path: Path) -> None:
-    """Both sides stand in the file, git lists it as unmerged, and everything else is updated."""
+    """Both sides are in the file, git lists it as unmerged, and everything else is updated."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
     worker = project / "src" / "shop" / "worker.py"
     edit(worker, ('"""The worker:', '"""Our worker:'))
@@ -151,7 +151,7 @@ def _sides(file: Path) -> list[tuple[str, str]]:
 
 
 @NEWEST_START
-def test_a_hand_edited_runtime_is_told(history: History, start: str, tmp_path: Path) -> None:
+def test_a_manually_edited_runtime_is_reported(history: History, start: str, tmp_path: Path) -> None:
     """By the doctor and by a test of the project, before an update and after it; the update keeps the edit."""
     project = history.project(tmp_path / "project", start, SHOP)
     errors = project / "src" / "event_backbone" / "errors.py"
@@ -173,7 +173,7 @@ def test_a_hand_edited_runtime_is_told(history: History, start: str, tmp_path: P
 
 @NEWEST_START
 def test_uv_adds_dependencies_where_updates_leave_them(thin_history: History, start: str, tmp_path: Path) -> None:
-    """``uv add`` sorts into a sorted list, and puts into any other one at its end: below the line for the owner's."""
+    """``uv add`` keeps a sorted list sorted, and appends to any other one: below the line for the owner's."""
     uv = shutil.which("uv")
     assert uv is not None, "uv is one of the tools that scripts/test installs."
     project = thin_history.project(tmp_path / "project", start, SHOP)

@@ -1,4 +1,4 @@
-"""Events come, go and change places by the answer ``events``, around what the owner wrote for their neighbours."""
+"""The answer ``events`` adds, removes and moves events, around what the owner wrote for their neighbours."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def _edited(history: History, start: str, folder: Path) -> Path:
 @NEWEST_START
 @pytest.mark.parametrize("events", ADDED.values(), ids=ADDED)
 def test_events_are_added_around_edited_ones(thin_history: History, start: str, events: str, tmp_path: Path) -> None:
-    """The first and the last event were edited, and code stands below the last line: as if it had always been so."""
+    """The first and the last event were edited, and there is code below the last line: all of it stays."""
     project = _edited(thin_history, start, tmp_path / "project")
 
     update(project, after(start), events=events)
@@ -71,7 +71,7 @@ def test_untouched_events_go_and_change_places(thin_history: History, start: str
 def test_an_edited_event_never_goes_silently(
     thin_history: History, start: str, events: str, lost: str, tmp_path: Path
 ) -> None:
-    """Taken out of the answer it becomes a conflict in contract and handlers, and every word of it is still there."""
+    """Removed from the answer, it becomes a conflict in contract and handlers, and every word of it is still there."""
     project = _edited(thin_history, start, tmp_path / "project")
     source = project / "src" / "shop"
     before = {name: _words(source / name) for name in ("contract.py", "handlers.py")}
@@ -101,7 +101,7 @@ def test_edited_events_that_change_places_are_kept(thin_history: History, start:
 
 @NEWEST_START
 def test_new_arguments_reach_an_untouched_event(thin_history: History, start: str, tmp_path: Path) -> None:
-    """In an edited one they are a conflict: the template cannot know whose signature is meant."""
+    """In an edited one they are a conflict: the template cannot know which signature is meant."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
     handlers = project / "src" / "shop" / "handlers.py"
     edit(handlers, ("delivered(ctx: Context, at: datetime)", "delivered(ctx: Context, at: datetime, sign: bool)"))

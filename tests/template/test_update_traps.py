@@ -1,7 +1,7 @@
-"""What is known to hurt projects at an update, each shown to do no harm here.
+"""Known pitfalls of updates, each shown to do no harm here.
 
 Some of it cannot occur, because the template has no such thing: files that are written once, tasks, secrets, other
-questions by the same name, files that git ignores, lock files. Tests below hold that, too.
+questions by the same name, files that git ignores, lock files. Tests below check that too.
 """
 
 import subprocess
@@ -102,7 +102,7 @@ def test_a_deleted_and_a_moved_file_stay_so(thin_history: History, start: str, t
 
 
 @NEWEST_START
-def test_a_file_saved_with_other_line_ends_merges(thin_history: History, start: str, tmp_path: Path) -> None:
+def test_a_file_saved_with_other_line_endings_merges(thin_history: History, start: str, tmp_path: Path) -> None:
     """.gitattributes lets git keep one kind, whatever an editor writes."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
     for name in ("README.md", "src/shop/handlers.py"):
@@ -117,8 +117,8 @@ def test_a_file_saved_with_other_line_ends_merges(thin_history: History, start: 
 
 
 @NEWEST_START
-def test_a_formatter_of_another_taste_loses_nothing(thin_history: History, start: str, tmp_path: Path) -> None:
-    """The project's own formatter changes nothing; with another style lines that both changed are marked, as always."""
+def test_a_formatter_with_another_style_loses_nothing(thin_history: History, start: str, tmp_path: Path) -> None:
+    """The project's formatter changes nothing; with another style, lines that both changed are marked, as always."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
     handlers = project / "src" / "shop" / "handlers.py"
     append(handlers, '\n    _log.debug("ours")\n')
@@ -160,8 +160,8 @@ def test_what_is_not_committed_is_safe(project: Path) -> None:
         update(project, WORK_TREE)
 
 
-def test_an_answer_written_by_hand_changes_nothing(project: Path) -> None:
-    """Copier takes it for what it has rendered: hence the first line of the answers file, and --data."""
+def test_an_answer_edited_in_the_answers_file_changes_nothing(project: Path) -> None:
+    """Copier takes it for what it has rendered, hence the first line of the answers file, and --data."""
     answers = project / ".copier-answers.yml"
     assert answers.read_text(encoding="utf-8").startswith("# Written by Copier, do not edit.")
     edit(answers, ("license: MIT", "license: Apache-2.0"))

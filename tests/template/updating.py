@@ -23,8 +23,8 @@ THIN_RUNTIME = {
     *("LICENSE", "LATER.md", "MANIFEST.sha256", "README.md", "__init__.py", "errors.py", "later.py", "py.typed")
 }
 
-# A test parametrized by one of these begins at the work tree and at each release. With the second all but the newest
-# release take `--all`; as long as there is no release, the work tree stands in for it.
+# A test parametrized by one of these begins at the work tree and at each release. With the second, all but the newest
+# release need `--all`; as long as there is no release, the work tree takes its place.
 _STARTS = [WORK_TREE, *(each.tag for each in releases())]
 EVERY_START = pytest.mark.parametrize("start", _STARTS)
 NEWEST_START = pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def after(start: str) -> str:
 
 
 class History:
-    """The template's past, present and future as one repository, with a tag a version, and projects of any of them.
+    """The template's past, present and future as one repository, with a tag per version, and projects of any of them.
 
     ``thin`` leaves most of the runtime out. It is merged file by file like everything else, and takes most of the time.
     """
@@ -151,7 +151,7 @@ def update(project: Path, to: str, **answers: object) -> None:
 
 
 def conflicts(project: Path) -> set[str]:
-    """The files that git lists as unmerged, or that hold markers or rejected parts."""
+    """The files that git lists as unmerged, or that have markers or rejected parts."""
     unmerged = set(git(project, "diff", "--name-only", "--relative", "--diff-filter=U").splitlines())
     rejected = {str(each.relative_to(project)) for each in project.rglob("*.rej")}
     marked = {
@@ -159,12 +159,12 @@ def conflicts(project: Path) -> set[str]:
         for each in owned(project)
         if re.search(rb"^(?:<<<<<<<|>>>>>>>) ", (project / each).read_bytes(), re.MULTILINE)
     }
-    assert unmerged >= marked, "a marker that git does not tell of is overlooked"
+    assert unmerged >= marked, "git does not report a marker, which would be overlooked"
     return unmerged | rejected
 
 
 def edit(file: Path, *changes: tuple[str, str]) -> None:
-    """Replace texts that stand in a file once each."""
+    """Replace texts that are in a file once each."""
     text = file.read_text(encoding="utf-8")
     for old, new in changes:
         assert text.count(old) == 1, (file, old, text.count(old))

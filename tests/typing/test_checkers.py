@@ -26,7 +26,7 @@ def expected(checker: str) -> Places:
 
 
 def run(*command: str) -> str:
-    """Run a checker of this environment and return what it says; finding errors is no failure here."""
+    """Run a checker of this environment and return what it says; finding errors is not a failure here."""
     done = subprocess.run(
         [str(Path(sys.executable).parent / command[0]), *command[1:]],
         env={**os.environ, "MYPYPATH": str(RUNTIME)},
@@ -40,7 +40,7 @@ def run(*command: str) -> str:
 
 
 def test_the_marks_are_found() -> None:
-    """The comparisons below would pass without any."""
+    """The comparisons below would pass without marks."""
     assert len(expected("pyright")) > len(expected("mypy")) >= 20
 
 

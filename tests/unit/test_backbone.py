@@ -1,4 +1,4 @@
-"""The backbone's own life: settings, opening, closing, opening again, and what it says when it is used wrongly."""
+"""The life cycle of a backbone: settings, opening, closing, opening again, and its errors when it is misused."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -72,7 +72,7 @@ async def test_it_is_used_inside_async_with() -> None:
 
 
 async def test_it_may_be_opened_again(redis_url: str) -> None:
-    """What was got from it before stays closed; what is got now works."""
+    """Producers and readers from before stay closed; new ones work."""
     backbone = Backbone(redis_url)
     async with backbone:
         old = backbone.producer(ShipmentTracking, uri=URI)
@@ -162,7 +162,7 @@ async def test_a_contract_is_checked_when_its_producer_is_made() -> None:
 
 @pytest.mark.parametrize("uri", ["", "Upper", "a/../b", "sp ace"])
 async def test_a_uri_is_checked_everywhere(uri: str) -> None:
-    """Each way in says what a URI may hold."""
+    """Every method that takes a URI says what it may contain."""
     async with memory_backbone() as backbone:
         with pytest.raises(ConfigurationError, match="URI"):
             backbone.producer(ShipmentTracking, uri=uri)
@@ -170,7 +170,7 @@ async def test_a_uri_is_checked_everywhere(uri: str) -> None:
             backbone.reader(uri)
 
 
-def test_settings_that_cannot_be_right() -> None:
+def test_settings_that_cannot_work_are_refused() -> None:
     """Each is one sentence, when the backbone is made."""
     with pytest.raises(ConfigurationError, match="environment"):
         Backbone("localhost:1", environment="no spaces")

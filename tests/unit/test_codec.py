@@ -27,7 +27,7 @@ class Customer(BaseModel):
         if value == "crash":
             raise KeyError(SECRET)
         if "@" not in value:
-            raise ValueError(f"{value} is no e-mail address")
+            raise ValueError(f"{value} is not an e-mail address")
         return value
 
 
@@ -102,7 +102,7 @@ def test_a_string_is_taken_for_what_it_means() -> None:
 
 
 def test_defaults_are_part_of_the_payload() -> None:
-    """What was in force when the event was produced is what is read, even after the default changed."""
+    """The default at the time of producing is what is read, even after it has changed."""
     assert codec(Events.defaults).encode(("n",), {}) == {
         "name": b'"n"',
         "count": b"3",
@@ -112,7 +112,7 @@ def test_defaults_are_part_of_the_payload() -> None:
 
 
 def test_a_missing_argument_takes_its_default_when_read() -> None:
-    """An event of before the argument existed still decodes, and gets a mutable default of its own."""
+    """An event from before the argument existed still decodes, and gets its own copy of a mutable default."""
     decode = codec(Events.defaults).decode
     first, second = decode({"name": b'"n"'}), decode({"name": b'"n"'})
     assert first == {"name": "n", "count": 3, "notes": [], "urgent": False}
@@ -120,7 +120,7 @@ def test_a_missing_argument_takes_its_default_when_read() -> None:
 
 
 def test_an_unknown_argument_is_ignored_when_read() -> None:
-    """An event of after an argument was removed still decodes."""
+    """An event with an argument that was removed still decodes."""
     assert codec(Events.defaults).decode({"name": b'"n"', "gone": b"not JSON"})["name"] == "n"
 
 
@@ -173,7 +173,7 @@ WRONG: list[tuple[Any, object, bytes]] = [
 
 @pytest.mark.parametrize(("annotation", "value", "raw"), WRONG)
 def test_no_error_repeats_a_value(annotation: Any, value: object, raw: bytes) -> None:
-    """Neither text nor cause of an error holds what was given or read, not even as a key or in a validator's words."""
+    """Neither text nor cause of an error repeats a value, not even as a key or in a validator's words."""
     with pytest.raises(ArgumentsInvalid) as encoding:
         codec_for(annotation).encode((value,), {})
     with pytest.raises(DecodeError) as decoding:
@@ -186,7 +186,7 @@ def test_no_error_repeats_a_value(annotation: Any, value: object, raw: bytes) ->
 
 
 def test_an_error_within_a_model_names_the_field() -> None:
-    """The way to the field is told, as far as it consists of field names and positions."""
+    """The path to the field is shown, as far as it consists of field names and positions."""
     with pytest.raises(ArgumentsInvalid, match=r"'value' of event 'happened' at email should be a valid string"):
         codec_for(Customer).encode(({"email": 5},), {})
     with pytest.raises(ArgumentsInvalid, match=r"at 1\.marks should be a valid integer"):
@@ -234,8 +234,8 @@ def test_a_type_without_json_is_named() -> None:
         codec_for(type("Plain", (), {})).check()
 
 
-def test_parameters_tell_names_types_and_defaults() -> None:
-    """What tools need to know of an event's arguments."""
+def test_parameters_have_names_types_and_defaults() -> None:
+    """What tools need to know about an event's arguments."""
     name, count, notes, urgent = codec(Events.defaults).parameters
     assert (name.name, name.annotation, name.default, name.required) == ("name", str, NO_DEFAULT, True)
     assert (count.annotation, count.default, count.required, count.keyword_only) == (int, 3, False, False)

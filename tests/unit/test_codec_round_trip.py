@@ -21,7 +21,7 @@ from event_backbone.codec import ArgumentsCodec
 
 
 class Colour(Enum):
-    """Values that are no JSON by themselves."""
+    """Values that are not valid JSON."""
 
     RED = 1
     BLUE = "blue"
@@ -42,7 +42,7 @@ class Unit(StrEnum):
 
 
 class Email(str):
-    """A text of one's own kind."""
+    """A subclass of a text."""
 
     __slots__ = ()
 
@@ -72,7 +72,7 @@ class Parcel:
 
 
 class User(BaseModel):
-    """A model with an alias and a type of its own configuration."""
+    """A model with an alias and its own configuration."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings", populate_by_name=True)
 
@@ -127,7 +127,7 @@ CASES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "float": (float, st.floats(allow_nan=False)),
     "bytes": (bytes, st.binary()),
     "datetime": (datetime, datetimes),
-    # Offsets of local mean time, in use until the 1940s, have seconds, which no ISO 8601 text can hold.
+    # Offsets of local mean time, in use until the 1940s, have seconds, which ISO 8601 cannot express.
     "datetime of a named zone": (
         datetime,
         st.datetimes(FIFTIES, timezones=st.just(ZoneInfo("Asia/Kolkata"))),

@@ -48,7 +48,7 @@ def refusal(register: Callable[[], object]) -> str:
 
 
 def test_a_registered_function_is_returned_unchanged_and_found_by_its_event() -> None:
-    """The decorator only takes note."""
+    """The decorator only registers it."""
     consumer = Consumer(Ship)
     assert consumer.on(Ship.packing)(handle_packing) is handle_packing
     assert consumer.handlers_of(Ship.packing.definition) == (handle_packing,)
@@ -131,14 +131,14 @@ def test_a_function_that_is_not_async_is_refused() -> None:
 
 
 def test_registering_one_handler_twice_is_refused() -> None:
-    """It would run twice for each event, which nobody means."""
+    """It would run twice for each event, which nobody wants."""
     consumer = Consumer(Ship)
     consumer.on(Ship.packing)(handle_packing)
     assert refusal(lambda: consumer.on(Ship.packing)(handle_packing)).endswith("register it once.")
 
 
 def test_one_fallback_is_kept_and_a_second_one_refused() -> None:
-    """There is one place for the rest."""
+    """There is one handler for the rest."""
     consumer = Consumer(Ship)
 
     @consumer.fallback

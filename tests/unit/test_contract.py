@@ -70,7 +70,7 @@ class Outbox:
 
 
 def test_a_contract_knows_its_events_in_order() -> None:
-    """Inherited events come first, then one's own as they are written."""
+    """Inherited events come first, then the contract's own as they are written."""
     assert [(each.name, each.version, each.attribute, each.contract) for each in events_of(Ship)] == [
         ("opened", 1, "opened", "Shop"),
         ("packing", 1, "packing", "Ship"),
@@ -81,7 +81,7 @@ def test_a_contract_knows_its_events_in_order() -> None:
     assert events_of(Contract) == ()
 
 
-def test_a_definition_tells_what_the_method_says() -> None:
+def test_a_definition_has_what_the_method_declares() -> None:
     """Docstring, key and signature, without self."""
     packing = Ship.packing.definition
     assert packing.doc == "The parcel is being packed.\n\nBy hand."
@@ -98,7 +98,7 @@ def test_an_event_is_the_same_however_it_is_reached() -> None:
 
 
 def test_events_are_found_by_wire_name_and_version() -> None:
-    """An unknown name and an unknown version are told apart."""
+    """An unknown name and an unknown version are different errors."""
     assert find(Ship, "delivered", 2) is Ship.delivered.definition
     with pytest.raises(UnknownEvent, match="Event 'lost' is unknown to Ship"):
         find(Ship, "lost", 1)
@@ -107,7 +107,7 @@ def test_events_are_found_by_wire_name_and_version() -> None:
 
 
 def test_a_stored_event_is_decoded_by_its_own_version() -> None:
-    """Two versions of one name stand side by side."""
+    """A contract may have two versions of one name."""
     assert decode_event(Ship, "delivered", 1, {"parcel": b'"p"'}) == (find(Ship, "delivered", 1), {"parcel": "p"})
     assert decode_event(Ship, "delivered", 2, {"parcel": b'"p"'})[1] == {"parcel": "p", "at": NOON}
     with pytest.raises(DecodeError, match="Argument 'parcel' of event 'delivered' is missing"):
@@ -115,7 +115,7 @@ def test_a_stored_event_is_decoded_by_its_own_version() -> None:
 
 
 async def test_an_instance_produces() -> None:
-    """Calling an event on a producer hands it to the sender and returns its key."""
+    """Calling an event on a producer passes it to the sender and returns its key."""
     outbox = Outbox()
     ship = bind(Ship, outbox)
     assert isinstance(ship, Ship)
@@ -146,7 +146,7 @@ async def test_a_caller_may_bring_an_identity() -> None:
     assert [options for _, _, options in outbox.sent] == [SendOptions(identity, "c", "d"), SendOptions()]
 
 
-def test_a_contract_is_not_made_by_hand() -> None:
+def test_a_contract_is_not_instantiated_directly() -> None:
     """The sentence says how to get a producer."""
     with pytest.raises(ContractError, match=r"use backbone\.producer\(Ship, uri=\.\.\.\)"):
         Ship()
@@ -169,8 +169,8 @@ def test_contract_has_no_public_names() -> None:
     ]
 
 
-def test_an_event_outside_of_a_contract_is_refused() -> None:
-    """A class that forgot its base says what is missing."""
+def test_an_event_outside_a_contract_is_refused() -> None:
+    """The error of a class without its base says what is missing."""
 
     class Forgotten:
         @event
@@ -233,7 +233,7 @@ NO_EVENTS: list[object] = [_helper, property(_helper), staticmethod(_helper)]
 
 @pytest.mark.parametrize("member", NO_EVENTS)
 def test_a_public_method_is_an_event(member: object) -> None:
-    """One that is none was forgotten."""
+    """One that is not was forgotten."""
     with pytest.raises(ContractError, match=r"Made\.helper is public but not an event"):
         type("Made", (Contract,), {"helper": member})
 
@@ -247,7 +247,7 @@ def test_an_event_name_starts_with_a_letter() -> None:
             def _hidden(self) -> None: ...
 
 
-def test_a_wire_name_and_version_stand_once() -> None:
+def test_a_wire_name_and_version_are_used_once() -> None:
     """Also along the MRO."""
     with pytest.raises(ContractError, match=r"Made\.again and Ship\.packing are both event 'packing' version 1"):
 
@@ -265,8 +265,8 @@ def test_an_event_is_not_overridden() -> None:
             def opened(self, at: datetime) -> None: ...
 
 
-def test_contracts_may_be_put_together() -> None:
-    """Two bases with a common base make one contract, in which each event stands once."""
+def test_contracts_may_be_combined() -> None:
+    """Two bases with a common base make one contract, in which each event is defined once."""
 
     class Stall(Shop):
         @event

@@ -34,7 +34,7 @@ def test_a_type_may_be_defined_after_the_contract() -> None:
 
 
 def test_a_type_may_be_local() -> None:
-    """A contract made within a function finds the function's own types, and those of its own body."""
+    """A contract made within a function finds the types of the function, and those of the contract's body."""
 
     class Local(BaseModel):
         number: int
@@ -53,7 +53,7 @@ def test_a_type_may_be_local() -> None:
     assert_round_trip(Made.again, Local(number=1))
 
 
-def test_a_local_name_is_not_taken_from_whoever_calls() -> None:
+def test_a_local_name_is_not_taken_from_a_caller() -> None:
     """Only the scopes around the class count, not those of the functions that called."""
 
     def make() -> type[Early]:

@@ -70,19 +70,19 @@ def test_a_chain_of_upcasters_leads_to_the_next_defined_version() -> None:
 
 
 def test_a_defined_version_is_not_upcast() -> None:
-    """Version 2 has a method, hence handlers, of its own."""
+    """Version 2 has its own method, and therefore its own handlers."""
     assert decode_event(Ship, "packing", 2, {"email": b'"a@b"'}) == (find(Ship, "packing", 2), {"email": "a@b"})
 
 
 @pytest.mark.parametrize("version", [1, 6])
-def test_a_version_without_a_way_is_unknown(version: int) -> None:
+def test_a_version_without_an_upcaster_is_unknown(version: int) -> None:
     """Earlier than the first upcaster, or later than this contract."""
     with pytest.raises(UnknownVersion, match=f"'packing' version {version} is unknown to Ship, which has version 2, 5"):
         decode_event(Ship, "packing", version, {})
 
 
 def test_an_upcaster_serves_subclasses() -> None:
-    """A contract inherits the past of its events as well."""
+    """A contract inherits the earlier versions of its events as well."""
 
     class Sub(Ship):
         pass
@@ -109,7 +109,7 @@ def test_an_upcaster_returns_arguments() -> None:
         decode_event(other, "packing", 2, {})
 
 
-def test_a_payload_that_is_no_json_is_not_upcast() -> None:
+def test_a_payload_that_is_not_json_is_not_upcast() -> None:
     """Its bytes are not repeated."""
     with pytest.raises(DecodeError, match="'packing' version 4 is not valid JSON") as caught:
         decode_event(Ship, "packing", 4, {"mail": b"hunter2"})
@@ -117,7 +117,7 @@ def test_a_payload_that_is_no_json_is_not_upcast() -> None:
 
 
 def test_a_gap_in_the_chain_is_found_by_check() -> None:
-    """Version 1 leads to 2, from where nothing leads to 3."""
+    """Version 1 leads to 2, and there is no upcaster from 2 to 3."""
     check(Ship)
     contract = fresh()
     upcast(contract, from_version=1)

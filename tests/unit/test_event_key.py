@@ -11,7 +11,7 @@ keys = st.builds(EventKey, numbers, numbers, st.integers(0, 9))
 
 
 @given(keys)
-def test_nothing_lies_between_a_key_and_its_neighbours(key: EventKey) -> None:
+def test_nothing_is_between_a_key_and_its_neighbours(key: EventKey) -> None:
     """Also where the sequence ends and the next millisecond begins; the partition stays."""
     assert key.successor() > key
     assert key.successor().predecessor() == key
@@ -21,5 +21,5 @@ def test_nothing_lies_between_a_key_and_its_neighbours(key: EventKey) -> None:
 
 
 def test_nothing_comes_before_the_first_key() -> None:
-    """Whoever reads on after it misses nothing: no server gives this key to an event."""
+    """A reader that starts after it misses nothing: no server gives this key to an event."""
     assert EventKey(0).predecessor() == EventKey(0)

@@ -116,7 +116,7 @@ async def test_a_reject_goes_to_the_dead_letters_under_every_ack_policy() -> Non
 
 
 async def test_our_own_errors_raised_by_a_handler_are_failures_like_any_other() -> None:
-    """A handler that could not load something else has no payload that is gone."""
+    """That a handler could not load something else says nothing about the event's own payload."""
     assert await deliver(handling(raising(PayloadGone("elsewhere"))), PACKING) == RetryLater(SECOND)
 
 
@@ -162,7 +162,7 @@ async def test_payloads_are_wanted_only_for_what_somebody_handles() -> None:
     assert to.wants(context(event="sunk").metadata)
 
 
-async def test_under_manual_returning_without_an_ack_is_no_end() -> None:
+async def test_under_manual_returning_without_an_ack_finishes_nothing() -> None:
     """It comes again, without an attempt being used up."""
     consumer = Consumer(Ship)
 
@@ -180,7 +180,7 @@ async def test_under_manual_returning_without_an_ack_is_no_end() -> None:
 
 
 async def test_under_always_a_failure_finishes_the_event() -> None:
-    """Not so an event that cannot be decoded: nothing has seen it."""
+    """Except an event that cannot be decoded: no handler has seen it."""
     to = handling(raising(OSError()), ack="always")
     assert await deliver(to, PACKING) == Finished()
     assert isinstance(await deliver(to, {"email": b"12"}), NewDeadLetter)
@@ -198,7 +198,7 @@ async def test_a_failure_after_an_ack_changes_nothing() -> None:
     assert await deliver(handling(consumer), PACKING) == Finished()
 
 
-async def test_interceptors_may_hand_on_another_context_or_nothing() -> None:
+async def test_interceptors_may_pass_on_another_context_or_nothing() -> None:
     """Without the call the attempt succeeds; what they raise counts as a handler's."""
     consumer, seen = Consumer(Ship), list[int]()
 
@@ -242,14 +242,14 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
 
 
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:
-    """Not what the server has counted, which includes crashes beside others."""
+    """Not deliveries as the server counts them, which include crashes beside others."""
     ctx, to = context(event="packing", attempt=9), handling(raising(ValueError()))
     assert await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
     assert isinstance(await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
 
 
 async def test_metrics_name_only_events_that_the_contract_knows() -> None:
-    """Names from the wire are without number, labels must not be."""
+    """Names from the wire are unbounded, labels must not be."""
     to = handling(Consumer(Ship))
     assert to.attributes_of("packing") == {"uri": "ship", "event": "packing"}
     assert to.attributes_of("made-up-71") == {"uri": "ship", "event": "unknown"}

@@ -13,13 +13,13 @@ from event_backbone.subscription.pace import Pace
 from tests.support.metrics import CountedMetrics
 
 
-class Hand:
-    """What is in flight, filled with deliveries by number; ``ended`` counts how often the limit was told."""
+class Case:
+    """What is in flight, filled with deliveries by number; ``ended`` counts the calls at the limit."""
 
     def __init__(self, options: SubscriptionOptions | None = None) -> None:
         self.ended = 0
         self.in_flight = EventsInFlight(
-            options or SubscriptionOptions(), Monitor(StreamName.of("hand"), "group"), self._end
+            options or SubscriptionOptions(), Monitor(StreamName.of("case"), "group"), self._end
         )
 
     def admit(self, *numbers: int, attempt: int = 1) -> list[InFlight]:
@@ -32,7 +32,7 @@ class Hand:
             self.in_flight.move(event, stage)
 
     def work_at(self, pace_seconds: float) -> None:
-        """Let a hundred events have been handled, one after the other, each in this time."""
+        """Pretend that a hundred events were handled, one after the other, each in this time."""
         for turn in range(100):
             self.in_flight.pace.began(turn * pace_seconds)
             self.in_flight.pace.ended((turn + 1) * pace_seconds, last=True)
@@ -44,11 +44,11 @@ class Hand:
 @pytest.mark.parametrize(("pace_seconds", "ahead"), [(10, 1), (1, 1), (0.1, 10), (0.001, 50)])
 def test_a_subscription_takes_a_second_of_its_work_ahead(pace_seconds: float, ahead: int) -> None:
     """A slow one leaves the rest to others; a fast one takes up to ``prefetch``, and a look may bring as much again."""
-    hand = Hand(SubscriptionOptions(concurrency=4, prefetch=50))
-    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (8, 12)  # before anything is known
-    hand.work_at(pace_seconds)
-    assert hand.in_flight.capacity == pytest.approx(4 + ahead, abs=1)
-    assert hand.in_flight.look_capacity == pytest.approx(min(4 + 2 * ahead, 100), abs=2)
+    case = Case(SubscriptionOptions(concurrency=4, prefetch=50))
+    assert (case.in_flight.capacity, case.in_flight.look_capacity) == (8, 12)  # before anything is known
+    case.work_at(pace_seconds)
+    assert case.in_flight.capacity == pytest.approx(4 + ahead, abs=1)
+    assert case.in_flight.look_capacity == pytest.approx(min(4 + 2 * ahead, 100), abs=2)
 
 
 def test_handlers_that_hang_let_nothing_be_taken_ahead() -> None:
@@ -71,88 +71,88 @@ def test_idle_hours_beside_a_handler_that_hangs_are_soon_forgotten() -> None:
 
 
 def test_more_is_read_when_half_of_what_was_taken_ahead_has_begun() -> None:
-    """So that many are read at once; a look may bring some meanwhile, so that a busy group begins what is due."""
-    hand = Hand(SubscriptionOptions(concurrency=2, prefetch=10))
-    hand.work_at(0.01)
-    assert hand.in_flight.capacity == 12
-    events = hand.admit(*range(12))
-    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (0, 10)
-    hand.move(events[:6], "running")
-    assert hand.in_flight.capacity == 0
-    hand.move(events[6:7], "running")
-    hand.in_flight.finish(*events[:4])
-    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (4, 14)
+    """So many are read at once; a look may bring some meanwhile, so that a busy group begins what is due."""
+    case = Case(SubscriptionOptions(concurrency=2, prefetch=10))
+    case.work_at(0.01)
+    assert case.in_flight.capacity == 12
+    events = case.admit(*range(12))
+    assert (case.in_flight.capacity, case.in_flight.look_capacity) == (0, 10)
+    case.move(events[:6], "running")
+    assert case.in_flight.capacity == 0
+    case.move(events[6:7], "running")
+    case.in_flight.finish(*events[:4])
+    assert (case.in_flight.capacity, case.in_flight.look_capacity) == (4, 14)
 
 
-def test_suspects_take_no_room_but_are_bounded() -> None:
+def test_suspects_take_no_capacity_but_are_bounded() -> None:
     """They run one at a time, so reading goes on beside them; no look brings more than a hundred in the end."""
-    hand = Hand()
-    hand.move(hand.admit(*range(90)), "suspected")
-    assert hand.in_flight.capacity == 20
-    assert hand.in_flight.look_capacity == 10
-    hand.move(hand.admit(*range(90, 100)), "suspected")
-    assert hand.in_flight.look_capacity == 0
+    case = Case()
+    case.move(case.admit(*range(90)), "suspected")
+    assert case.in_flight.capacity == 20
+    assert case.in_flight.look_capacity == 10
+    case.move(case.admit(*range(90, 100)), "suspected")
+    assert case.in_flight.look_capacity == 0
 
 
-def test_what_is_being_acked_leaves_room_but_not_without_end() -> None:
-    """Reading goes on while an ack is under way; an ack that takes for ever stops it."""
-    hand = Hand(SubscriptionOptions(concurrency=2, prefetch=2))
-    first = hand.admit(*range(4))
-    hand.move(first, "settling")
-    assert hand.in_flight.capacity == 4
-    hand.move(hand.admit(*range(4, 8)), "settling")
-    assert hand.in_flight.capacity == 0
-    hand.in_flight.finish(*first)
-    assert hand.in_flight.capacity == 4
+def test_what_is_being_acked_leaves_capacity_up_to_a_bound() -> None:
+    """Reading goes on while an ack is under way; an ack that takes forever stops it."""
+    case = Case(SubscriptionOptions(concurrency=2, prefetch=2))
+    first = case.admit(*range(4))
+    case.move(first, "settling")
+    assert case.in_flight.capacity == 4
+    case.move(case.admit(*range(4, 8)), "settling")
+    assert case.in_flight.capacity == 0
+    case.in_flight.finish(*first)
+    assert case.in_flight.capacity == 4
 
 
 def test_events_that_wait_here_end_reading_at_their_bound() -> None:
-    """For a storage, say: then nothing is taken at all, until one of them goes on."""
-    hand = Hand(SubscriptionOptions(max_waiting=2))
-    events = hand.admit(1, 2)
-    hand.move(events, "waiting")
-    assert (hand.in_flight.blocked, hand.in_flight.capacity, hand.in_flight.look_capacity) == (True, 0, 0)
-    hand.move(events[:1], "running")
-    assert (hand.in_flight.blocked, hand.in_flight.capacity) == (False, 19)
+    """For a storage, for example: then nothing is taken at all, until one of them goes on."""
+    case = Case(SubscriptionOptions(max_waiting=2))
+    events = case.admit(1, 2)
+    case.move(events, "waiting")
+    assert (case.in_flight.blocked, case.in_flight.capacity, case.in_flight.look_capacity) == (True, 0, 0)
+    case.move(events[:1], "running")
+    assert (case.in_flight.blocked, case.in_flight.capacity) == (False, 19)
 
 
 def test_events_that_cannot_be_parked_end_reading_but_no_looks() -> None:
-    """Only what looks take of the parked makes room; an event that is lost here waits for none any more."""
-    hand = Hand(SubscriptionOptions(max_waiting=1))
-    events = hand.admit(1, 2)
-    hand.move(events, "waiting")
-    hand.in_flight.unparked.update(events)
-    assert (hand.in_flight.full, hand.in_flight.blocked, hand.in_flight.capacity) == (True, False, 0)
-    assert hand.in_flight.look_capacity > 0
+    """Only what looks take of the parked frees capacity; an event that is lost here waits for none any more."""
+    case = Case(SubscriptionOptions(max_waiting=1))
+    events = case.admit(1, 2)
+    case.move(events, "waiting")
+    case.in_flight.unparked.update(events)
+    assert (case.in_flight.full, case.in_flight.blocked, case.in_flight.capacity) == (True, False, 0)
+    assert case.in_flight.look_capacity > 0
     for event in events:
-        hand.in_flight.lose(event)
-    assert not hand.in_flight.full
-    assert hand.in_flight.capacity > 0
+        case.in_flight.lose(event)
+    assert not case.in_flight.full
+    assert case.in_flight.capacity > 0
 
 
 def test_no_more_are_taken_than_the_limit_leaves() -> None:
-    """What is in flight counts, and so do finished ones; the end is told once they are at an end."""
-    hand = Hand(SubscriptionOptions(max_events=3))
-    assert hand.in_flight.capacity == 3
-    events = hand.admit(1, 2, 3)
-    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (0, 0)
-    hand.in_flight.lose(events[0])
-    assert (hand.in_flight.capacity, hand.in_flight.look_capacity) == (1, 1)
-    hand.in_flight.finish(*events)
-    assert (hand.in_flight.finished, hand.ended, hand.in_flight.capacity) == (2, 0, 1)
-    hand.in_flight.finish(*hand.admit(4))
-    assert hand.ended == 1
+    """What is in flight counts, and so do finished ones; the limit is reported once all are finished."""
+    case = Case(SubscriptionOptions(max_events=3))
+    assert case.in_flight.capacity == 3
+    events = case.admit(1, 2, 3)
+    assert (case.in_flight.capacity, case.in_flight.look_capacity) == (0, 0)
+    case.in_flight.lose(events[0])
+    assert (case.in_flight.capacity, case.in_flight.look_capacity) == (1, 1)
+    case.in_flight.finish(*events)
+    assert (case.in_flight.finished, case.ended, case.in_flight.capacity) == (2, 0, 1)
+    case.in_flight.finish(*case.admit(4))
+    assert case.ended == 1
 
 
 def test_an_event_is_in_flight_once() -> None:
     """The same delivery changes nothing; one with another attempt replaces it, whose lease means nothing any more."""
-    hand, counted = Hand(), CountedMetrics()
-    (old,) = hand.admit(1, attempt=4)
-    assert hand.admit(1, attempt=4) == []
-    (new,) = hand.admit(1, attempt=1)
+    case, counted = Case(), CountedMetrics()
+    (old,) = case.admit(1, attempt=4)
+    assert case.admit(1, attempt=4) == []
+    (new,) = case.admit(1, attempt=1)
     assert (old.active, old.abandoned, new.active, new.lease) == (False, True, True, Lease(EventKey(1), 1))
-    assert list(hand.in_flight.events.values()) == [new]
-    assert hand.in_flight.count("unstarted") == 1
+    assert list(case.in_flight.events.values()) == [new]
+    assert case.in_flight.count("unstarted") == 1
     assert counted.count("event_backbone.lease_lost") == 1
 
 
@@ -160,7 +160,7 @@ def test_an_event_is_in_flight_once() -> None:
     ("attempt", "failures", "ends_alone", "suspicious"),
     [(1, 0, 0, False), (2, 0, 0, False), (3, 0, 0, True), (9, 8, 0, False), (9, 6, 0, True), (2, 0, 1, True)],
 )
-def test_an_event_is_suspected_after_two_ends_without_a_word(
+def test_an_event_is_suspected_after_two_unexplained_ends(
     attempt: int, failures: int, ends_alone: int, suspicious: bool
 ) -> None:
     """Or after one while it ran alone; recorded failures are no such ends."""

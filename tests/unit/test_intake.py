@@ -58,8 +58,8 @@ class HeldReader(MemoryGroupReader):
         await self.wakings.wait()
 
 
-class Desk:
-    """The intake of one member on a stream in memory whose clock stands still, and what it has taken up."""
+class Case:
+    """The intake of one member on a stream in memory whose clock is stopped, and what it has taken up."""
 
     def __init__(self, lease: timedelta = LEASE) -> None:
         self.now = time()
@@ -86,22 +86,22 @@ class Desk:
         )
 
     async def append(self, count: int) -> None:
-        """Append events, and make the group."""
+        """Append events, and create the group."""
         await self.streams.stream(STREAM).append([NewEntry(new_event_id(), b"{}") for _ in range(count)])
         await self.reader.ensure("beginning")
 
     async def release_to_the_group(self, count: int) -> None:
-        """Let another member read so many events and give them back: they are due now."""
+        """Let another member read this many events and release them: they are due now."""
         deliveries = await self.other.read(count, NO_WAIT)
         leases = [Lease(each.entry.key, each.attempt) for each in deliveries]
         await self.streams.group_leases(STREAM, "group", "other").release(leases)
 
     async def have_taken(self, count: int) -> None:
-        """Wait until so many events were taken up."""
+        """Wait until this many events were taken up."""
         await eventually(lambda: len(self.taken) == count)
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncGenerator[Intake]:
+    async def running(self) -> AsyncGenerator[Intake]:
         """Run the intake for the time of the block, and end it as a subscription does."""
         running = asyncio.create_task(self.intake.run())
         await self.intake.started.wait()
@@ -124,127 +124,127 @@ class Desk:
 
 async def test_events_of_a_lost_answer_are_found_once_with_their_attempt_unchanged() -> None:
     """They had been delivered to this member, which knew nothing of them; the first comparison takes them up."""
-    desk = Desk()
-    await desk.append(3)
-    await desk.reader.read(2, NO_WAIT)
-    async with desk.at_work():
-        await desk.have_taken(3)
-    assert [(event.key, event.attempt) for event in desk.taken] == [(key, 1) for key in desk.streams.log(STREAM).keys]
+    case = Case()
+    await case.append(3)
+    await case.reader.read(2, NO_WAIT)
+    async with case.running():
+        await case.have_taken(3)
+    assert [(event.key, event.attempt) for event in case.taken] == [(key, 1) for key in case.streams.log(STREAM).keys]
 
 
 async def test_nothing_begins_when_the_last_answered_look_was_sent_half_a_lease_ago() -> None:
     """An answer that took that long allows nothing either; the next one in time does."""
-    desk = Desk(timedelta(milliseconds=400))
-    await desk.append(2)
-    (delivery,) = await desk.other.read(1, NO_WAIT)
-    async with desk.at_work() as intake:
-        assert desk.member.may_begin()
-        await desk.have_taken(1)
-        desk.reader.looks.clear()
-        await desk.streams.group_leases(STREAM, "group", "other").release([Lease(delivery.entry.key, 1)])
-        await eventually(lambda: not desk.member.may_begin() and monotonic() > desk.reader.asked + 0.2)
+    case = Case(timedelta(milliseconds=400))
+    await case.append(2)
+    (delivery,) = await case.other.read(1, NO_WAIT)
+    async with case.running() as intake:
+        assert case.member.may_begin()
+        await case.have_taken(1)
+        case.reader.looks.clear()
+        await case.streams.group_leases(STREAM, "group", "other").release([Lease(delivery.entry.key, 1)])
+        await eventually(lambda: not case.member.may_begin() and monotonic() > case.reader.asked + 0.2)
         assert not intake.ready
-        desk.reader.looks.set()
-        await desk.have_taken(2)
-        await eventually(desk.member.may_begin)
-    assert desk.could_begin == [True, False]
+        case.reader.looks.set()
+        await case.have_taken(2)
+        await eventually(case.member.may_begin)
+    assert case.could_begin == [True, False]
 
 
 async def test_a_member_whose_row_had_ended_compares_before_anything_begins() -> None:
-    """Others may have taken what it has in flight: that is let go of, and nothing begins until it is known."""
-    desk, counted = Desk(), CountedMetrics()
-    await desk.append(2)
-    async with desk.at_work():
-        await desk.have_taken(2)
-        desk.now += 11
+    """Others may have taken what it has in flight: that is dropped, and nothing begins until it is known."""
+    case, counted = Case(), CountedMetrics()
+    await case.append(2)
+    async with case.running():
+        await case.have_taken(2)
+        case.now += 11
         for _ in range(2):  # nobody had looked for long, so nothing is taken for half a lease
-            assert (await desk.other.look(LEASE, 1)).deliveries == ()
-            desk.now += 3
-        (taken,) = (await desk.other.look(LEASE, 1)).deliveries
-        desk.reader.comparisons.clear()
-        desk.member.look_after(NO_WAIT)
-        await eventually(lambda: not desk.member.may_begin())
-        assert [event.active for event in desk.taken] == [True, True]
-        desk.reader.comparisons.set()
-        await eventually(desk.member.may_begin)
-    assert taken.entry.key == desk.taken[0].key
-    assert [event.active for event in desk.taken] == [False, True]
+            assert (await case.other.look(LEASE, 1)).deliveries == ()
+            case.now += 3
+        (taken,) = (await case.other.look(LEASE, 1)).deliveries
+        case.reader.comparisons.clear()
+        case.member.look_after(NO_WAIT)
+        await eventually(lambda: not case.member.may_begin())
+        assert [event.active for event in case.taken] == [True, True]
+        case.reader.comparisons.set()
+        await eventually(case.member.may_begin)
+    assert taken.entry.key == case.taken[0].key
+    assert [event.active for event in case.taken] == [False, True]
     assert counted.count("event_backbone.lease_lost") == 1
 
 
 async def test_a_comparison_finds_every_difference() -> None:
-    """What others have, what was delivered anew, what only the server knows, and what has left the stream."""
-    desk, counted = Desk(), CountedMetrics()
-    await desk.append(4)
-    async with desk.at_work():
-        await desk.have_taken(4)
-        kept, lost, again, settling = desk.taken
-        pending = desk.streams.log(STREAM).group("group").pending
-        desk.in_flight.move(settling, "settling")
+    """What others have, what was delivered again, what only the server knows, and what has left the stream."""
+    case, counted = Case(), CountedMetrics()
+    await case.append(4)
+    async with case.running():
+        await case.have_taken(4)
+        kept, lost, again, settling = case.taken
+        pending = case.streams.log(STREAM).group("group").pending
+        case.in_flight.move(settling, "settling")
         pending[lost.key].consumer = pending[settling.key].consumer = "other"
         pending[again.key].attempt = 2
-        await desk.streams.stream(STREAM).append([NewEntry(new_event_id(), b"{}") for _ in range(2)])
-        unknown, gone = await desk.reader.read(2, NO_WAIT)
-        desk.streams.remove_entry(STREAM, gone.entry.key)
-        desk.streams.log(STREAM).membership("group").rows.clear()
-        desk.member.look_after(NO_WAIT)
-        await desk.have_taken(6)
+        await case.streams.stream(STREAM).append([NewEntry(new_event_id(), b"{}") for _ in range(2)])
+        unknown, gone = await case.reader.read(2, NO_WAIT)
+        case.streams.remove_entry(STREAM, gone.entry.key)
+        case.streams.log(STREAM).membership("group").rows.clear()
+        case.member.look_after(NO_WAIT)
+        await case.have_taken(6)
     assert [event.active for event in (kept, lost, again, settling)] == [True, False, False, True]
-    assert [event.lease for event in desk.taken[4:]] == [Lease(again.key, 2), Lease(unknown.entry.key, 1)]
+    assert [event.lease for event in case.taken[4:]] == [Lease(again.key, 2), Lease(unknown.entry.key, 1)]
     assert [counted.count(f"event_backbone.{name}") for name in ("lease_lost", "vanished", "redelivered")] == [2, 1, 1]
 
 
 async def test_what_is_due_is_looked_for_at_its_time() -> None:
     """Not at the next look, which may be a second away: a read that waits is ended."""
-    desk = Desk()
-    await desk.append(1)
-    await desk.other.read(1, NO_WAIT)
-    (key,) = desk.streams.log(STREAM).keys
-    async with desk.at_work():
-        desk.looked.clear()
-        await desk.looked.wait()
+    case = Case()
+    await case.append(1)
+    await case.other.read(1, NO_WAIT)
+    (key,) = case.streams.log(STREAM).keys
+    async with case.running():
+        case.looked.clear()
+        await case.looked.wait()
         begun = monotonic()
-        await desk.streams.group_leases(STREAM, "group", "other").release([Lease(key, 1)])
-        desk.member.look_after(timedelta(milliseconds=50))
-        await desk.have_taken(1)
+        await case.streams.group_leases(STREAM, "group", "other").release([Lease(key, 1)])
+        case.member.look_after(timedelta(milliseconds=50))
+        await case.have_taken(1)
     assert monotonic() - begun < 0.6
 
 
 async def test_a_waking_that_takes_long_keeps_no_later_read_from_being_woken() -> None:
     """Its answer may be on its way while the member reads again and the next event is parked."""
-    desk = Desk()
-    desk.reader.wakings.clear()
-    await desk.append(2)
-    keys = [delivery.entry.key for delivery in await desk.other.read(2, NO_WAIT)]
-    async with desk.at_work():
-        desk.looked.clear()
-        await desk.looked.wait()
+    case = Case()
+    case.reader.wakings.clear()
+    await case.append(2)
+    keys = [delivery.entry.key for delivery in await case.other.read(2, NO_WAIT)]
+    async with case.running():
+        case.looked.clear()
+        await case.looked.wait()
         begun = monotonic()
         for count, key in enumerate(keys, start=1):
-            await desk.streams.group_leases(STREAM, "group", "other").release([Lease(key, 1)])
-            desk.member.look_after(timedelta(milliseconds=50))
-            await desk.have_taken(count)
+            await case.streams.group_leases(STREAM, "group", "other").release([Lease(key, 1)])
+            case.member.look_after(timedelta(milliseconds=50))
+            await case.have_taken(count)
         took = monotonic() - begun
-        desk.reader.wakings.set()
+        case.reader.wakings.set()
     assert took < 0.8
 
 
-async def test_what_is_due_in_masses_is_taken_as_fast_as_it_is_handled() -> None:
-    """Not one look's part a second: while a look says that there is more, and there is room, the next one follows."""
-    desk = Desk()
-    desk.finishing = True
-    await desk.append(300)
-    await desk.release_to_the_group(300)
+async def test_many_due_events_are_taken_as_fast_as_they_are_handled() -> None:
+    """Not one look per second: while a look reports more, and there is capacity, the next one follows."""
+    case = Case()
+    case.finishing = True
+    await case.append(300)
+    await case.release_to_the_group(300)
     begun = monotonic()
-    async with desk.at_work():
-        await desk.have_taken(300)
+    async with case.running():
+        await case.have_taken(300)
     assert monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("error", [StreamUnavailable("Away."), GroupMissing("Gone.")])
 async def test_keeping_the_lease_while_redis_is_away_does_not_run_hot(error: StreamError) -> None:
     """Handlers that finish during a stop would get no turn."""
-    desk, looks = Desk(), 0
+    case, looks = Case(), 0
 
     async def look(lease: timedelta, limit: int) -> Look:
         nonlocal looks
@@ -252,9 +252,9 @@ async def test_keeping_the_lease_while_redis_is_away_does_not_run_hot(error: Str
         await asyncio.sleep(0)
         raise error
 
-    desk.stopping.set()
-    desk.reader.look = look  # type: ignore[method-assign]
+    case.stopping.set()
+    case.reader.look = look  # type: ignore[method-assign]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
-            await desk.intake.keep_lease()
+            await case.intake.keep_lease()
     assert 1 < looks < 20

@@ -52,8 +52,8 @@ def test_event_keys_are_ordered_as_the_events_are() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "1-", "1-2~", "-1-2", "1-2-3", "99999999999999999999-0", "a-b", " 1-2"])
-def test_what_is_no_event_key_is_refused_in_one_sentence(text: str) -> None:
-    """The sentence shows what one looks like, or what is too large."""
+def test_an_invalid_event_key_is_refused_in_one_sentence(text: str) -> None:
+    """The sentence shows what a key looks like, or which part is too large."""
     with pytest.raises(ConfigurationError, match="is not a valid event key"):
         EventKey.parse(text)
 
@@ -83,7 +83,7 @@ def test_environments_are_written_in_lower_case_and_short(written: str, expected
 
 
 @pytest.mark.parametrize("uri", ["", "Shipments", "a b", "../a", "a/../b", "-a", "ä", "a" * 129, "a{b}"])
-def test_an_illegal_uri_is_refused(uri: str) -> None:
+def test_an_invalid_uri_is_refused(uri: str) -> None:
     """The sentence lists what is allowed."""
     with pytest.raises(ConfigurationError, match="is not valid: use 1 to 128 of"):
         StreamName.of(uri)
@@ -98,7 +98,7 @@ def test_the_stream_key_holds_environment_uri_and_partition() -> None:
 
 
 def test_event_ids_are_uuid7_with_the_time_of_making() -> None:
-    """Ids made later sort later, and tell when they were made."""
+    """Ids made later sort later, and show when they were made."""
     before = datetime.now(UTC)
 
     first, second = new_event_id(), new_event_id()
@@ -112,7 +112,7 @@ def test_event_ids_are_uuid7_with_the_time_of_making() -> None:
 
 @given(st.dictionaries(st.text(), json_values))
 def test_a_payload_document_keeps_every_arguments_bytes(arguments: dict[str, object]) -> None:
-    """Joining and taking apart changes no byte, also with spaces, escapes and numbers of any size."""
+    """Joining and splitting changes no byte, also with spaces, escapes and numbers of any size."""
     payload = {name: json.dumps(value).encode() for name, value in arguments.items()}
 
     document = payload_to_json(payload)
@@ -124,12 +124,12 @@ def test_a_payload_document_keeps_every_arguments_bytes(arguments: dict[str, obj
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{", b'{"a":1', b'{"a"}', b"{1:2}", b"{}{}", b"\xff", b'{"a":}'])
 def test_a_damaged_payload_document_is_a_decode_error(document: bytes) -> None:
-    """Nothing of it stands in the error."""
+    """Nothing of it is in the error."""
     with pytest.raises(DecodeError, match=r"^A stored payload is not a JSON object\.$"):
         payload_from_json(document)
 
 
-def test_a_reference_cannot_lead_out_of_its_place() -> None:
+def test_a_reference_cannot_lead_out_of_its_scope() -> None:
     """Keys with path characters are refused when an entry is read."""
     with pytest.raises(DecodeError, match="must have a key of 1 to 64"):
         PayloadReference("s3", "../../other-bucket/secret")
@@ -151,7 +151,7 @@ def test_a_reference_cannot_lead_out_of_its_place() -> None:
     )
 )
 def test_metadata_reads_back_as_it_was_written(metadata: NewMetadata) -> None:
-    """Every member survives the wire; the key and the stream's names come from where the entry stands."""
+    """Every member survives the wire; the key and the stream's names come from where the entry is."""
     stream, key = StreamName.of("shipments", "dev"), EventKey(7, 1)
     references = (PayloadReference("s3", str(metadata.event_id)), PayloadReference("redis-hash", "other"))
     members = MetadataMembers.of_metadata(metadata)
@@ -180,7 +180,7 @@ def document(**changed: str) -> bytes:
 
 
 def test_metadata_that_was_read_is_like_any_other() -> None:
-    """Though what few look at is spelled out only then: equality, text, copies and the frozenness are the same."""
+    """Though rarely used members are parsed only on access: equality, text, copies and immutability are the same."""
     stream, key = StreamName.of("shipments", "dev"), EventKey(7, 1)
     event_id = UUID("01a2074b-35d8-70b3-97ed-0cf90e3dc539")
     made = Metadata(

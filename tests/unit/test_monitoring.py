@@ -1,4 +1,4 @@
-"""How far a group is behind, as told to the metrics."""
+"""How far a group is behind, as the metrics show it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NAME = StreamName.of("watched", "test")
 
 
 class SilentStream(HeldStream):
-    """Does not tell how its groups stand."""
+    """A stream that does not answer for the state of its groups."""
 
     async def groups(self) -> Sequence[GroupState]:
         """Fail."""
@@ -48,7 +48,7 @@ async def test_lag_and_pending_events_of_the_group_are_measured() -> None:
 
 
 async def test_a_stream_that_does_not_answer_ends_nothing() -> None:
-    """The loop measures again later, and ends when it is told to."""
+    """The loop measures again later, and ends when the subscription stops."""
     stopping = asyncio.Event()
     await lag_loop(SilentStream(MemoryStreams(deduplicate_for=timedelta(minutes=1)).stream(NAME))).measure()
     stopping.set()

@@ -16,7 +16,7 @@ def outage() -> Outage:
     return Outage(Monitor(StreamName.of("outage"), "group"))
 
 
-def test_an_outage_is_told_once_however_many_calls_fail(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_reported_once_however_many_calls_fail(caplog: pytest.LogCaptureFixture) -> None:
     """And once more when it has ended and another begins."""
     counted, away = CountedMetrics(), outage()
     with caplog.at_level(logging.WARNING):

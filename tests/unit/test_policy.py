@@ -41,7 +41,7 @@ def test_by_default_an_event_is_tried_for_more_than_twenty_minutes() -> None:
 
 
 def test_a_fixed_backoff_is_kept_to() -> None:
-    """A timedelta means the same delay each time."""
+    """A timedelta is the same delay each time."""
     assert STEADY.decide(1, ValueError()) == RetryLater(SECOND)
     assert STEADY.decide(2, ValueError()) == RetryLater(SECOND)
 
@@ -105,7 +105,7 @@ def test_other_errors_of_loading_are_tried_again(error: BackboneError) -> None:
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away"), DecodeError("x"), PayloadGone("x"), UnknownEvent("x")])
 def test_a_handlers_own_trouble_counts(error: BackboneError) -> None:
-    """The package's errors out of a handler come from what it did itself, and are decided as any other error."""
+    """The package's errors from a handler come from what it did itself, and are decided like any other error."""
     assert STEADY.decide(1, error, handling=True) == RetryLater(SECOND)
     final = STEADY.decide(3, error, handling=True)
     name = type(error).__name__
@@ -132,7 +132,7 @@ def test_a_group_of_errors_is_decided_by_the_gravest() -> None:
     ("failures", "ends_alone", "crashed"), [(0, 2, False), (0, 3, True), (2, 1, True), (1, 1, False), (9, 0, False)]
 )
 def test_ends_of_the_process_count_only_while_an_event_ran_alone(failures: int, ends_alone: int, crashed: bool) -> None:
-    """With the recorded failures they make max_attempts; without an end alone nobody knows that it was to blame."""
+    """With the recorded failures they make max_attempts; without an end alone, the event may not be to blame."""
     decision = STEADY.crashed(failures, ends_alone)
     assert (decision is not None and decision.reason == "crashed") is crashed
 

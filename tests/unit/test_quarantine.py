@@ -39,13 +39,13 @@ class HeldStreams(MemoryStreams):
         self.opened: list[HeldMarks] = []
 
     def group_leases(self, name: StreamName, group: str, member: str) -> HeldMarks:
-        """Open leases whose marks can be held."""
+        """Open leases whose marks can be delayed."""
         self.opened.append(HeldMarks(self.log(name), group, member))
         return self.opened[-1]
 
 
 async def suspect(streams: MemoryStreams, keys: Sequence[EventKey]) -> None:
-    """Let two members have ended with these events in flight; they are due now."""
+    """Pretend that two members ended with these events in flight; they are due now."""
     reader = streams.group_reader(STREAM, GROUP, "dead")
     await reader.ensure("beginning")
     await reader.read(len(keys), timedelta(0))

@@ -42,7 +42,7 @@ def parts() -> _Parts:
 
 
 async def test_following_waits_out_an_outage_without_a_gap(parts: _Parts) -> None:
-    """The place in the stream is the reader's own, so nothing that came meanwhile is lost or comes twice."""
+    """The reader keeps its own position in the stream, so nothing that came meanwhile is lost or comes twice."""
     first = await parts.producer.note("before")
     async with asyncio.timeout(10), aclosing(parts.reader.scan(follow=True)) as events:
         assert (await anext(events)).key == first
@@ -55,7 +55,7 @@ async def test_following_waits_out_an_outage_without_a_gap(parts: _Parts) -> Non
 
 @pytest.mark.parametrize("fault", [StreamUnavailable("away"), StorageUnavailable("away")])
 async def test_following_waits_out_an_outage_while_it_catches_up(parts: _Parts, fault: BackboneError) -> None:
-    """A stream of more than a page is read from its beginning, and the server goes away in the middle of it."""
+    """A stream of more than a page is read from its beginning, and the server fails in the middle of it."""
     keys = await asyncio.gather(*(parts.producer.note(str(number)) for number in range(250)))
     reader = Reader(_AwayAfter(parts.stream, 1, [fault, fault]), {"memory": parts.storage}, SCOPE)
     async with asyncio.timeout(10), aclosing(reader.scan(follow=True)) as events:
@@ -63,7 +63,7 @@ async def test_following_waits_out_an_outage_while_it_catches_up(parts: _Parts, 
 
 
 async def test_the_first_read_of_a_scan_that_follows_raises(parts: _Parts) -> None:
-    """Whoever begins to follow wants to know that nobody is there, and so does who reads a range, on every page."""
+    """A caller that starts to follow must learn that no server is there; one that reads a range, on every page."""
     keys = await asyncio.gather(*(parts.producer.note(str(number)) for number in range(250)))
     away = StreamUnavailable("away")
     for pages, follow in ((0, True), (1, False)):
@@ -75,7 +75,7 @@ async def test_the_first_read_of_a_scan_that_follows_raises(parts: _Parts) -> No
 
 
 async def test_a_plain_scan_raises_when_the_stream_is_away() -> None:
-    """Only following waits; whoever reads a range wants to know."""
+    """Only following waits; a read of a range raises."""
     parts = _Parts()
     reader = Reader(_Away(MemoryStreams().stream(NAME)), {"memory": parts.storage}, SCOPE)
     with pytest.raises(StreamUnavailable):
@@ -95,7 +95,7 @@ async def test_entries_of_others_are_left_out_of_a_scan(parts: _Parts, caplog: p
 
 
 async def test_a_payload_in_an_unknown_storage_is_gone_and_says_which(parts: _Parts) -> None:
-    """The event is read all the same; the error names the storage that should be configured."""
+    """The event is read anyway; the error names the storage that should be configured."""
     key = await parts.producer.note("x")
     reader = Reader(parts.stream, {}, SCOPE)
     found = await reader.get(key)
@@ -112,7 +112,7 @@ async def test_another_partition_is_not_this_stream(parts: _Parts) -> None:
 
 
 async def test_an_older_version_is_read_through_its_upcaster(parts: _Parts) -> None:
-    """``is_`` knows what an upcaster leads to, ``as_`` uses it, and an event without a way is another one."""
+    """``is_`` knows what an upcaster leads to, ``as_`` uses it, and an event without an upcaster is another one."""
 
     class First(Contract):
         @event
@@ -154,7 +154,7 @@ class _Away(HeldStream):
 
 
 class _AwayAfter(HeldStream):
-    """A stream that reads some pages, and then fails so often."""
+    """A stream that reads some pages, and then fails a number of times."""
 
     def __init__(self, stream: HeldStream, pages: int, range_faults: Sequence[BackboneError]) -> None:
         super().__init__(stream)

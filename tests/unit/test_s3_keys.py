@@ -1,4 +1,4 @@
-"""Where in the bucket a payload is."""
+"""Where a payload is in the bucket."""
 
 from event_backbone.model import StreamName
 from event_backbone.storage import S3Options

@@ -1,4 +1,4 @@
-"""Which settings S3 storage takes from where, and what it says when they are wrong."""
+"""Where S3 storage takes its settings from, and its errors when they are wrong."""
 
 import sys
 from datetime import timedelta
@@ -34,7 +34,7 @@ def test_everything_may_come_from_the_environment() -> None:
 
 
 def test_arguments_win_over_variables() -> None:
-    """What the program says, it means."""
+    """The program overrides the environment."""
     options = S3Options("mine", "us-west-2", "my-key", "my-secret", "https://mine", environment_in="nothing")
     assert options.resolved({**EVERYTHING, "AWS_REGION": "ap-south-1"}) == options
 
@@ -122,7 +122,7 @@ def test_a_value_that_cannot_work_is_refused(options: S3Options, message: str) -
 
 
 def test_environment_in_must_be_one_of_three() -> None:
-    """A typing error must not put production among development's objects."""
+    """A typo must not put production payloads among those of development."""
     with pytest.raises(ConfigurationError, match=r"S3_EVENT_SOURCE_ENVIRONMENT_IN .* key, bucket or nothing"):
         S3Options("events").resolved({"S3_EVENT_SOURCE_ENVIRONMENT_IN": "Key"})
 

@@ -39,7 +39,7 @@ class Address(TypedDict):
 
 
 class Person(BaseModel):
-    """A model that holds itself."""
+    """A recursive model."""
 
     name: str
     email: str

@@ -1,4 +1,4 @@
-"""The object store of load and fault tests keeps what it acknowledged."""
+"""The object store of load and fault tests keeps what it has acknowledged."""
 
 import pytest
 from botocore.exceptions import ClientError

@@ -53,7 +53,7 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A zombie that the machine's first process has not yet collected holds nothing any more.
+    # A zombie that the machine's first process has not yet collected uses nothing any more.
     status = Path(f"/proc/{pid}/stat")
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
@@ -107,7 +107,7 @@ def test_a_server_that_its_owner_had_stopped_still_ends_with_it(tmp_path: Path) 
 
 
 def test_stop_leaves_nothing_and_may_be_called_twice() -> None:
-    """After stop there is no process, no port and no folder; stopping again is harmless."""
+    """After stop no process, port or folder is left; stopping again is harmless."""
     server = RedisServer()
     pid, port, folder = server.pid, server.port, Path(server.socket_url.removeprefix("unix://")).parent
     server.stop()

@@ -42,7 +42,7 @@ def test_an_endpoint_has_one_of_these_forms(endpoint: str, url: str, described: 
     ],
 )
 def test_a_password_beside_the_endpoint_is_put_into_it(endpoint: str, url: str) -> None:
-    """Quoted, so that it may hold any character; a password in the URL itself is the one that counts."""
+    """Quoted, so it may contain any character; a password in the URL itself takes precedence."""
     assert RedisSettings.parse(endpoint, SECRET).url == url
 
 
@@ -59,14 +59,14 @@ def test_a_password_beside_the_endpoint_is_put_into_it(endpoint: str, url: str) 
         ("redis://cache#part", "names no server"),
     ],
 )
-def test_what_is_no_endpoint_is_told_in_one_sentence(endpoint: str, sentence: str) -> None:
+def test_an_invalid_endpoint_is_reported_in_one_sentence(endpoint: str, sentence: str) -> None:
     """The text says what would be right."""
     with pytest.raises(ConfigurationError, match=sentence):
         RedisSettings.parse(endpoint)
 
 
 @pytest.mark.parametrize("endpoint", [f"http://:{SECRET}@cache", f"redis://:{SECRET}@cache:port", f":{SECRET}@cache:1"])
-def test_no_text_holds_a_password(endpoint: str) -> None:
+def test_no_text_contains_a_password(endpoint: str) -> None:
     """Neither an error nor the settings' own text."""
     with pytest.raises(ConfigurationError) as caught:
         RedisSettings.parse(endpoint)
@@ -82,7 +82,7 @@ def test_the_settings_do_not_show_their_password() -> None:
 
 
 def test_the_environment_names_the_endpoint() -> None:
-    """REDIS_EVENT_SOURCE_ENDPOINT and REDIS_EVENT_SOURCE_PASS; an empty password is none."""
+    """REDIS_EVENT_SOURCE_ENDPOINT and REDIS_EVENT_SOURCE_PASS; an empty password counts as unset."""
     variables = {"REDIS_EVENT_SOURCE_ENDPOINT": "cache:7000", "REDIS_EVENT_SOURCE_PASS": ""}
     assert RedisSettings.from_environment(variables).url == "redis://cache:7000/0"
     variables["REDIS_EVENT_SOURCE_PASS"] = "pw"
@@ -90,13 +90,13 @@ def test_the_environment_names_the_endpoint() -> None:
 
 
 @pytest.mark.parametrize("variables", [{}, {"REDIS_EVENT_SOURCE_ENDPOINT": " "}])
-def test_an_unset_endpoint_is_told_and_never_guessed(variables: dict[str, str]) -> None:
+def test_an_unset_endpoint_is_reported_and_never_guessed(variables: dict[str, str]) -> None:
     """There is no silent localhost, and the variable's name is never taken for its value."""
     with pytest.raises(ConfigurationError, match="REDIS_EVENT_SOURCE_ENDPOINT is not set; use host:port"):
         RedisSettings.from_environment(variables)
 
 
 def test_the_environment_of_events_may_be_unset() -> None:
-    """Then no name holds one."""
+    """Then no name contains one."""
     assert environment_from({}) == ""
     assert environment_from({"EVENT_SOURCE_ENVIRONMENT": "Production"}) == "Production"

@@ -44,7 +44,7 @@ for use in (produce, handle, count):
 
 
 async def test_the_handlers_span_is_linked_to_the_producers() -> None:
-    """Producing is a PRODUCER span within the caller's; handling a CONSUMER span of its own trace, linked to it."""
+    """Producing is a PRODUCER span within the caller's; handling is a CONSUMER span in another trace, linked to it."""
     spans = CollectedSpans()
     consumer = Consumer(ShipmentTracking)
 
@@ -81,7 +81,7 @@ async def test_what_a_handler_produces_is_traced_within_its_span() -> None:
     assert inner.parent.span_id == outer.context.span_id
 
 
-async def test_a_failed_span_tells_the_type_of_the_error_and_no_more() -> None:
+async def test_a_failed_span_has_the_type_of_the_error_and_no_more() -> None:
     """Promise 9: an error's text may quote the payload, so it is not traced."""
     spans = CollectedSpans()
     with pytest.raises(ValueError, match="secret"), telemetry.producing("broken", {}):
@@ -133,7 +133,7 @@ def test_names_are_unique_and_complete() -> None:
 
 
 def test_the_reference_lists_every_metric_and_span() -> None:
-    """docs/reference/metrics.md has one row a metric, exactly as it is declared."""
+    """docs/reference/metrics.md has one row per metric, exactly as it is declared."""
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `event_backbone.")]
     assert rows == [

@@ -131,7 +131,7 @@ async def test_payloads_can_be_withheld() -> None:
 
 
 async def test_an_erased_payload_is_distinguished() -> None:
-    """The event is still there, and its payload's state is a word."""
+    """The event is still there, and the response has the state of its payload."""
     backbone = memory_backbone()
     async with serving(application(), backbone=backbone) as client:
         posted = await client.post("/events/order-placed", json=BODY)

@@ -16,7 +16,7 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_a_golden_entry_reads_as_it_did_when_it_was_written(path: Path) -> None:
-    """The file holds an entry's fields, and what they mean."""
+    """The file has an entry's fields, and what they mean."""
     golden: dict[str, Any] = json.loads(path.read_text())
     expected = golden["expected"]
     fields = {name.encode(): value.encode() for name, value in golden["fields"].items()}

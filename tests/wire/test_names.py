@@ -26,7 +26,7 @@ def _constants(file: Path) -> Iterator[str]:
 
 
 def _spelled_in_lua(source: str) -> set[str]:
-    """The names of the wire that a script has as texts of its own."""
+    """The names of the wire that a script spells itself."""
     return {text.rstrip(":") for text in LUA_TEXT.findall(LUA_COMMENT.sub("", source))} & WORDS
 
 
@@ -43,7 +43,7 @@ def _spelled_in_calls(file: Path) -> list[str]:
 
 
 def test_scripts_are_found() -> None:
-    """The rule below would pass if it took no text for Lua, or no name for one."""
+    """The rule below would pass if it recognised no script, or no name."""
     assert any(LUA.search(text) for file in OUTSIDE for text in _constants(file))
     assert _spelled_in_lua("redis.call('DEL', base .. 'due:' .. group, 'dead:source') -- 'looked'") == {
         "due",
@@ -53,7 +53,7 @@ def test_scripts_are_found() -> None:
 
 @pytest.mark.parametrize("file", OUTSIDE, ids=lambda file: str(file.relative_to(RUNTIME)))
 def test_names_are_spelled_in_wire_alone(file: Path) -> None:
-    """Lua scripts and Python take them from there, so that a name is changed, or looked up, in one place."""
+    """Lua scripts and Python take them from there, so a name is changed, or looked up, in one place."""
     assert [name for text in _constants(file) if LUA.search(text) for name in _spelled_in_lua(text)] == []
     assert _spelled_in_calls(file) == []
 

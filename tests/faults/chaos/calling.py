@@ -1,4 +1,4 @@
-"""Callers that produce during a chaos round, and what each of their calls was told."""
+"""Callers that produce during a chaos round, and the outcome of each of their calls."""
 
 import asyncio
 from itertools import count
@@ -23,26 +23,26 @@ class Callers:
         self.refused: dict[int, str] = {}
         self.problems: list[str] = []
 
-    async def run(self, chance: Random) -> None:
+    async def run(self, random: Random) -> None:
         """Call until all is calm, and then until one more call has succeeded."""
         while True:
             calm = self.calm.is_set()
             number = next(self._numbers)
-            await self._call(number, chance)
+            await self._call(number, random)
             if calm and number in self.acknowledged:
                 return
-            await asyncio.sleep(chance.uniform(0, 2 * self._pause_seconds))
+            await asyncio.sleep(random.uniform(0, 2 * self._pause_seconds))
 
-    async def _call(self, number: int, chance: Random) -> None:
+    async def _call(self, number: int, random: Random) -> None:
         try:
             self.acknowledged[number] = await self._producer.packed(number)
         except OutcomeUnknown as error:
             self.unknown.add(number)
-            if chance.random() < 0.5:
+            if random.random() < 0.5:
                 await self._call_again(number, error)
         except BackboneError as error:
             self.refused[number] = type(error).__name__
-        except Exception as error:  # noqa: BLE001 - told with the other problems of the round, not instead of them
+        except Exception as error:  # noqa: BLE001 - reported with the other problems of the round, not instead of them
             self.unknown.add(number)
             self.problems.append(f"the call of {number} raised {error!r}")
 

@@ -1,4 +1,4 @@
-"""One round of chaos: traffic, one fault after the other, calm, and what is left of it."""
+"""One round of chaos: traffic, one fault after the other, calm, and what is left."""
 
 import asyncio
 from contextlib import suppress
@@ -44,8 +44,8 @@ class Outcome:
 
 
 async def chaos(seed: int, server: RedisServer, s3: FaultyS3 | None = None) -> Outcome:
-    """Run a round on a server of its own, until all is settled or the time for that is over, and everybody stopped."""
-    chance = Random(seed)
+    """Run a round on a separate server, until all is settled or its time is over, and everything has stopped."""
+    random = Random(seed)
     async with (
         proxy_before(server.port) as proxy,
         _backbone(proxy.url, s3) as backbone,
@@ -59,7 +59,7 @@ async def chaos(seed: int, server: RedisServer, s3: FaultyS3 | None = None) -> O
             supervising.create_task(place.run())
         try:
             await asyncio.gather(*(place.ready.wait() for place in places))
-            await _traffic(Scene(server, proxy, places, s3), outcome, chance)
+            await _traffic(Scene(server, proxy, places, s3), outcome, random)
             await _settle(observing, outcome)
             await asyncio.gather(*(place.close() for place in places))
             await _collect(observing, outcome)
@@ -74,16 +74,16 @@ def _backbone(url: str, s3: FaultyS3 | None) -> Backbone:
     return Backbone(url, storage=storage, environment=ENVIRONMENT, produce_timeout=_PRODUCE_TIMEOUT)
 
 
-async def _traffic(scene: Scene, outcome: Outcome, chance: Random) -> None:
+async def _traffic(scene: Scene, outcome: Outcome, random: Random) -> None:
     """Let the callers call while the faults happen; afterwards each of them must succeed once more."""
     callers = outcome.callers
-    calling = [asyncio.create_task(callers.run(Random(chance.random()))) for _ in range(_CALLERS)]
+    calling = [asyncio.create_task(callers.run(Random(random.random()))) for _ in range(_CALLERS)]
     began = monotonic()
     try:
-        for name in plan(chance, s3=scene.s3 is not None):
-            await asyncio.sleep(chance.uniform(0, _LONGEST_GAP_SECONDS))
+        for name in plan(random, s3=scene.s3 is not None):
+            await asyncio.sleep(random.uniform(0, _LONGEST_GAP_SECONDS))
             outcome.faults.append(f"{name} at {monotonic() - began:.1f} s")
-            await FAULTS[name](scene, Random(chance.random()))
+            await FAULTS[name](scene, Random(random.random()))
         await asyncio.gather(*scene.under_way)
         outcome.faults.append(f"calm at {monotonic() - began:.1f} s")
         callers.calm.set()

@@ -21,7 +21,7 @@ _CHARACTERS: tuple[Character, ...] = get_args(Character)
 _WEIGHTS = (700, 100, 40, 3, 50, 50, 15, 10, 10, 12, 10)
 
 STOPS_ALL: Character = "blocks beyond the lease"
-"""The character that others cannot tell from a process that has ended."""
+"""The character that others cannot distinguish from a process that has ended."""
 
 MEANT_TO_DIE: dict[Character, str] = {"is rejected": "rejected", "always fails": "attempts-exhausted"}
 """The characters that end as dead letters, and with which reason."""

@@ -7,13 +7,13 @@ from tests.faults.chaos.characters import MEANT_TO_DIE, STOPS_ALL, character
 
 _ENDS_OF_A_CRASHED_EVENT = 2
 _UNEXPLAINED_SHARE = 0.2
-"""So many may be handled again although no worker of theirs was disturbed: the server's faults hold up their acks."""
+"""This many may be handled again although no worker of theirs was disturbed: the server's faults delay their acks."""
 _OFTEN = 6
 """More often no event is handled, whatever befell its workers, unless it is the one that stops them."""
 
 
 def problems_of(outcome: Outcome) -> list[str]:
-    """Return in one sentence each what is wrong; nothing when all promises were kept."""
+    """Return what is wrong, one sentence each; nothing when all promises were kept."""
     problems = [*outcome.problems, *outcome.callers.problems]
     problems += [problem for place in outcome.places for problem in place.problems]
     return problems + _of_the_stream(outcome) + _of_handling(outcome) + _of_dead_letters(outcome)
@@ -39,7 +39,7 @@ def _of_the_stream(outcome: Outcome) -> list[str]:
     lost = {n for n, key in callers.acknowledged.items() if stored.get(key) != n}
     problems = [f"acknowledged and not in the stream under its key: {number}" for number in sorted(lost)]
     problems += [f"in the stream {count} times: {number}" for number, count in times.items() if count > 1]
-    problems += [f"told as {name} and yet in the stream: {n}" for n, name in callers.refused.items() if n in times]
+    problems += [f"reported as {name} and yet in the stream: {n}" for n, name in callers.refused.items() if n in times]
     return problems
 
 
@@ -67,7 +67,7 @@ def _handled_again(outcome: Outcome) -> Counter[int]:
 
 
 def _unexplained(outcome: Outcome) -> Counter[int]:
-    """Return what of that neither the group's new beginning explains, nor the ends of workers that had begun it."""
+    """Return what neither the group's new beginning explains, nor the ends of workers that had begun it."""
     again = _handled_again(outcome)
     return again - Counter(again.keys()) - _ends(outcome)
 
@@ -81,7 +81,7 @@ def _ends(outcome: Outcome) -> Counter[int]:
 
 
 def _of_dead_letters(outcome: Outcome) -> list[str]:
-    """Find what died for another reason than its own, or than having been in flight at several unexplained ends."""
+    """Find dead letters whose reason is neither their own nor having been in flight at several unexplained ends."""
     numbers, ends = dict(outcome.stored), _ends(outcome)
     problems: list[str] = []
     for key, reason in outcome.dead:

@@ -10,5 +10,5 @@ DRAIN = timedelta(seconds=3)
 
 
 def s3_options() -> S3Options:
-    """Return short times, so that a request that is not answered is tried again within the round."""
+    """Return short times, so that a request without an answer is tried again within the round."""
     return S3Options(request_timeout=timedelta(seconds=0.5), deadline=timedelta(seconds=2))

@@ -17,7 +17,7 @@ MODULE = "tests.faults.chaos.worker"
 
 
 class Supervised:
-    """One place for a worker: whenever its process has ended, the next one is started, until closed."""
+    """One place for a worker: whenever its process ends, the next one is started, until closed."""
 
     def __init__(self, url: str, *options: str) -> None:
         self._url = url
@@ -42,7 +42,7 @@ class Supervised:
                 code = await running.process.wait()
                 self.ready.clear()
             if code != self._expected:
-                self.problems.append(f"a worker ended by itself with exit code {code}")
+                self.problems.append(f"a worker ended unexpectedly with exit code {code}")
 
     async def kill(self) -> None:
         """End the process at once."""
@@ -61,12 +61,12 @@ class Supervised:
                 running.send(signal.SIGCONT)
 
     async def restart(self) -> None:
-        """End the process in order, as a deployment does; the next one follows."""
+        """End the process gracefully, as a deployment does; the next one follows."""
         async with self._held() as running:
             await self._stop(running)
 
     async def close(self) -> None:
-        """End the process in order, and start none."""
+        """End the process gracefully, and start no other."""
         async with self._held() as running:
             self._closing = True
             await self._stop(running)

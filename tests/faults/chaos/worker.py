@@ -16,7 +16,7 @@ from event_backbone.policy import RetryPolicy
 from event_backbone.storage import S3Storage
 from tests.faults.chaos.characters import character
 from tests.faults.chaos.settings import DRAIN, ENVIRONMENT, LEASE, s3_options
-from tests.faults.worker import tell
+from tests.faults.worker import report
 from tests.support.event_loop import loop_factory
 from tests.support.parcels import GROUP, URI, Parcels
 
@@ -27,7 +27,7 @@ _FAILURES = 2
 
 
 class Handling:
-    """Handles each event as its character says."""
+    """Handles each event according to its character."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -36,8 +36,8 @@ class Handling:
         self.consumer.on(Parcels.packed)(self.packed)
 
     async def packed(self, ctx: Context, number: int) -> None:
-        """Tell of the beginning, behave, and tell of the end if there is one."""
-        tell("began", number, ctx.attempt)
+        """Report the beginning, behave, and report the end if there is one."""
+        report("began", number, ctx.attempt)
         task = asyncio.current_task()
         assert task is not None
         self._tasks[number] = task
@@ -45,7 +45,7 @@ class Handling:
             await self._behave(number, ctx.attempt, task)
         finally:
             self._tasks.pop(number, None)
-        tell("done", number, ctx.attempt)
+        report("done", number, ctx.attempt)
 
     async def _behave(self, number: int, attempt: int, task: asyncio.Task[object]) -> None:
         match character(self._seed, number):
@@ -97,9 +97,9 @@ async def work(arguments: argparse.Namespace) -> None:
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, subscription.stop)
         async with subscription:
-            tell("ready")
+            report("ready")
             await subscription.wait()
-    tell("stopped")
+    report("stopped")
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--concurrency", type=int, default=10)
     parser.add_argument("--s3", action="store_true")
-    logging.basicConfig(level=logging.ERROR)  # what the seed makes fail would fill pages
+    logging.basicConfig(level=logging.ERROR)  # failures that the seed causes would fill pages
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(work(parser.parse_args()))
 

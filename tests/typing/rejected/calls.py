@@ -30,7 +30,7 @@ async def produce(ship: Ship) -> None:
 
 
 class Broken(Contract):
-    """A contract whose events cannot be."""
+    """A contract whose events are invalid."""
 
     @event  # expect-error: an event returns nothing
     def answers(self) -> int:

@@ -1,4 +1,4 @@
-"""What tests of the producing side start with."""
+"""Fixtures for tests of the producing side."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.support.streams import HeldStream
 
 @pytest.fixture
 def stream() -> HeldStream:
-    """A stream in memory that can be held up."""
+    """A stream in memory that can be blocked."""
     return HeldStream(MemoryStreams().stream(NAME))
 
 

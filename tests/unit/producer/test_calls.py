@@ -38,7 +38,7 @@ class _HeldStorage(MemoryStorage):
         self.saving = 0
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Mapping[str, bytes]) -> SavedPayload:
-        """Save, unless held up."""
+        """Save, unless blocked."""
         self.saving += 1
         try:
             await self.open.wait()
@@ -55,7 +55,7 @@ def stream() -> HeldStream:
 
 @pytest.fixture
 def storage() -> _HeldStorage:
-    """A storage that can be held up."""
+    """A storage that can be blocked."""
     return _HeldStorage()
 
 
@@ -78,7 +78,7 @@ async def test_payloads_are_saved_in_parallel(stream: HeldStream, storage: _Held
 
 
 async def test_a_storage_that_hangs_ends_in_not_sent(stream: HeldStream, storage: _HeldStorage) -> None:
-    """The deadline holds for the payload, too; nothing is in the stream."""
+    """The deadline applies to the payload too; nothing is in the stream."""
     storage.open.clear()
     with pytest.raises(NotSent, match="memory did not save the payload in time"):
         await _producer(stream, storage, timedelta(milliseconds=100)).note("x")
@@ -112,7 +112,7 @@ class _PlannedStorage(MemoryStorage):
 
 
 async def test_a_storage_with_a_write_plan_is_written_with_the_entry(stream: HeldStream) -> None:
-    """Whichever storage it is: the entry carries the hash, and refers to it by the event id."""
+    """Whichever storage it is, the entry carries the hash, and refers to it by the event id."""
     key = await _producer(stream, _PlannedStorage()).note("x")
     ((entry,),) = stream.batches
     assert entry.writes == (HashWrite(f"test:shipments:{entry.event_id}", {"text": b'"x"'}),)

@@ -77,7 +77,7 @@ async def test_closing_sends_what_is_queued(stream: HeldStream, batcher: Batcher
     assert await count_entries(stream) == 50
 
 
-async def test_closing_gives_up_after_the_drain_time(
+async def test_closing_ends_after_the_drain_time(
     stream: HeldStream, batcher: Batcher, producer: ShipmentTracking
 ) -> None:
     """What is in flight by then is in doubt, the rest was not sent; nobody hangs."""
@@ -109,7 +109,7 @@ async def test_closing_refuses_calls_that_wait_for_capacity(stream: HeldStream) 
 async def test_closing_waits_for_a_cancelled_callers_batch(
     stream: HeldStream, batcher: Batcher, producer: ShipmentTracking
 ) -> None:
-    """Cancelled in flight goes on, also while closing."""
+    """What was cancelled in flight goes on, also while closing."""
     stream.open.clear()
     task = asyncio.create_task(producer.note("cancelled in flight"))
     await stream.entered.wait()

@@ -123,7 +123,7 @@ async def test_an_event_in_doubt_that_has_a_key_later_is_sent(stream: HeldStream
 
 
 async def test_one_bad_event_does_not_spoil_its_batch(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """Each caller gets its own answer: a key, or the error of its own event."""
+    """Each caller gets its own answer: a key, or the error of that event."""
     old = new_event_id()
     expired = type(old)(int=(old.int & ((1 << 80) - 1)) | (1_000 << 80))
     results = await asyncio.gather(
