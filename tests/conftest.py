@@ -1,4 +1,4 @@
-"""Real servers for every test: one Redis and one S3 a session, clean for each test that asks for them.
+"""Real servers for every test: one Redis and one S3 per session, clean for each test that asks for them.
 
 Set EVENT_BACKBONE_TEST_REDIS_BINARIES to several server binaries, separated like PATH, to run each test on all of them.
 """

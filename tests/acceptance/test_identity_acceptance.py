@@ -80,7 +80,7 @@ def test_item_17_s3_options_are_values() -> None:
 
 
 def test_item_18_an_event_key_has_one_text() -> None:
-    """The text that web paths hold and readers take is also its JSON."""
+    """The text in web paths, which readers accept, is also its JSON."""
     key, json = EventKey.parse("1764041094123-0"), TypeAdapter(EventKey)
     assert str(key) == "1764041094123-0"
     assert json.dump_json(key) == b'"1764041094123-0"'

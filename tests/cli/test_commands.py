@@ -146,7 +146,7 @@ def test_commands_that_make_no_sense_for_a_project_are_absent(
 def test_bucket_create_makes_the_bucket_once(
     redis_shop: Shop, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second call finds it there; an illegal name is one sentence."""
+    """A second call finds it there; an invalid name is one sentence."""
     monkeypatch.setenv("SHOP_STORAGE", "s3")
     monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "another")
     assert redis_shop("bucket", "create").output == "Created bucket another.\n"

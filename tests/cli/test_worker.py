@@ -49,7 +49,7 @@ def get(port: int, path: str) -> tuple[int, dict[str, str]]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds, for ten seconds at most."""
+    """Wait until the condition is true, for ten seconds at most."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline

@@ -47,7 +47,7 @@ class DeadLetterSuite:
         [delivery] = await one.take()
         await one.leases.dead_letter(lease_of(delivery), LETTER)
         [letter] = await admin(rig).dead_letters(None, 10)
-        await rig.set_note(key, "1/1/1/0")  # as an entry that was acked by hand leaves one
+        await rig.set_note(key, "1/1/1/0")  # as an entry that was acked manually leaves one
         assert await admin(rig).redrive(letter) is True
         assert await admin(rig).redrive(letter) is False
         assert list(await admin(rig).dead_letters(None, 10)) == []

@@ -97,7 +97,7 @@ class LeaseSuite:
         assert await one.leases.ack(leases) == frozenset({keys[0], keys[-1]})
         assert list(await admin(rig).pending(None, 10)) == []
 
-    async def test_a_parked_entry_is_no_members(self, rig: Rig) -> None:
+    async def test_a_parked_entry_belongs_to_no_member(self, rig: Rig) -> None:
         """It is pending under the reserved name, idle since it was parked, and no consumer is counted for it."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")

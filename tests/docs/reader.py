@@ -43,7 +43,7 @@ class Reader:
         self._prepare()
         try:
             for step in page.steps:
-                with _told(f"{page.name}:{step.line}"):
+                with _located(f"{page.name}:{step.line}"):
                     if isinstance(step, Block):
                         self._do(step)
                     else:
@@ -161,7 +161,7 @@ class Reader:
 
 
 @contextlib.contextmanager
-def _told(place: str) -> Generator[None]:
+def _located(place: str) -> Generator[None]:
     """Say where in the page something went wrong."""
     try:
         yield

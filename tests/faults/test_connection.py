@@ -77,7 +77,7 @@ async def test_an_unknown_host_is_one_sentence() -> None:
 async def test_wrong_credentials_are_a_configuration_error(
     own_redis: RedisServer, required: str | None, given: str | None, sentence: str
 ) -> None:
-    """The text names the variable to set; neither it nor its whole traceback holds the password."""
+    """The text names the variable to set; neither it nor its whole traceback contains the password."""
     if required:
         admin = RedisConnection(RedisSettings.parse(own_redis.url))
         await admin.command("CONFIG", "SET", "requirepass", required)

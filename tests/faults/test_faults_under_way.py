@@ -91,7 +91,7 @@ async def traffic(url: str) -> AsyncGenerator[Traffic]:
             assert subscription.alive
 
 
-async def assert_each_stands_once(running: Traffic) -> None:
+async def assert_each_is_there_once(running: Traffic) -> None:
     """Fail unless every acknowledged number is in the stream under its key, and no number twice."""
     acknowledged = dict(running.keys)  # more is produced while the stream is read
     stored = {event.key: event.arguments["number"] async for event in running.backbone.reader(URI).scan()}
@@ -187,7 +187,7 @@ async def test_a_server_that_refuses_for_a_while_is_waited_for(
         await heal(admin)
         await running.more()
         running.stop()
-        await assert_each_stands_once(running)
+        await assert_each_is_there_once(running)
 
 
 async def test_a_full_server_stops_producers_and_lets_consumers_go_on(
@@ -202,7 +202,7 @@ async def test_a_full_server_stops_producers_and_lets_consumers_go_on(
         await admin.config_set("maxmemory", "0")
         await running.more()
         running.stop()
-        await assert_each_stands_once(running)
+        await assert_each_is_there_once(running)
     assert counted.count("event_backbone.outages", side="consumer") == 0
 
 
@@ -222,7 +222,7 @@ async def test_a_script_that_hangs_the_server_is_waited_for(own_redis: RedisServ
             await hanging
         await running.more()
         running.stop()
-        await assert_each_stands_once(running)
+        await assert_each_is_there_once(running)
 
 
 async def _kill_script(admin: Redis) -> bool:
@@ -245,7 +245,7 @@ async def test_forgotten_scripts_and_cut_connections_are_not_even_noticed(
             await admin.client_kill_filter(_type="normal", skipme=True)
             await running.more()
         running.stop()
-        await assert_each_stands_once(running)
+        await assert_each_is_there_once(running)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ async def test_whatever_a_server_answers_for_a_while_is_waited_for(
         proxy.heal()
         await running.more()
         running.stop()
-        await assert_each_stands_once(running)
+        await assert_each_is_there_once(running)
 
 
 @pytest.mark.parametrize(
@@ -290,6 +290,6 @@ async def test_a_stream_or_group_lost_under_way_is_made_again_once(
         await running.more()
         made = (await admin.info("commandstats"))["cmdstat_xgroup|create"]["calls"]
         running.stop()
-        await assert_each_stands_once(running)
+        await assert_each_is_there_once(running)
     assert made <= 3
     assert counted.count("event_backbone.group_recreated", group=GROUP) == 1

@@ -85,7 +85,7 @@ async def test_a_suspicious_event_on_a_full_server_does_not_hold_up_the_others(
 async def test_a_stop_does_not_wait_for_what_another_subscription_runs_alone(
     backbone: Backbone, streams: RedisStreams
 ) -> None:
-    """A suspicious event of one holds back the other's handlers, but not its end."""
+    """A suspicious event of one delays the other's handlers, but not its end."""
     stuck, lease = Stuck(), timedelta(seconds=1)
     await pack(backbone, 0)
     await crash(streams, 2)

@@ -14,8 +14,8 @@ from tests.template.updating import edit
 
 HOUSE = "tests/house/test_releases.py::"
 UPDATES = "tests/template/test_update_traps.py::"
-LISTED = f"{HOUSE}test_every_release_can_be_had_and_tells_of_itself"
-TOLD = f"{HOUSE}test_the_changelog_tells_of_every_release_in_two_parts"
+LISTED = f"{HOUSE}test_every_release_is_available_and_described"
+DESCRIBED = f"{HOUSE}test_the_changelog_describes_every_release_in_two_parts"
 FIRST = f"{HOUSE}test_nothing_is_released_before_0_2_0"
 FILES = f"{UPDATES}test_no_rendered_file_was_renamed_or_dropped[v0.2.0]"
 QUESTIONS = f"{UPDATES}test_no_question_and_no_choice_was_taken_back[v0.2.0]"
@@ -45,7 +45,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.timeout(300)
 def test_the_first_release_is_demanded(tree: Path) -> None:
     """Updates begin at it, nothing of it may be removed, and tests fail, not skip, when it is not available."""
-    everything = [LISTED, TOLD, FIRST, FILES, QUESTIONS, UPDATE]
+    everything = [LISTED, DESCRIBED, FIRST, FILES, QUESTIONS, UPDATE]
     assert _verdicts(tree, *everything) == dict.fromkeys(everything, "PASSED")
 
     (tree / "template" / ".editorconfig.jinja").rename(tree / "template" / ".editor.jinja")
@@ -60,7 +60,7 @@ def test_the_first_release_is_demanded(tree: Path) -> None:
     assert _verdicts(tree, LISTED, UPDATE) == {LISTED: "FAILED", UPDATE: "ERROR"}
 
     (tree / "releases.txt").write_text("# Releases\n", encoding="utf-8")
-    assert _verdicts(tree, TOLD, FIRST) == {TOLD: "FAILED", FIRST: "FAILED"}
+    assert _verdicts(tree, DESCRIBED, FIRST) == {DESCRIBED: "FAILED", FIRST: "FAILED"}
 
 
 def _verdicts(root: Path, *tests: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ class Refusal:
 
 @dataclass
 class Page:
-    """An answer that is not S3's own: of a load balancer, a proxy, or a gateway whose service is away."""
+    """An answer that is not S3's own: of a load balancer, a proxy, or a gateway whose service is down."""
 
     status: int
     body: bytes = b"<html><body><h1>Sorry</h1></body></html>"

@@ -1,4 +1,4 @@
-"""A real object store for load and fault tests: it checks credentials and checksums, and its objects survive a crash."""
+"""A real object store for load and fault tests: it checks credentials and checksums, and objects survive a crash."""
 
 import contextlib
 import http.client

@@ -22,7 +22,7 @@ rules:
   line-length: {max: 120}
   truthy: {check-keys: false}
 """
-# The keys of the local S3 are no secret: it listens to this machine alone.
+# The keys of the local S3 are not secret: it listens on this machine only.
 COMPOSE_RULES = "rules:\n  CL-0020:\n    enabled: false\n"
 
 

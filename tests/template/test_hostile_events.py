@@ -173,7 +173,7 @@ def _assert_works(project: Path, contract: type[Contract]) -> None:
 
 @PROPERTY
 @given(data=st.data())
-def test_legal_events_work_whatever_they_are_called(
+def test_valid_events_work_whatever_they_are_called(
     code_only: Path, reserved: dict[str, set[str]], load: Any, data: st.DataObject
 ) -> None:
     """Each becomes a method with its arguments, and a handler with the same ones, however it was written down."""

@@ -73,7 +73,7 @@ def test_text_that_one_cannot_see_is_refused(code_only: Path, question: str, ans
     name=st.text(VISIBLE, min_size=1, max_size=50).map(str.strip).filter(bool),
     storage=st.sampled_from(["redis-hash", "s3"]),
 )
-def test_every_project_name_makes_legal_names(code_only: Path, name: str, storage: str) -> None:
+def test_every_project_name_makes_valid_names(code_only: Path, name: str, storage: str) -> None:
     """Package, contract, URI and bucket are proposed such that they can be taken as they are."""
     with rendered(code_only, project_name=name, storage=storage) as project:
         assert len(list(project.glob("src/*/contract.py"))) == 1

@@ -98,7 +98,7 @@ def test_nothing_is_said_of_what_was_not_chosen(matrix: list[Rendered]) -> None:
 
 
 def test_every_dependency_is_used_and_every_import_declared(matrix: list[Rendered]) -> None:
-    """By the owner's files, by the runtime on the way that was chosen, or as a tool; by nothing else."""
+    """By the owner's files, by the runtime for the answers that were given, or as a tool; by nothing else."""
     for each in matrix:
         project = tomllib.loads((each.project / "pyproject.toml").read_text(encoding="utf-8"))
         sources = {name: imported for name, text in each.texts if name.endswith(".py") for imported in [_imports(text)]}
@@ -172,7 +172,7 @@ def test_no_name_of_the_rendered_code_can_be_the_contracts(
     assert names - reserved["classes"] == set()
 
 
-def test_every_path_is_legal_everywhere(matrix: list[Rendered]) -> None:
+def test_every_path_is_valid_everywhere(matrix: list[Rendered]) -> None:
     """Windows takes no ``" < > : | ? *``, no device names and no long paths; some systems see no difference in case."""
     devices = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(10))}
     for each in matrix:

@@ -244,7 +244,7 @@ def test_fifty_events_are_allowed(ask: Ask) -> None:
         ('Bob\'s "Best" {{ shop }} #1', "bob_s_best_shop_1", "BobSBestShop1", "bob-s-best-shop-1", "bob-s-best-shop-1"),
     ],
 )
-def test_every_default_is_legal(ask: Ask, project: str, package: str, contract: str, uri: str, bucket: str) -> None:
+def test_every_default_is_valid(ask: Ask, project: str, package: str, contract: str, uri: str, bucket: str) -> None:
     """Names that come from the project's name pass their own validators, whatever it is."""
     computed = ask(project_name=project, storage="s3")
     assert (computed["package"], computed["contract"], computed["uri"], computed["bucket"]) == (

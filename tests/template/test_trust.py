@@ -28,7 +28,7 @@ def test_an_unknown_name_in_a_template_is_an_error(config: dict[str, Any]) -> No
     assert config["_envops"] == {"undefined": "jinja2.StrictUndefined"}
 
 
-def test_every_path_of_the_template_is_legal_everywhere(template: Template) -> None:
+def test_every_path_of_the_template_is_valid_everywhere(template: Template) -> None:
     """A clone on Windows takes no ``" < > : | ? *``, and no long paths."""
     for each in (path for path in template.repository.rglob("*") if ".git" not in path.parts):
         name = each.relative_to(template.repository).as_posix()

@@ -163,7 +163,7 @@ def test_an_event_is_in_flight_once() -> None:
 def test_an_event_is_suspected_after_two_unexplained_ends(
     attempt: int, failures: int, ends_alone: int, suspicious: bool
 ) -> None:
-    """Or after one while it ran alone; recorded failures are no such ends."""
+    """Or after one while it ran alone; recorded failures do not count."""
     event = InFlight(Delivery(Entry(EventKey(1), {}), attempt, failures, ends_alone))
     assert event.suspicious is suspicious
     assert event.attempts == failures + ends_alone + 1

@@ -47,7 +47,7 @@ def test_a_fixed_backoff_is_kept_to() -> None:
 
 
 def test_a_handler_may_choose_the_delay() -> None:
-    """Retry(after) is kept to; without a time the policy's own is taken."""
+    """Retry(after) is used as it is; without a time, the policy's delay is used."""
     assert STEADY.decide(1, Retry(timedelta(hours=1)), handling=True) == RetryLater(timedelta(hours=1))
     assert STEADY.decide(1, Retry(), handling=True) == RetryLater(SECOND)
 

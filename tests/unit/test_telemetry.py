@@ -94,7 +94,7 @@ async def test_a_failed_span_has_the_type_of_the_error_and_no_more() -> None:
 
 
 async def test_produced_events_and_failures_are_counted() -> None:
-    """By URI and event; failures by the type of their error. Wrong arguments are no produce call."""
+    """By URI and event; failures by the type of their error. A call with wrong arguments is not counted."""
     CollectedSpans()
     counted = CountedMetrics()
     async with memory_backbone() as backbone:
