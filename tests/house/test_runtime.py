@@ -58,11 +58,11 @@ def test_the_runtime_never_imports_its_own_public_package(file: Path) -> None:
     """Modules import each other by their whole path; only users import from the package itself."""
     if file == RUNTIME / "__init__.py":
         return
-    floors = {path.stem for path in RUNTIME.iterdir()}
+    modules = {path.stem for path in RUNTIME.iterdir()}
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}"
-            assert node.module != "event_backbone" or {each.name for each in node.names} <= floors, (
+            assert node.module != "event_backbone" or {each.name for each in node.names} <= modules, (
                 f"line {node.lineno}"
             )
 

@@ -28,7 +28,7 @@ GONE = {
     r"\ball the same\b": "anyway",
     r"\bby chance\b": "at random",
     r"\bof (its|their|ours) own\b(?! \w+s\b)": "its own, separate",
-    r"\bis no (legal|valid|event|URI|bucket|number)\b": "is not a valid ...",
+    r"(?<!here )\bis no (legal|valid|event|URI|bucket|number)\b": "is not a valid ...",
     r"\bno legal\b": "not a valid",
     r"\binside of\b": "inside",
     r"\belse than\b": "other than",
