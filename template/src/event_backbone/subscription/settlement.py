@@ -104,7 +104,7 @@ class Acks:
 
 
 class Settlement:
-    """Carries out what was decided about an event, through outages of Redis if need be.
+    """Carries out what was decided about an event, through outages of Redis if necessary.
 
     ``calls`` are those under way.
     """
