@@ -224,7 +224,8 @@ def _definitions(text: str) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.append(node.name)
         elif isinstance(node, ast.Assign):
-            found += [each.id for each in node.targets if isinstance(each, ast.Name)]
+            names = [each.id for each in node.targets if isinstance(each, ast.Name)]
+            found += [name for name in names if name != "pytest_plugins"]  # pytest reads it
     return found
 
 

@@ -12,21 +12,18 @@ its own event id: ``wire/writing.py`` leaves that out, ``wire/reading.py`` fills
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 
 from event_backbone.model.metadata import Metadata
 
 _current_event: ContextVar[Metadata | None] = ContextVar("event_backbone_current_event", default=None)
 
 
-def set_current_event(metadata: Metadata) -> Token[Metadata | None]:
-    """Make this event the cause of what is produced from here on, until ``reset_current_event`` gets the token."""
-    return _current_event.set(metadata)
+set_current_event = _current_event.set
+"""Makes an event the cause of what is produced from here on; returns a token for ``reset_current_event``."""
 
-
-def reset_current_event(token: Token[Metadata | None]) -> None:
-    """Make the event current again that was so before; in the same context as ``set_current_event``."""
-    _current_event.reset(token)
+reset_current_event = _current_event.reset
+"""Takes the token and makes the event before it current again; call it in the same context."""
 
 
 def lineage(correlation_id: str | None, causation_id: str | None) -> tuple[str | None, str | None]:

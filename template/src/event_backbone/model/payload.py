@@ -60,7 +60,7 @@ class HashWrite(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SavedPayload:
-    """What a storage answers to a save: where the payload lies, and what is still to be written with the entry."""
+    """What a save returns: where the payload is, and what is still to be written with the entry."""
 
     references: tuple[PayloadReference, ...]
     writes: tuple[HashWrite, ...] = field(default=())

@@ -47,7 +47,6 @@ class Assembly:
             self.in_flight,
             self.member,
             handling,
-            acks=self.acks,
             settlement=self.settlement,
             concurrency=options.concurrency,
             broken=broken,
@@ -65,6 +64,7 @@ class Assembly:
         broken: Callable[[BaseException], None],
     ) -> Settlement:
         return Settlement(
+            self.acks,
             leases,
             self.member,
             self.in_flight,

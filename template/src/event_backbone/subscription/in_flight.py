@@ -124,10 +124,9 @@ class EventsInFlight:
 
     def finish(self, *events: InFlight) -> None:
         """Let go of events that have come to their end."""
-        finished = sum([self._drop(event) for event in events])
+        finished = self._drop(events)
         if finished == 0:
             return
-        self._dropped()
         self.finished += finished
         limit = self._options.max_events
         if limit is not None and self.finished >= limit:
@@ -135,9 +134,8 @@ class EventsInFlight:
 
     def lose(self, event: InFlight) -> None:
         """Let go of an event whose lease is lost; its handlers are cancelled."""
-        if not self._drop(event):
+        if not self._drop((event,)):
             return
-        self._dropped()
         self._monitor.lease_lost(event.key)
         event.abandoned = True
         if event.task is not None:
@@ -145,8 +143,7 @@ class EventsInFlight:
 
     def let_go(self, event: InFlight) -> None:
         """Let go of an event that goes back to the group, or has left the stream."""
-        if self._drop(event):
-            self._dropped()
+        self._drop((event,))
 
     def count(self, stage: Stage) -> int:
         """Return how many events are at this stage."""
@@ -216,20 +213,20 @@ class EventsInFlight:
             capacity = min(capacity, self._options.max_events - self.finished - len(self.events))
         return max(capacity, 0)
 
-    def _drop(self, event: InFlight) -> bool:
-        if not event.active:
-            return False
-        event.active = False
-        del self.events[event.key]
-        self.unparked.discard(event)
-        self._count[event.stage] -= 1
-        return True
-
-    def _dropped(self) -> None:
-        if self._capacity_wanted:
-            self._signal_capacity()
-        if self.on_settled is not None:
-            self.on_settled()
+    def _drop(self, events: Sequence[InFlight]) -> int:
+        """Forget events, and return how many of them were in flight."""
+        active = [event for event in events if event.active]
+        for event in active:
+            event.active = False
+            del self.events[event.key]
+            self.unparked.discard(event)
+            self._count[event.stage] -= 1
+        if active:
+            if self._capacity_wanted:
+                self._signal_capacity()
+            if self.on_settled is not None:
+                self.on_settled()
+        return len(active)
 
     def _signal_capacity(self) -> None:
         if self.capacity > 0:

@@ -159,8 +159,8 @@ class _InOrder:
 class LoadLoop:
     """Loads batches while workers handle those before, and the read loop reads those after.
 
-    No event waits for the payload of another one, of its own batch or of an earlier one; unless they are to be handled
-    ``in_order``: then batches are loaded one after the other, and each event goes on after all those before it.
+    No event waits for the payload of another, in its own batch or an earlier one. With ``in_order``, batches are loaded
+    one after the other, and each event goes on after all those before it.
     """
 
     def __init__(self, loader: Loader, on_loaded: OnLoaded, *, in_order: bool) -> None:

@@ -37,7 +37,7 @@ class SubscriptionOptions:
     Attributes:
         concurrency: how many events are handled at the same time. With 1 they are handled in the order of the stream,
             each after the one before was acked; an event that is retried comes later.
-        lease: how long events in flight stay with this consumer after its last sign of life. It is renewed while the
+        lease: how long events in flight stay with this consumer after it last answered. It is renewed while the
             process lives, so it need not cover the longest handler; after a crash other consumers take over when it
             has ended, within a second.
         retry: what happens after a failure.

@@ -16,7 +16,7 @@ from event_backbone.errors import LeaseLost, StreamUnavailable
 from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
@@ -104,13 +104,14 @@ class Acks:
 
 
 class Settlement:
-    """Carries out what was decided about an event, through outages of Redis if need be.
+    """Carries out what was decided about an event, through outages of Redis if necessary.
 
     ``calls`` are those under way.
     """
 
     def __init__(
         self,
+        acks: Acks,
         leases: GroupLeases,
         member: Member,
         in_flight: EventsInFlight,
@@ -127,6 +128,7 @@ class Settlement:
         ``member`` looks when something parked is due; ``route`` takes what has waited here; ``broken`` takes
         errors that waiting cannot solve.
         """
+        self.acks = acks
         self._leases = leases
         self._in_flight = in_flight
         self._refusals = Refusals(outage)
@@ -143,8 +145,11 @@ class Settlement:
         self._full_delays = Delays(BACKOFF)
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
 
-    def settle(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
+    def settle(self, event: InFlight, outcome: Outcome) -> None:
         """Carry out a decision. What Redis refuses for now is tried again later, so that nobody waits for it here."""
+        if isinstance(outcome, Finished):
+            self.acks.add(event)
+            return
         if isinstance(event.loaded, LoadedEvent):
             event.loaded.payload = None
         if isinstance(outcome, RetryLater) and not outcome.counts:

@@ -21,10 +21,10 @@ from typing import cast
 
 from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
-from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
+from event_backbone.subscription.handling import Handling, LoadedEvent, Outcome
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import Member
-from event_backbone.subscription.settlement import Acks, Settlement
+from event_backbone.subscription.settlement import Settlement
 
 _SLICE_SECONDS = 0.002
 
@@ -41,7 +41,6 @@ class Workers:
         member: Member,
         handling: Handling,
         *,
-        acks: Acks,
         settlement: Settlement,
         concurrency: int,
         broken: Callable[[BaseException], None],
@@ -53,7 +52,6 @@ class Workers:
         """
         self._in_flight = in_flight
         self._handling = handling
-        self._acks = acks
         self._concurrency = concurrency
         self._settlement = settlement
         self._member = member
@@ -115,12 +113,13 @@ class Workers:
 
     def _begin(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         self._in_flight.move(event, "running")
+        self._last = event
         loaded = event.loaded
         if not isinstance(loaded, LoadedEvent):
             assert isinstance(loaded, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
-            self._end(event, self._handling.unreadable(loaded))
+            self._settlement.settle(event, self._handling.unreadable(loaded))
             return None
-        ctx = Context(loaded.metadata, event.attempt, functools.partial(self._acks.ack, event))
+        ctx = Context(loaded.metadata, event.attempt, functools.partial(self._settlement.acks.ack, event))
         handling = self._handling.handle(loaded, ctx, event.attempts)
         task = _start_eagerly(self._loop, handling, self._context.copy())
         if task.done():
@@ -198,14 +197,7 @@ class Workers:
         except BaseException as error:  # noqa: BLE001 - no failure of a handler, which are outcomes, but worse
             self._broken(error)
             return
-        if not event.abandoned:
-            self._end(event, None if ctx.acked else outcome)
-
-    def _end(self, event: InFlight, outcome: Outcome | None) -> None:
-        self._last = event
-        if isinstance(outcome, Finished):
-            self._acks.add(event)
-        elif outcome is not None:
+        if not event.abandoned and not ctx.acked:
             self._settlement.settle(event, outcome)
 
 

@@ -77,7 +77,7 @@ def problem_of(error: Exception) -> Problem:
 def read_error(problem: Problem, bucket: str, key: str, endpoint: str) -> StorageError:
     """Return what a failed read means for the event.
 
-    S3 says "forbidden" of a missing object when the bucket may not be listed, so that must not be retried for ever.
+    S3 says "forbidden" of a missing object when the bucket may not be listed, so that must not be retried forever.
     What concerns every object alike says nothing about this one, and is worth waiting for.
     """
     if problem == "no object":

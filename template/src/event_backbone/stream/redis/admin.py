@@ -1,4 +1,4 @@
-"""What people do with a group on Redis from outside: see what is pending and given up, and redrive it."""
+"""What people do with a group on Redis from outside: see what is pending or dead-lettered, and redrive it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

@@ -62,7 +62,7 @@ class RedisGroupReader:
         while reading is not None and not reading.done():
             client_id = None if self._connection is None else self._connection.id
             if client_id is not None:
-                # Without an answer, or the right to unblock, the read ends by itself, at its deadline at the latest.
+                # Without an answer, or the right to unblock, the read ends at its deadline.
                 with suppress(BackboneError), self._errors():
                     await self._redis.command("CLIENT", "UNBLOCK", client_id)
             await asyncio.wait((reading,), timeout=delays.next().total_seconds())

@@ -28,7 +28,7 @@ def entries_of(reply: object, partition: int) -> list[Entry]:
 def entries_read(reply: object, partition: int) -> list[Entry]:
     """Read the reply of XREAD or XREADGROUP on one stream; nil means that there was nothing."""
     streams = cast("list[tuple[bytes, list[RawEntry]]]", reply or [])
-    return [entry for _, raw in streams for entry in entries_of(raw, partition)]
+    return [Entry(event_key(entry_id, partition), _fields(flat)) for _, raw in streams for entry_id, flat in raw]
 
 
 def delivery_of(row: Sequence[object], partition: int) -> Delivery:

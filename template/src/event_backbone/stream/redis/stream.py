@@ -132,6 +132,6 @@ class RedisStream:
 
 
 def block(wait: timedelta) -> tuple[str | int, ...]:
-    """Return the arguments that make a read block; BLOCK 0 would block for ever, so no wait means no BLOCK."""
+    """Return the arguments that make a read block; BLOCK 0 would block forever, so no wait means no BLOCK."""
     milliseconds = min(wait, LONGEST_WAIT) // timedelta(milliseconds=1)
     return ("BLOCK", milliseconds) if milliseconds > 0 else ()
