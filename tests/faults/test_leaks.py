@@ -20,7 +20,7 @@ from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, stoppe
 
 STREAM = "test:parcels"
 TIMES = 200
-CHANCE = 5
+TOLERANCE = 5
 """How many more connections may be open at one moment than at another; a leak leaves one for each turn."""
 
 
@@ -37,7 +37,7 @@ def of_this_process() -> tuple[int, int, int]:
 def assert_nothing_grew(before: tuple[int, ...]) -> None:
     """Compare with an earlier count; what other tests left may have ended meanwhile."""
     now = of_this_process()
-    assert all(number <= earlier + CHANCE for number, earlier in zip(now, before, strict=True)), (before, now)
+    assert all(number <= earlier + TOLERANCE for number, earlier in zip(now, before, strict=True)), (before, now)
 
 
 async def test_two_hundred_starts_and_stops_leave_nothing(redis_url: str) -> None:

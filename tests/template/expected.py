@@ -39,7 +39,10 @@ WORDS = {
     "profile": r"(?i)aws.?profile|s3.*profile|from the profile\b",
     "key_pair": r"(?i)must be set.*pair|pair.*must be set|ConfigurationError",
     "api": r"(?i)fastapi|uvicorn|httpx|\bweb api|\bapi\.py|\bserve\b|8000|WORKER_IN_API",
-    "consumer": r"(?i)(?<!error_)handler(?!s: what|s.md)|\bworker|consumer(?!s share)|(?-i:\bGROUP\b)|dead.letter|redrive",
+    "consumer": (
+        r"(?i)(?<!error_)handler(?!s: what|s.md)|\bworker|consumer(?!s share)|(?-i:\bGROUP\b)"
+        r"|dead.letter|redrive"
+    ),
     "producer": r"(?i)services\.producer|\bproduces\b(?!=False)|\bproduce\b",
     "telemetry": r"(?i)\botel|otlp|opentelemetry-(?!api)|jaeger|prometheus|grafana|(?<!master.)telemetry\b(?!-)",
     "github": r"(?i)github",
