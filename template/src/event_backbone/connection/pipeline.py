@@ -48,7 +48,7 @@ class PipelinedConnection:
     async def call(self, *parts: Argument) -> object:
         """Send one command and return its reply as hiredis reads it: errors are ``hiredis.ReplyError`` objects.
 
-        A cancelled call gives up the connection, which may be dead: all other calls that wait there fail.
+        A cancelled call abandons the connection, which may be dead: all other calls that wait there fail.
         """
         return await self._send(_PACKER.pack_command(parts), None)
 

@@ -86,7 +86,7 @@ class Batcher:
     batch has up to 256 entries and 1 MiB. While the stream is unavailable a batch is retried, until its callers'
     deadlines. A caller that is cancelled withdraws its entry as long as it is queued; once sent, it is not withdrawn.
 
-    Every call of ``append`` ends, with a key or with an error. Whoever calls it acquires ``capacity`` first, and
+    Every call of ``append`` ends, with a key or with an error. The caller acquires ``capacity`` first, and
     releases it when the call has ended.
     """
 

@@ -56,7 +56,7 @@ class Group:
 
 @dataclass(slots=True)
 class Membership:
-    """What Redis keeps of a group outside of it, in keys that outlive the group. Times are in milliseconds.
+    """What Redis keeps of a group outside it, in keys that outlive the group. Times are in milliseconds.
 
     Attributes:
         rows: when each member's lease ends.

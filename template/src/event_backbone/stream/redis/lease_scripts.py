@@ -81,7 +81,7 @@ def _script(*parts: str) -> Script:
 ACK = _script(
     _ALLOW_OOM,
     """
--- Finishes entries: they are pending no more, and nothing is noted of them.
+-- Finishes entries: they are no longer pending, and no notes of them remain.
 -- Returns the ids whose lease was lost; an entry that somebody else finished is among them.
 -- Keeps promise 3: only who holds the lease acks, so an ack never ends another member's delivery.
 """,
