@@ -3,13 +3,13 @@
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import hash_scripts
-from event_backbone.stream.redis import append, group_scripts, lease_scripts
+from event_backbone.stream.redis import append, member_scripts, settlement_scripts
 
 
 async def load_scripts(url: str) -> None:
     """Load the scripts of streams and of payloads into the server at ``url``."""
     connection = RedisConnection(RedisSettings.parse(url))
-    for module in (append, group_scripts, lease_scripts, hash_scripts):
+    for module in (append, member_scripts, settlement_scripts, hash_scripts):
         for script in vars(module).values():
             if isinstance(script, Script):
                 await connection.command("SCRIPT", "LOAD", script.source)

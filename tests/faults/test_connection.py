@@ -18,7 +18,7 @@ from event_backbone.errors import (
 )
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
-from event_backbone.stream.redis.reader import RedisGroupReader
+from event_backbone.stream.redis.group_reader import RedisGroupReader
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.stream_suite import GROUP, NAME, NO_WAIT, new_entry
 from tests.faults.proxy import proxy_before

@@ -12,7 +12,7 @@ from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.model import new_event_id
 from event_backbone.policy import RetryPolicy
-from event_backbone.stream.redis.lease_scripts import ACK
+from event_backbone.stream.redis.settlement_scripts import ACK
 from event_backbone.testing.servers import RedisServer
 from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import proxy_before

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.stream.redis.group_scripts import LOOK
+from event_backbone.stream.redis.member_scripts import LOOK
 from event_backbone.testing.servers import RedisServer
 from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import proxy_before

@@ -12,8 +12,8 @@ from event_backbone.settings import RedisSettings
 from event_backbone.stream import Delivery, GroupReader, Lease
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.append import APPEND
-from event_backbone.stream.redis.group_scripts import FETCH, LOOK
-from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE
+from event_backbone.stream.redis.member_scripts import FETCH, LOOK
+from event_backbone.stream.redis.settlement_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE
 from tests.conformance.stream_suite import GROUP, LETTER, NAME, NO_WAIT, keys_of, lease_of, new_entry
 from tests.faults.known_scripts import called
 from tests.faults.proxy import Proxy

@@ -15,8 +15,8 @@ from event_backbone.model import StreamName
 from event_backbone.policy import RetryPolicy
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.append import APPEND
-from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LOOK
-from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, PARK, RELEASE
+from event_backbone.stream.redis.member_scripts import ENSURE, FETCH, LOOK
+from event_backbone.stream.redis.settlement_scripts import ACK, DEAD_LETTER, PARK, RELEASE
 from tests.faults.known_scripts import called
 from tests.faults.proxy import Proxy
 from tests.support.eventually import eventually

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import ConfigurationError, Retry
-from event_backbone.stream.redis.lease_scripts import PARK
+from event_backbone.stream.redis.settlement_scripts import PARK
 from event_backbone.testing.servers import RedisServer
 from tests.faults.known_scripts import called
 from tests.faults.proxy import proxy_before

@@ -11,7 +11,7 @@ import pytest
 from event_backbone.errors import GroupMissing, StreamError, StreamUnavailable
 from event_backbone.model import StreamName, new_event_id
 from event_backbone.stream.memory import MemoryStreams
-from event_backbone.stream.memory.reader import MemoryGroupReader
+from event_backbone.stream.memory.group_reader import MemoryGroupReader
 from event_backbone.stream.values import Comparison, Lease, Look, NewEntry
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake

@@ -13,7 +13,7 @@ A project's `cli.py` only wires these to its parts::
         main()
 """
 
-from event_backbone.cli.build import build_cli
+from event_backbone.cli.commands import build_cli
 from event_backbone.cli.errors import run
 from event_backbone.cli.project import Project
 

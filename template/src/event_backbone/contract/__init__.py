@@ -3,7 +3,7 @@
 from event_backbone.contract.contract import Contract, bind, check, events_of, find
 from event_backbone.contract.decode import decode_event
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.events import EventOf, event
+from event_backbone.contract.event_decorator import EventOf, event
 from event_backbone.contract.round_trip import assert_round_trip
 from event_backbone.contract.send import SendOptions, send_of
 

@@ -7,7 +7,7 @@ import inspect
 from typing import ClassVar, TypeVar
 
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.events import EventDescriptor
+from event_backbone.contract.event_decorator import EventDescriptor
 from event_backbone.contract.registry import REGISTRY, Registry, registry_of
 from event_backbone.contract.send import Send, Sender
 from event_backbone.contract.upcast import check_upcasters

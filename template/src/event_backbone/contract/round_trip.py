@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ParamSpec
 
-from event_backbone.contract.events import EventOf
+from event_backbone.contract.event_decorator import EventOf
 from event_backbone.errors import BackboneError
 
 P = ParamSpec("P")

@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_jsonable_python
 from event_backbone.contract.contract import Contract, events_of, find
 from event_backbone.contract.decode import decode_event
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.events import EventOf
+from event_backbone.contract.event_decorator import EventOf
 from event_backbone.errors import PayloadErased, StorageError, UnknownEvent, UnknownVersion
 from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
 from event_backbone.wire import payload_to_json

@@ -12,8 +12,8 @@ Each step of an event is one module, in this order:
 6. ``settlement`` carries it out: the event is acked, parked at the server until its next attempt, or dead-lettered.
 
 ``subscription`` is what users hold, ``options`` what they set; ``run`` starts the loops, and stops them in order.
-``outage`` repeats calls while Redis does not answer, ``monitoring`` logs and measures, ``blocking`` names handlers that
-block the event loop.
+``outage`` repeats calls while Redis does not answer, ``monitoring`` logs and measures, and ``event_loop_watch`` names
+handlers that block the event loop.
 
 Invariants:
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from event_backbone.errors import BackboneError, StreamError
 from event_backbone.subscription.assembly import Assembly
-from event_backbone.subscription.blocking import BlockingWatch
+from event_backbone.subscription.event_loop_watch import EventLoopWatch
 from event_backbone.subscription.monitoring import LagLoop
 
 # Together they keep a stop within the drain time and 3 s, even when Redis does not answer.
@@ -27,7 +27,7 @@ class Run:
     goes back to the group, and the member leaves it.
     """
 
-    def __init__(self, parts: Assembly, lag: LagLoop, blocking: BlockingWatch, drain: timedelta) -> None:
+    def __init__(self, parts: Assembly, lag: LagLoop, blocking: EventLoopWatch, drain: timedelta) -> None:
         """Prepare; ``execute`` runs it."""
         self.parts = parts
         self._lag = lag

@@ -19,7 +19,7 @@ from event_backbone.interceptors import HandleInterceptor
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import Streams
 from event_backbone.subscription.assembly import Assembly
-from event_backbone.subscription.blocking import BlockingWatch
+from event_backbone.subscription.event_loop_watch import EventLoopWatch
 from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.monitoring import LagLoop, Monitor
 from event_backbone.subscription.options import SubscriptionOptions
@@ -182,7 +182,7 @@ class Subscription:
             broken=self._break,
         )
         lag = LagLoop(self._streams.stream(stream), self._group, monitor, parts.stopping)
-        return Run(parts, lag, BlockingWatch(self._consumer.codes(), monitor), options.drain)
+        return Run(parts, lag, EventLoopWatch(self._consumer.codes(), monitor), options.drain)
 
     def _break(self, error: BaseException) -> None:
         if self._run is not None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.memory.admin import MemoryGroupAdmin
+from event_backbone.stream.memory.group_reader import MemoryGroupReader
 from event_backbone.stream.memory.leases import MemoryGroupLeases
 from event_backbone.stream.memory.log import Log
-from event_backbone.stream.memory.reader import MemoryGroupReader
 from event_backbone.stream.memory.stream import MemoryStream
 
 

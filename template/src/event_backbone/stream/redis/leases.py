@@ -7,9 +7,9 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.model import EventKey, NewDeadLetter, StreamName
-from event_backbone.stream.redis.lease_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE, UNMARK_ALONE
 from event_backbone.stream.redis.replies import event_key, texts
 from event_backbone.stream.redis.script_message import milliseconds, packed
+from event_backbone.stream.redis.settlement_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE, UNMARK_ALONE
 from event_backbone.stream.values import Lease, Parking
 
 _LEASES_AT_ONCE = 1000

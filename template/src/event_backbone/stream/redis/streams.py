@@ -5,8 +5,8 @@ from datetime import timedelta
 from event_backbone.connection import RedisConnection
 from event_backbone.model import StreamName
 from event_backbone.stream.redis.admin import RedisGroupAdmin
+from event_backbone.stream.redis.group_reader import RedisGroupReader
 from event_backbone.stream.redis.leases import RedisGroupLeases
-from event_backbone.stream.redis.reader import RedisGroupReader
 from event_backbone.stream.redis.stream import RedisStream
 
 

@@ -10,7 +10,7 @@ from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import BlockingConnection, RedisConnection, Script
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
-from event_backbone.stream.redis.group_scripts import ENSURE, FETCH, LEAVE, LOOK
+from event_backbone.stream.redis.member_scripts import ENSURE, FETCH, LEAVE, LOOK
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.redis.stream import block

@@ -21,7 +21,7 @@ _TICK_SECONDS = 0.25
 _BLOCKED_AFTER = timedelta(seconds=1)
 
 
-class BlockingWatch:
+class EventLoopWatch:
     """Measures the loop's lag four times a second, and warns once for each handler that blocks it for a second."""
 
     def __init__(self, handlers: Mapping[CodeType, str], monitor: Monitor) -> None:
@@ -34,7 +34,7 @@ class BlockingWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._ended = threading.Event()
         self._reported: set[str] = set()
-        self._thread = threading.Thread(target=self._watch, name="event-backbone-blocking-watch", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="event-backbone-event-loop-watch", daemon=True)
 
     def start(self) -> None:
         """Start watching."""
