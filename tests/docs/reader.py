@@ -174,9 +174,10 @@ def _interrupt(folder: Path) -> None:
     os.kill(int((folder / "pid").read_text()), signal.SIGINT)
     _until((folder / "code").exists, f"{folder.name} does not end")
     log = (folder / "log").read_text(encoding="utf-8", errors="replace")
-    in_order = (folder / "code").read_text() in {"0", "130"}
+    code = (folder / "code").read_text()
     # Python itself prints a traceback when Ctrl-C comes while it still imports.
-    assert in_order or log.rstrip().endswith("KeyboardInterrupt"), f"{folder.name} ended with an error:\n{log}"
+    in_order = code in {"0", "130"} or log.rstrip().endswith("KeyboardInterrupt")
+    assert in_order, f"{folder.name} ended with exit code {code!r}:\n{log}"
     assert "Traceback" not in log, log
 
 

@@ -96,7 +96,7 @@ def watch(folder: Path, command: list[str]) -> NoReturn:
     """Run a command to its end, and write down its exit code; end it when the tests are gone."""
     owner = int(os.environ["DOCS_OWNER"])
     with subprocess.Popen(command) as child:
-        (folder / "pid").write_text(str(child.pid))
+        _note(folder / "pid", child.pid)
         while True:
             try:
                 code = child.wait(timeout=1)
@@ -104,8 +104,15 @@ def watch(folder: Path, command: list[str]) -> NoReturn:
                 if not _is_there(owner):
                     child.send_signal(signal.SIGKILL)
                 continue
-            (folder / "code").write_text(str(code))
+            _note(folder / "code", code)
             sys.exit(0)
+
+
+def _note(file: Path, number: int) -> None:
+    """Write a file that exists only once it is whole: others read it as soon as it is there."""
+    part = file.with_suffix(".part")
+    part.write_text(str(number))
+    part.rename(file)
 
 
 def _is_there(pid: int) -> bool:
