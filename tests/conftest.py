@@ -20,6 +20,7 @@ from event_backbone.stream.redis import RedisStreams
 from event_backbone.testing.servers import RedisServer, S3Server
 from tests.support.event_loop import LOOP_VARIABLE, UVLOOP, LoopFactory, loop_factory
 from tests.support.metrics import CountedMetrics
+from tests.support.seaweed import SeaweedServer
 
 BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
 
@@ -170,3 +171,11 @@ def _started(binary: str | None, directory: Path | None = None) -> RedisServer:
         return RedisServer(binary=binary, append_only=directory is not None, directory=directory)
     except ConfigurationError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[SeaweedServer]:
+    """A real object store that checks credentials."""
+    with SeaweedServer() as server:
+        server.create_bucket("events")
+        yield server

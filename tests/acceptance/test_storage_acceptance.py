@@ -1,6 +1,6 @@
 """Where payloads go, by the numbers of the acceptance list."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -186,16 +186,8 @@ async def test_item_43_s3_with_and_without_an_environment(redis_url: str, enviro
         assert location.startswith("dev/") is (environment == "dev")
 
 
-@pytest.fixture(scope="module")
-def strict_s3() -> Iterator[SeaweedServer]:
-    """An S3 server that refuses wrong credentials."""
-    with SeaweedServer() as server:
-        server.create_bucket("events")
-        yield server
-
-
 @pytest.fixture
-def _profiles(strict_s3: SeaweedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _profiles(seaweed: SeaweedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS profiles with the right and with a wrong secret; there are no other credentials."""
     config = tmp_path / "config"
     config.write_text(
@@ -204,7 +196,7 @@ def _profiles(strict_s3: SeaweedServer, tmp_path: Path, monkeypatch: pytest.Monk
             f"aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {secret}\n"
             for name, secret in (("right", SECRET), ("wrong", "guessed"))
         )
-        + f"[services local]\ns3 =\n  endpoint_url = {strict_s3.endpoint}\n"
+        + f"[services local]\ns3 =\n  endpoint_url = {seaweed.endpoint}\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
 
@@ -212,7 +204,7 @@ def _profiles(strict_s3: SeaweedServer, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("_profiles")
 @pytest.mark.parametrize("environment", ["dev", ""])
 async def test_item_43_a_profile_signs_what_is_written_and_read(
-    redis_url: str, strict_s3: SeaweedServer, environment: str
+    redis_url: str, seaweed: SeaweedServer, environment: str
 ) -> None:
     """The server accepts the credentials of the right profile, and refuses those of the wrong one."""
     storage = S3Storage(S3Options(bucket="events", profile="right"))
@@ -221,7 +213,7 @@ async def test_item_43_a_profile_signs_what_is_written_and_read(
         stored = await backbone.reader(URI).get(key)
         assert stored.arguments == {"text": "signed"}
         (location,) = backbone.location(stored)
-        assert object_of(strict_s3, "events", location) == {"text": "signed"}
+        assert object_of(seaweed, "events", location) == {"text": "signed"}
     storage = S3Storage(S3Options(bucket="events", profile="wrong"))
     async with Backbone(redis_url, storage=storage, environment=environment) as backbone:
         with pytest.raises(ConfigurationError, match="credentials"):

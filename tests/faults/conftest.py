@@ -1,6 +1,6 @@
 """Fixtures that several files of fault tests share."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -11,7 +11,6 @@ from tests.conformance.storage_suite import StorageCase
 from tests.faults.known_scripts import load_scripts
 from tests.faults.proxy import Proxy, proxy_before
 from tests.support.faulty_s3 import FaultyS3, faulty_s3
-from tests.support.seaweed import SeaweedServer
 
 SOON = timedelta(seconds=1)
 
@@ -40,14 +39,6 @@ def options(server: FaultyS3) -> S3Options:
 def case(options: S3Options) -> StorageCase:
     """A storage on that server."""
     return StorageCase(S3Storage(options))
-
-
-@pytest.fixture(scope="module")
-def seaweed() -> Iterator[SeaweedServer]:
-    """A real object store that checks credentials."""
-    with SeaweedServer() as server:
-        server.create_bucket("events")
-        yield server
 
 
 @pytest.fixture

@@ -98,9 +98,8 @@ def test_every_documented_name_can_be_imported_from_a_front_door() -> None:
     assert [name for name in in_full if name not in offered] == []
 
 
-def test_context_for_tests_is_a_function_also_after_its_module_was_imported() -> None:
-    """A name that is offered lazily must not be hidden by a module of the same name."""
-    code = "from event_backbone.testing import context; from event_backbone.testing import context; print(context())"
+def _printed_by(code: str) -> str:
+    """Run code in a new process, in which nothing is imported yet."""
     ran = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -108,35 +107,27 @@ def test_context_for_tests_is_a_function_also_after_its_module_was_imported() ->
         check=True,
         env={"PYTHONPATH": str(ROOT / "template" / "src")},
     )
-    assert "Context" in ran.stdout
+    return ran.stdout
+
+
+def test_context_for_tests_is_a_function_also_after_its_module_was_imported() -> None:
+    """A name that is offered lazily must not be hidden by a module of the same name."""
+    code = "from event_backbone.testing import context; from event_backbone.testing import context; print(context())"
+    assert "Context" in _printed_by(code)
 
 
 def test_nothing_optional_is_imported_at_the_front_door() -> None:
     """S3, the web API, the command line and the servers for tests cost nothing until they are used."""
     code = "import sys, event_backbone; print(*sys.modules)"
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": str(ROOT / "template" / "src")},
-    )
     optional = {"boto3", "obstore", "fastapi", "typer", "rich", "moto"}
-    assert not optional & set(ran.stdout.split())
+    assert not optional & set(_printed_by(code).split())
 
 
 def test_the_front_door_for_tests_needs_no_pytest() -> None:
     """Only the plugin with the fixtures imports it: servers and contexts work under any test runner."""
     names = ", ".join(importlib.import_module("event_backbone.testing").__all__)
     code = f"import sys; from event_backbone.testing import {names}; print(*sys.modules)"
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": str(ROOT / "template" / "src")},
-    )
-    assert not {"pytest", "_pytest"} & set(ran.stdout.split())
+    assert not {"pytest", "_pytest"} & set(_printed_by(code).split())
 
 
 def test_the_package_is_typed_licensed_and_explained() -> None:

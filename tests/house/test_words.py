@@ -48,6 +48,15 @@ GONE = {
     r"\bat hand\b": "available",
     r"\b(entry|event|payload|object|value)s? (lies|lie|stands|stand)\b": "is, are",
 }
+EXAMPLES = """
+The flusher, the ladder, run_in_lane and _alarm; it has room. ShortCircuit, PoisonLoop, Deliverer, WatchLoop,
+error_answers, subscription.held. It is made anew, acked all the same, picked by chance, for ever, a twin; mend what is in hand.
+Each has a place of its own. 'x' is no event key and no legal name; inside of a region, something else than a payload.
+Handlers should bear being called twice. It ended without a word and could not be left in order.
+Both are set by themselves. It is tried again in 2 s, kept for good; hand edits are told. Which events are there?
+Those who have lost it. None at hand.
+The payload lies in S3.
+"""
 EXEMPT = {Path(__file__), ROOT / "includes" / "licenses" / "Apache-2.0.jinja"}
 
 
@@ -71,8 +80,6 @@ def test_a_word_that_has_gone_stays_away(pattern: str) -> None:
     assert not found, f"write {GONE[pattern]!r} instead"
 
 
-def test_a_pattern_hits_what_it_is_meant_for() -> None:
-    """The rule above would pass with patterns that hit nothing."""
-    examples = "The flusher has room; that is no legal name, tried again in 2 s, made anew, where the entry stands."
-    hits = [pattern for pattern in GONE if re.search(pattern, examples)]
-    assert len(hits) >= 6
+def test_each_pattern_hits_what_it_is_meant_for() -> None:
+    """The rule above would pass with a pattern that hits nothing."""
+    assert [pattern for pattern in GONE if re.search(pattern, EXAMPLES) is None] == []
