@@ -29,7 +29,7 @@ GONE = {
     r"\bby chance\b": "at random",
     r"(\b|_)for[ _]ever\b": "forever",
     r"\b[Tt]wins?\b": "duplicate",
-    r"\bmend\b": "repair",
+    r"\b[Mm]end\b": "repair",
     r"\bin hand\b": "in flight",
     r"\bof (its|their|ours) own\b(?! \w+s\b)": "its own, separate",
     r"(?<!here )\bis no (legal|valid|event|URI|bucket|number)\b": "is not a valid ...",
@@ -50,9 +50,10 @@ GONE = {
 }
 EXAMPLES = """
 The flusher, the ladder, run_in_lane and _alarm; it has room. ShortCircuit, PoisonLoop, Deliverer, WatchLoop,
-error_answers, subscription.held. It is made anew, acked all the same, picked by chance, for ever, a twin; mend what is in hand.
-Each has a place of its own. 'x' is no event key and no legal name; inside of a region, something else than a payload.
-Handlers should bear being called twice. It ended without a word and could not be left in order.
+error_answers, subscription.held. It is made anew, acked all the same, picked by chance, for ever, a twin.
+Mend what is in hand. Each has a place of its own. 'x' is no event key and no legal name; inside of a region,
+something else than a payload. Handlers should bear being called twice.
+It ended without a word and could not be left in order.
 Both are set by themselves. It is tried again in 2 s, kept for good; hand edits are told. Which events are there?
 Those who have lost it. None at hand.
 The payload lies in S3.
