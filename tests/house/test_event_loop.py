@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.support.event_loop import loop_factory
-
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
 
 
 async def test_a_test_runs_on_the_loop_that_was_asked_for() -> None:

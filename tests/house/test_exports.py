@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import event_backbone
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
 FRONT_DOORS = ("event_backbone", "event_backbone.storage", "event_backbone.testing", "event_backbone.web")
 IMPORT = re.compile(r"^\s*from (event_backbone[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)

@@ -10,8 +10,8 @@ import pytest
 
 import event_backbone
 from event_backbone.manifest import MANIFEST, edited_files, manifest_text
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
 
 

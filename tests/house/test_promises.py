@@ -4,7 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+
 PAGE = ROOT / "docs" / "explanations" / "delivery-guarantees.md"
 NUMBERS = [str(number) for number in range(1, 11)]
 

@@ -13,8 +13,8 @@ from packaging.version import Version
 
 from event_backbone.manifest import MANIFEST, manifest_text
 from tests.support.releases import Release, ReleaseMissing, extract, file_of, have, releases
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 PARTS = ["### In your project", "### In the template"]
 UNRELEASED = "Unreleased"
 FIRST_RELEASE = "0.2.0"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import event_backbone
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
 FILES = sorted(RUNTIME.rglob("*.py"))
 STREAM_COMMAND = re.compile(

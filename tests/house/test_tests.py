@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+
 FUNDAMENTALS = sorted((ROOT / "tests" / "fundamentals").glob("*.py"))
 FRONT_DOORS = {"event_backbone", "event_backbone.storage", "event_backbone.testing"}
 

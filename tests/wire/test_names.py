@@ -9,8 +9,8 @@ import pytest
 
 from event_backbone.wire import keys
 from event_backbone.wire.lua import NAMES, with_names
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
 OUTSIDE = [file for file in sorted(RUNTIME.rglob("*.py")) if file.parent != RUNTIME / "wire"]
 WORDS = {value for name, value in NAMES.items() if name != "WIRE_FORMAT"}
