@@ -61,7 +61,10 @@ def _edit_contract(contract: Path) -> None:
         contract,
         ("from event_backbone import Contract, event\n", _with_model("from event_backbone import Contract, event\n")),
         ("def order_placed(self, email: str, time: datetime)", "def order_placed(self, email: str, parcel: Parcel)"),
-        ('"""Delivered."""', '"""The parcel is there.\n\n        It was signed for.\n        """'),
+        (
+            "def delivered(self, at: datetime) -> None: ...",
+            'def delivered(self, at: datetime) -> None:\n        """The parcel is there.\n\n        It was signed for.\n        """',
+        ),
     )
     append(contract, '\n    @event\n    def returned(self, reason: str) -> None:\n        """It came back."""\n')
 
@@ -79,27 +82,30 @@ def _edit_handlers(source: Path) -> None:
             "from event_backbone import Consumer, Context, StoredEvent\n",
         ),
         ("import Shop\n", "import Parcel, Shop\n"),
-        (SERVICES, f"{SERVICES}    greeting: str\n"),
         (
-            "order_placed(ctx: Context, email: str, time: datetime)",
-            "order_placed(ctx: Context, email: str, parcel: Parcel)",
+            "order_placed(ctx: Context[Services], email: str, time: datetime) -> None:\n",
+            "order_placed(ctx: Context[Services], email: str, parcel: Parcel) -> None:\n"
+            '    """Say thanks."""\n    _log.info("%s, %s", ctx.services.greeting, email)\n',
         ),
         (
-            '        """Order placed."""\n',
-            '        """Say thanks."""\n        _log.info("%s, %s", services.greeting, email)\n',
+            "delivered(ctx: Context[Services], at: datetime) -> None:\n",
+            "delivered(ctx: Context[Services], at: datetime) -> None:\n"
+            '    """Ask how it was."""\n    _log.info("How was it?")\n',
         ),
-        ('        """Delivered."""\n', '        """Ask how it was."""\n        _log.info("How was it?")\n'),
     )
-    append(source / "handlers.py", "\n    @consumer.on(Shop.returned)\n")
-    append(source / "handlers.py", "    async def handle_returned(ctx: Context, reason: str) -> None:\n")
-    append(source / "handlers.py", '        """Refund."""\n        _log.info("%s", reason)\n')
+    append(source / "handlers.py", "\n\n@consumer.on(Shop.returned)\n")
+    append(source / "handlers.py", "async def returned(ctx: Context[Services], reason: str) -> None:\n")
+    append(source / "handlers.py", '    """Refund."""\n    _log.info("%s", reason)\n')
     append(
         source / "handlers.py",
-        "\n    @consumer.fallback\n    async def rest(ctx: Context, event: StoredEvent) -> None:\n",
+        "\n\n@consumer.fallback\nasync def rest(ctx: Context[Services], event: StoredEvent) -> None:\n",
     )
-    append(source / "handlers.py", '        """Whatever else there is."""\n')
-    services = f"    {SERVICES}"
-    edit(source / "bootstrap.py", (services, f'{services}        greeting="Hello",\n'))
+    append(source / "handlers.py", '    """Whatever else there is."""\n')
+    edit(
+        source / "bootstrap.py",
+        (f"\n{SERVICES}", f"\n{SERVICES}    greeting: str\n"),
+        (f"    {SERVICES}", f'    {SERVICES}        greeting="Hello",\n'),
+    )
     edit(source / "worker.py", ("uri=URI, group=GROUP)", "uri=URI, group=GROUP, concurrency=4)"))
 
 
