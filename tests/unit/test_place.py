@@ -21,6 +21,16 @@ def call(function, depth):
 def parse(depth):
     return json.loads("{") if depth == 0 else parse(depth - 1)
 """
+WRAPPING = """
+def fail(depth):
+    return {}[depth] if depth == 0 else fail(depth - 1)
+
+def call():
+    try:
+        fail(9)
+    except KeyError as error:
+        raise ValueError("secret") from error
+"""
 
 
 def raised_by(function: Callable[[], object]) -> BaseException:
@@ -144,8 +154,21 @@ def test_the_applications_innermost_frame_is_there_however_deep_a_library_goes(
         *("json/__init__.py loads", "json/decoder.py decode", "json/decoder.py raw_decode"),
     ]
     installed = raised_by(lambda: depth.call(lambda: depth.parse(0), 0))
-    place = place_of(installed, handlers=[depth.call.__code__])
-    assert "depth.py parse" in map(without_line, place)
+    assert without_line(place_of(installed, handlers=[depth.call.__code__])[0]) == "depth.py call"
+
+
+def test_a_librarys_own_cause_is_no_longer_than_its_part_of_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a library has caught within itself is three frames: none of them is the application's."""
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "wrapping.py").write_text(WRAPPING)
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    wrapping = importlib.import_module("wrapping")
+    assert functions_of(raised_by(lambda: handler(wrapping.call))) == [
+        *("here handler", "wrapping.py call", "caused by KeyError"),
+        *("(left out: 8 of wrapping)", "wrapping.py fail", "wrapping.py fail", "wrapping.py fail"),
+    ]
 
 
 def test_a_place_is_bounded_and_printable() -> None:

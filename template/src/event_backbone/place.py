@@ -67,10 +67,11 @@ def place_of(error: BaseException, *, handlers: Collection[CodeType] = ()) -> tu
         handlers: the code of handlers, to recognise where the application begins. Otherwise it begins with the first
             frame outside this package.
     """
-    lines = list(_frames_of(error, handlers))
+    application = _application(error, handlers)
+    lines = list(_frames_of(error, handlers, application))
     following = list(_following(error, {id(error)}))
     for label, each in following[: _ERRORS - 1]:
-        lines += [f"{label}{type_name(each)}", *_frames_of(each, handlers)]
+        lines += [f"{label}{type_name(each)}", *_frames_of(each, handlers, application)]
     if more := following[_ERRORS - 1 :]:
         lines.append(_left_out(type_name(each) for _, each in more))
     return _bounded(lines)
@@ -102,9 +103,16 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield each
 
 
-def _frames_of(error: BaseException, handlers: Collection[CodeType]) -> Iterator[str]:
+def _application(error: BaseException, handlers: Collection[CodeType]) -> str | None:
+    """Return the application's package, which may be installed like a library; None if that is not known."""
+    outside = [frame for frame in _all_frames(error) if frame.source.package not in _CALLERS]
+    begin = next((frame for frame in outside if frame.code in handlers), outside[0] if outside else None)
+    return None if begin is None else begin.source.package
+
+
+def _frames_of(error: BaseException, handlers: Collection[CodeType], application: str | None) -> Iterator[str]:
     """Yield the frames of one error, and what is left out between them."""
-    frames = [_frame(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    frames = _all_frames(error)
     outside = [place for place, frame in enumerate(frames) if frame.source.package not in _CALLERS]
     if not outside:
         # Nothing but this package and asyncio: raised here, unless it is a group of what handlers raised.
@@ -112,14 +120,15 @@ def _frames_of(error: BaseException, handlers: Collection[CodeType]) -> Iterator
         return
     begin = next((place for place in outside if frames[place].code in handlers), outside[0])
     shown = [frames[place] for place in outside if place >= begin] + frames[outside[-1] + 1 :]
-    own = {
-        place
-        for place, frame in enumerate(shown)
-        if not frame.source.installed or frame.source.package == shown[0].source.package
-    }
+    package = application or shown[0].source.package
+    own = [place for place, frame in enumerate(shown) if not frame.source.installed or frame.source.package == package]
     below = max(own, default=-1) + 1
     yield from _last(shown[:below], _OWN_FRAMES)
     yield from _last(shown[below:], _LIBRARY_FRAMES)
+
+
+def _all_frames(error: BaseException) -> list[_Frame]:
+    return [_frame(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
 
 
 def _last(frames: list[_Frame], most: int) -> Iterator[str]:
