@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import Annotated
 
 import typer
 
-from event_backbone.cli.copier_answers import events_answer
+from event_backbone.cli.copier_answers import find_answers
+from event_backbone.cli.copier_update import update_line
 from event_backbone.cli.errors import USAGE_ERROR, fail
 from event_backbone.cli.output import print_json, print_line, print_table
 from event_backbone.cli.project import project_of
@@ -22,6 +22,8 @@ def events(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with JSON schemas.")] = False,
 ) -> None:
     """List the contract's events and their arguments, and show how to add one."""
+    if ctx.invoked_subcommand is not None:
+        return
     project = project_of(ctx)
     if as_json:
         _print_for_scripts(project.contract)
@@ -32,9 +34,9 @@ def events(
     ]
     title = f"{project.contract.__name__} on {project.uri}"
     print_table(title, ("Event", "Name and version", "Arguments", "Description"), rows)
-    if (answer := events_answer()) is not None:
-        print_line("To add events, extend this command and run it:")
-        print_line(f"copier update --data {shlex.quote(f'events={answer}')}")
+    if (answers := find_answers()) is not None and answers.events is not None:
+        print_line(f"Add events with {project.name} events add, or extend this command and run it:")
+        print_line(update_line(answers.events))
 
 
 def _arguments(event: EventDefinition) -> str:

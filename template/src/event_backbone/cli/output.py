@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 _WIDTH_IN_FILES = 200
 
 
+def when(moment: datetime) -> str:
+    """Return an aware time as every command writes it: UTC with milliseconds, such as 2026-11-26T03:04:05.123Z."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
 def print_line(text: str) -> None:
     """Write one line of plain text, at once."""
     sys.stdout.write(f"{text}\n")
@@ -21,8 +27,9 @@ def print_line(text: str) -> None:
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """Write one JSON object on one line, at once."""
-    print_line(to_json(value).decode())
+    """Write one JSON object on one line, at once; a time among its values as ``when`` writes it."""
+    written = {name: when(each) if isinstance(each, datetime) else each for name, each in value.items()}
+    print_line(to_json(written).decode())
 
 
 def print_rich(value: RenderableType) -> None:
@@ -35,7 +42,7 @@ def print_rich(value: RenderableType) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table; cells are plain text, None is an empty cell, and long cells are folded, never cut."""
+    """Write a table of plain text: None is an empty cell, a time is as ``when`` has it; long cells are folded."""
     from rich import box  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -44,5 +51,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text(_cell(value)) for value in row))
     print_rich(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return when(value)
+    return "" if value is None else str(value)
