@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,8 +57,10 @@ WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     "produce packing --json [": (1, "The arguments of event 'packing' must be one JSON object"),
     "produce packing --json @/nowhere": (2, "The file '/nowhere' cannot be read"),
     "produce packing --json {} --sample": (2, "Give --json or --sample, not both."),
-    "show 17": (1, "'17' is not a valid event key; one looks like 1764041094123-0."),
+    "show 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "show 1-0": (1, "Stream test:shop has no event 1-0."),
+    "tail --from now -n 3": (2, "Give --from or --last, not both."),
+    "tail --event nothing": (2, "'nothing' is not an event of Shop; choose one of: order_placed, packing, closed."),
     "tail --from yesterday": (2, "'yesterday' is not a valid start; give beginning"),
     "dead-letters redrive": (2, "Name the dead letters to redrive by their ids, or give --all or --reason."),
     "dead-letters redrive 1-0": (1, "There is no dead letter 1-0"),
@@ -99,6 +102,44 @@ def test_tail_prints_events_from_a_given_start(redis_shop: Shop) -> None:
     assert [each["key"] for each in some] == keys[1:]
     assert redis_shop("tail", "--no-follow", "--from", "2100-01-01").output == ""
     assert len(redis_shop("tail", "--no-follow", "--json", "--from", "beginning").lines) == 3
+
+
+def test_tail_prints_the_last_events_and_only_those_wanted(redis_shop: Shop) -> None:
+    """`-n 2` as everywhere; with names, the last two of those; `-n 0` has none."""
+    closed = [redis_shop("produce", "closed").output.strip() for _ in range(3)]
+    packed = [redis_shop("produce", "packing", "--sample").output.strip() for _ in range(3)]
+
+    def keys(*options: str) -> list[object]:
+        return [each["key"] for each in redis_shop("tail", "--no-follow", "--json", *options).lines]
+
+    assert keys("-n", "2") == packed[1:]
+    assert keys("--last", "100") == closed + packed
+    assert keys("-n", "2", "--event", "closed") == closed[1:]
+    assert keys("--event", "Closed", "--event", "order-placed") == closed
+    assert keys("-n", "0") == []
+
+
+def test_tail_follows_after_the_last_events(redis_shop: Shop, redis_url: str, tmp_path: Path) -> None:
+    """What was there first, then what comes; Ctrl-C ends it with 130 and one word."""
+    keys = [redis_shop("produce", "closed").output.strip() for _ in range(2)]
+    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
+    process = start_shop("tail", "-n", "1", temporary=tmp_path, environment=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline().split()[0] == keys[1]
+    later = redis_shop("produce", "closed").output.strip()
+    assert process.stdout.readline().split()[0] == later
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", "Stopped.\n")
+    assert process.returncode == 130
+
+
+def test_the_version_names_project_and_runtime(shop: Shop) -> None:
+    """One line, without settings; here neither is installed."""
+    answer = shop("--version")
+    assert (answer.code, answer.errors) == (0, "")
+    assert re.fullmatch(
+        r"shop \(not installed\), event_backbone with manifest [0-9a-f]{12}, Python 3\.\S+\n", answer.output
+    )
 
 
 def test_events_lists_the_contract(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

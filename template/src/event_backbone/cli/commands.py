@@ -17,6 +17,7 @@ from event_backbone.cli import (
     produce,
     read,
     serve,
+    version,
     worker,
 )
 
@@ -34,10 +35,10 @@ def build_cli(project: Project) -> typer.Typer:
         name=project.name,
         help=f"Events of {project.contract.__name__}, on the stream {project.uri!r}.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"obj": project},
     )
+    cli.callback()(version.options)
     cli.command()(demo.demo)
     cli.command("_send-every-event", hidden=True)(demo.send_every_event)
     if project.api is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from event_backbone.cli.copier_update import update_line
 from event_backbone.cli.errors import USAGE_ERROR, fail
 from event_backbone.cli.output import print_json, print_line, print_table
 from event_backbone.cli.project import project_of
-from event_backbone.contract import Contract, EventDefinition, events_of
+from event_backbone.contract import Contract, EventDefinition, EventOf, events_of
 
 _MODULE = re.compile(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
 
@@ -68,6 +68,17 @@ def find_event(contract: type[Contract], name: str) -> EventDefinition:
         names = ", ".join(each.attribute for each in known)
         fail(f"{name!r} is not an event of {contract.__name__}; choose one of: {names}.", USAGE_ERROR)
     return matching[0]
+
+
+def event_of(contract: type[Contract], name: str) -> EventOf[Any, ...]:
+    """Return the same event as the method that the contract has for it."""
+    found: EventOf[Any, ...] = getattr(contract, find_event(contract, name).attribute)
+    return found
+
+
+def complete_event(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the events whose name begins like this, for the completion of a shell."""
+    return [name for each in events_of(project_of(ctx).contract) if (name := each.attribute).startswith(incomplete)]
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
-from event_backbone.cli.events import find_event
+from event_backbone.cli.events import complete_event, find_event
 from event_backbone.cli.output import print_line
 from event_backbone.cli.project import project_of
 from event_backbone.contract import EventDefinition, send_of
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def produce(
     ctx: typer.Context,
-    event: Annotated[str, typer.Argument(help="The event's name, as `events` lists it.")],
+    event: Annotated[
+        str, typer.Argument(help="The event's name, as `events` lists it.", autocompletion=complete_event)
+    ],
     arguments: Annotated[
         str | None,
         typer.Option("--json", help="The arguments as a JSON object, @FILE to read a file, - for standard input."),
