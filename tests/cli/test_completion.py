@@ -32,7 +32,7 @@ complete() {
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The shop as a program on PATH, and a home of its own; no setting is there."""
+    """The shop as a program on PATH, and a separate home; no setting is there."""
     program = tmp_path / "bin" / "shop"
     program.parent.mkdir()
     program.write_text(PROGRAM, encoding="utf-8")
