@@ -2,15 +2,18 @@
 
 import io
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Shop
-from tests.cli.running import start_shop
+from tests.cli.running import REPOSITORY, start_shop
 
 ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "time": "2025-01-31T12:00:00Z"}
 
@@ -53,8 +56,8 @@ def test_produce_reads_arguments_from_a_file_and_from_standard_input(
 WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     "produce nothing": (2, "'nothing' is not an event of Shop; choose one of: order_placed, packing, closed."),
     "produce packing": (2, "Give the arguments, for example: --json '{"),
-    "produce packing --json {}": (1, "Argument 'email' of event 'packing' is missing."),
-    "produce packing --json [": (1, "The arguments of event 'packing' must be one JSON object"),
+    "produce packing --json {}": (2, "Argument 'email' of event 'packing' is missing."),
+    "produce packing --json [": (2, "The arguments of event 'packing' must be one JSON object"),
     "produce packing --json @/nowhere": (2, "The file '/nowhere' cannot be read"),
     "produce packing --json {} --sample": (2, "Give --json or --sample, not both."),
     "show 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
@@ -200,15 +203,41 @@ def test_bucket_create_makes_the_bucket_once(
     assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in answer.errors
 
 
-def test_a_reader_that_has_enough_ends_a_command_quietly(redis_shop: Shop, redis_url: str, tmp_path: Path) -> None:
-    """As in `tail ... | head -1`: no traceback."""
-    for _ in range(3):
-        redis_shop("produce", "closed")
-    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
-    process = start_shop("tail", "--no-follow", temporary=tmp_path, environment=environment)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait(30) == 1
+def run_in_a_shell(command: str, folder: Path, redis_url: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of a shell in which `shop` is the shop."""
+    path = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
+    own = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test", "PYTHONPATH": path}
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'shop() {{ "{sys.executable}" -m tests.cli.shop "$@"; }}; {command}'],
+        cwd=folder,
+        env=os.environ | own,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "errors"),
+    [
+        ("shop tail --no-follow | true", 1, ""),
+        ("shop events >&-", 0, ""),
+        ("shop tail --no-follow >/dev/full", 1, "The standard output cannot be written: No space left on device.\n"),
+        ("PYTHONIOENCODING=ascii shop tail --no-follow", 0, ""),
+        ("shop produce packing --json - <&-", 2, "The arguments of event 'packing' must be one JSON object"),
+        (
+            "printf '\\377' | PYTHONIOENCODING=utf-8:strict shop produce packing --json -",
+            *(2, "The standard input cannot be read; it must be UTF-8 text.\n"),
+        ),
+    ],
+)
+def test_a_shell_may_give_a_command_any_input_and_output(
+    redis_shop: Shop, redis_url: str, tmp_path: Path, command: str, code: int, errors: str
+) -> None:
+    """A pipe whose reader has enough, a closed or full output, an encoding without the letter: never a traceback."""
+    redis_shop("produce", "packing", "--json", '{"email": "bj\u00f6rk@example.com"}')
+    done = run_in_a_shell(command, tmp_path, redis_url)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert done.stderr.startswith(errors)
+    assert done.stderr.count("\n") == bool(errors)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
+from event_backbone.cli.errors import discard_output, fail
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -22,8 +24,14 @@ def when(moment: datetime) -> str:
 
 def print_line(text: str) -> None:
     """Write one line of plain text, at once."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        fail(f"The standard output cannot be written: {error.strerror}.")
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -36,9 +44,15 @@ def print_rich(value: RenderableType) -> None:
     """Write a Rich renderable; square brackets in strings are not markup."""
     from rich.console import Console  # noqa: PLC0415 - costs more to import than most commands take
 
+    if sys.stdout.isatty():
+        Console(markup=False, highlight=False).print(value)
+        return
     # In a file or a pipe a table gets the width that its contents need, not the 80 columns that Rich assumes.
-    width = None if sys.stdout.isatty() else _WIDTH_IN_FILES
-    Console(markup=False, highlight=False, width=width).print(value)
+    console = Console(markup=False, highlight=False, width=_WIDTH_IN_FILES)
+    with console.capture() as captured:
+        console.print(value)
+    for line in captured.get().splitlines():
+        print_line(line.rstrip())
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
