@@ -65,11 +65,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(_text(value)) for value in row))
     print_rich(table)
 
 
-def _cell(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, datetime):
         return when(value)
     return "" if value is None else str(value)
