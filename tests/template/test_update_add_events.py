@@ -30,8 +30,9 @@ def shop(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_events_are_added_by_the_command(thin_history: History, tmp_path: Path) -> None:
     """To contract and handlers, beside the owner's own edits; then both list them, and adding them again is refused."""
     project = thin_history.project(tmp_path / "shop", WORK_TREE, SHOP)
-    contract = project / "src" / "shop" / "contract.py"
+    contract, handlers = (project / "src" / "shop" / name for name in ("contract.py", "handlers.py"))
     edit(contract, ("def packing(self, id: int)", "def packing(self, id: int, note: str)"))
+    edit(handlers, ("def packing(ctx: Context[Services], id: int)", "def packing(ctx: Context, id: int, note: str)"))
     commit(project, "Pack with a note")
     done = shop(project, "events", "add", "Lost(reason:str|None)", "Found")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,6 +42,7 @@ def test_events_are_added_by_the_command(thin_history: History, tmp_path: Path) 
     assert "def lost(self, reason: str | None) -> None:" in written
     assert "def found(self, id: str, time: datetime) -> None:" in written
     assert "def packing(self, id: int, note: str)" in written
+    assert "def lost(ctx: Context[Services], reason: str | None) -> None:" in handlers.read_text(encoding="utf-8")
     line = f"copier update --defaults --data 'events={EVENTS}, Lost(reason: str | None), Found'"
     assert done.stdout.startswith(f"{line}\n")
     assert line in (project / "README.md").read_text(encoding="utf-8")
