@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import PurePath
 from time import perf_counter
@@ -20,6 +21,7 @@ from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.spans import NOT_TRACED, HandleSpans, tracing
 
 _log = logging.getLogger(__name__)
 
@@ -64,14 +66,16 @@ class Handling:
         retry: RetryPolicy,
         ack: AckPolicy,
         attributes: Mapping[str, str],
+        spans: HandleSpans,
     ) -> None:
-        """Call the handlers of ``consumer``; ``attributes`` go with every metric and span."""
+        """Call the handlers of ``consumer``; ``attributes`` go with every metric, and ``spans`` trace."""
         self._consumer = consumer
         self._contract = consumer.contract
         self._interceptors = tuple(interceptors)
         self._retry = retry
         self._ack = ack
         self._base = dict(attributes)
+        self._spans = spans
         self._tracing = True
         self._attributes: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[tuple[str, int], bool] = {}
@@ -94,7 +98,11 @@ class Handling:
 
     def begin_batch(self) -> None:
         """Check whether anybody traces, once for many events (fast path, see decision 0010)."""
-        self._tracing = telemetry.tracing()
+        self._tracing = tracing()
+
+    def loading(self, events: Sequence[LoadedEvent]) -> AbstractContextManager[None]:
+        """Let the storage calls of the block be traced as those of these events, if anybody traces."""
+        return self._spans.loading([each.metadata for each in events]) if self._tracing else nullcontext()
 
     def attributes_of(self, event: str) -> Mapping[str, str]:
         """Return the attributes of an event's metrics; all names that the contract does not know share one."""
@@ -130,7 +138,7 @@ class Handling:
         token, start = set_current_event(event.metadata), perf_counter()
         try:
             if self._tracing or self._interceptors:
-                await self._call_within(call, arguments, ctx, attributes)
+                await self._call_within(call, arguments, ctx)
             else:
                 await call(ctx, **arguments)
         except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
@@ -172,14 +180,12 @@ class Handling:
 
         return call, {}
 
-    async def _call_within(
-        self, call: Handler, arguments: Mapping[str, object], ctx: Context, attributes: Mapping[str, str]
-    ) -> None:
+    async def _call_within(self, call: Handler, arguments: Mapping[str, object], ctx: Context) -> None:
         """Call within a span and all interceptors, the first one outermost."""
         inner: Callable[[Context], Awaitable[None]] = functools.partial(call, **arguments)
         for interceptor in reversed(self._interceptors):
             inner = _within(interceptor, inner)
-        with telemetry.handling(ctx.metadata.event, attributes, ctx.metadata.headers):
+        with self._spans.handling(ctx.metadata, ctx.attempt) if self._tracing else NOT_TRACED:
             await inner(ctx)
 
     def _refused(self, event: LoadedEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.policy import AckPolicy, RetryPolicy
+from event_backbone.spans import Tracing
 from event_backbone.stream.values import Start
 
 _SHORTEST_LEASE = timedelta(milliseconds=100)
+_CHOICES: Mapping[str, tuple[str, ...]] = {"ack": get_args(AckPolicy), "tracing": get_args(Tracing)}
 
 
 class SubscriptionKeywords(TypedDict, total=False):
@@ -28,6 +31,7 @@ class SubscriptionKeywords(TypedDict, total=False):
     max_parked: int
     alone_for: timedelta
     consumer_name: str | None
+    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,8 @@ class SubscriptionOptions:
         alone_for: how long an event that may have ended its process runs with nothing beside it.
         consumer_name: the first part of this consumer's name within the group, the rest is random; None takes host
             and process.
+        tracing: ``parent``: the span of an attempt is a child of the span that produced the event, so that a flow of
+            events is one trace. ``link``: it begins a separate trace, linked to that span: for flows without an end.
     """
 
     concurrency: int = 10
@@ -71,6 +77,7 @@ class SubscriptionOptions:
     max_parked: int = 5000
     alone_for: timedelta = timedelta(seconds=10)
     consumer_name: str | None = None
+    tracing: Tracing = "parent"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -86,7 +93,12 @@ class SubscriptionOptions:
                 raise ConfigurationError(f"{name} must not be negative.")
         if self.consumer_name is not None and not self.consumer_name:
             raise ConfigurationError("consumer_name must not be empty; leave it out to get one from host and process.")
-        if self.ack not in {"on-success", "manual", "always"}:
-            raise ConfigurationError(f"ack must be on-success, manual or always, not {self.ack!r}.")
+        for name, choices in _CHOICES.items():
+            _require_one_of(choices, name, getattr(self, name))
         if isinstance(self.start, datetime) and self.start.tzinfo is None:
             raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
+
+
+def _require_one_of(choices: tuple[str, ...], name: str, value: object) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}.")
