@@ -75,6 +75,7 @@ IMPORTS = {
 # What the owner's files need not import, because the runtime does, for the answers that were given.
 RUNTIME_IMPORTS = {
     None: {"msgpack", "opentelemetry-api", "pydantic", "redis", "rich", "typer", "uuid-utils"},
+    "telemetry": {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"},
     "s3": {"boto3", "obstore"},
     "api": {"uvicorn"},
 }
