@@ -26,8 +26,9 @@ BY_FACT = {
     "consumer": {"src/P/handlers.py", "src/P/worker.py", "tests/test_handlers.py", "tests/test_worker.py"},
     "s3": {"src/P/s3.py"},
     "telemetry": {
-        *("src/P/telemetry.py", "observability/prometheus.yml", "observability/grafana/dashboards/dashboards.yml"),
-        *("observability/grafana/dashboards/events.json", "observability/grafana/datasources/datasources.yml"),
+        *("src/P/telemetry.py", "observability/alerts.yml", "observability/prometheus.yml"),
+        *("observability/grafana/dashboards/dashboards.yml", "observability/grafana/dashboards/events.json"),
+        "observability/grafana/datasources/datasources.yml",
     },
     "github": {".github/workflows/ci.yml"},
     "gitlab": {".gitlab-ci.yml"},
