@@ -4,4 +4,6 @@ Only this package knows the SDK. ``environment.py`` reads what the standard ``OT
 ``export.py`` does it.
 """
 
-from event_backbone.otlp.environment import configure_otlp as configure_otlp
+from event_backbone.otlp.environment import configure_otlp
+
+__all__ = ["configure_otlp"]
