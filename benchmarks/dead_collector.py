@@ -109,6 +109,11 @@ def _report(contenders: list[Contender]) -> str:
     for each in contenders[1:]:
         lines.append(f"  {each.name:<44} {_compared(each.commands, none.commands, COMMAND_SECONDS)}")
         lines.append(f"  {'':<44} {_compared(each.stops, none.stops, STOP_SECONDS, 'stop')}")
+    answering = contenders[1]
+    lines.append("  The same against the one that answers, that is, without the import of the SDK:")
+    for each in contenders[2:]:
+        lines.append(f"  {each.name:<44} {_compared(each.commands, answering.commands, COMMAND_SECONDS)}")
+        lines.append(f"  {'':<44} {_compared(each.stops, answering.stops, STOP_SECONDS, 'stop')}")
     return "\n".join(lines)
 
 
