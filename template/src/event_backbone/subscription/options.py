@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypedDict, get_args
@@ -12,8 +11,8 @@ from event_backbone.policy import AckPolicy, RetryPolicy
 from event_backbone.spans import Tracing
 from event_backbone.stream.values import Start
 
+_POLICIES = {"ack": get_args(AckPolicy), "tracing": get_args(Tracing)}
 _SHORTEST_LEASE = timedelta(milliseconds=100)
-_CHOICES: Mapping[str, tuple[str, ...]] = {"ack": get_args(AckPolicy), "tracing": get_args(Tracing)}
 
 
 class SubscriptionKeywords(TypedDict, total=False):
@@ -81,9 +80,7 @@ class SubscriptionOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("concurrency", "prefetch", "max_waiting", "max_parked"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        self._check_counts_and_policies()
         if self.max_events is not None and self.max_events < 1:
             raise ConfigurationError(f"max_events must be 1 or more, or None, not {self.max_events}.")
         if self.lease < _SHORTEST_LEASE:
@@ -93,12 +90,14 @@ class SubscriptionOptions:
                 raise ConfigurationError(f"{name} must not be negative.")
         if self.consumer_name is not None and not self.consumer_name:
             raise ConfigurationError("consumer_name must not be empty; leave it out to get one from host and process.")
-        for name, choices in _CHOICES.items():
-            _require_one_of(choices, name, getattr(self, name))
         if isinstance(self.start, datetime) and self.start.tzinfo is None:
             raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
 
-
-def _require_one_of(choices: tuple[str, ...], name: str, value: object) -> None:
-    if value not in choices:
-        raise ConfigurationError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}.")
+    def _check_counts_and_policies(self) -> None:
+        for name in ("concurrency", "prefetch", "max_waiting", "max_parked"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        for name, policies in _POLICIES.items():
+            if getattr(self, name) not in policies:
+                choices = f"{', '.join(policies[:-1])} or {policies[-1]}"
+                raise ConfigurationError(f"{name} must be {choices}, not {getattr(self, name)!r}.")
