@@ -28,8 +28,9 @@ BY_FACT = {
     },
     "s3": {"src/P/s3.py"},
     "telemetry": {
-        *("src/P/telemetry.py", "observability/prometheus.yml", "observability/grafana/dashboards/dashboards.yml"),
-        *("observability/grafana/dashboards/events.json", "observability/grafana/datasources/datasources.yml"),
+        *("src/P/telemetry.py", "observability/alerts.yml", "observability/prometheus.yml"),
+        *("observability/grafana/dashboards/dashboards.yml", "observability/grafana/dashboards/events.json"),
+        "observability/grafana/datasources/datasources.yml",
     },
     "github": {".github/workflows/ci.yml"},
     "gitlab": {".gitlab-ci.yml"},
@@ -80,6 +81,7 @@ IMPORTS = {
 # What the owner's files need not import, because the runtime does, for the answers that were given.
 RUNTIME_IMPORTS = {
     None: {"msgpack", "opentelemetry-api", "pydantic", "redis", "rich", "typer", "typing-extensions", "uuid-utils"},
+    "telemetry": {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"},
     "s3": {"boto3", "obstore"},
     "api": {"uvicorn"},
 }

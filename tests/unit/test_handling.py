@@ -14,6 +14,7 @@ from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import NewDeadLetter, Payload
 from event_backbone.model.correlation import lineage
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.spans import HandleSpans
 from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.testing import context
 
@@ -40,7 +41,14 @@ def handling(
 ) -> Handling:
     """Return a handling to a consumer."""
     policy = retry or RetryPolicy(max_attempts=3, backoff=SECOND)
-    return Handling(consumer, interceptors=interceptors, retry=policy, ack=ack, attributes={"uri": "ship"})
+    return Handling(
+        consumer,
+        interceptors=interceptors,
+        retry=policy,
+        ack=ack,
+        attributes={"uri": "ship"},
+        spans=HandleSpans("ship", "group"),
+    )
 
 
 async def deliver(

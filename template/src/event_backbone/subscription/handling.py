@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadRefere
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracing
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +72,9 @@ class Handling:
         retry: RetryPolicy,
         ack: AckPolicy,
         attributes: Mapping[str, str],
+        spans: HandleSpans,
     ) -> None:
-        """Call the handlers of ``consumer`` with ``services``; ``attributes`` go with every metric and span."""
+        """Call the handlers of ``consumer`` with ``services``; ``attributes`` go with every metric, ``spans`` trace."""
         self.services = services
         self._on_failure = on_failure
         self._consumer = consumer
@@ -80,6 +83,7 @@ class Handling:
         self._retry = retry
         self._ack = ack
         self._base = dict(attributes)
+        self._spans = spans
         self._tracing = True
         self._attributes: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[tuple[str, int], bool] = {}
@@ -102,7 +106,11 @@ class Handling:
 
     def begin_batch(self) -> None:
         """Check whether anybody traces, once for many events (fast path, see decision 0010)."""
-        self._tracing = telemetry.tracing()
+        self._tracing = tracing()
+
+    def loading(self, events: Sequence[LoadedEvent]) -> AbstractContextManager[None]:
+        """Let the storage calls of the block be traced as those of these events, if anybody traces."""
+        return self._spans.loading([each.metadata for each in events]) if self._tracing else nullcontext()
 
     def attributes_of(self, event: str) -> Mapping[str, str]:
         """Return the attributes of an event's metrics; all names that the contract does not know share one."""
@@ -190,12 +198,11 @@ class Handling:
         inner: Callable[[Context[Any]], Awaitable[None]] = functools.partial(call, **arguments)
         for interceptor in reversed(self._interceptors):
             inner = _within(interceptor, inner)
-        metadata = ctx.metadata
-        with telemetry.handling(metadata.event, self.attributes_of(metadata.event), metadata.headers):
+        with self._spans.handling(ctx.metadata, ctx.attempt) if self._tracing else NOT_TRACED:
             try:
                 await inner(ctx)
             except BaseException as error:
-                telemetry.record_failure(type_name(error), self._place_of(error))
+                record_failure(type_name(error), self._place_of(error))
                 if isinstance(error, Exception):
                     return self.failed(ctx, attempts, error)
                 raise

@@ -16,6 +16,7 @@ from event_backbone.stream.base import Stream
 from event_backbone.stream.values import GroupState
 
 _MEASURE_EVERY = timedelta(seconds=5)
+_RARE = (telemetry.lease_lost, telemetry.vanished, telemetry.group_recreated, telemetry.poison_suspected)
 
 _log = logging.getLogger("event_backbone.subscription")
 
@@ -29,6 +30,11 @@ class Monitor:
         self._group = group
         self.attributes = {"uri": stream.uri, "group": group}
         self._uri = stream.uri
+        # Prometheus sees a counter rise only if it has seen the counter before.
+        for counter in _RARE:
+            counter.add(0, self.attributes)
+        for side in ("consumer", "storage"):
+            telemetry.outages.add(0, {"uri": self._uri, "side": side})
 
     def delivered(self, events: int, again: int) -> None:
         """Report deliveries, ``again`` of them not the first of their event."""
