@@ -213,7 +213,10 @@ async def test_what_a_storage_did_not_load_is_said(redis_url: str) -> None:
         with pytest.raises(StorageUnavailable, match="connection refused"):
             await backbone.reader(URI).get(key)
     loaded = collected.one("load elsewhere")
-    assert (loaded.status.status_code, loaded.status.description) == (StatusCode.ERROR, "StorageUnavailable")
+    assert (loaded.status.status_code, loaded.status.description) == (
+        StatusCode.ERROR,
+        "event_backbone.errors.StorageUnavailable",
+    )
 
 
 async def test_nothing_is_sent_along_when_nobody_traces() -> None:
