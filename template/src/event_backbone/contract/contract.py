@@ -70,6 +70,16 @@ def events_of(contract: type[Contract]) -> tuple[EventDefinition, ...]:
     return tuple(registry_of(contract).events.values())
 
 
+def argument_names() -> frozenset[str]:
+    """Return the names of all arguments of all contracts that this process has defined so far."""
+    contracts: list[type[Contract]] = [Contract]
+    for contract in contracts:
+        contracts.extend(contract.__subclasses__())
+    return frozenset(
+        name for contract in contracts for each in _own_events(contract) for name in each.signature.parameters
+    )
+
+
 def find(contract: type[Contract], name: str, version: int) -> EventDefinition:
     """Return the event with this wire name and version.
 
