@@ -44,6 +44,8 @@ def produce(
         example = sample_json(definition).decode()
         fail(f"Give the arguments, for example: --json '{example}'", USAGE_ERROR)
     print_line(str(run_async(_produce(project, definition, definition.codec.parse(text)))))
+    if definition.deprecated is not None:
+        sys.stderr.write(f"{definition.deprecation}\n")
 
 
 async def _produce(project: Project, definition: EventDefinition, arguments: dict[str, object]) -> EventKey:

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.event_decorator import EventDescriptor
 from event_backbone.contract.registry import REGISTRY, Registry, registry_of
-from event_backbone.contract.send import Send, Sender
+from event_backbone.contract.send import DeprecatedSend, Send, Sender
 from event_backbone.contract.upcast import check_upcasters
 from event_backbone.errors import ContractError, UnknownEvent, UnknownVersion
 
@@ -60,7 +60,7 @@ def bind(contract: type[AnyContract], sender: Sender) -> AnyContract:
     """Return a typed producer: an instance of ``contract`` that sends its events with ``sender``."""
     producer = object.__new__(contract)
     for definition in events_of(contract):
-        send: Send[...] = Send(sender, definition)
+        send: Send[...] = (Send if definition.deprecated is None else DeprecatedSend)(sender, definition)
         vars(producer)[definition.attribute] = send
     return producer
 
