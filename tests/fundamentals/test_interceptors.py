@@ -23,8 +23,7 @@ from event_backbone import (
     ProduceInterceptor,
     RetryPolicy,
 )
-from event_backbone.model import new_event_id
-from event_backbone.testing import memory_backbone
+from event_backbone.testing import context, memory_backbone
 from tests.support.shipment import ShipmentTracking
 
 URI = "shipments"
@@ -77,7 +76,7 @@ async def test_produce_interceptors_wrap_the_call(request: pytest.FixtureRequest
         ({"event": "other"}, (ConfigurationError, "changed the event")),
         ({"version": 2}, (ConfigurationError, "changed the version")),
         ({"event_id": uuid4()}, (ArgumentsInvalid, "UUIDv7")),
-        ({"event_id": new_event_id(), "correlation_id": "order-1", "causation_id": "click-1"}, None),
+        ({"event_id": context().metadata.event_id, "correlation_id": "order-1", "causation_id": "click-1"}, None),
     ],
 )
 async def test_an_interceptor_cannot_send_an_event_elsewhere(

@@ -20,7 +20,7 @@ from event_backbone.model import EventKey, StreamName, environment_name, new_eve
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
-from event_backbone.storage import RedisHashStorage, SplitStorage, Storage, StorageScope
+from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.storage.by_name import storages_by_name
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
@@ -147,8 +147,6 @@ class Backbone:
             ConfigurationError: the URI is not valid, or the backbone is not open.
         """
         check(contract)
-        if isinstance(self._storage, SplitStorage):
-            self._storage.warn_of_unknown_arguments()
         scope = self._scope(uri)
         batcher = self._batchers.get(scope.stream)
         if batcher is None:

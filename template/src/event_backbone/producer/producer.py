@@ -26,7 +26,7 @@ from event_backbone.model import (
 )
 from event_backbone.model.correlation import lineage
 from event_backbone.producer.batching import Batcher
-from event_backbone.storage import Storage, StorageScope
+from event_backbone.storage import SplitStorage, Storage, StorageScope
 from event_backbone.stream.values import NewEntry
 from event_backbone.wire import MetadataMembers, write_metadata, write_references
 
@@ -54,6 +54,8 @@ class Producer:
         timeout: timedelta = timedelta(seconds=10),
     ) -> None:
         """Send with ``batcher``, with payloads in ``storage``."""
+        if isinstance(storage, SplitStorage):
+            storage.warn_of_unknown_arguments()
         self._batcher = batcher
         self._capacity = batcher.capacity
         self._storage = storage
