@@ -16,6 +16,8 @@ from tests.support.parcels import (
     URI,
     Parcels,
     Remembering,
+    Stuck,
+    group_state,
     nothing_is_left,
     pack,
     run_to_the_end,
@@ -94,12 +96,18 @@ async def test_item_20_a_named_consumer_with_a_limit_of_two_events(backbone: Bac
 
 
 async def test_item_27_a_program_ends_a_subscription_when_its_group_has_nothing_left(backbone: Backbone) -> None:
-    """Item 27: it asks for the state of the group, and stops."""
-    remembering = Remembering()
-    await pack(backbone, 1, 2, 3)
-    async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
+    """Item 27: it asks for the state of the group, and stops; what is being handled, or not read yet, is left."""
+    stuck = Stuck()
+    await pack(backbone, 1)
+    async with stopped_within(backbone.subscribe(stuck.consumer, uri=URI, group=GROUP, concurrency=1, prefetch=1)):
+        await stuck.running.wait()
+        assert (await group_state(backbone)).pending == 1
+        assert not await nothing_is_left(backbone)
+        await pack(backbone, 2, 3, 4, 5)
+        assert ((await group_state(backbone)).unread or 0) >= 3
+        stuck.release.set()
         await eventually(lambda: nothing_is_left(backbone))
-    assert sorted(remembering.numbers) == [1, 2, 3]
+        assert stuck.numbers == [1, 2, 3, 4, 5]
 
 
 async def test_item_34_a_second_consumer_gets_what_a_stopped_one_left(backbone: Backbone) -> None:

@@ -1,9 +1,15 @@
 """What names an event, and what is a value, by the numbers of the acceptance list."""
 
-from pydantic import RootModel, TypeAdapter
+import json
+from typing import cast
 
-from event_backbone import Backbone, Consumer, Context, Contract, EventKey, event
+import pytest
+from pydantic import RootModel, TypeAdapter, ValidationError
+from redis.asyncio import Redis
+
+from event_backbone import Backbone, ConfigurationError, Consumer, Context, Contract, EventKey, event
 from event_backbone.storage import S3Options
+from tests.acceptance.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.parcels import run_to_the_end
 
@@ -56,7 +62,9 @@ class Renamed(Contract):
         """The second form."""
 
 
-async def test_item_9_an_event_is_known_by_its_name_and_version_alone(backbone: Backbone) -> None:
+async def test_item_9_an_event_is_known_by_its_name_and_version_alone(
+    backbone: Backbone, deployment: Deployment
+) -> None:
     """No class or type name of Python is part of what is written, so that renaming them changes nothing."""
     producer = backbone.producer(Executions, uri="executions")
     await producer.execute("stop")
@@ -68,6 +76,12 @@ async def test_item_9_an_event_is_known_by_its_name_and_version_alone(backbone: 
     ]
     assert first.as_(Renamed.run).arguments == {"command": Command("stop")}
     assert second.as_(Renamed.run_with_priority).arguments == {"command": Command("go"), "priority": 3.0}
+    assert [each.arguments for each in (first, second)] == [{"command": "stop"}, {"command": "go", "priority": 3}]
+    if deployment.redis is not None:  # where what is written can be looked at
+        async with Redis.from_url(deployment.redis) as redis:
+            entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange("test:executions"))
+            documents = [json.loads(fields[b"metadata"]) for _, fields in entries]
+        assert [document.keys() for document in documents] == [{"id", "event", "version", "at", "payload"}] * 2
 
 
 def test_item_17_s3_options_are_values() -> None:
@@ -80,11 +94,21 @@ def test_item_17_s3_options_are_values() -> None:
 
 
 def test_item_18_an_event_key_has_one_text() -> None:
-    """The text in web paths, which readers accept, is also its JSON."""
-    key, json = EventKey.parse("1764041094123-0"), TypeAdapter(EventKey)
-    assert str(key) == "1764041094123-0"
-    assert json.dump_json(key) == b'"1764041094123-0"'
-    assert json.validate_json(b'"1764041094123-0"') == key
+    """The text in web paths, which readers accept, is also its JSON; nothing else is taken for a key."""
+    keys = TypeAdapter(EventKey)
+    for text, key in (
+        ("1764041094123-0", EventKey(1764041094123)),
+        ("1764041094123-7", EventKey(1764041094123, 7)),
+        ("1764041094123-7~2", EventKey(1764041094123, 7, 2)),
+    ):
+        assert (EventKey.parse(text), str(key)) == (key, text)
+        assert keys.dump_json(key) == f'"{text}"'.encode()
+        assert keys.validate_json(f'"{text}"') == key
+    for text in ("", "1764041094123", "1764041094123-", "x1764041094123-0", "1764041094123-0 ", "1764041094123-0~"):
+        with pytest.raises(ConfigurationError, match="is not a valid event key"):
+            EventKey.parse(text)
+        with pytest.raises(ValidationError):
+            keys.validate_python(text)
 
 
 async def test_item_22_two_groups_with_three_handlers_each(backbone: Backbone) -> None:

@@ -57,7 +57,7 @@ class Shop(Contract):
     def packing(self, email: str, tags: list[str] | None = None) -> None:
         """The parcel is being packed."""
 
-    @event
+    @event(deprecated="nobody reads it.")
     def closed(self) -> None:
         """The shop closed."""
 

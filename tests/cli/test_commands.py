@@ -155,6 +155,15 @@ def test_events_lists_the_contract(shop: Shop, monkeypatch: pytest.MonkeyPatch, 
     assert list(schemas) == ["order_placed", "packing", "closed"]
 
 
+def test_people_are_told_that_an_event_is_deprecated(redis_shop: Shop) -> None:
+    """Where they choose it, and after they have sent it; what a script reads is as for every other event."""
+    assert "Deprecated: nobody reads it. The shop closed." in redis_shop("events").output
+    assert [each["deprecated"] for each in redis_shop("events", "--json").lines] == [None, None, "nobody reads it."]
+    produced = redis_shop("produce", "closed")
+    assert (produced.code, produced.errors) == (0, "Event Shop.closed is deprecated: nobody reads it.\n")
+    assert redis_shop("show", produced.output.strip(), "--json").code == 0
+
+
 @pytest.mark.parametrize(
     ("environment", "absent"),
     [

@@ -65,10 +65,11 @@ class GroupSuite:
         assert numbers(await reader.read(10, NO_WAIT)) == expected
 
     async def test_a_group_begins_at_a_time(self, rig: Rig) -> None:
-        """The time is the server's append time, inclusive."""
+        """The time is the server's append time, inclusive, and may be one when there were no streams."""
         keys = await rig.produce(1)
         moment = datetime.fromtimestamp(keys[0].milliseconds / 1000, UTC)
-        for group, start, expected in (("at", moment, [0]), ("later", moment + timedelta(milliseconds=1), [])):
+        later, long_ago = moment + timedelta(milliseconds=1), datetime(1900, 1, 1, tzinfo=UTC)
+        for group, start, expected in (("at", moment, [0]), ("later", later, []), ("long-ago", long_ago, [0])):
             reader = rig.streams.group_reader(NAME, group, "one")
             await reader.ensure(start)
             assert numbers(await reader.read(10, NO_WAIT)) == expected

@@ -8,12 +8,15 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
+from event_backbone.contract import Contract, event
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.model import Payload
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.storage.loading import collect_event_payloads, collect_references
+from event_backbone.testing import memory_backbone
 from tests.conformance.storage_cases import redis_case, s3_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
+from tests.support.shipment import ShipmentTracking
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -133,6 +136,28 @@ async def test_parts_may_have_a_cache_each(connection: RedisConnection, redis: R
         assert await redis.exists(f"{{dev:shipments}}:payload:{cache}:{reference.key}")
     assert await case.load_one(references) == PAYLOAD
     await storage.check(case.scope())
+
+
+class Invoices(Contract):
+    """A contract beside that of shipments."""
+
+    @event
+    def sent(self, vat_number: str) -> None:
+        """An invoice is on its way."""
+
+
+async def test_a_name_that_no_event_has_is_said_once_with_the_nearest(caplog: pytest.LogCaptureFixture) -> None:
+    """Its argument would stay in the default storage; a split for several contracts is fine."""
+    personal = MemoryStorage("personal")
+    names = ("email", "vat_number", "vat_numbr", "zzz")
+    storage = SplitStorage(default=MemoryStorage(), by_argument=dict.fromkeys(names, personal))
+    async with memory_backbone(storage=storage) as backbone:
+        for contract in (ShipmentTracking, Invoices, ShipmentTracking):
+            backbone.producer(contract, uri="shipments")
+    assert caplog.messages == [
+        "SplitStorage(by_argument=...) names 'vat_numbr', an argument that no event has; did you mean 'vat_number'?",
+        "SplitStorage(by_argument=...) names 'zzz', an argument that no event has.",
+    ]
 
 
 def test_two_storages_of_one_name_are_refused() -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
+from hiredis import Reader
+
 _CHUNK_BYTES = 1 << 16
 _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 _COMMAND = re.compile(rb"(?:\A|\r\n)\*\d+\r\n(?=\$)")
@@ -21,6 +23,7 @@ class Proxy:
         self._port = port
         self._losing: dict[bytes, int] = {}
         self._then: dict[bytes, str | None] = {}
+        self._at_once: set[bytes] = set()
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
         self._delay_seconds = 0.0
@@ -28,20 +31,26 @@ class Proxy:
         self.swallowed = asyncio.Event()
         self.url = ""
 
-    def lose(self, command: bytes, times: int = 1, then: str | None = None) -> None:
+    def lose(self, command: bytes, times: int = 1, then: str | None = None, *, at_once: bool = False) -> None:
         """Let the server carry out the command, but close the connection instead of passing its answer on.
 
-        ``then`` is the error that the command is answered afterwards; the server no longer sees it.
+        ``then`` is the error that the command is answered afterwards; the server no longer sees it. With ``at_once``
+        the client's side is closed when the command is passed on, and the server's only when it has answered.
         """
         self._losing[command] = times
         self._then[command] = then
+        if at_once:
+            self._at_once.add(command)
 
     def still_to_lose(self, command: bytes) -> int:
         """Return how many answers of this command are still to be lost."""
         return self._losing.get(command, 0)
 
     def answer(self, command: bytes, error: str) -> None:
-        """Answer the command with this error; the server never sees it. An empty name means every command."""
+        """Answer the command with this error; the server never sees it. An empty name means every command.
+
+        As from a server, the answer comes after those to everything that was passed on before.
+        """
         self._answers[command] = f"-{error}\r\n".encode()
 
     def swallow(self, command: bytes) -> None:
@@ -72,6 +81,7 @@ class Proxy:
         """Pass everything on again."""
         self._delay_seconds = 0.0
         self._losing.clear()
+        self._at_once.clear()
         self._answers.clear()
         self._silent.clear()
 
@@ -82,14 +92,16 @@ class Proxy:
         except OSError:
             back.close()
             return
-        doomed = asyncio.Event()
+        doomed, unanswered = asyncio.Event(), _Unanswered()
         self._clients.add(back)
         passing = [
-            asyncio.ensure_future(self._requests(client, to_server, back, doomed)),
-            asyncio.ensure_future(self._replies(server, back, doomed)),
+            asyncio.ensure_future(self._requests(client, to_server, back, doomed, unanswered)),
+            asyncio.ensure_future(self._replies(server, back, doomed, unanswered)),
         ]
         try:
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+            if doomed.is_set():
+                await asyncio.wait(passing[1:])
         finally:
             self._clients.discard(back)
             for task in passing:
@@ -107,6 +119,7 @@ class Proxy:
         to_server: asyncio.StreamWriter,
         back: asyncio.StreamWriter,
         doomed: asyncio.Event,
+        unanswered: "_Unanswered",
     ) -> None:
         gone = False
         while request := await client.read(_CHUNK_BYTES):
@@ -116,6 +129,7 @@ class Proxy:
                 continue
             answer = next((answer for command, answer in self._answers.items() if command in request), None)
             if answer is not None:
+                await unanswered.none.wait()
                 back.write(answer * len(_COMMAND.findall(request)))
                 continue
             for command, left in self._losing.items():
@@ -125,17 +139,58 @@ class Proxy:
                     then = self._then[command]
                     if then is not None and not self._losing[command]:
                         self.answer(command, then)
+                    if command in self._at_once:
+                        back.transport.abort()
+            unanswered.add(request)
             to_server.write(request)
             await to_server.drain()
 
-    async def _replies(self, server: asyncio.StreamReader, back: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
+    async def _replies(
+        self,
+        server: asyncio.StreamReader,
+        back: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        unanswered: "_Unanswered",
+    ) -> None:
         while answer := await server.read(_CHUNK_BYTES):
             if self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)
             if doomed.is_set():
                 return
             back.write(answer)
+            unanswered.remove(answer)
             await back.drain()
+
+
+class _Unanswered:
+    """Counts the commands of one connection that were passed on and whose answers have not come back."""
+
+    def __init__(self) -> None:
+        self._requests, self._answers = Reader(), Reader()
+        self._count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def add(self, request: bytes) -> None:
+        """Count what was passed on."""
+        self._change(_complete(self._requests, request))
+
+    def remove(self, answer: bytes) -> None:
+        """Count what came back."""
+        self._change(-_complete(self._answers, answer))
+
+    def _change(self, by: int) -> None:
+        self._count += by
+        (self.none.set if self._count == 0 else self.none.clear)()
+
+
+def _complete(reader: Reader, chunk: bytes) -> int:
+    """Return how many commands or answers are complete with this chunk."""
+    reader.feed(chunk)
+    count = 0
+    while reader.gets() is not False:
+        count += 1
+    return count
 
 
 @asynccontextmanager

@@ -49,6 +49,24 @@ async def test_events_of_a_lost_read_are_handled_at_once(proxy: Proxy, backbone:
     assert set(remembering.attempts) == {1}
 
 
+async def test_an_event_that_an_abandoned_read_is_given_later_is_found_soon(
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, redis: Redis
+) -> None:
+    """The server still waits to answer a read whose connection is gone, and the first comparison comes too early."""
+
+    async def both_reads_wait() -> bool:
+        return int((await redis.info("clients"))["blocked_clients"]) == 2
+
+    remembering = Remembering()
+    proxy.lose(b"XREADGROUP", at_once=True)
+    async with stopped_within(spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP)):
+        await eventually(both_reads_wait)
+        await pack(backbone, 1)
+        await eventually(lambda: remembering.numbers == [1], 5)
+        await eventually(lambda: nothing_is_left(backbone))
+    assert remembering.attempts == [1]
+
+
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_a_lost_ack_is_an_ack(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int

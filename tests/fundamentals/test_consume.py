@@ -1,6 +1,7 @@
 """The main path of a consumer: events come in, handlers run, acks go out."""
 
 import asyncio
+import logging
 from datetime import timedelta
 
 import pytest
@@ -104,13 +105,17 @@ async def test_a_new_group_may_start_at_a_key(backbone: Backbone) -> None:
     assert sorted(remembering.numbers) == [3, 4]
 
 
-async def test_start_has_no_effect_on_a_group_that_exists(backbone: Backbone) -> None:
-    """It continues where it stopped."""
+async def test_start_has_no_effect_on_a_group_that_exists(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
+    """It continues where it stopped, and a log line says so; not at every restart that leaves ``start`` alone."""
+    caplog.set_level(logging.INFO, "event_backbone")
     remembering = Remembering()
-    await pack(backbone, 1, 2)
-    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1))
-    await run_to_the_end(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1, start="now"))
-    assert sorted(remembering.numbers) == [1, 2]
+    await pack(backbone, 1, 2, 3)
+    for start in ("beginning", "beginning", "now"):
+        assert "no effect" not in caplog.text
+        subscription = backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, max_events=1, start=start)
+        await run_to_the_end(subscription)
+    assert sorted(remembering.numbers) == [1, 2, 3]
+    assert caplog.text.count(f"Group {GROUP} of test:{URI} exists already, so start=now has no effect.") == 1
 
 
 async def test_both_handlers_of_one_event_run_at_the_same_time(backbone: Backbone) -> None:

@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from event_backbone import (
     ArgumentsInvalid,
     Backbone,
+    BackboneError,
+    ConfigurationError,
     Consumer,
     Context,
     EventKey,
@@ -18,7 +23,7 @@ from event_backbone import (
     ProduceInterceptor,
     RetryPolicy,
 )
-from event_backbone.testing import memory_backbone
+from event_backbone.testing import context, memory_backbone
 from tests.support.shipment import ShipmentTracking
 
 URI = "shipments"
@@ -61,6 +66,36 @@ async def test_produce_interceptors_wrap_the_call(request: pytest.FixtureRequest
         key = await backbone.producer(ShipmentTracking, uri=URI).note("x")
     arguments = {"text": "x"}
     assert seen == [("outer", "note", arguments), ("inner", "note", arguments), ("inner", key), ("outer", key)]
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"uri": "elsewhere"}, (ConfigurationError, "changed the uri of event 'note'; uri, environment")),
+        ({"environment": "prod"}, (ConfigurationError, "changed the environment")),
+        ({"event": "other"}, (ConfigurationError, "changed the event")),
+        ({"version": 2}, (ConfigurationError, "changed the version")),
+        ({"event_id": uuid4()}, (ArgumentsInvalid, "UUIDv7")),
+        ({"event_id": context().metadata.event_id, "correlation_id": "order-1", "causation_id": "click-1"}, None),
+    ],
+)
+async def test_an_interceptor_cannot_send_an_event_elsewhere(
+    change: dict[str, Any], refusal: tuple[type[BackboneError], str] | None
+) -> None:
+    """What decides where an event goes, and what it is, stays; its identity and its cause may change."""
+
+    async def intercept(event: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]]) -> EventKey:
+        return await call_next(replace(event, metadata=replace(event.metadata, **change)))
+
+    async with memory_backbone(produce_interceptors=(intercept,)) as backbone:
+        producer = backbone.producer(ShipmentTracking, uri=URI)
+        if refusal is not None:
+            with pytest.raises(refusal[0], match=refusal[1]):
+                await producer.note("x")
+        else:
+            await producer.note("x")
+        written = [event.metadata async for event in backbone.reader(URI).scan()]
+    assert [{name: getattr(each, name) for name in change} for each in written] == ([] if refusal else [change])
 
 
 @both

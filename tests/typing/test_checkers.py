@@ -47,7 +47,7 @@ def test_the_marks_are_found() -> None:
 def test_mypy_finds_what_is_marked(tmp_path: Path) -> None:
     """In strict mode, neither more nor less."""
     config = tmp_path / "mypy.ini"
-    config.write_text("[mypy]\nstrict = true\nexplicit_package_bases = true\n")
+    config.write_text("[mypy]\nstrict = true\nexplicit_package_bases = true\nenable_error_code = deprecated\n")
     output = run("mypy", f"--config-file={config}", f"--cache-dir={tmp_path / 'cache'}", *map(str, FILES))
     errors = re.findall(r"^(.+?):(\d+): error: ", output, re.MULTILINE)
     assert {(Path(file).name, int(line)) for file, line in errors} == expected("mypy"), output

@@ -39,6 +39,9 @@ class ProduceInterceptor(Protocol):
     async def __call__(self, event: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]], /) -> EventKey:
         """Send ``event`` or a changed copy with ``call_next``, and return its key.
 
+        A copy may have other arguments and headers, and another event id, correlation or cause. URI, environment, event
+        and version are the producer's own: changing them raises ConfigurationError, and nothing is sent.
+
         ``call_next`` may be called again after a failure: with the same event id, this makes one entry.
         """
         ...

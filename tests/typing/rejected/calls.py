@@ -14,6 +14,10 @@ class Ship(Contract):
     def delivered(self, parcel: str) -> None:
         """The parcel arrived."""
 
+    @event(deprecated="use delivered")
+    def received(self, parcel: str) -> None:
+        """The parcel arrived, as it was called before."""
+
 
 async def produce(ship: Ship) -> None:
     """Each marked call is wrong in its own way."""
@@ -26,6 +30,8 @@ async def produce(ship: Ship) -> None:
     await ship.delivered(parcel=5)  # expect-error: wrong argument of an event with options
     await ship.packing.using(correlation_id="c")("a@b.c", None)  # expect-error: wrong argument after using()
     await ship.packing.using(event_id="c")("a@b.c", 1)  # expect-error: an event id is a UUID
+    await ship.received("a parcel")  # expect-error: a deprecated event
+    assert_round_trip(Ship.received, "a parcel")
     assert_round_trip(Ship.packing, "a@b.c", 1.5)  # expect-error: wrong argument
 
 

@@ -22,6 +22,7 @@ from event_backbone.stream.memory import MemoryStreams
 from event_backbone.testing import context
 from event_backbone.wire import read_entry
 from tests.support.shipment import ShipmentTracking
+from tests.support.spans import CollectedSpans
 from tests.support.streams import HeldStream
 
 NAME = StreamName.of("shipments", "test")
@@ -165,12 +166,12 @@ async def test_the_event_being_handled_is_the_cause(stream: HeldStream) -> None:
 
 
 async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldStream) -> None:
-    """Interceptors get it as ``NewMetadata``; what is written afterwards is the same."""
+    """Interceptors get it as ``NewMetadata``; what is written afterwards is the same, the trace included."""
 
     async def pass_on(outgoing: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]]) -> EventKey:
         return await call_next(outgoing)
 
-    documents: list[object] = []
+    spans, documents, traces = CollectedSpans(), list[object](), list[object]()
     for interceptors in ((), (pass_on,)):
         producer = bind(Keyed, Producer(Batcher(stream), MemoryStorage(), SCOPE, interceptors=interceptors))
         plain, related = producer.by_name, producer.by_name.using(correlation_id='\u00e9"', causation_id="c\\d")
@@ -180,7 +181,13 @@ async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldSt
             document = json.loads(entry.fields[b"metadata"])
             assert abs(document.pop("at") / 1e6 - time.time()) < 60
             assert UUID(document.pop("id")).version == 7
+            traces.append(document.pop("headers"))
             documents.append(document)
+    assert traces == [
+        {"traceparent": f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"}
+        for span in spans.named("produce by_name")
+        if (at := span.get_span_context()) is not None
+    ]
     assert documents[:2] == documents[2:]
     assert documents[1] == {
         "event": "by_name",

@@ -29,7 +29,7 @@ def events(
         _print_for_scripts(project.contract)
         return
     rows = [
-        (each.attribute, f"{each.name} v{each.version}", _arguments(each), each.doc.partition("\n")[0])
+        (each.attribute, f"{each.name} v{each.version}", _arguments(each), _description(each))
         for each in events_of(project.contract)
     ]
     title = f"{project.contract.__name__} on {project.uri}"
@@ -43,6 +43,11 @@ def _arguments(event: EventDefinition) -> str:
     return "\n".join(_MODULE.sub("", str(parameter)) for parameter in event.signature.parameters.values())
 
 
+def _description(event: EventDefinition) -> str:
+    summary = event.doc.partition("\n")[0]
+    return summary if event.deprecated is None else f"Deprecated: {event.deprecated.rstrip('.')}. {summary}".rstrip()
+
+
 def _print_for_scripts(contract: type[Contract]) -> None:
     for each in events_of(contract):
         print_json(
@@ -51,6 +56,7 @@ def _print_for_scripts(contract: type[Contract]) -> None:
                 "name": each.name,
                 "version": each.version,
                 "description": each.doc,
+                "deprecated": each.deprecated,
                 "arguments": each.codec.json_schema(),
             }
         )

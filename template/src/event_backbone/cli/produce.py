@@ -51,6 +51,8 @@ def produce(
     except ArgumentsInvalid as error:
         fail(str(error), USAGE_ERROR)
     print_line(str(run_async(_produce(project, definition, values))))
+    if definition.deprecated is not None:
+        sys.stderr.write(f"{definition.deprecation}\n")
 
 
 async def _produce(project: Project, definition: EventDefinition, arguments: dict[str, object]) -> EventKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -20,6 +20,7 @@ from event_backbone.codec.body import build_body_model, field_names_for
 from event_backbone.codec.config import CONFIG
 from event_backbone.codec.explanation import explain, field_names
 from event_backbone.codec.signature import Parameter, read_parameters, resolve
+from event_backbone.codec.times import aware_only
 from event_backbone.errors import ArgumentsInvalid, ContractError, DecodeError
 
 _SCALARS = (bool, bytes, date, datetime, Decimal, float, int, NoneType, str, time, timedelta, UUID)
@@ -82,7 +83,7 @@ class ArgumentsCodec:
         self._build()
 
     def encode(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, bytes]:
-        """Validate a call and return the JSON of every argument, defaults included.
+        """Validate a call and return the JSON of every argument, defaults included. A ``datetime`` must be aware.
 
         Raises:
             ArgumentsInvalid: the call does not fit the signature, or a value cannot be written as JSON.
@@ -195,8 +196,10 @@ class ArgumentsCodec:
             adapters = {each.name: self._adapter(each) for each in self.parameters}
             annotations = tuple(each.annotation for each in self.parameters)
             whole: TypeAdapter[tuple[object, ...]] = TypeAdapter(_tuple_of(annotations), config=CONFIG)
+            produced = tuple(map(aware_only, annotations))
+            given = whole if produced == annotations else TypeAdapter(_tuple_of(produced), config=CONFIG)
             self._converters = _Converters(
-                validate=whole.validator.validate_python,
+                validate=given.validator.validate_python,
                 validate_json=whole.validator.validate_json,
                 writers=tuple(
                     (each.name, adapters[each.name].serializer.to_json, True if _is_plain(each.annotation) else "error")
@@ -222,7 +225,8 @@ class ArgumentsCodec:
 
     def _default_bytes(self, parameter: Parameter, adapter: TypeAdapter[tuple[object, ...]]) -> bytes:
         try:
-            value = adapter.validate_python((parameter.default,))
+            given = self._adapter(replace(parameter, annotation=aware_only(parameter.annotation)))
+            value = given.validate_python((parameter.default,))
             return adapter.dump_json(value, by_alias=True, warnings="error")[1:-1]
         except Exception as error:
             raise ContractError(

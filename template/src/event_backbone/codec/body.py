@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, create_model
 
 from event_backbone.codec.config import CONFIG
 from event_backbone.codec.signature import Parameter
+from event_backbone.codec.times import aware_only
 
 
 def build_body_model(event: str, description: str, parameters: tuple[Parameter, ...]) -> type[BaseModel]:
@@ -15,7 +16,7 @@ def build_body_model(event: str, description: str, parameters: tuple[Parameter, 
     fields: dict[str, Any] = {}
     for field_name, each in zip(field_names_for(parameters), parameters, strict=True):
         default = ... if each.required else each.default
-        fields[field_name] = (each.annotation, Field(default, alias=each.name))
+        fields[field_name] = (aware_only(each.annotation), Field(default, alias=each.name))
     class_name = "".join(part[:1].upper() + part[1:] for part in event.replace(".", "_").replace("-", "_").split("_"))
     return create_model(class_name or event, __config__=CONFIG | {"extra": "forbid"}, __doc__=description, **fields)
 

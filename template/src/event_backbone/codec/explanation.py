@@ -53,6 +53,8 @@ def explain(error: ValidationError, event: str, name_of: Callable[[int | str], s
             return f"{subject} is missing a value{location}." if inner else f"{subject} is missing."
         case "extra_forbidden" if not inner:
             return f"Event {event!r} has no argument {argument!r}."
+        case "timezone_aware":
+            return f"{subject}{location} must have a time zone, such as datetime.now(UTC) or 2026-01-31T09:00:00Z."
         case "json_invalid":
             return f"{subject} is not valid JSON."
         case _:

@@ -1,6 +1,6 @@
 """Contracts: the events of a stream and the types of their arguments."""
 
-from event_backbone.contract.contract import Contract, bind, check, events_of, find
+from event_backbone.contract.contract import Contract, argument_names, bind, check, events_of, find
 from event_backbone.contract.decode import decode_event
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.event_decorator import EventOf, event
@@ -12,6 +12,7 @@ __all__ = [
     "EventDefinition",
     "EventOf",
     "SendOptions",
+    "argument_names",
     "assert_round_trip",
     "bind",
     "check",

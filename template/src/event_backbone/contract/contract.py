@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.event_decorator import EventDescriptor
 from event_backbone.contract.registry import REGISTRY, Registry, registry_of
-from event_backbone.contract.send import Send, Sender
+from event_backbone.contract.send import DeprecatedSend, Send, Sender
 from event_backbone.contract.upcast import check_upcasters
 from event_backbone.errors import ContractError, UnknownEvent, UnknownVersion
 
@@ -60,7 +60,7 @@ def bind(contract: type[AnyContract], sender: Sender) -> AnyContract:
     """Return a typed producer: an instance of ``contract`` that sends its events with ``sender``."""
     producer = object.__new__(contract)
     for definition in events_of(contract):
-        send: Send[...] = Send(sender, definition)
+        send: Send[...] = (Send if definition.deprecated is None else DeprecatedSend)(sender, definition)
         vars(producer)[definition.attribute] = send
     return producer
 
@@ -68,6 +68,16 @@ def bind(contract: type[AnyContract], sender: Sender) -> AnyContract:
 def events_of(contract: type[Contract]) -> tuple[EventDefinition, ...]:
     """Return the events of a contract in order of definition, inherited ones first."""
     return tuple(registry_of(contract).events.values())
+
+
+def argument_names() -> frozenset[str]:
+    """Return the names of all arguments of all contracts that this process has defined so far."""
+    contracts: list[type[Contract]] = [Contract]
+    for contract in contracts:
+        contracts.extend(contract.__subclasses__())
+    return frozenset(
+        name for contract in contracts for each in _own_events(contract) for name in each.signature.parameters
+    )
 
 
 def find(contract: type[Contract], name: str, version: int) -> EventDefinition:

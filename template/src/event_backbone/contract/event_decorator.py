@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from typing_extensions import deprecated as deprecated_to_checkers
+
 from event_backbone.codec import ArgumentsCodec, capture_local_names, signature_of
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.registry import HasEvents, Upcaster
@@ -79,13 +81,21 @@ class EventDescriptor(Generic[P]):
     """What ``event`` puts into the class body: an ``EventOf`` on the class, a ``Send`` on a producer."""
 
     def __init__(
-        self, function: Callable[..., None], *, version: int, name: str | None, key: str | None, frame: FrameType | None
+        self,
+        function: Callable[..., None],
+        *,
+        version: int,
+        name: str | None,
+        key: str | None,
+        deprecated: str | None,
+        frame: FrameType | None,
     ) -> None:
         """Keep what was declared; it is checked when the contract class is made."""
         self._function = function
         self._version = version
         self._name = name
         self._key = key
+        self._deprecated = deprecated
         self._local_names = capture_local_names(function, frame) if inspect.isfunction(function) else {}
         self._definition: EventDefinition | None = None
 
@@ -95,6 +105,9 @@ class EventDescriptor(Generic[P]):
     def __get__(self, instance: HasEvents, owner: type, /) -> Send[P]: ...
     def __get__(self, instance: object | None, owner: type[C], /) -> EventOf[C, P] | Send[P]:
         """Return the event. A producer never gets here: ``bind`` gives it a ``Send`` under the same name."""
+        return self._event_of(instance, owner)
+
+    def _event_of(self, instance: object | None, owner: type[C]) -> EventOf[C, P]:
         if self._definition is None:
             raise ContractError(f"{owner.__name__} must be a subclass of Contract to have events.")
         if instance is not None:
@@ -113,6 +126,8 @@ class EventDescriptor(Generic[P]):
         signature = signature_of(function)
         if self._key is not None and self._key not in signature.parameters:
             raise ContractError(f"key={self._key!r} of event {name!r} must name one of its arguments.")
+        if self._deprecated is not None and not self._deprecated.strip():
+            raise ContractError(f"deprecated= of event {name!r} must say what to do instead, such as 'use packed'.")
         self._definition = EventDefinition(
             name=name,
             version=self._version,
@@ -120,10 +135,24 @@ class EventDescriptor(Generic[P]):
             contract=contract,
             doc=inspect.cleandoc(function.__doc__ or ""),
             key=self._key,
+            deprecated=self._deprecated,
             signature=signature,
             codec=codec,
         )
         return self._definition
+
+
+class DeprecatedEvent(EventDescriptor[P]):
+    """An event that type checkers report where it is produced."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[C], /) -> EventOf[C, P]: ...
+    @overload
+    @deprecated_to_checkers("This event is deprecated; its contract says what to use instead.")
+    def __get__(self, instance: HasEvents, owner: type, /) -> Send[P]: ...
+    def __get__(self, instance: object | None, owner: type[C], /) -> EventOf[C, P] | Send[P]:
+        """Return the event, as every other one."""
+        return self._event_of(instance, owner)
 
 
 @overload
@@ -132,6 +161,10 @@ def event(function: Callable[Concatenate[SelfType, P], None], /) -> EventDescrip
 def event(
     *, version: int = 1, name: str | None = None, key: str | None = None
 ) -> Callable[[Callable[Concatenate[SelfType, P], None]], EventDescriptor[P]]: ...
+@overload
+def event(
+    *, version: int = 1, name: str | None = None, key: str | None = None, deprecated: str
+) -> Callable[[Callable[Concatenate[SelfType, P], None]], DeprecatedEvent[P]]: ...
 def event(
     function: Callable[Concatenate[SelfType, P], None] | None = None,
     /,
@@ -139,6 +172,7 @@ def event(
     version: int = 1,
     name: str | None = None,
     key: str | None = None,
+    deprecated: str | None = None,
 ) -> EventDescriptor[P] | Callable[[Callable[Concatenate[SelfType, P], None]], EventDescriptor[P]]:
     """Declare a method of a contract as an event. The event has the method's arguments; the method never runs.
 
@@ -147,17 +181,20 @@ def event(
         version: increase it when the arguments change so that stored events no longer fit.
         name: the event's name on the wire, by default the method's. Two methods may share a name in two versions.
         key: the argument whose value becomes the partition key.
+        deprecated: what to do instead, such as ``"use packed"``: producing the event warns with a DeprecationWarning,
+            type checkers report it, and so does the web API's OpenAPI. Handling and reading it does not.
 
     Raises:
         ContractError: when the class is made, if the arguments cannot be stored by name.
     """
+    kind = EventDescriptor if deprecated is None else DeprecatedEvent
 
     def declare(method: Callable[Concatenate[SelfType, P], None]) -> EventDescriptor[P]:
-        return EventDescriptor(method, version=version, name=name, key=key, frame=_caller(2))
+        return kind(method, version=version, name=name, key=key, deprecated=deprecated, frame=_caller(2))
 
     if function is None:
         return declare
-    return EventDescriptor(function, version=version, name=name, key=key, frame=_caller(2))
+    return kind(function, version=version, name=name, key=key, deprecated=deprecated, frame=_caller(2))
 
 
 def _caller(steps: int) -> FrameType | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, Protocol
+from typing import Any, Generic, ParamSpec, Protocol
 from uuid import UUID
 
 from event_backbone.contract.definition import EventDefinition
@@ -82,16 +84,35 @@ class Send(Generic[P]):
             correlation_id or self._options.correlation_id,
             causation_id or self._options.causation_id,
         )
-        return Send(self._sender, self._definition, options)
+        return type(self)(self._sender, self._definition, options)
 
     def __repr__(self) -> str:
         return f"<produce {self._definition.contract}.{self._definition.attribute}>"
 
 
+class DeprecatedSend(Send[P]):
+    """Produces an event that is deprecated, and warns the caller."""
+
+    __slots__ = ()
+
+    # A plain function, so that the warning names the caller's line and not that of the event loop.
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - a coroutine as well
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, EventKey]:
+        """Warn, and return the coroutine that produces the event."""
+        warnings.warn(self._definition.deprecation, DeprecationWarning, stacklevel=2)
+        return super().__call__(*args, **kwargs)
+
+    def without_warning(self) -> Send[P]:
+        """Return the same for code that cannot do anything about it."""
+        return Send(self._sender, self._definition, self._options)
+
+
 def send_of(producer: HasEvents, definition: EventDefinition) -> Send[...]:
     """Return what produces the events of ``definition`` on this producer, for code that does not know them by name.
 
-    The call is checked when it runs, not by a type checker; by name, ``producer.packing`` is typed.
+    The call is checked when it runs, not by a type checker; by name, ``producer.packing`` is typed. It does not warn of
+    deprecated events, as it is somebody else who chooses the event.
     """
     send: Send[...] = getattr(producer, definition.attribute)
-    return send
+    return send.without_warning() if isinstance(send, DeprecatedSend) else send

@@ -12,10 +12,11 @@ from pydantic_core import from_json
 
 from event_backbone import telemetry
 from event_backbone.contract import EventDefinition, SendOptions
-from event_backbone.errors import NotSent
+from event_backbone.errors import ConfigurationError, NotSent
 from event_backbone.interceptors import Outgoing, ProduceInterceptor
 from event_backbone.model import (
     EventKey,
+    NewMetadata,
     Payload,
     PayloadReference,
     SavedPayload,
@@ -106,6 +107,7 @@ class Producer:
         async def call(event: Outgoing, position: int) -> EventKey:
             if position < len(self._interceptors):
                 return await self._interceptors[position](event, lambda inner: call(inner, position + 1))
+            _refuse_another_place(original.metadata, event.metadata)
             unchanged = event.arguments is original.arguments
             encoded = payload if unchanged else definition.codec.encode((), dict(event.arguments))
             return await self._save_and_append(MetadataMembers.of_metadata(event.metadata), encoded, deadline)
@@ -140,6 +142,17 @@ class Producer:
     def _attributes_of(self, definition: EventDefinition) -> telemetry.Attributes:
         attributes = self._attributes[definition] = {"uri": self._scope.stream.uri, "event": definition.name}
         return attributes
+
+
+def _refuse_another_place(original: NewMetadata, changed: NewMetadata) -> None:
+    """Refuse what an interceptor may not change; no event goes to another stream, or under another name, unnoticed."""
+    event_id_time(changed.event_id)  # refuses what is not a UUIDv7
+    for name in ("uri", "environment", "event", "version"):
+        if getattr(changed, name) != getattr(original, name):
+            raise ConfigurationError(
+                f"A produce interceptor changed the {name} of event {original.event!r};"
+                " uri, environment, event and version belong to the producer."
+            )
 
 
 def _metadata(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from uuid import UUID
 
+from event_backbone.contract import argument_names
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
@@ -12,12 +15,18 @@ from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references
 
+_log = logging.getLogger("event_backbone")
+
 
 class SplitStorage:
     """Keeps each argument named in ``by_argument`` in the storage given there, and all others in ``default``.
 
     An event has a reference to each storage that holds a part of it, and loading merges the parts. An event without
     arguments is kept in ``default``.
+
+    A name that no event has, of any contract of the process, is logged as a warning when the first producer is made:
+    its argument would stay in ``default``. It is no error, as several programs may share one split and each know only
+    some of the contracts.
     """
 
     def __init__(self, default: Storage, by_argument: Mapping[str, Storage]) -> None:
@@ -29,6 +38,7 @@ class SplitStorage:
         self._default = default
         self._by_argument = dict(by_argument)
         self._parts = _parts(default, self._by_argument)
+        self._warned = False
         self._readable = {name: storage for part in self._parts for name, storage in part.readable().items()}
 
     @property
@@ -42,7 +52,11 @@ class SplitStorage:
         return self._parts
 
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
-        """Return None: the parts are saved first."""
+        """Return None: the parts are saved first. A producer asks as it is made: now the contracts are known."""
+        if not self._warned:
+            self._warned = True
+            self._warn_of_unknown_arguments()
+        return None
 
     async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
         """Save the parts at the same time. Raises the first error of any part; the other parts may be saved."""
@@ -77,6 +91,14 @@ class SplitStorage:
         """Close every part."""
         for part in self._parts:
             await part.close()
+
+    def _warn_of_unknown_arguments(self) -> None:
+        known = argument_names()
+        for name in self._by_argument:
+            if name not in known:
+                nearest = get_close_matches(name, known, 1)
+                end = f"; did you mean {nearest[0]!r}?" if nearest else "."
+                _log.warning("SplitStorage(by_argument=...) names %r, an argument that no event has%s", name, end)
 
     def _split(self, payload: Payload) -> list[tuple[Storage, Payload]]:
         pieces: dict[int, dict[str, bytes]] = {}

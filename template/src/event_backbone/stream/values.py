@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from event_backbone.model import EventKey, HashWrite
+from event_backbone.wire.fields import EPOCH
 
 Start = Literal["beginning", "now"] | EventKey | datetime
 """Where a new consumer group begins: a key or an aware time is inclusive."""
@@ -141,5 +142,5 @@ def key_before(start: EventKey | datetime | Literal["beginning"], partition: int
     if start == "beginning":
         return EventKey(0, 0, partition)
     if isinstance(start, datetime):
-        start = EventKey(int(start.timestamp() * 1000))
+        start = EventKey(max(0, (start - EPOCH) // timedelta(milliseconds=1)))
     return EventKey(start.milliseconds, start.sequence, partition).predecessor()

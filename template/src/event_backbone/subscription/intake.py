@@ -131,6 +131,8 @@ class Intake:
         self._start = None
         if made and not self._first:
             self._monitor.group_recreated()
+        elif not made and start != "beginning":
+            self._monitor.start_has_no_effect(start)
         self._first = False
         await self._look_and_compare(0)
         self._outage.ended()

@@ -21,6 +21,8 @@ from event_backbone.subscription.monitoring import Monitor
 LOOK_EVERY_SECONDS = 1.0
 _LOOKS_PER_LEASE = 4
 _COMPARISONS_PER_LEASE = 4
+# The server may still carry out a call whose connection is gone; a read may wait there for LONGEST_WAIT, one second.
+_ABANDONED_CALLS_END_SECONDS = 1.5
 _VALID_PART_OF_LEASE = 0.5
 _EXACT_WITHIN = timedelta(seconds=10)
 
@@ -42,6 +44,7 @@ class Member:
         self.look_seconds = min(LOOK_EVERY_SECONDS, self._lease_seconds / _LOOKS_PER_LEASE)
         self._next_look = 0.0
         self._next_comparison = 0.0
+        self._answer_lost = False
         self._due: list[float] = []
         self._row_ended = False
         self._valid_until = 0.0
@@ -73,8 +76,12 @@ class Member:
         task.add_done_callback(self.waking.discard)
 
     def renew_now(self) -> None:
-        """Look and compare next: the answer to a call was lost, so events may be pending here that nobody knows of."""
+        """Look and compare next: the answer to a call was lost, so events may be pending here that nobody knows of.
+
+        Compare once more when the server has ended whatever it still carries out for the lost connection.
+        """
         self._next_look = self._next_comparison = 0.0
+        self._answer_lost = True
 
     @property
     def seconds_to_look(self) -> float:
@@ -84,7 +91,7 @@ class Member:
 
     @property
     def must_compare(self) -> bool:
-        """Whether a comparison is due: once every quarter of a lease, and at once when the row had ended."""
+        """Whether a comparison is due: every quarter of a lease, twice after a lost answer, at once without a row."""
         return self._row_ended or monotonic() >= self._next_comparison
 
     async def look(self, capacity: int) -> Sequence[Delivery]:
@@ -112,7 +119,10 @@ class Member:
                 self._in_flight.lose(event)
         if comparison.vanished:
             self._monitor.vanished(comparison.vanished)
-        self._next_comparison = monotonic() + self._lease_seconds / _COMPARISONS_PER_LEASE
+        wait_seconds = self._lease_seconds / _COMPARISONS_PER_LEASE
+        if self._answer_lost:
+            wait_seconds, self._answer_lost = min(wait_seconds, _ABANDONED_CALLS_END_SECONDS), False
+        self._next_comparison = monotonic() + wait_seconds
         self._row_ended = False
         return comparison.deliveries
 
@@ -127,7 +137,7 @@ class Member:
     async def ensure_group(self, start: Start) -> bool:
         """Make the group unless it exists; return whether it was made."""
         made = await self._reader.ensure(start)
-        self.renew_now()
+        self._next_look = self._next_comparison = 0.0
         return made
 
     async def leave(self) -> None:

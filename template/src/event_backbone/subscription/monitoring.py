@@ -13,7 +13,7 @@ from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, NewDeadLetter, StreamName
 from event_backbone.place import place_of, type_name
 from event_backbone.stream.base import Stream
-from event_backbone.stream.values import GroupState
+from event_backbone.stream.values import GroupState, Start
 
 _MEASURE_EVERY = timedelta(seconds=5)
 _RARE = (telemetry.lease_lost, telemetry.vanished, telemetry.group_recreated, telemetry.poison_suspected)
@@ -57,6 +57,10 @@ class Monitor:
         telemetry.vanished.add(len(keys), self.attributes)
         listed = ", ".join(str(key) for key in list(keys)[:10])
         _log.error("%d pending events of %s are no longer in the stream: %s.", len(keys), self._stream, listed)
+
+    def start_has_no_effect(self, start: Start) -> None:
+        """Report that the group exists, so that it goes on where it is."""
+        _log.info("Group %s of %s exists already, so start=%s has no effect.", self._group, self._stream, start)
 
     def group_recreated(self) -> None:
         """Report that the group was missing and has been made again."""

@@ -50,7 +50,9 @@ class SubscriptionOptions:
         max_events: stop after so many events were acked or dead-lettered; None means never.
         drain: how long running handlers may go on after a stop before they are cancelled. A stop takes at most 3 s
             more, even when Redis does not answer.
-        start: where the group begins if it does not exist yet. A group that vanished begins at the beginning.
+        start: where the group begins if it does not exist yet: ``"beginning"``, ``"now"``, an event key or an aware
+            time. It has no effect on a group that exists, which is logged unless it is ``"beginning"``. A group that
+            vanished begins at the beginning.
         prefetch: at most how many events are taken ahead, beyond those being handled. With slow handlers it is fewer,
             about a second's work, so that other consumers get their share.
         max_waiting: how many events may wait here for an outage of their storage, or for a manual ack, before reading

@@ -89,6 +89,7 @@ def _add_produce_route(router: APIRouter, contract: type[Contract], definition: 
         responses=_PRODUCE_ERRORS,
         summary=definition.attribute.replace("_", " ").capitalize(),
         description=definition.doc,
+        deprecated=definition.deprecated is not None or None,
         name=definition.attribute,
         route_class_override=validated_route(definition),
     )
