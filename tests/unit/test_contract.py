@@ -224,7 +224,7 @@ def test_what_cannot_be_stored_is_refused_when_the_class_is_made(
     """Not on the first event, and in one sentence."""
     method = cast("Callable[..., None]", function)
     with pytest.raises(ContractError) as caught:
-        type("Made", (Contract,), {"happened": event(**options)(method)})
+        type("Made", (Contract,), {"happened": cast("Any", event)(**options)(method)})
     assert sentence in str(caught.value)
 
 

@@ -51,7 +51,7 @@ class SplitStorage:
         """Every storage once, ``default`` first."""
         return self._parts
 
-    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:  # noqa: ARG002 - a part saves first, wherever
         """Return None: the parts are saved first. A producer asks as it is made: now the contracts are known."""
         if not self._warned:
             self._warned = True
