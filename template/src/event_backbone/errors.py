@@ -34,6 +34,7 @@ class BackboneError(Exception):
     |       |-- EntryUnreadable     the stream entry is not in a wire format known here
     |       |-- UnknownEvent        the contract has no event of this name
     |       `-- UnknownVersion      the contract has the event, but no upcaster from this version
+    |-- OnceInvalid                 once= is used where it cannot work; nothing was sent
     |-- StorageError                a payload could not be saved or loaded
     |   |-- StorageUnavailable      retryable: the storage does not answer, or not now
     |   |-- PayloadGone             the payload is missing or has expired
@@ -88,6 +89,13 @@ class UnknownEvent(DecodeError):
 
 class UnknownVersion(DecodeError):
     """The contract has an event of this name, but neither this version nor a chain of upcasters from it."""
+
+
+class OnceInvalid(BackboneError):
+    """``once=`` is used where it cannot work: outside a handler, after the ack, or with a label used before.
+
+    Nothing was sent. The text says what would be right.
+    """
 
 
 class StorageError(BackboneError):

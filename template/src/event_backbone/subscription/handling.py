@@ -20,6 +20,8 @@ from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.handled_event import HandledEvent
 
 _log = logging.getLogger(__name__)
 
@@ -64,14 +66,21 @@ class Handling:
         retry: RetryPolicy,
         ack: AckPolicy,
         attributes: Mapping[str, str],
+        leases: GroupLeases,
+        group: str,
     ) -> None:
-        """Call the handlers of ``consumer``; ``attributes`` go with every metric and span."""
+        """Call the handlers of ``consumer`` in ``group``; ``attributes`` go with every metric and span.
+
+        By ``leases`` handlers produce events once.
+        """
         self._consumer = consumer
         self._contract = consumer.contract
         self._interceptors = tuple(interceptors)
         self._retry = retry
         self._ack = ack
         self._base = dict(attributes)
+        self._leases = leases
+        self._group = group
         self._tracing = True
         self._attributes: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[tuple[str, int], bool] = {}
@@ -127,7 +136,7 @@ class Handling:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
         failure: Exception | None = None
-        token, start = set_current_event(event.metadata), perf_counter()
+        token, start = set_current_event(HandledEvent(ctx, self._leases, self._group)), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 await self._call_within(call, arguments, ctx, attributes)

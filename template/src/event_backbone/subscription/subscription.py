@@ -163,16 +163,19 @@ class Subscription:
         stream, options = self._scope.stream, self._options
         member = _unique_name(options.consumer_name)
         monitor = Monitor(stream, self._group)
+        leases = self._streams.group_leases(stream, self._group, member)
         handling = Handling(
             self._consumer,
             interceptors=self._interceptors,
             retry=options.retry,
             ack=options.ack,
             attributes=monitor.attributes,
+            leases=leases,
+            group=self._group,
         )
         parts = Assembly(
             self._streams.group_reader(stream, self._group, member),
-            self._streams.group_leases(stream, self._group, member),
+            leases,
             monitor,
             handling,
             scope=self._scope,
