@@ -23,6 +23,7 @@ class Proxy:
         self._then: dict[bytes, str | None] = {}
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
+        self._withheld: dict[bytes, asyncio.Event] = {}
         self._delay_seconds = 0.0
         self._clients: set[asyncio.StreamWriter] = set()
         self.swallowed = asyncio.Event()
@@ -52,6 +53,13 @@ class Proxy:
         """
         self._silent.add(command)
 
+    def withhold(self, command: bytes) -> asyncio.Event:
+        """Pass the command on, but neither its answer nor any later one of that connection.
+
+        Return an event that is set once the server has carried it out.
+        """
+        return self._withheld.setdefault(command, asyncio.Event())
+
     def delay(self, seconds: float) -> None:
         """Delay each answer by this long."""
         self._delay_seconds = seconds
@@ -74,6 +82,7 @@ class Proxy:
         self._losing.clear()
         self._answers.clear()
         self._silent.clear()
+        self._withheld.clear()
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it. It is closed at once when the server does not listen."""
@@ -82,11 +91,11 @@ class Proxy:
         except OSError:
             back.close()
             return
-        doomed = asyncio.Event()
+        doomed, withheld = asyncio.Event(), list[asyncio.Event]()
         self._clients.add(back)
         passing = [
-            asyncio.ensure_future(self._requests(client, to_server, back, doomed)),
-            asyncio.ensure_future(self._replies(server, back, doomed)),
+            asyncio.ensure_future(self._requests(client, to_server, back, doomed, withheld)),
+            asyncio.ensure_future(self._replies(server, back, doomed, withheld)),
         ]
         try:
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
@@ -107,6 +116,7 @@ class Proxy:
         to_server: asyncio.StreamWriter,
         back: asyncio.StreamWriter,
         doomed: asyncio.Event,
+        withheld: list[asyncio.Event],
     ) -> None:
         gone = False
         while request := await client.read(_CHUNK_BYTES):
@@ -118,6 +128,7 @@ class Proxy:
             if answer is not None:
                 back.write(answer * len(_COMMAND.findall(request)))
                 continue
+            withheld += [carried_out for command, carried_out in self._withheld.items() if command in request]
             for command, left in self._losing.items():
                 if left and command in request:
                     self._losing[command] -= 1
@@ -128,8 +139,18 @@ class Proxy:
             to_server.write(request)
             await to_server.drain()
 
-    async def _replies(self, server: asyncio.StreamReader, back: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
+    async def _replies(
+        self,
+        server: asyncio.StreamReader,
+        back: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        withheld: list[asyncio.Event],
+    ) -> None:
         while answer := await server.read(_CHUNK_BYTES):
+            if withheld:
+                for carried_out in withheld:
+                    carried_out.set()
+                continue
             if self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)
             if doomed.is_set():

@@ -47,7 +47,7 @@ class BackboneError(Exception):
     |   |-- EventNotFound           the stream has no event with this key
     |   |-- EventIdExpired          the event id is older than the deduplication window
     |   |-- EventIdAhead            the event id's time is too far in the future
-    |   `-- LeaseLost               another consumer has taken the event over
+    |   `-- LeaseLost               the event is finished, or another consumer has it
     |-- NotSent                     nothing was sent; producing it again is safe
     |   `-- BackboneClosed          the backbone is closed, or closing
     |-- OutcomeUnknown              the event may or may not be in the stream
@@ -158,7 +158,7 @@ class EventIdAhead(StreamError):
 
 
 class LeaseLost(StreamError):
-    """Another consumer has taken the event over; what this one does with it no longer counts."""
+    """The event is finished, or another consumer has taken it over; what this one does with it no longer counts."""
 
 
 class NotSent(BackboneError):

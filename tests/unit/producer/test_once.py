@@ -75,11 +75,12 @@ async def texts(stream: HeldStream, storage: MemoryStorage) -> list[object]:
 
 
 async def test_a_later_attempt_gets_the_key_of_the_first(stream: HeldStream, producer: ShipmentTracking) -> None:
-    """Whatever its arguments; other labels, other events and other handled events are their own."""
+    """Whatever its arguments, and without asking the stream. Another label or handled event is another follow-up."""
     context(key=HANDLED)
     key = await producer.note.using(once="one")("first")
     context(key=HANDLED, attempt=2)
     assert await producer.note.using(once="one")("second") == key
+    assert len(stream.batches) == 1
     assert await producer.note.using(once="two")("first") != key
     assert await count_entries(stream) == 2
     context(key=EventKey(2))
@@ -191,6 +192,21 @@ async def test_once_needs_an_event_that_is_being_handled(stream: HeldStream, pro
     with pytest.raises(OnceInvalid, match="produce first, then ack"):
         await producer.note.using(once="label")("x")
     assert await count_entries(stream) == 0
+
+
+async def test_an_attempt_that_has_lost_its_lease_produces_nothing(
+    stream: HeldStream, producer: ShipmentTracking
+) -> None:
+    """Neither what it has not begun, nor what the next attempt has produced."""
+    context(key=HANDLED)
+    lost = current()
+    context(key=HANDLED, attempt=2)
+    await producer.note.using(once="label")("x")
+    set_current_event(lost)
+    for label in ("label", "other"):
+        with pytest.raises(LeaseLost, match="another consumer has it"):
+            await producer.note.using(once=label)("x")
+    assert await count_entries(stream) == 1
 
 
 @pytest.mark.parametrize("label", ["", " ", "two words", "new\nline", "\x00", "x" * 101, "\ud800"])
