@@ -194,6 +194,12 @@ async def test_once_needs_an_event_that_is_being_handled(stream: HeldStream, pro
     assert await count_entries(stream) == 0
 
 
+def test_a_context_outside_a_task_makes_no_event_the_current_one() -> None:
+    """What a plain test, or a fixture, sets would reach the tests after it."""
+    context()
+    assert current_event() is None
+
+
 async def test_an_attempt_that_has_lost_its_lease_produces_nothing(
     stream: HeldStream, producer: ShipmentTracking
 ) -> None:

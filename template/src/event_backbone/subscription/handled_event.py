@@ -18,7 +18,7 @@ class HandledEvent:
 
     __slots__ = ("_ctx", "_leases", "_used", "group")
 
-    def __init__(self, ctx: Context, leases: GroupLeases, group: str) -> None:
+    def __init__(self, ctx: Context[object], leases: GroupLeases, group: str) -> None:
         """Describe the attempt that ``ctx`` is about; ``leases`` are its member's."""
         self._ctx = ctx
         self._leases = leases
