@@ -155,10 +155,10 @@ async def test_the_event_being_handled_is_the_cause(stream: HeldStream) -> None:
     """As ``context`` says of its event: it links what is produced from then on."""
     storage = MemoryStorage()
     producer = _producer(stream, storage)
-    cause = context(correlation_id="order-1").metadata
+    cause = context(correlation_id="order-1")
     key = await producer.note("x")
     metadata = (await Reader(stream, {"memory": storage}, SCOPE).get(key)).metadata
-    assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.event_id))
+    assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.metadata.event_id))
 
 
 async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldStream) -> None:

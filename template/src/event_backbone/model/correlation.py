@@ -5,7 +5,7 @@ While the handlers of an event run, it is the current event of their task, and o
 asks for the ``lineage`` of each event that it sends: the correlation id is the current event's, so everything that
 one first event caused shares it; the causation id is the current event's event id. What the caller gives by
 ``using(correlation_id=, causation_id=)`` takes precedence. For ``using(once=)`` the producer asks the ``current_event``
-itself, which also knows what its group keeps of follow-up events.
+itself, which also knows what its group keeps of follow-up events. ``logs.py`` shows the current event in log lines.
 
 Outside handlers there is no current event. An event without a given correlation id begins a correlation, whose id is
 its own event id: ``wire/writing.py`` leaves that out, ``wire/reading.py`` fills it in.
@@ -24,11 +24,16 @@ from event_backbone.model.metadata import Metadata
 
 
 class CurrentEvent(Protocol):
-    """An event that is being handled, as producers see it."""
+    """An event that is being handled, as producers and logs see it."""
 
     @property
     def metadata(self) -> Metadata:
         """The event's metadata."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, as in ``Context``."""
         ...
 
     @property

@@ -30,6 +30,11 @@ class HandledEvent:
         """The event's metadata."""
         return self._ctx.metadata
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is."""
+        return self._ctx.attempt
+
     @contextmanager
     def producing(self, follow_up: FollowUp) -> Generator[None]:
         """Wrap the call that produces a follow-up event; if it fails, the label may be used again in this attempt."""
