@@ -53,6 +53,10 @@ class Rig(ABC):
         """Return the hash that was written with an entry."""
 
     @abstractmethod
+    async def kept_follow_ups(self) -> set[EventKey]:
+        """Return the entries of whose follow-up events something is kept."""
+
+    @abstractmethod
     async def remove_entry(self, key: EventKey) -> None:
         """Delete an entry, wherever it is pending."""
 

@@ -12,6 +12,7 @@ from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.memory.log import Membership, Note
 from tests.conformance.stream_append import AppendSuite
 from tests.conformance.stream_dead_letters import DeadLetterSuite
+from tests.conformance.stream_follow_ups import FollowUpSuite
 from tests.conformance.stream_groups import GroupSuite
 from tests.conformance.stream_leases import LeaseSuite
 from tests.conformance.stream_looks import LookSuite
@@ -71,6 +72,10 @@ class MemoryRig(Rig):
         """Return the hash that was written with an entry."""
         return self.memory.hashes(NAME).get(purpose, {})
 
+    async def kept_follow_ups(self) -> set[EventKey]:
+        """Return the entries of whose follow-up events something is kept."""
+        return set(self._kept.follow_ups)
+
     async def remove_entry(self, key: EventKey) -> None:
         """Delete an entry, wherever it is pending."""
         self.memory.remove_entry(NAME, key)
@@ -120,6 +125,10 @@ class TestMemoryMarks(MarkSuite):
 
 class TestMemoryDeadLetters(DeadLetterSuite):
     """What a group dead-letters."""
+
+
+class TestMemoryFollowUps(FollowUpSuite):
+    """What is produced once."""
 
 
 async def test_nothing_is_noted_of_what_is_finished(rig: MemoryRig) -> None:

@@ -12,6 +12,7 @@ from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from tests.conformance.stream_append import AppendSuite
 from tests.conformance.stream_dead_letters import DeadLetterSuite
+from tests.conformance.stream_follow_ups import FOLLOW_UP, FollowUpSuite
 from tests.conformance.stream_groups import GroupSuite
 from tests.conformance.stream_leases import LeaseSuite
 from tests.conformance.stream_looks import LookSuite
@@ -102,6 +103,10 @@ class RedisRig(Rig):
         found = cast("list[bytes]", await self.connection.command("HGETALL", NAME.key_of(purpose)))
         return {name.decode(): value for name, value in zip(found[::2], found[1::2], strict=True)}
 
+    async def kept_follow_ups(self) -> set[EventKey]:
+        """Return the entries of whose follow-up events something is kept."""
+        return {EventKey.parse(entry) for entry in await self.hash_at(f"once:{GROUP}")}
+
     async def remove_entry(self, key: EventKey) -> None:
         """Delete an entry, wherever it is pending."""
         await self.connection.command("XDEL", NAME.key, key.entry_id)
@@ -151,6 +156,10 @@ class TestRedisDeadLetters(DeadLetterSuite):
     """What a group dead-letters."""
 
 
+class TestRedisFollowUps(FollowUpSuite):
+    """What is produced once."""
+
+
 class TestRedisKeys:
     """What is left in Redis."""
 
@@ -178,7 +187,10 @@ class TestRedisKeys:
         one, two = await settled(rig, "one", "two")
         for delivery in await one.read():  # every entry with a note, and a second delivery
             await one.leases.park(lease_of(delivery), NO_WAIT)
-        acked, released, given_up, *gone, left, unmarked = leases_of(await one.take())
+        taken = leases_of(await one.take())
+        for lease in taken[:-1]:  # all but the dead letter, which would keep it
+            await one.leases.reserve_follow_up(lease, FOLLOW_UP, new_entry().event_id)
+        acked, released, *gone, left, unmarked, given_up = taken
         await one.leases.mark_alone(unmarked)
         await one.leases.unmark_alone(unmarked)
         for lease in gone:

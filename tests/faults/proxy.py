@@ -26,6 +26,7 @@ class Proxy:
         self._at_once: set[bytes] = set()
         self._answers: dict[bytes, bytes] = {}
         self._silent: set[bytes] = set()
+        self._withheld: dict[bytes, asyncio.Event] = {}
         self._delay_seconds = 0.0
         self._clients: set[asyncio.StreamWriter] = set()
         self.swallowed = asyncio.Event()
@@ -61,6 +62,13 @@ class Proxy:
         """
         self._silent.add(command)
 
+    def withhold(self, command: bytes) -> asyncio.Event:
+        """Pass the command on, but neither its answer nor any later one of that connection.
+
+        Return an event that is set once the server has carried it out.
+        """
+        return self._withheld.setdefault(command, asyncio.Event())
+
     def delay(self, seconds: float) -> None:
         """Delay each answer by this long."""
         self._delay_seconds = seconds
@@ -84,6 +92,7 @@ class Proxy:
         self._at_once.clear()
         self._answers.clear()
         self._silent.clear()
+        self._withheld.clear()
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it. It is closed at once when the server does not listen."""
@@ -92,11 +101,11 @@ class Proxy:
         except OSError:
             back.close()
             return
-        doomed, unanswered = asyncio.Event(), _Unanswered()
+        doomed, unanswered, withheld = asyncio.Event(), _Unanswered(), list[asyncio.Event]()
         self._clients.add(back)
         passing = [
-            asyncio.ensure_future(self._requests(client, to_server, back, doomed, unanswered)),
-            asyncio.ensure_future(self._replies(server, back, doomed, unanswered)),
+            asyncio.ensure_future(self._requests(client, to_server, back, doomed, unanswered, withheld)),
+            asyncio.ensure_future(self._replies(server, back, doomed, unanswered, withheld)),
         ]
         try:
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
@@ -120,6 +129,7 @@ class Proxy:
         back: asyncio.StreamWriter,
         doomed: asyncio.Event,
         unanswered: "_Unanswered",
+        withheld: list[asyncio.Event],
     ) -> None:
         gone = False
         while request := await client.read(_CHUNK_BYTES):
@@ -132,6 +142,7 @@ class Proxy:
                 await unanswered.none.wait()
                 back.write(answer * len(_COMMAND.findall(request)))
                 continue
+            withheld += [carried_out for command, carried_out in self._withheld.items() if command in request]
             for command, left in self._losing.items():
                 if left and command in request:
                     self._losing[command] -= 1
@@ -151,8 +162,13 @@ class Proxy:
         back: asyncio.StreamWriter,
         doomed: asyncio.Event,
         unanswered: "_Unanswered",
+        withheld: list[asyncio.Event],
     ) -> None:
         while answer := await server.read(_CHUNK_BYTES):
+            if withheld:
+                for carried_out in withheld:
+                    carried_out.set()
+                continue
             if self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)
             if doomed.is_set():

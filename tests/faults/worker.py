@@ -1,7 +1,8 @@
 """A consuming process for fault tests: prints a line for each step, and stops on signals.
 
 ``packed`` with number 666 ends the process at once, with 777 it blocks the event loop for ``--sleep`` seconds. With
-``--block-odd`` odd numbers never finish.
+``--block-odd`` odd numbers never finish. With ``--follow-up`` each attempt produces ``sent`` once, to ``sent-parcels``,
+and with ``--fail-until`` all attempts before that one fail after it.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 from datetime import timedelta
 
 from event_backbone.backbone import Backbone
+from event_backbone.backoff import Backoff
 from event_backbone.consumer import Consumer, Context
 from event_backbone.policy import RetryPolicy
 from tests.support.event_loop import loop_factory
@@ -19,6 +21,7 @@ from tests.support.parcels import GROUP, URI, Parcels
 
 POISON = 666
 BLOCKING = 777
+FOLLOW_UPS = "sent-parcels"
 
 
 def report(*words: object) -> None:
@@ -26,7 +29,9 @@ def report(*words: object) -> None:
     print(*words, flush=True)  # noqa: T201 - the test reads it
 
 
-def build_consumer(*, block_odd: bool, sleep_seconds: float) -> Consumer[Parcels]:
+def build_consumer(
+    *, block_odd: bool, sleep_seconds: float, follow_up: Parcels | None, fail_until: int
+) -> Consumer[Parcels]:
     """Return the handlers."""
     consumer = Consumer(Parcels)
 
@@ -42,6 +47,10 @@ def build_consumer(*, block_odd: bool, sleep_seconds: float) -> Consumer[Parcels
                 await asyncio.Event().wait()
             finally:
                 report("cancelled", number, ctx.attempt)
+        if follow_up is not None:
+            await follow_up.sent.using(once="parcel")(number, f"{ctx.attempt}@example.com")
+        if ctx.attempt < fail_until:
+            raise LookupError
         report("done", number, ctx.attempt)
 
     return consumer
@@ -50,14 +59,21 @@ def build_consumer(*, block_odd: bool, sleep_seconds: float) -> Consumer[Parcels
 async def work(arguments: argparse.Namespace) -> None:
     """Consume until a signal stops it."""
     async with Backbone(arguments.url, environment="test") as backbone:
+        follow_up = backbone.producer(Parcels, uri=FOLLOW_UPS) if arguments.follow_up else None
+        consumer = build_consumer(
+            block_odd=arguments.block_odd,
+            sleep_seconds=arguments.sleep,
+            follow_up=follow_up,
+            fail_until=arguments.fail_until,
+        )
         subscription = backbone.subscribe(
-            build_consumer(block_odd=arguments.block_odd, sleep_seconds=arguments.sleep),
+            consumer,
             uri=URI,
             group=GROUP,
             lease=timedelta(seconds=arguments.lease),
             drain=timedelta(seconds=arguments.drain),
             concurrency=arguments.concurrency,
-            retry=RetryPolicy(max_attempts=arguments.max_attempts),
+            retry=RetryPolicy(arguments.max_attempts, timedelta() if arguments.follow_up else Backoff()),
         )
         async with subscription:
             loop = asyncio.get_running_loop()
@@ -76,6 +92,8 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=10)
     parser.add_argument("--max-attempts", type=int, default=15)
     parser.add_argument("--block-odd", action="store_true")
+    parser.add_argument("--follow-up", action="store_true")
+    parser.add_argument("--fail-until", type=int, default=0)
     parser.add_argument("--sleep", type=float, default=0)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(work(parser.parse_args()))

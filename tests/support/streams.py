@@ -69,6 +69,10 @@ class HeldStream:
             raise self.faults.popleft()
         return await self._stream.after(key, count, wait)
 
+    async def find(self, event_id: UUID) -> EventKey | None:
+        """Return the key of the entry with this event id."""
+        return await self._stream.find(event_id)
+
     async def last_key(self) -> EventKey:
         """Return the newest key."""
         return await self._stream.last_key()

@@ -11,10 +11,11 @@ from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUnavailable
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import NewDeadLetter, Payload
+from event_backbone.model import NewDeadLetter, Payload, StreamName
 from event_backbone.model.correlation import lineage
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 from event_backbone.spans import HandleSpans
+from event_backbone.stream.memory import MemoryStreams
 from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.testing import context
 
@@ -41,6 +42,7 @@ def handling(
 ) -> Handling:
     """Return a handling to a consumer."""
     policy = retry or RetryPolicy(max_attempts=3, backoff=SECOND)
+    leases = MemoryStreams().group_leases(StreamName.of("ship"), "g", "member")
     return Handling(
         consumer,
         interceptors=interceptors,
@@ -48,6 +50,8 @@ def handling(
         ack=ack,
         attributes={"uri": "ship"},
         spans=HandleSpans("ship", "group"),
+        leases=leases,
+        group="g",
     )
 
 
@@ -109,8 +113,9 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
         seen.append(lineage(None, None) == (ctx.metadata.correlation_id, str(ctx.metadata.event_id)))
         raise OSError
 
-    await deliver(handling(consumer), PACKING)
-    assert (seen, lineage(None, None)) == ([True], (None, None))
+    ctx, outside = context(event="packing"), context()
+    await handling(consumer).handle(LoadedEvent(ctx.metadata, PACKING), ctx, 1)
+    assert (seen, lineage(None, None)) == ([True], (outside.metadata.correlation_id, str(outside.metadata.event_id)))
 
 
 async def test_a_failure_is_decided_by_the_policy() -> None:

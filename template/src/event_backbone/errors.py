@@ -34,6 +34,7 @@ class BackboneError(Exception):
     |       |-- EntryUnreadable     the stream entry is not in a wire format known here
     |       |-- UnknownEvent        the contract has no event of this name
     |       `-- UnknownVersion      the contract has the event, but no upcaster from this version
+    |-- OnceInvalid                 once= is used where it cannot work; nothing was sent
     |-- StorageError                a payload could not be saved or loaded
     |   |-- StorageUnavailable      retryable: the storage does not answer, or not now
     |   |-- PayloadGone             the payload is missing or has expired
@@ -46,7 +47,7 @@ class BackboneError(Exception):
     |   |-- EventNotFound           the stream has no event with this key
     |   |-- EventIdExpired          the event id is older than the deduplication window
     |   |-- EventIdAhead            the event id's time is too far in the future
-    |   `-- LeaseLost               another consumer has taken the event over
+    |   `-- LeaseLost               the event is finished, or another consumer has it
     |-- NotSent                     nothing was sent; producing it again is safe
     |   `-- BackboneClosed          the backbone is closed, or closing
     |-- OutcomeUnknown              the event may or may not be in the stream
@@ -88,6 +89,13 @@ class UnknownEvent(DecodeError):
 
 class UnknownVersion(DecodeError):
     """The contract has an event of this name, but neither this version nor a chain of upcasters from it."""
+
+
+class OnceInvalid(BackboneError):
+    """``once=`` is used where it cannot work: outside a handler, after the ack, or with a label used before.
+
+    Nothing was sent. The text says what would be right.
+    """
 
 
 class StorageError(BackboneError):
@@ -150,7 +158,7 @@ class EventIdAhead(StreamError):
 
 
 class LeaseLost(StreamError):
-    """Another consumer has taken the event over; what this one does with it no longer counts."""
+    """The event is finished, or another consumer has taken it over; what this one does with it no longer counts."""
 
 
 class NotSent(BackboneError):

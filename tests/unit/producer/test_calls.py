@@ -13,7 +13,6 @@ from event_backbone.contract import Contract, bind, event
 from event_backbone.errors import ArgumentsInvalid, NotSent, PayloadConflict
 from event_backbone.interceptors import Outgoing
 from event_backbone.model import EventKey, HashWrite, PayloadReference, SavedPayload, StreamName, new_event_id
-from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.storage import MemoryStorage, StorageScope
@@ -154,13 +153,11 @@ async def test_the_partition_key_is_in_the_metadata(stream: HeldStream) -> None:
 
 
 async def test_the_event_being_handled_is_the_cause(stream: HeldStream) -> None:
-    """``set_current_event``, which a subscription calls, links what is produced until it is reset."""
+    """As ``context`` says of its event: it links what is produced from then on."""
     storage = MemoryStorage()
     producer = _producer(stream, storage)
     cause = context(correlation_id="order-1")
-    token = set_current_event(cause)
     key = await producer.note("x")
-    reset_current_event(token)
     metadata = (await Reader(stream, {"memory": storage}, SCOPE).get(key)).metadata
     assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.metadata.event_id))
 

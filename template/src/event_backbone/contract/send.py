@@ -3,46 +3,53 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol
 from uuid import UUID
 
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.registry import HasEvents
-from event_backbone.model import EventKey
+from event_backbone.errors import OnceInvalid
+from event_backbone.model import EventKey, check_label
 
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """The caller's own identity for an event; None means that the producer chooses."""
+    """The caller's own identity for an event; None means that the producer chooses.
+
+    ``once`` is the label under which the event being handled produces it once.
+    """
 
     event_id: UUID | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
+    once: str | None = None
 
 
 class Sender(Protocol):
     """What a typed producer sends its events through."""
 
-    async def send(
+    def send(
         self,
         definition: EventDefinition,
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
-    ) -> EventKey:
-        """Encode, save and append one event, and return its key.
+    ) -> Awaitable[EventKey]:
+        """Encode one event now; once awaited, save and append it, and return its key.
 
-        The arguments are validated before the first await that yields to another task. One call makes one entry,
-        however many replies are lost; with an event id from the caller, so do many calls.
+        The arguments are validated in the call itself. One call makes one entry, however many replies are lost; with
+        an event id from the caller, or ``once``, so do many calls.
 
         Raises:
             ArgumentsInvalid: the arguments do not fit; nothing was sent.
             NotSent: nothing was sent; calling again is safe.
             OutcomeUnknown: the event may or may not be in the stream; calling again with its event id is safe.
+            OnceInvalid: ``once`` is used where it cannot work; nothing was sent.
+            LeaseLost: with ``once``, the event being handled is finished, or another consumer has it; nothing was sent.
         """
         ...
 
@@ -71,19 +78,39 @@ class Send(Generic[P]):
         event_id: UUID | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
+        once: str | None = None,
     ) -> Send[P]:
         """Return the same with the caller's own identity; what is None stays as it is.
+
+        ```python
+        @consumer.on(Shipments.packing)
+        async def packing(ctx: Context, email: str, product_id: int, time: datetime) -> None:
+            await shipments.on_delivery.using(once="delivery")(email, product_id, time)
+        ```
 
         Args:
             event_id: a UUIDv7; producing twice with one id within the deduplication window makes one entry.
             correlation_id: names the business process that the event belongs to.
             causation_id: names what caused the event.
+            once: for a handler. However often the event being handled is attempted, also after a crash or a redrive,
+                it produces this event to this URI once under this label; later attempts get the key of that one,
+                whatever their arguments. A group that handles the event again from the start (after a seek, a replay,
+                or once the group was deleted) produces it again. A label is 1 to 100 characters without spaces, and
+                no personal data.
+
+        Raises:
+            OnceInvalid: the label is not valid, or given together with an event id.
         """
+        if once is not None:
+            check_label(once)
         options = SendOptions(
             event_id or self._options.event_id,
             correlation_id or self._options.correlation_id,
             causation_id or self._options.causation_id,
+            once or self._options.once,
         )
+        if options.once is not None and options.event_id is not None:
+            raise OnceInvalid("Give either once= or event_id=, not both: with once= the group chooses the event id.")
         return type(self)(self._sender, self._definition, options)
 
     def __repr__(self) -> str:

@@ -3,13 +3,16 @@
 from event_backbone.model.dead_letter import NewDeadLetter
 from event_backbone.model.event_id import event_id_error, event_id_time, new_event_id, new_event_id_and_text
 from event_backbone.model.event_key import EventKey
+from event_backbone.model.follow_up import FollowUp, KeptFollowUp, check_label
 from event_backbone.model.metadata import Metadata, NewMetadata
 from event_backbone.model.payload import HashWrite, Payload, PayloadReference, SavedPayload, payload_size_bytes
 from event_backbone.model.stream_name import StreamName, environment_name
 
 __all__ = [
     "EventKey",
+    "FollowUp",
     "HashWrite",
+    "KeptFollowUp",
     "Metadata",
     "NewDeadLetter",
     "NewMetadata",
@@ -17,6 +20,7 @@ __all__ = [
     "PayloadReference",
     "SavedPayload",
     "StreamName",
+    "check_label",
     "environment_name",
     "event_id_error",
     "event_id_time",

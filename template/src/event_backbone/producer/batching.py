@@ -100,7 +100,7 @@ class Batcher:
     ) -> None:
         """Append to ``stream``. ``queue_events`` and ``queue_bytes`` are its capacity."""
         self.capacity = Capacity(queue_events, queue_bytes)
-        self._stream = stream
+        self.stream = stream
         self._attributes = {"uri": stream.name.uri}
         telemetry.outages.add(0, {**self._attributes, "side": "producer"})  # so that the first one counts in Prometheus
         self._queue: deque[_QueuedEntry] = deque()
@@ -153,7 +153,7 @@ class Batcher:
                 if self._task is not None:  # entries whose callers were cancelled may still be in flight
                     await asyncio.wait([self._task])
         except TimeoutError:
-            _log.warning("Closed before all events for stream %s were sent.", self._stream.name.key)
+            _log.warning("Closed before all events for stream %s were sent.", self.stream.name.key)
         finally:
             self._closed = True
             if self._task is not None:
@@ -167,7 +167,7 @@ class Batcher:
             while self._take_from_queue(batch):
                 await self._send_until_answered(batch)
         except Exception as error:  # a bug: no caller may wait forever
-            _log.exception("Events for stream %s could not be sent.", self._stream.name.key)
+            _log.exception("Events for stream %s could not be sent.", self.stream.name.key)
             self._fail_all(batch, error, "The producer failed.")
             raise
         finally:
@@ -252,7 +252,7 @@ class Batcher:
 
     async def _append(self, batch: list[_QueuedEntry]) -> Sequence[EventKey | StreamError]:
         try:
-            return await self._stream.append([queued.entry for queued in batch])
+            return await self.stream.append([queued.entry for queued in batch])
         except BaseException as error:
             if not isinstance(error, BackboneError) or error.retryable:  # any other error is the stream's answer
                 for queued in batch:
@@ -262,7 +262,7 @@ class Batcher:
     def _note_outage(self, failure: BackboneError) -> None:
         if self._outage is None:
             telemetry.outages.add(1, {**self._attributes, "side": "producer"})
-            _log.warning("Stream %s is unavailable: %s", self._stream.name.key, failure)
+            _log.warning("Stream %s is unavailable: %s", self.stream.name.key, failure)
         self._outage = failure
 
     def _drop_expired(self, batch: list[_QueuedEntry], cause: BackboneError) -> None:

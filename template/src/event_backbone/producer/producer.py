@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from pydantic_core import from_json
 
 from event_backbone import telemetry
 from event_backbone.contract import EventDefinition, SendOptions
-from event_backbone.errors import ConfigurationError, NotSent
+from event_backbone.errors import ConfigurationError, NotSent, OnceInvalid
 from event_backbone.interceptors import Outgoing, ProduceInterceptor
 from event_backbone.model import (
     EventKey,
+    FollowUp,
     NewMetadata,
     Payload,
     PayloadReference,
@@ -26,10 +28,11 @@ from event_backbone.model import (
 )
 from event_backbone.model.correlation import lineage
 from event_backbone.producer.batching import Batcher
+from event_backbone.producer.once import OnceEntry, send_once
 from event_backbone.spans import NOT_TRACED, ProduceSpans
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NewEntry
-from event_backbone.wire import MetadataMembers, write_metadata, write_references
+from event_backbone.wire import ONCE_HEADER, MetadataMembers, write_metadata, write_references
 
 _NANOSECONDS_IN_MICROSECOND = 1000
 
@@ -60,6 +63,7 @@ class Producer:
         self._storage = storage
         self._scope = scope
         self._interceptors = tuple(interceptors)
+        self._timeout = timeout
         self._timeout_seconds = timeout.total_seconds()
         self._write_plan = storage.write_plan(scope)
         # The same for every event, since the key is the event id.
@@ -67,29 +71,63 @@ class Producer:
         self._attributes: dict[EventDefinition, telemetry.Attributes] = {}
         self._spans = ProduceSpans(scope.stream.key)
 
-    async def send(
+    def send(
         self,
         definition: EventDefinition,
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
-    ) -> EventKey:
+    ) -> Awaitable[EventKey]:
         """Encode, save and append one event, and return its key; ``Sender`` has the guarantees."""
         payload = definition.codec.encode(args, kwargs)
+        if options.once is None:
+            return self._send(definition, payload, args, kwargs, options)
+        return self._send_once(definition, payload, args, kwargs, options)
+
+    async def _send_once(
+        self,
+        definition: EventDefinition,
+        payload: Payload,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: SendOptions,
+    ) -> EventKey:
+        """Send an event unless an earlier attempt at the event being handled has; return its key."""
+        self._batcher.running_loop()
+        follow_up = FollowUp(self._scope.stream.uri, definition.name, options.once or "")
+
+        async def send(once: OnceEntry) -> EventKey:
+            identified = replace(options, event_id=once.event_id)
+            return await self._send(definition, payload, args, kwargs, identified, once=once)
+
+        return await send_once(follow_up, self._batcher.stream, self._timeout, send)
+
+    async def _send(
+        self,
+        definition: EventDefinition,
+        payload: Payload,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: SendOptions,
+        *,
+        once: OnceEntry | None = None,
+    ) -> EventKey:
+        """Save and append one event, and return its key."""
         loop = self._batcher.running_loop()
         start = loop.time()
-        deadline = start + self._timeout_seconds
+        deadline = start + self._timeout_seconds if once is None else once.deadline
         attributes = self._attributes.get(definition) or self._attributes_of(definition)
         try:
             with self._spans.producing(definition.name) as span:
-                metadata = _metadata(definition, payload, options, span.headers)
+                headers = span.headers if once is None else {**span.headers, ONCE_HEADER: once.header}
+                metadata = _metadata(definition, payload, options, headers)
                 if span is not NOT_TRACED:
                     span.identify(metadata.id_text, metadata.correlation_id)
                 if self._interceptors:
                     event = Outgoing(metadata.to_metadata(self._scope.stream), definition.codec.arguments(args, kwargs))
-                    key = await self._intercept(definition, event, payload, deadline)
+                    key = await self._intercept(definition, event, payload, deadline, once)
                 else:
-                    key = await self._save_and_append(metadata, payload, deadline)
+                    key = await self._save_and_append(metadata, payload, deadline, once)
                 if span is not NOT_TRACED:
                     span.appended(key)
         except Exception as error:
@@ -100,7 +138,12 @@ class Producer:
         return key
 
     async def _intercept(
-        self, definition: EventDefinition, original: Outgoing, payload: Payload, deadline: float
+        self,
+        definition: EventDefinition,
+        original: Outgoing,
+        payload: Payload,
+        deadline: float,
+        once: OnceEntry | None,
     ) -> EventKey:
         """Pass the event through the interceptors, the first one outermost; encode again only changed arguments."""
 
@@ -108,20 +151,25 @@ class Producer:
             if position < len(self._interceptors):
                 return await self._interceptors[position](event, lambda inner: call(inner, position + 1))
             _refuse_another_place(original.metadata, event.metadata)
+            if once is not None and event.metadata.event_id != once.event_id:
+                raise OnceInvalid("An interceptor must not change the event id of an event that is produced once.")
             unchanged = event.arguments is original.arguments
             encoded = payload if unchanged else definition.codec.encode((), dict(event.arguments))
-            return await self._save_and_append(MetadataMembers.of_metadata(event.metadata), encoded, deadline)
+            return await self._save_and_append(MetadataMembers.of_metadata(event.metadata), encoded, deadline, once)
 
         return await call(original, 0)
 
-    async def _save_and_append(self, metadata: MetadataMembers, payload: Payload, deadline: float) -> EventKey:
+    async def _save_and_append(
+        self, metadata: MetadataMembers, payload: Payload, deadline: float, once: OnceEntry | None
+    ) -> EventKey:
         """Save the payload and append the entry, or both in one step, once the stream has capacity for them."""
         size_bytes = payload_size_bytes(payload)
         if not self._capacity.try_acquire(size_bytes):
             await self._capacity.acquire(size_bytes, deadline)
         try:
             if self._write_plan is None:
-                saved = await self._save(metadata.event_id, payload, deadline)
+                payload_id = metadata.event_id if once is None else once.payload_id
+                saved = await self._save(payload_id, payload, deadline)
                 references, writes = write_references(saved.references, metadata.id_text), saved.writes
             else:
                 references, writes = self._plan_references, (self._write_plan(metadata.id_text, payload),)
@@ -132,10 +180,10 @@ class Producer:
         finally:
             self._capacity.release(size_bytes)
 
-    async def _save(self, event_id: UUID, payload: Payload, deadline: float) -> SavedPayload:
+    async def _save(self, payload_id: UUID, payload: Payload, deadline: float) -> SavedPayload:
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._storage.save(self._scope, event_id, payload)
+                return await self._storage.save(self._scope, payload_id, payload)
         except TimeoutError as error:
             raise NotSent(f"Storage {self._storage.name} did not save the payload in time.") from error
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from event_backbone.errors import StreamError
-from event_backbone.model import EventKey, NewDeadLetter, StreamName
+from event_backbone.model import EventKey, FollowUp, KeptFollowUp, NewDeadLetter, StreamName
 from event_backbone.stream.values import (
     Comparison,
     DeadLetter,
@@ -63,6 +63,15 @@ class Stream(Protocol):
         """Return up to ``count`` entries after ``key``, waiting up to ``wait`` (at most 1 s) for the first."""
         ...
 
+    async def find(self, event_id: UUID) -> EventKey | None:
+        """Return the key of the entry with this event id, or None; reads all entries that were appended near its time.
+
+        For an id older than the deduplication window, which the stream no longer remembers, the answer is final. It
+        reads from the id's own time to the window's end first, then as far before, as of a producer whose clock was
+        ahead.
+        """
+        ...
+
     async def last_key(self) -> EventKey:
         """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""
         ...
@@ -88,7 +97,7 @@ class GroupReader(Protocol):
     """
 
     async def ensure(self, start: Start) -> bool:
-        """Create the group (without past attempts and due times) and the stream, unless they exist.
+        """Create the group (without past attempts, due times and follow-up events) and the stream, unless they exist.
 
         Return whether the group was created.
         """
@@ -168,7 +177,25 @@ class GroupLeases(Protocol):
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
         """Move the entry to the group's dead letters and ack it, in one step: both or neither.
 
-        Of an entry that was deleted from the stream the dead letter holds no fields.
+        Of an entry that was deleted from the stream the dead letter holds no fields. What is kept of its follow-up
+        events stays.
+        """
+        ...
+
+    async def reserve_follow_up(
+        self, lease: Lease, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None
+    ) -> KeptFollowUp | None:
+        """Keep ``event_id`` for a follow-up event of the entry unless one is kept already; return what is kept then.
+
+        ``instead_of`` is replaced if it is what is kept, and has no key. Returns None if the lease was lost. What is
+        kept of an entry is forgotten when it is finished other than as a dead letter, and when the group is created.
+        """
+        ...
+
+    async def note_follow_up(self, entry: EventKey, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
+        """Note the key of a follow-up event, unless nothing or another event id is kept of it by now.
+
+        Needs no lease. May be called again.
         """
         ...
 

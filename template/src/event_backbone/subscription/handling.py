@@ -19,10 +19,12 @@ from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
-from event_backbone.model.correlation import reset_current_event, set_current_event
+from event_backbone.model.correlation import CurrentEvent, reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
 from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracing
+from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.handled_event import HandledEvent
 
 _log = logging.getLogger(__name__)
 
@@ -73,8 +75,13 @@ class Handling:
         ack: AckPolicy,
         attributes: Mapping[str, str],
         spans: HandleSpans,
+        leases: GroupLeases,
+        group: str,
     ) -> None:
-        """Call the handlers of ``consumer`` with ``services``; ``attributes`` go with every metric, ``spans`` trace."""
+        """Call the handlers of ``consumer`` in ``group`` with ``services``.
+
+        ``attributes`` go with every metric, ``spans`` trace. By ``leases`` handlers produce events once.
+        """
         self.services = services
         self._on_failure = on_failure
         self._consumer = consumer
@@ -84,6 +91,8 @@ class Handling:
         self._ack = ack
         self._base = dict(attributes)
         self._spans = spans
+        self._leases = leases
+        self._group = group
         self._tracing = True
         self._attributes: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[tuple[str, int], bool] = {}
@@ -143,7 +152,7 @@ class Handling:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
         failed: Outcome | None = None
-        token, start = set_current_event(ctx), perf_counter()
+        token, start = set_current_event(self._current(ctx)), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 failed = await self._call_within(call, arguments, ctx, attempts)
@@ -160,6 +169,9 @@ class Handling:
             return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
         return _FINISHED
+
+    def _current(self, ctx: Context[Any]) -> HandledEvent:
+        return HandledEvent(ctx, self._leases, self._group)
 
     def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
@@ -217,7 +229,7 @@ class Handling:
         decision: Outcome = self._retry.decide(attempts, error)
         if error.__cause__ is not None and isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place_of(error))  # an upcaster raised it
-        _log_decision(ctx, decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
+        _log_decision(self._current(ctx), decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
         return decision
 
     def failed(self, ctx: Context[Any], attempts: int, error: BaseException) -> Outcome:
@@ -231,7 +243,7 @@ class Handling:
         elif isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place)
         _log_decision(
-            ctx,
+            self._current(ctx),
             decision,
             "Event %s (%s) failed on attempt %d with %s at %s. It %s.",
             ctx.metadata.key,
@@ -267,10 +279,10 @@ def _is_rejected(decision: Outcome) -> bool:
     return isinstance(decision, NewDeadLetter) and decision.reason == "rejected"
 
 
-def _log_decision(ctx: Context[Any], decision: Outcome, text: str, *values: object) -> None:
+def _log_decision(current: CurrentEvent, decision: Outcome, text: str, *values: object) -> None:
     """Log what becomes of an event. A dead letter is an error, unless a handler wanted it."""
     dead = isinstance(decision, NewDeadLetter) and not _is_rejected(decision)
-    token = set_current_event(ctx)  # for the log filter: a cancelled handler is decided outside its own context
+    token = set_current_event(current)  # for the log filter: a cancelled handler is decided outside its own context
     _log.log(logging.ERROR if dead else logging.WARNING, text, *values, _words(decision))
     reset_current_event(token)
 

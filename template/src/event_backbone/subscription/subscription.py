@@ -211,6 +211,7 @@ class Subscription:
         stream, options = self._scope.stream, self._options
         member = _unique_name(options.consumer_name)
         monitor = Monitor(stream, self._group)
+        leases = self._streams.group_leases(stream, self._group, member)
         handling = Handling(
             self._consumer,
             services=self._services,
@@ -220,10 +221,12 @@ class Subscription:
             ack=options.ack,
             attributes=monitor.attributes,
             spans=HandleSpans(stream.key, self._group, options.tracing),
+            leases=leases,
+            group=self._group,
         )
         parts = Assembly(
             self._streams.group_reader(stream, self._group, member),
-            self._streams.group_leases(stream, self._group, member),
+            leases,
             monitor,
             handling,
             scope=self._scope,

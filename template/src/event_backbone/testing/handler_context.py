@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 from uuid import UUID
 
 from event_backbone.consumer import Context
-from event_backbone.model import EventKey, Metadata, new_event_id
+from event_backbone.model import EventKey, Metadata, StreamName, new_event_id
+from event_backbone.model.correlation import current_event, set_current_event
+from event_backbone.stream.memory.leases import MemoryGroupLeases
+from event_backbone.stream.memory.log import Group, Log, Pending
+from event_backbone.subscription.handled_event import HandledEvent
+
+_GROUP = _MEMBER = "test"
 
 S = TypeVar("S")
 
@@ -39,6 +47,11 @@ def context(*, services: object = None, **fields: Unpack[ContextFields]) -> Cont
     """Return a context as a subscription would pass it; what is left out is made up.
 
     ``services`` is what the handler finds as ``ctx.services``. ``ctx.ack()`` only sets ``ctx.acked``.
+
+    In an asynchronous test, its event is the one being handled from here on, until the next ``context()``: it is the
+    cause of what the test's task produces, and ``.using(once=...)`` works with every producer, so make each context
+    where its handler is called. Of the same ``key`` and URI, the next context of the task is the next attempt: what the
+    one before has produced once is not produced again.
     """
     now = datetime.now(UTC)
     event_id = fields.get("event_id") or new_event_id()
@@ -53,7 +66,33 @@ def context(*, services: object = None, **fields: Unpack[ContextFields]) -> Cont
         correlation_id=fields.get("correlation_id", str(event_id)),
         causation_id=fields.get("causation_id"),
     )
-    return Context(metadata, fields.get("attempt", 1), _ack, services)
+    ctx = Context(metadata, fields.get("attempt", 1), _ack, services)
+    if _in_a_task():
+        set_current_event(_TestedEvent(ctx))
+    return ctx
+
+
+class _TestedEvent(HandledEvent):
+    """An event that is delivered to the member of a group in memory, with nothing else in its stream."""
+
+    __slots__ = ("log",)
+
+    def __init__(self, ctx: Context[object]) -> None:
+        key, stream = ctx.metadata.key, StreamName(ctx.metadata.uri, ctx.metadata.environment)
+        self.log: Log = Log(stream, time.time, key, groups={_GROUP: Group(key)})
+        before = current_event()
+        if isinstance(before, _TestedEvent) and (before.metadata.key, before.log.name) == (key, stream):
+            self.log = before.log
+        self.log.groups[_GROUP].pending[key] = Pending(_MEMBER, ctx.attempt, self.log.now())
+        super().__init__(ctx, MemoryGroupLeases(self.log, _GROUP, _MEMBER), _GROUP)
+
+
+def _in_a_task() -> bool:
+    """Return whether a task runs, whose context variables end with it; what a plain test sets would reach others."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 async def _ack() -> None:

@@ -9,6 +9,9 @@ WIRE_FORMAT = b"1"
 FORMAT_FIELD = "wire"
 METADATA_FIELD = "metadata"
 
+# The header of an event that was produced once.
+ONCE_HEADER = "once"
+
 # A dead letter: the fields of its entry, and these.
 DEAD_LETTER_PREFIX = "dead:"
 DEAD_LETTER_SOURCE = f"{DEAD_LETTER_PREFIX}source"

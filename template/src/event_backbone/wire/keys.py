@@ -12,6 +12,7 @@ ATTEMPTS_KEY = "attempts"  # <group>: hash of notes on the attempts at pending e
 DUE_KEY = "due"  # <group>: sorted set of parked entries, by due time
 MEMBERS_KEY = "members"  # <group>: sorted set of the group's members, by the end of their leases
 GROUP_KEY = "group"  # <group>: hash of what the group remembers of its looks
+ONCE_KEY = "once"  # <group>: hash of what is kept of follow-up events, by the entry that was handled
 DEAD_LETTERS_KEY = "dead"  # <group>: stream of dead letters
 
 WAITING_CONSUMER = "waiting"

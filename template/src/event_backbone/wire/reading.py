@@ -89,6 +89,17 @@ def read_entry(
     return metadata, _references_of(document)
 
 
+def has_event_id(fields: Mapping[bytes, bytes], event_id: UUID) -> bool:
+    """Return whether an entry has this event id; an entry that cannot be read has none."""
+    written = fields.get(_METADATA_NAME, b"")
+    if str(event_id).encode() not in written.lower():  # as most entries of a long search
+        return False
+    try:
+        return UUID(_read_document(written)["id"]) == event_id
+    except ValueError:
+        return False
+
+
 def _references_of(document: Document) -> tuple[PayloadReference, ...]:
     """Return the references to the payload."""
     event_id, references = document["id"], document["payload"]

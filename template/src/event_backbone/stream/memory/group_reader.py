@@ -22,7 +22,7 @@ class MemoryGroupReader:
         self._woken = False
 
     async def ensure(self, start: Start) -> bool:
-        """Create the group, without past attempts and due times, unless it exists; return whether it was created."""
+        """Create the group, with nothing kept of an earlier one, unless it exists; return whether it was created."""
         if self._group in self._log.groups:
             return False
         self._log.groups[self._group] = Group(
@@ -31,6 +31,7 @@ class MemoryGroupReader:
         kept = self._log.membership(self._group)
         kept.notes.clear()
         kept.due.clear()
+        kept.follow_ups.clear()
         return True
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:

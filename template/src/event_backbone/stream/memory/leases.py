@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from uuid import UUID
 
-from event_backbone.model import EventKey, NewDeadLetter
+from event_backbone.model import EventKey, FollowUp, KeptFollowUp, NewDeadLetter
 from event_backbone.stream.memory.log import Log, Note
 from event_backbone.stream.values import Lease, Parking
 
@@ -70,9 +71,28 @@ class MemoryGroupLeases:
 
         def move(lease: Lease) -> None:
             self._log.add_dead_letter(self._group, lease.key, letter, lease.attempt)
-            self._log.finish(self._group, lease.key)
+            self._log.end(self._group, lease.key)
 
         return self._each((lease,), move)
+
+    async def reserve_follow_up(
+        self, lease: Lease, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None
+    ) -> KeptFollowUp | None:
+        """Keep ``event_id`` for a follow-up event unless one is kept already; return what is kept."""
+        if not self._holds(lease):
+            return None
+        follow_ups = self._log.membership(self._group).follow_ups.setdefault(lease.key, {})
+        kept = follow_ups.get(follow_up)
+        if kept is None or (kept.event_id == instead_of and kept.key is None):
+            kept = follow_ups[follow_up] = KeptFollowUp(event_id)
+        return kept
+
+    async def note_follow_up(self, entry: EventKey, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
+        """Note the key of a follow-up event, unless nothing or another event id is kept of it by now."""
+        follow_ups = self._log.membership(self._group).follow_ups.get(entry, {})
+        kept = follow_ups.get(follow_up)
+        if kept is not None and kept.event_id == event_id:
+            follow_ups[follow_up] = KeptFollowUp(event_id, key)
 
     def _each(self, leases: Sequence[Lease], act: Callable[[Lease], None]) -> frozenset[EventKey]:
         """Act on every lease that is still this member's; return the keys of the others."""

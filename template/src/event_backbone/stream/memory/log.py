@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from event_backbone.errors import GroupMissing
-from event_backbone.model import EventKey, NewDeadLetter, StreamName
+from event_backbone.model import EventKey, FollowUp, KeptFollowUp, NewDeadLetter, StreamName
 from event_backbone.stream.values import DeadLetter, Delivery, Entry
 from event_backbone.wire.keys import WAITING_CONSUMER
 
@@ -62,6 +62,7 @@ class Membership:
         rows: when each member's lease ends.
         due: when each parked entry is to be delivered again.
         notes: how earlier attempts ended.
+        follow_ups: what is kept of the follow-up events of each entry.
         looked: when a member last looked.
         hold: until when nothing is taken from ended rows.
         swept: when names without a row were last given one.
@@ -71,6 +72,9 @@ class Membership:
     rows: dict[str, int] = field(default_factory=dict[str, int])
     due: dict[EventKey, int] = field(default_factory=dict[EventKey, int])
     notes: dict[EventKey, Note] = field(default_factory=dict[EventKey, Note])
+    follow_ups: dict[EventKey, dict[FollowUp, KeptFollowUp]] = field(
+        default_factory=dict[EventKey, dict[FollowUp, KeptFollowUp]]
+    )
     looked: int | None = None
     hold: int = 0
     swept: int = 0
@@ -148,7 +152,12 @@ class Log:
             self.keys.remove(key)
 
     def finish(self, group: str, key: EventKey) -> None:
-        """Finish an entry for a group: it is no longer pending, and its note is removed."""
+        """Finish an entry for a group: it is no longer pending, and nothing of it is kept."""
+        self.end(group, key)
+        self.membership(group).follow_ups.pop(key, None)
+
+    def end(self, group: str, key: EventKey) -> None:
+        """End the delivery of an entry to a group: it is no longer pending, and its note is removed."""
         del self.group(group).pending[key]
         self.membership(group).notes.pop(key, None)
 

@@ -9,7 +9,7 @@ from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
-from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT
+from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, has_event_id
 from event_backbone.wire.keys import WAITING_CONSUMER
 
 
@@ -53,6 +53,10 @@ class MemoryStream:
             if found or remaining <= 0:
                 return found
             await self._log.wait(remaining)
+
+    async def find(self, event_id: UUID) -> EventKey | None:
+        """Return the key of the entry with this event id, or None."""
+        return next((entry.key for entry in self._log.entries.values() if has_event_id(entry.fields, event_id)), None)
 
     async def last_key(self) -> EventKey:
         """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""

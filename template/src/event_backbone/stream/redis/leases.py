@@ -3,13 +3,23 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import cast
+from uuid import UUID
 
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import GroupMissing, StreamUnavailable
-from event_backbone.model import EventKey, NewDeadLetter, StreamName
+from event_backbone.model import EventKey, FollowUp, KeptFollowUp, NewDeadLetter, StreamName
 from event_backbone.stream.redis.replies import event_key, texts
 from event_backbone.stream.redis.script_message import milliseconds, packed
-from event_backbone.stream.redis.settlement_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE, UNMARK_ALONE
+from event_backbone.stream.redis.settlement_scripts import (
+    ACK,
+    DEAD_LETTER,
+    MARK_ALONE,
+    NOTE_FOLLOW_UP,
+    PARK,
+    RELEASE,
+    RESERVE_FOLLOW_UP,
+    UNMARK_ALONE,
+)
 from event_backbone.stream.values import Lease, Parking
 
 _LEASES_AT_ONCE = 1000
@@ -58,6 +68,28 @@ class RedisGroupLeases:
         place = "\n".join(letter.place)
         return await self._lost(DEAD_LETTER, (lease,), letter.reason, letter.detail, letter.error, place)
 
+    async def reserve_follow_up(
+        self, lease: Lease, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None
+    ) -> KeptFollowUp | None:
+        """Keep ``event_id`` for a follow-up event unless one is kept already; return what is kept."""
+        replaced = "" if instead_of is None else str(instead_of)
+        message = self._message((lease,), " ".join(follow_up), str(event_id), replaced, repeated=False)
+        try:
+            with self._redis.errors():
+                reply = await self._redis.run_pipelined(RESERVE_FOLLOW_UP, (self._name.key,), (message,))
+        except GroupMissing:
+            return None
+        if reply is None:
+            return None
+        kept, key = (text.decode() for text in texts(reply))
+        return KeptFollowUp(UUID(kept), EventKey.parse(key) if key else None)
+
+    async def note_follow_up(self, entry: EventKey, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
+        """Note the key of a follow-up event, unless nothing or another event id is kept of it by now."""
+        message = packed([self._group, entry.entry_id, " ".join(follow_up), str(event_id), str(key)])
+        with self._redis.errors():
+            await self._redis.run_pipelined(NOTE_FOLLOW_UP, (self._name.key,), (message,))
+
     async def _lost(self, script: Script, leases: Sequence[Lease], *more: str) -> frozenset[EventKey]:
         lost: set[EventKey] = set()
         for first in range(0, len(leases), _LEASES_AT_ONCE):
@@ -89,10 +121,13 @@ class RedisGroupLeases:
         return reply
 
     async def _run(self, script: Script, leases: Sequence[Lease], *more: str | int, repeated: bool) -> object:
+        message = self._message(leases, *more, repeated=repeated)
+        with self._redis.errors():
+            return await self._redis.run(script, (self._name.key,), (message,), repeat=repeated)
+
+    def _message(self, leases: Sequence[Lease], *more: str | int, repeated: bool) -> bytes:
         # Plain tuples are cheaper to compare than keys: fast path, see decision 0010.
         ordered = sorted([(lease.key.milliseconds, lease.key.sequence, lease.attempt) for lease in leases])
         ids = [f"{key_milliseconds}-{sequence}" for key_milliseconds, sequence, _ in ordered]
         attempts = [attempt for _, _, attempt in ordered]
-        message = packed([self._group, self._member, ids, attempts, repeated, *more])
-        with self._redis.errors():
-            return await self._redis.run(script, (self._name.key,), (message,), repeat=repeated)
+        return packed([self._group, self._member, ids, attempts, repeated, *more])

@@ -4,6 +4,7 @@ A message is one argument packed by ``script_message``; all times are the server
 """
 
 from event_backbone.connection import Script
+from event_backbone.stream.redis.follow_up_records import FORGET
 from event_backbone.wire.lua import with_names
 
 ENSURE = Script(
@@ -11,7 +12,7 @@ ENSURE = Script(
 -- Creates the group, and the stream with it, unless the group exists.
 -- KEYS: stream. ARGV: group, entry id after which it begins.
 -- Returns 1 if the group was created, else 0.
--- Keeps promise 5: attempts and due times of an earlier group of this name never reach the new one.
+-- Keeps promise 5: attempts, due times and follow-up events of an earlier group of this name never reach the new one.
 -- The group is looked for first because a full server refuses XGROUP CREATE even for one that exists.
 local stream, group, start = KEYS[1], ARGV[1], ARGV[2]
 local base = '{' .. stream .. '}:'
@@ -22,13 +23,14 @@ for _, row in ipairs(groups) do
   end
 end
 redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
-redis.call('DEL', base .. '$ATTEMPTS_KEY:' .. group, base .. '$DUE_KEY:' .. group)
+redis.call('DEL', base .. '$ATTEMPTS_KEY:' .. group, base .. '$DUE_KEY:' .. group, base .. '$ONCE_KEY:' .. group)
 return 1
 """)
 )
 
 LOOK = Script(
-    with_names("""#!lua flags=allow-oom
+    with_names(
+        """#!lua flags=allow-oom
 -- Renews a member's row, then takes over what is due and what members whose row has ended left behind.
 -- KEYS: stream. Message: group, member, lease in milliseconds, limit (how many entries it may take; 0 only renews).
 -- Returns {entries taken, each {id, fields, delivery count, note}; ids that have left the stream; 1 if more could be
@@ -48,6 +50,9 @@ local members, due = base .. '$MEMBERS_KEY:' .. group, base .. '$DUE_KEY:' .. gr
 local notes, state = base .. '$ATTEMPTS_KEY:' .. group, base .. '$GROUP_KEY:' .. group
 local WAITING = '$WAITING_CONSUMER'
 local call = redis.call
+"""
+        + FORGET
+        + """
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
@@ -128,7 +133,7 @@ local function take(ids, counts)
       rows[#rows + 1] = {id, found[id], counts[i] + 1, noted[i]}
     else
       vanished[#vanished + 1] = id
-      call('HDEL', notes, id)
+      forget({id})
     end
   end
 end
@@ -174,11 +179,13 @@ if now >= hold then
   end
 end
 return {rows, vanished, more, ended and 1 or 0, call('ZCARD', due)}
-""")
+"""
+    )
 )
 
 FETCH = Script(
-    with_names("""
+    with_names(
+        """
 -- Reads entries that are pending under a member's name without its knowledge, as after a lost answer.
 -- KEYS: stream. Message: group, member, entry ids.
 -- Returns {entries still pending under this name, each {id, fields, delivery count, note}; ids that have left the
@@ -186,8 +193,12 @@ FETCH = Script(
 -- Keeps promise 4: a lost answer costs no attempt, because nothing is claimed and so no delivery is counted.
 local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
 local group, member, ids = unpack(message)
-local notes = '{' .. stream .. '}:$ATTEMPTS_KEY:' .. group
+local base = '{' .. stream .. '}:'
+local notes = base .. '$ATTEMPTS_KEY:' .. group
 local rows, vanished = {}, {}
+"""
+        + FORGET
+        + """
 for _, id in ipairs(ids) do
   local row = redis.call('XPENDING', stream, group, id, id, 1, member)[1]
   local entry = row and redis.call('XRANGE', stream, id, id)[1]
@@ -195,12 +206,13 @@ for _, id in ipairs(ids) do
     rows[#rows + 1] = {id, entry[2], row[4], redis.call('HGET', notes, id)}
   elseif row then
     redis.call('XACK', stream, group, id)
-    redis.call('HDEL', notes, id)
+    forget({id})
     vanished[#vanished + 1] = id
   end
 end
 return {rows, vanished}
-""")
+"""
+    )
 )
 
 LEAVE = Script(

@@ -2,6 +2,7 @@
 
 from event_backbone.connection import Script
 from event_backbone.stream.redis.attempt_notes import NOTES
+from event_backbone.stream.redis.follow_up_records import FOLLOW_UPS, FORGET
 from event_backbone.wire.lua import with_names
 
 # Every message begins with: group, member, entry ids in order, their attempts (delivery counts), and whether this call
@@ -56,7 +57,9 @@ end
 
 # Gives an entry to the reserved consumer with this delivery count, and writes when it is due; false when it has left
 # the stream. Both in one step, so that what is pending for the reserved consumer always has a due time (promise 5).
-_PARK_ONE = """
+_PARK_ONE = (
+    FORGET
+    + """
 local function now_milliseconds()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -65,13 +68,14 @@ end
 local function park(id, count, at)
   local given = redis.call('XCLAIM', stream, group, WAITING, 0, id, 'RETRYCOUNT', count, 'JUSTID')
   if #given == 0 then
-    redis.call('HDEL', notes, id)
+    forget({id})
     return false
   end
   redis.call('ZADD', due, at, id)
   return true
 end
 """
+)
 
 
 def _script(*parts: str) -> Script:
@@ -81,16 +85,17 @@ def _script(*parts: str) -> Script:
 ACK = _script(
     _ALLOW_OOM,
     """
--- Finishes entries: they are no longer pending, and no notes of them remain.
+-- Finishes entries: they are no longer pending, and no notes of them or of their follow-up events remain.
 -- Returns the ids whose lease was lost; an entry that somebody else finished is among them.
 -- Keeps promise 3: only who holds the lease acks, so an ack never ends another member's delivery.
 """,
     _OWNED,
     _FINISHED_COUNTS_AS_DONE,
+    FORGET,
     """
 if #owned > 0 then
   redis.call('XACK', stream, group, unpack(owned))
-  redis.call('HDEL', notes, unpack(owned))
+  forget(owned)
 end
 return lost
 """,
@@ -177,7 +182,7 @@ return lost
 DEAD_LETTER = _script(
     """
 -- Copies one entry to the dead letters of the group, with the reason, and acks it. Of an entry that has left the stream
--- the dead letter holds no fields.
+-- the dead letter holds no fields. What is kept of its follow-up events stays, so that a redrive does not repeat them.
 -- The message goes on with: reason, detail, error type, place.
 -- Returns the ids whose lease was lost.
 -- Keeps promise 5: both in one step. A full server refuses XADD, which comes first, and then nothing is acked.
@@ -198,5 +203,49 @@ if id then
   redis.call('HDEL', notes, id)
 end
 return lost
+""",
+)
+
+RESERVE_FOLLOW_UP = _script(
+    """
+-- Keeps an event id for a follow-up event of one entry, unless one is kept already.
+-- The message goes on with: "<URI> <event> <label>", the event id, the event id that it may replace ("": none).
+-- Returns {event id, key ("": not noted)} as they are kept then; nil if the lease was lost, and nothing was changed.
+-- Keeps promise 2: whoever attempts the entry appends under the id that is kept, and an attempt that has ended reserves
+-- nothing. So what is kept is only ever kept of entries that are pending or dead letters.
+""",
+    _OWNED,
+    FOLLOW_UPS,
+    """
+local id, follow_up, event_id, instead_of = owned[1], message[6], message[7], message[8]
+if not id then return nil end
+local lines = redis.call('HGET', once, id) or ''
+local before, after, kept, key = find_line(lines, follow_up)
+if not before then
+  before, after = lines .. follow_up .. ' ', ''
+elseif kept ~= instead_of or key ~= '' then
+  return {kept, key}
+end
+redis.call('HSET', once, id, before .. event_id .. '\\n' .. after)
+return {event_id, ''}
+""",
+)
+
+NOTE_FOLLOW_UP = _script(
+    _ALLOW_OOM,
+    """
+-- Notes the key of a follow-up event, unless nothing or another event id is kept of it by now.
+-- KEYS: stream. Message: group, id of the entry that was handled, "<URI> <event> <label>", event id, key.
+-- Needs no lease: the event is in its stream, so whoever attempts the entry now must learn its key.
+local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
+local group, id, follow_up, event_id, key = unpack(message)
+local base = '{' .. stream .. '}:'
+""",
+    FOLLOW_UPS,
+    """
+local before, after, kept = find_line(redis.call('HGET', once, id) or '', follow_up)
+if kept ~= event_id then return 0 end
+redis.call('HSET', once, id, before .. event_id .. ' ' .. key .. '\\n' .. after)
+return 1
 """,
 )

@@ -11,11 +11,14 @@ from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.append import append
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
+from event_backbone.stream.redis.script_message import milliseconds
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
+from event_backbone.wire import has_event_id
 from event_backbone.wire.keys import TOKEN_KEY
 from event_backbone.wire.lua import with_names
 
 _START = EventKey(0)
+_SEARCHED_AT_ONCE = 1000
 
 _LAST_KEY = Script("""
 -- Returns the id of the newest entry there ever was; "0-0" when there was none. KEYS: stream.
@@ -112,6 +115,16 @@ class RedisStream:
             reply = await self._redis.command("XREAD", *read, repeat=False)
         return entries_read(reply, self._name.partition)
 
+    async def find(self, event_id: UUID) -> EventKey | None:
+        """Return the key of the entry with this event id, or None; reads all entries appended near its time."""
+        # The append script accepts an id within one window around the second of its time (see APPEND).
+        second, window = (event_id.int >> 80) // 1000 * 1000, milliseconds(self._deduplicate_for)
+        for start, end in ((second, second + 1000 + window), (max(0, second - window), second)):
+            found = await self._find_between(event_id, EventKey(start), EventKey(end))
+            if found is not None:
+                return found
+        return None
+
     async def last_key(self) -> EventKey:
         """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""
         with self._redis.errors():
@@ -121,9 +134,8 @@ class RedisStream:
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""
         key = self._name.key_of(f"{TOKEN_KEY}:{sha256(token.encode()).hexdigest()}")
-        milliseconds = max(1, keep // timedelta(milliseconds=1))
         with self._redis.errors():
-            kept = await self._redis.command("SET", key, f"{event_id} {request}", "NX", "GET", "PX", milliseconds)
+            kept = await self._redis.command("SET", key, f"{event_id} {request}", "NX", "GET", "PX", milliseconds(keep))
         if not isinstance(kept, bytes):
             return Reservation(event_id, same_request=True)
         kept_id, _, kept_request = kept.decode().partition(" ")
@@ -139,8 +151,16 @@ class RedisStream:
             for name, consumers, pending, unread, dead, last, parked in rows
         ]
 
+    async def _find_between(self, event_id: UUID, start: EventKey, end: EventKey) -> EventKey | None:
+        while entries := await self.range(start, end, _SEARCHED_AT_ONCE):
+            for entry in entries:
+                if has_event_id(entry.fields, event_id):
+                    return entry.key
+            start = entries[-1].key.successor()
+        return None
+
 
 def block(wait: timedelta) -> tuple[str | int, ...]:
     """Return the arguments that make a read block; BLOCK 0 would block forever, so no wait means no BLOCK."""
-    milliseconds = min(wait, LONGEST_WAIT) // timedelta(milliseconds=1)
-    return ("BLOCK", milliseconds) if milliseconds > 0 else ()
+    blocked = milliseconds(min(wait, LONGEST_WAIT), least=0)
+    return ("BLOCK", blocked) if blocked > 0 else ()

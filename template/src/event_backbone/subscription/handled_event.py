@@ -1,0 +1,68 @@
+"""The event that handlers are called with, as the producers that they use see it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from uuid import UUID
+
+from event_backbone.consumer import Context
+from event_backbone.errors import LeaseLost, OnceInvalid
+from event_backbone.model import EventKey, FollowUp, KeptFollowUp, Metadata
+from event_backbone.stream.base import GroupLeases
+from event_backbone.stream.values import Lease
+
+
+class HandledEvent:
+    """Implements ``model.correlation.CurrentEvent`` for one attempt at an event, all its handlers together."""
+
+    __slots__ = ("_ctx", "_leases", "_used", "group")
+
+    def __init__(self, ctx: Context[object], leases: GroupLeases, group: str) -> None:
+        """Describe the attempt that ``ctx`` is about; ``leases`` are its member's."""
+        self._ctx = ctx
+        self._leases = leases
+        self._used: set[FollowUp] | None = None  # made when needed: most handlers produce nothing once
+        self.group = group
+
+    @property
+    def metadata(self) -> Metadata:
+        """The event's metadata."""
+        return self._ctx.metadata
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is."""
+        return self._ctx.attempt
+
+    @contextmanager
+    def producing(self, follow_up: FollowUp) -> Generator[None]:
+        """Wrap the call that produces a follow-up event; if it fails, the label may be used again in this attempt."""
+        if self._ctx.acked:
+            raise OnceInvalid("once= does not work after ctx.ack(): produce first, then ack.")
+        if self._used is None:
+            self._used = set()
+        if follow_up in self._used:
+            raise OnceInvalid(
+                f"The label {follow_up.label!r} is already used for {follow_up.event} in this attempt;"
+                " give each event that a handler produces another label."
+            )
+        self._used.add(follow_up)
+        try:
+            yield
+        except BaseException:
+            self._used.discard(follow_up)
+            raise
+
+    async def reserve(self, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None) -> KeptFollowUp:
+        """Keep ``event_id`` for the follow-up event unless one is kept already, and return what is kept."""
+        key = self._ctx.metadata.key
+        lease = Lease(key, self._ctx.attempt)
+        kept = await self._leases.reserve_follow_up(lease, follow_up, event_id, instead_of=instead_of)
+        if kept is None:
+            raise LeaseLost(f"Event {key} is finished, or another consumer has it; produce nothing more for it here.")
+        return kept
+
+    async def note(self, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
+        """Note the key under which the follow-up event with this id is in its stream."""
+        await self._leases.note_follow_up(self._ctx.metadata.key, follow_up, event_id, key)
