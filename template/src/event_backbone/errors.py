@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -198,3 +198,22 @@ class Reject(HandlerDecision):
         """Give the reason, which becomes the detail of the dead letter."""
         super().__init__(reason)
         self.reason = reason
+
+
+def user_message(error: BaseException) -> str | None:
+    """Return the sentence that a user reads about an error of settings, servers or arguments; None for a defect."""
+    if isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return next((found for each in inner if (found := user_message(each))), None)
+    if isinstance(error, BackboneError):
+        return str(error)
+    from pydantic import ValidationError  # noqa: PLC0415 - a health probe does without it
+
+    if isinstance(error, ValidationError):
+        # pydantic's own text would repeat the value, which may be a secret.
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(map(str, first["loc"])).upper() or error.title
+        return f"The setting {name} is not valid: {first['msg'].rstrip('.')}."
+    if type(error).__module__.startswith("pydantic_settings"):
+        return f"The settings cannot be read: {error}."
+    return None

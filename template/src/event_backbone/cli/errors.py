@@ -6,14 +6,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from typing import NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar
 
 import typer
-from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from event_backbone.cli.exit_watchdog import own_process
-from event_backbone.errors import BackboneError
+from event_backbone.errors import user_message
 
 T = TypeVar("T")
 
@@ -67,20 +66,3 @@ def _with_hint(message: str) -> str:
     """Complete Typer's text of a usage error; it is empty where Typer has shown the help instead."""
     end = "" if message.endswith((".", "?")) else "."
     return f"{message}{end} See --help." if message else ""
-
-
-def user_message(error: BaseException) -> str | None:
-    """Return the sentence that the user reads about an error; None for a defect of the program."""
-    if isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return next((found for each in inner if (found := user_message(each))), None)
-    if isinstance(error, BackboneError):
-        return str(error)
-    if isinstance(error, ValidationError):
-        # pydantic's own text would repeat the value, which may be a secret.
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(map(str, first["loc"])).upper() or error.title
-        return f"The setting {name} is not valid: {first['msg'].rstrip('.')}."
-    if type(error).__module__.startswith("pydantic_settings"):
-        return f"The settings cannot be read: {error}."
-    return None

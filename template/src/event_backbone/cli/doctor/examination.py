@@ -11,9 +11,8 @@ from event_backbone.cli.doctor.group_checks import check_groups
 from event_backbone.cli.doctor.redis_checks import check_redis
 from event_backbone.cli.doctor.runtime_checks import check_runtime
 from event_backbone.cli.doctor.s3_checks import check_bucket_exists
-from event_backbone.cli.errors import user_message
 from event_backbone.contract import check
-from event_backbone.errors import BackboneError, ContractError
+from event_backbone.errors import BackboneError, ContractError, user_message
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
