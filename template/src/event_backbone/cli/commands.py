@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from event_backbone.cli import bucket, dead_letters, demo, doctor, events, pending, produce, read, serve, worker
+from event_backbone.cli import bucket, dead_letters, demo, doctor, events, health, pending, produce, read, serve, worker
 
 if TYPE_CHECKING:
     from event_backbone.cli.project import Project
@@ -16,7 +16,7 @@ def build_cli(project: Project) -> typer.Typer:
     """Make the command line of a project; ``run`` runs it. Nothing is imported or connected before a command needs it.
 
     Without an API there is no ``serve``, without a consumer group no ``worker``, ``pending`` and ``dead-letters``,
-    without producing no ``produce``, and without S3 no ``bucket``.
+    without both no ``health``, without producing no ``produce``, and without S3 no ``bucket``.
     """
     cli = typer.Typer(
         name=project.name,
@@ -32,6 +32,8 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(serve.serve)
     if project.open_worker is not None:
         cli.command()(worker.worker)
+    if project.api is not None or project.open_worker is not None:
+        cli.command()(health.health)
     if project.produces:
         cli.command()(produce.produce)
     cli.command()(read.tail)
