@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import typer
@@ -28,6 +30,7 @@ def run(cli: typer.Typer) -> NoReturn:
     settings, servers or arguments is one sentence without a traceback; only a defect of the program shows one.
     """
     own_process()
+    _prepare_output()
     try:
         # Not standalone, so that a usage error, too, is one sentence and not a box.
         sys.exit(cli(standalone_mode=False))
@@ -36,8 +39,7 @@ def run(cli: typer.Typer) -> NoReturn:
     except typer.Abort:
         fail("Stopped.", INTERRUPTED)
     except BrokenPipeError:
-        # The reader closed the pipe; nothing may be written when Python flushes at exit, either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(FAILED)
     except KeyboardInterrupt:
         fail("Stopped.", INTERRUPTED)
@@ -45,6 +47,21 @@ def run(cli: typer.Typer) -> NoReturn:
         if (message := user_message(error)) is None:
             raise
         fail(message, FAILED)
+
+
+def _prepare_output() -> None:
+    """Let a command write although its standard output is closed, or cannot encode a character."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Write nothing more to the standard output, also when Python flushes it at exit: nobody takes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_async(command: Coroutine[object, object, T]) -> T:
