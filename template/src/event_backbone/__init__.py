@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from event_backbone.contract.stored_event import StoredEvent
     from event_backbone.dead_letters import DeadEvent, DeadLetters, Redriven
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
+    from event_backbone.logs import EventLogFilter
     from event_backbone.model import EventKey, Metadata
+    from event_backbone.place import place_of
     from event_backbone.policy import RetryPolicy
     from event_backbone.reader import Reader
     from event_backbone.stream.values import GroupState, PendingEntry
@@ -69,6 +71,7 @@ __all__ = [
     "EventIdAhead",
     "EventIdExpired",
     "EventKey",
+    "EventLogFilter",
     "EventNotFound",
     "EventOf",
     "GroupMissing",
@@ -102,6 +105,7 @@ __all__ = [
     "UnknownVersion",
     "Worker",
     "event",
+    "place_of",
 ]
 
 _HOMES = {
@@ -113,6 +117,7 @@ _HOMES = {
     "DeadEvent": "dead_letters",
     "DeadLetters": "dead_letters",
     "EventKey": "model",
+    "EventLogFilter": "logs",
     "EventOf": "contract",
     "GroupState": "stream.values",
     "HandleInterceptor": "interceptors",
@@ -128,6 +133,7 @@ _HOMES = {
     "SubscriptionOptions": "subscription",
     "Worker": "worker",
     "event": "contract",
+    "place_of": "place",
 }
 
 

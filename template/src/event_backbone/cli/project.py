@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
+from event_backbone.cli.logs import configure_logging
 from event_backbone.connection.server import SERVER_LOGGER
 from event_backbone.errors import ConfigurationError
 
@@ -56,6 +57,8 @@ class Project(Generic[SettingsType]):
         s3_options: the options of the S3 storage, when payloads go to S3.
         api_address: where the web API listens.
         worker_health_address: where a worker serves its health; without a port it serves none.
+        configure_logging: configures logging for a command that runs until it is stopped; takes the least severe level
+            that is to be logged, such as ``logging.INFO``.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Project(Generic[SettingsType]):
     s3_options: Callable[[SettingsType], S3Options] | None = None
     api_address: Callable[[SettingsType], tuple[str, int]] = lambda _: ("127.0.0.1", 8000)
     worker_health_address: Callable[[SettingsType], tuple[str, int | None]] = lambda _: ("127.0.0.1", None)
+    configure_logging: Callable[[int], None] = configure_logging
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Backbone, None]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from event_backbone.cli.errors import fail
-from event_backbone.cli.logs import LogLevel, configure_logging
+from event_backbone.cli.logs import LogLevel
 from event_backbone.cli.project import project_of, required
 from event_backbone.errors import ConfigurationError
 from event_backbone.web.startup import StartupErrors
@@ -36,8 +36,8 @@ def serve(
     log_level: Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")] = LogLevel.INFO,
 ) -> None:
     """Run the web API until Ctrl-C; its OpenAPI page is at /docs."""
-    configure_logging(log_level)
     project = project_of(ctx)
+    project.configure_logging(log_level.number)
     if find_spec("uvicorn") is None:
         raise ConfigurationError("Install uvicorn to serve the web API: the Python package uvicorn.")
     if host is None or port is None:
