@@ -1,16 +1,15 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
 SHOP_STORAGE chooses the storage (redis-hash or s3), SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS
-whether its handlers fail (never, once, always), SHOP_HANGS whether ``closed`` never ends (no, task, thread), and
-SHOP_LATE that the API opens its backbone only when it starts.
+whether its handlers fail (never, once, always), and SHOP_HANGS whether ``closed`` never ends (no, task, thread).
 """
 
 import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,6 @@ from event_backbone.otlp import configure_otlp
 from event_backbone.worker import Worker
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from event_backbone.storage import S3Options
 
 
@@ -116,27 +113,6 @@ async def never_end(how: str) -> None:
             await asyncio.Event().wait()
 
 
-def create_app() -> "FastAPI":
-    """Make the web API, which opens the backbone when it starts."""
-    from fastapi import FastAPI
-
-    from event_backbone.web import event_routes, health_routes, install_error_handlers
-
-    early = None if setting("LATE", "") else open_backbone()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with early or open_backbone() as backbone:
-            app.state.backbone = backbone
-            yield
-
-    app = FastAPI(lifespan=lifespan)
-    app.include_router(event_routes(Shop, uri="shop"))
-    app.include_router(health_routes())
-    install_error_handlers(app)
-    return app
-
-
 def project() -> Project:
     """Describe the shop to its command line."""
     role = setting("ROLE", "both")
@@ -151,9 +127,18 @@ def project() -> Project:
         produces=role != "consumer",
         group="main-consumer" if consumes else None,
         open_worker=create_worker if consumes else None,
-        api="tests.cli.shop:create_app" if role != "consumer" else None,
+        api="tests.cli.shop_api:app" if role != "consumer" else None,
+        api_address=lambda _: (os.environ.get("SERVE_HOST", "127.0.0.1"), _port("SERVE_PORT") or 8000),
+        worker_health_address=lambda _: (
+            os.environ.get("WORKER_HEALTH_HOST", "127.0.0.1"),
+            _port("WORKER_HEALTH_PORT"),
+        ),
         s3_options=s3_options if setting("STORAGE", "redis-hash") == "s3" else None,
     )
+
+
+def _port(variable: str) -> int | None:
+    return int(os.environ[variable]) if variable in os.environ else None
 
 
 if __name__ == "__main__":

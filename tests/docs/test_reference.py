@@ -35,7 +35,7 @@ PUBLIC_MODULES = (
     "event_backbone.web",
 )
 VARIABLE = re.compile(
-    r'"((?:REDIS_EVENT_SOURCE|S3_EVENT_SOURCE|EVENT_SOURCE|EVENT_BACKBONE|WORKER)_[A-Z0-9_]*[A-Z0-9])"'
+    r'"((?:REDIS_EVENT_SOURCE|S3_EVENT_SOURCE|EVENT_SOURCE|EVENT_BACKBONE|SERVE|WORKER)_[A-Z0-9_]*[A-Z0-9])"'
 )
 CONDITION = re.compile(r"`(\w+)` is (not )?`([\w-]+)`")
 
@@ -150,7 +150,7 @@ class TestCommands:
             open_backbone=_never,
             group="main-consumer",
             open_worker=_never,
-            api="shipment_tracking.api:create_app",
+            api="shipment_tracking.api:app",
             s3_options=_never,
         )
         return dict(_commands(cast("click.Command", typer.main.get_command(build_cli(project))), ""))

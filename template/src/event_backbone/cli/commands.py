@@ -13,6 +13,7 @@ from event_backbone.cli import (
     demo,
     doctor,
     events,
+    health,
     pending,
     produce,
     read,
@@ -29,7 +30,7 @@ def build_cli(project: Project) -> typer.Typer:
     """Make the command line of a project; ``run`` runs it. Nothing is imported or connected before a command needs it.
 
     Without an API there is no ``serve``, without a consumer group no ``worker``, ``pending`` and ``dead-letters``,
-    without producing no ``produce``, and without S3 no ``bucket``.
+    without both no ``health``, without producing no ``produce``, and without S3 no ``bucket``.
     """
     cli = typer.Typer(
         name=project.name,
@@ -45,6 +46,8 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(serve.serve)
     if project.open_worker is not None:
         cli.command()(worker.worker)
+    if project.api is not None or project.open_worker is not None:
+        cli.command()(health.health)
     if project.produces:
         cli.command()(produce.produce)
     cli.command()(read.tail)

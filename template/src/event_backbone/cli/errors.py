@@ -8,14 +8,13 @@ import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar
 
 import typer
-from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from event_backbone.cli.exit_watchdog import own_process
-from event_backbone.errors import BackboneError
+from event_backbone.errors import user_message
 
 T = TypeVar("T")
 
@@ -84,25 +83,3 @@ def _with_hint(message: str) -> str:
     """Complete Typer's text of a usage error; it is empty where Typer has shown the help instead."""
     end = "" if message.endswith((".", "?")) else "."
     return f"{message}{end} See --help." if message else ""
-
-
-def user_message(error: BaseException) -> str | None:
-    """Return the sentence that the user reads about an error; None for a defect of the program."""
-    return next(iter(user_messages(error)), None)
-
-
-def user_messages(error: BaseException) -> list[str]:
-    """Return all that the user should read about an error, such as a sentence for each setting that is not valid."""
-    if isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return [message for each in inner for message in user_messages(each)]
-    if isinstance(error, BackboneError):
-        return [str(error)]
-    if isinstance(error, ValidationError):
-        # pydantic's own text would repeat the value, which may be a secret.
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        named = [(".".join(map(str, each["loc"])).upper() or error.title, each["msg"].rstrip(".")) for each in found]
-        return [f"The setting {name} is not valid: {message}." for name, message in named]
-    if type(error).__module__.startswith("pydantic_settings"):
-        return [f"The settings cannot be read: {error}."]
-    return []

@@ -53,9 +53,10 @@ class Project(Generic[SettingsType]):
         produces: whether the project produces events (``role`` is not consumer).
         group: the consumer group, when the project consumes.
         open_worker: opens what the handlers need, and runs all subscriptions of the project.
-        api: the web API as ``module:function``, a function without arguments that makes the application.
+        api: the web API as ``module:name``, such as ``shipment_tracking.api:app``.
         s3_options: the options of the S3 storage, when payloads go to S3.
-        health_port: the port of the worker's own health endpoints; None serves none.
+        api_address: where the web API listens.
+        worker_health_address: where a worker serves its health; without a port it serves none.
         configure_logging: configures logging for a command that runs until it is stopped; takes the least severe level
             that is to be logged, such as ``logging.INFO``.
     """
@@ -71,7 +72,8 @@ class Project(Generic[SettingsType]):
     open_worker: Callable[[SettingsType, Backbone], AbstractAsyncContextManager[Worker]] | None = None
     api: str | None = None
     s3_options: Callable[[SettingsType], S3Options] | None = None
-    health_port: Callable[[SettingsType], int | None] | None = None
+    api_address: Callable[[SettingsType], tuple[str, int]] = lambda _: ("127.0.0.1", 8000)
+    worker_health_address: Callable[[SettingsType], tuple[str, int | None]] = lambda _: ("127.0.0.1", None)
     configure_logging: Callable[[int], None] = configure_logging
 
     @asynccontextmanager

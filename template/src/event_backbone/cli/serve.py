@@ -3,46 +3,59 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
+import runpy
 import signal
-from collections.abc import Awaitable, Callable, MutableMapping
+import sys
+from http import HTTPStatus
 from importlib import import_module
-from typing import Annotated, Any, cast
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from event_backbone.cli.errors import fail, user_message
+from event_backbone.cli.errors import fail
 from event_backbone.cli.logs import LogLevel
 from event_backbone.cli.project import project_of, required
 from event_backbone.errors import ConfigurationError
+from event_backbone.web.startup import StartupErrors
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+if TYPE_CHECKING:
+    from socket import socket
+
+    from event_backbone.web.startup import Application
 
 
 def serve(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = None,
+    reload: Annotated[bool, typer.Option("--reload", help="Restart when a file under src changes.")] = False,
     log_level: Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")] = LogLevel.INFO,
 ) -> None:
     """Run the web API until Ctrl-C; its OpenAPI page is at /docs."""
     project = project_of(ctx)
     project.configure_logging(log_level.number)
-    _serve(required(project.api), host, port)
+    if find_spec("uvicorn") is None:
+        raise ConfigurationError("Install uvicorn to serve the web API: the Python package uvicorn.")
+    if host is None or port is None:
+        default = project.api_address(project.load_settings())
+        host, port = host or default[0], default[1] if port is None else port
+    if reload:
+        _reload(project.module, required(project.api), (host, port), log_level)
+    else:
+        _serve(required(project.api), host, port)
 
 
 def _serve(api: str, host: str, port: int) -> None:
-    try:
-        import uvicorn  # noqa: PLC0415 - only this command pays for it
-    except ImportError as error:
-        raise ConfigurationError("Install uvicorn to serve the web API: the Python package uvicorn.") from error
-    module, _, function = api.partition(":")
-    # Made here and not by uvicorn, so that a wrong setting is reported in one sentence.
-    create = cast("Callable[[], Application]", getattr(import_module(module), function))
-    application = _QuietStart(create())
+    import uvicorn  # noqa: PLC0415 - only this command pays for it
+
+    module, _, name = api.partition(":")
+    application = StartupErrors(cast("Application", getattr(import_module(module), name)))
     server = uvicorn.Server(uvicorn.Config(cast("Any", application), host=host, port=port, log_config=None))
+    logging.getLogger("uvicorn.access").addFilter(_is_worth_logging)
     # After its graceful stop uvicorn raises the signal again, which would end the process before its last traces and
     # metrics are sent. With this handler it exits normally.
     signal.signal(signal.SIGTERM, _exit)
@@ -52,29 +65,38 @@ def _serve(api: str, host: str, port: int) -> None:
         fail(application.problem or f"The web API cannot listen on {host}:{port}; choose another --port or --host.")
 
 
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Return whether a request is more than a probe that found the process healthy: they come every few seconds."""
+    match record.args:
+        case (_, _, str(path), _, HTTPStatus.OK):
+            return not path.startswith("/health/")
+        case _:
+            return True
+
+
 def _exit(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler takes both
     raise SystemExit(0)
 
 
-class _QuietStart:
-    """An application that keeps the reason why it could not start, and keeps the traceback out of the log."""
+def _reload(module: str, api: str, address: tuple[str, int], log_level: LogLevel) -> None:
+    """Run ``serve`` in a process that uvicorn's reloader starts again when a file has changed."""
+    from uvicorn import Config  # noqa: PLC0415 - only this option pays for it
+    from uvicorn.supervisors import ChangeReload  # noqa: PLC0415
 
-    def __init__(self, application: Application) -> None:
-        self._application = application
-        self.problem: str | None = None
+    host, port = address
+    arguments = ["serve", "--host", host, "--port", str(port), "--log-level", log_level.value]
+    config = Config(api, reload=True, reload_dirs=[str(_source_of(api))], log_config=None)
+    ChangeReload(config, functools.partial(_run_again, module, arguments), []).run()
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        async def send_without_traceback(message: Message) -> None:
-            if message["type"] != "lifespan.startup.failed":
-                await send(message)
 
-        if scope["type"] != "lifespan":
-            await self._application(scope, receive, send)
-            return
-        try:
-            await self._application(scope, receive, send_without_traceback)
-        except Exception as error:
-            self.problem = user_message(error)
-            if self.problem is None:
-                raise
-            await send({"type": "lifespan.startup.failed", "message": self.problem})
+def _run_again(module: str, arguments: list[str], sockets: list[socket] | None) -> None:  # noqa: ARG001 - of uvicorn
+    sys.argv[1:] = arguments
+    runpy.run_module(module, run_name="__main__")
+
+
+def _source_of(api: str) -> Path:
+    """Return the folder to watch: ``src``, or that of the package if it is elsewhere, such as in site-packages."""
+    module = api.partition(":")[0]
+    spec = find_spec(module.partition(".")[0])
+    package = Path((spec and spec.origin) or ".").resolve().parent
+    return package.parent if package.parent.name == "src" else package

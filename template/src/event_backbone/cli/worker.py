@@ -31,7 +31,7 @@ def worker(
         int | None,
         typer.Option(min=0, max=65535, help="Serve /health/live and /health/ready here; 0 takes a free port."),
     ] = None,
-    health_host: Annotated[str, typer.Option(help="The address for the health port.")] = "127.0.0.1",
+    health_host: Annotated[str | None, typer.Option(help="The address for the health port.")] = None,
     log_level: Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")] = LogLevel.INFO,
     journal: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -41,12 +41,11 @@ def worker(
     run_async(_work(project, (health_host, health_port), None if journal is None else Journal(journal)))
 
 
-async def _work(project: Project, health: tuple[str, int | None], journal: Journal | None) -> None:
+async def _work(project: Project, health: tuple[str | None, int | None], journal: Journal | None) -> None:
     interceptors = () if journal is None else (journal.interceptor,)
     settings = project.load_settings()
-    host, port = health
-    if port is None and project.health_port is not None:
-        port = project.health_port(settings)
+    host, port = project.worker_health_address(settings)
+    host, port = health[0] or host, port if health[1] is None else health[1]
     async with contextlib.AsyncExitStack() as stack:
         backbone = await stack.enter_async_context(project.open_backbone(settings, handle_interceptors=interceptors))
         worker = await stack.enter_async_context(required(project.open_worker)(settings, backbone))

@@ -58,7 +58,7 @@ def explain(error: ValidationError, event: str, name_of: Callable[[int | str], s
         case "json_invalid":
             return f"{subject} is not valid JSON."
         case _:
-            return f"{subject}{location} {_expectation(first)}."
+            return f"{subject}{location} {expectation(first)}."
 
 
 def field_names(schema: JsonValue) -> frozenset[str]:
@@ -72,7 +72,8 @@ def field_names(schema: JsonValue) -> frozenset[str]:
     return frozenset(names.union(*map(field_names, parts)))
 
 
-def _expectation(error: ErrorDetails) -> str:
+def expectation(error: ErrorDetails) -> str:
+    """Return what is expected of a value, as the end of a sentence without its full stop."""
     context: Mapping[str, object] = error.get("ctx", {})
     if error["type"] not in _KNOWN_ERRORS:
         return "is refused by a validator of its type"

@@ -17,27 +17,34 @@ from event_backbone.errors import ConfigurationError
 if TYPE_CHECKING:
     from event_backbone.web.error_handlers import install_error_handlers
     from event_backbone.web.health import health_routes
+    from event_backbone.web.openapi import operation_id, project_version
     from event_backbone.web.routes import allow_everyone, event_routes
-    from event_backbone.web.schemas import EventResponse, ProducedResponse
+    from event_backbone.web.schemas import ErrorResponse, EventResponse, ProducedResponse
     from event_backbone.web.worker_health import serve_worker_health
 
 __all__ = [
+    "ErrorResponse",
     "EventResponse",
     "ProducedResponse",
     "allow_everyone",
     "event_routes",
     "health_routes",
     "install_error_handlers",
+    "operation_id",
+    "project_version",
     "serve_worker_health",
 ]
 
 _MODULES = {
+    "ErrorResponse": "schemas",
     "EventResponse": "schemas",
     "ProducedResponse": "schemas",
     "allow_everyone": "routes",
     "event_routes": "routes",
     "health_routes": "health",
     "install_error_handlers": "error_handlers",
+    "operation_id": "openapi",
+    "project_version": "openapi",
     "serve_worker_health": "worker_health",
 }
 

@@ -51,19 +51,10 @@ _FIXED_TEXT: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
     ),
     OutcomeUnknown: (
         HTTPStatus.SERVICE_UNAVAILABLE,
-        (
-            "The event may or may not have been sent; repeating the request with the same Idempotency-Key is safe, "
-            "without one it may send the event twice."
-        ),
+        "The event may or may not have been sent; repeating the request may send it twice.",
     ),
-    EventIdExpired: (
-        HTTPStatus.CONFLICT,
-        "This Idempotency-Key is too old for its event to be sent again; use a new one.",
-    ),
-    PayloadConflict: (
-        HTTPStatus.CONFLICT,
-        "Another body was already saved under this Idempotency-Key; use a new one.",
-    ),
+    EventIdExpired: (HTTPStatus.CONFLICT, "The event id is too old for its event to be sent again; use a new one."),
+    PayloadConflict: (HTTPStatus.CONFLICT, "Another body was already saved under this event id; use a new one."),
     PayloadGone: (HTTPStatus.GONE, "The payload of this event is missing or has expired."),
     PayloadErased: (HTTPStatus.GONE, "The payload of this event was erased."),
     EntryUnreadable: (
@@ -82,14 +73,28 @@ _FIXED_TEXT: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
 }
 """What concerns the service is answered with these texts; the log has the error's own."""
 
+_TEXT_WITH_IDEMPOTENCY_KEY: Mapping[type[BackboneError], str] = {
+    OutcomeUnknown: (
+        "The event may or may not have been sent; repeating the request with the same Idempotency-Key is safe, "
+        "without one it may send the event twice."
+    ),
+    EventIdExpired: "This Idempotency-Key is too old for its event to be sent again; use a new one.",
+    PayloadConflict: "Another body was already saved under this Idempotency-Key; use a new one.",
+}
+"""What is said instead where a client can send an Idempotency-Key."""
 
-def text_for_client(error: BackboneError) -> tuple[HTTPStatus, str]:
-    """Return the status of an error, and the sentence that a client may read about it."""
+
+def text_for_client(error: BackboneError, *, takes_key: bool = False) -> tuple[HTTPStatus, str]:
+    """Return the status of an error, and the sentence that a client may read about it.
+
+    ``takes_key`` says whether the request could have an Idempotency-Key.
+    """
     for kind in type(error).__mro__:
         if kind in _OWN_TEXT:
             return _OWN_TEXT[kind], str(error)
         if kind in _FIXED_TEXT:
-            return _FIXED_TEXT[kind]
+            status, text = _FIXED_TEXT[kind]
+            return status, _TEXT_WITH_IDEMPOTENCY_KEY.get(kind, text) if takes_key else text
     return _FIXED_TEXT[BackboneError]
 
 

@@ -22,13 +22,13 @@ def health_routes(*, timeout: timedelta = timedelta(seconds=2)) -> APIRouter:
     """
     router = APIRouter(prefix="/health", tags=["health"])
 
-    @router.get("/live", responses=_UNAVAILABLE, response_model_exclude_none=True)
+    @router.get("/live", operation_id="get_liveness", responses=_UNAVAILABLE, response_model_exclude_none=True)
     async def live(request: Request, response: Response) -> HealthResponse:
         """Return whether the process is alive."""
         worker = _worker(request)
         return _respond(response, None if worker is None or worker.alive else "The worker has ended.")
 
-    @router.get("/ready", responses=_UNAVAILABLE, response_model_exclude_none=True)
+    @router.get("/ready", operation_id="get_readiness", responses=_UNAVAILABLE, response_model_exclude_none=True)
     async def ready(request: Request, response: Response) -> HealthResponse:
         """Return whether Redis and the payload storage answer."""
         worker = _worker(request)

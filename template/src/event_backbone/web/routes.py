@@ -14,6 +14,7 @@ from event_backbone.contract import Contract, EventDefinition, check, events_of,
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
 from event_backbone.web.error_texts import IDEMPOTENCY_KEY_LENGTH, IDEMPOTENCY_KEY_REUSED, LONGEST_IDEMPOTENCY_KEY
+from event_backbone.web.openapi import operation_id
 from event_backbone.web.schemas import ErrorResponse, EventResponse, OutcomeUnknownResponse, ProducedResponse
 from event_backbone.web.validation import validated_route
 
@@ -24,20 +25,26 @@ def _error(code: int, description: str) -> _Responses:
     return {code: {"model": ErrorResponse, "description": description}}
 
 
-_PRODUCE_ERRORS: _Responses = {
+def _header(name: str, description: str, **schema: str) -> dict[str, object]:
+    return {name: {"description": description, "schema": schema}}
+
+
+_UNAVAILABLE = {
+    "description": "Redis or the payload storage does not answer.",
+    "headers": _header("Retry-After", "After how many seconds to repeat the request.", type="integer"),
+}
+_PRODUCE_RESPONSES: _Responses = {
+    201: {"headers": _header("Location", "Where the event can be read.", type="string", format="uri-reference")},
     **_error(400, "The Idempotency-Key has a wrong length."),
     **_error(409, "The Idempotency-Key is too old, or another payload is saved under it; use a new one."),
     **_error(422, "The arguments do not fit, or the Idempotency-Key was used for another event or body."),
-    503: {
-        "model": OutcomeUnknownResponse | ErrorResponse,
-        "description": "Redis or the payload storage does not answer.",
-    },
+    503: {**_UNAVAILABLE, "model": OutcomeUnknownResponse | ErrorResponse},
 }
 _READ_ERRORS: _Responses = {
     **_error(400, "The event key has a wrong form."),
     **_error(404, "The stream has no event with this key."),
     **_error(422, "A parameter of the request is missing or not valid."),
-    **_error(503, "Redis or the payload storage does not answer."),
+    503: {**_UNAVAILABLE, "model": ErrorResponse},
 }
 
 
@@ -86,11 +93,13 @@ def _add_produce_route(router: APIRouter, contract: type[Contract], definition: 
         methods=["POST"],
         status_code=HTTPStatus.CREATED,
         response_model=ProducedResponse,
-        responses=_PRODUCE_ERRORS,
+        response_description="The event is in the stream.",
+        responses=_PRODUCE_RESPONSES,
         summary=definition.attribute.replace("_", " ").capitalize(),
         description=definition.doc,
         deprecated=definition.deprecated is not None or None,
-        name=definition.attribute,
+        name=f"produce_{definition.attribute}",
+        generate_unique_id_function=operation_id,
         route_class_override=validated_route(definition),
     )
 
@@ -103,7 +112,8 @@ def _add_read_route(router: APIRouter, uri: str, *, payloads: bool) -> None:
         response_model=EventResponse,
         responses=_READ_ERRORS,
         summary="Read an event",
-        name="read_event",
+        name="get_event",
+        generate_unique_id_function=operation_id,
         route_class_override=validated_route(),
     )
 
@@ -117,9 +127,13 @@ def _produce_endpoint(
         body: BaseModel,
         idempotency_key: Annotated[
             str | None,
-            Header(description="Any text, up to 255 characters: repeated requests with it make one event."),
+            Header(
+                alias="Idempotency-Key",
+                description="Any text, up to 255 characters: repeated requests with it make one event.",
+            ),
         ] = None,
     ) -> ProducedResponse:
+        request.state.takes_idempotency_key = True  # for the texts of errors
         backbone = _backbone(request)
         event_id = None
         if idempotency_key is not None:

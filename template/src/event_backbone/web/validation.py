@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic_core import ErrorDetails
 
+from event_backbone.codec.explanation import expectation
 from event_backbone.contract import EventDefinition
 from event_backbone.errors import ArgumentsInvalid
 from event_backbone.web.error_texts import BODY_NOT_JSON, parameter_text
@@ -43,3 +45,25 @@ async def _text(error: RequestValidationError, event: EventDefinition | None, re
     except ArgumentsInvalid as refusal:
         return str(refusal)
     return BODY_NOT_JSON
+
+
+def request_text(error: RequestValidationError, known: frozenset[str]) -> str:
+    """Return the sentence about the first thing in a request that does not fit a route of the application.
+
+    Only ``known`` names appear in it: others may be keys of the caller's data.
+    """
+    first = cast("ErrorDetails", error.errors()[0])
+    kind, *path = first["loc"]
+    if kind != "body":
+        return parameter_text(str(kind), str(path[0] if path else ""))
+    steps = [str(step) for step in path if isinstance(step, int) or step in known]
+    subject = f"Field {'.'.join(steps)!r} of the body" if steps else "The body"
+    match first["type"]:
+        case "missing":
+            return f"{subject} is missing."
+        case "extra_forbidden":
+            return "The body has an unknown field."
+        case "json_invalid":
+            return "The body is not valid JSON."
+        case _:
+            return f"{subject} {expectation(first)}."

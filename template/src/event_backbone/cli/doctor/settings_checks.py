@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from event_backbone.cli.doctor.finding import Finding, fail
-from event_backbone.cli.errors import user_messages
-from event_backbone.errors import BackboneError
+from event_backbone.errors import BackboneError, user_messages
 from event_backbone.settings import NO_REDIS_ENDPOINT, REDIS_ENDPOINT_VARIABLE
 
 if TYPE_CHECKING:
