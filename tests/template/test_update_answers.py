@@ -59,7 +59,7 @@ def _named(files: dict[str, bytes]) -> dict[str, bytes]:
 
 @NEWEST_START
 def test_a_project_that_stops_consuming(thin_history: History, start: str, tmp_path: Path) -> None:
-    """Handlers and worker are removed; git shows it and has them, and an edited line of bootstrap.py is a conflict."""
+    """Handlers and worker are removed; git shows it and has them, and what was edited stays."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
     make_ordinary_edits(project)
     commit(project, "Ours")

@@ -14,7 +14,7 @@ import sys
 
 from shop.bootstrap import open_backbone
 from shop.settings import load_settings
-from shop.worker import subscribe
+from shop.worker import open_worker
 
 
 async def handle(count: int) -> None:
@@ -24,8 +24,9 @@ async def handle(count: int) -> None:
         await call_next(ctx)
         handled.put_nowait(ctx.metadata.key)
 
-    async with asyncio.timeout(30), open_backbone(load_settings(), handle_interceptors=[note]) as backbone:
-        async with subscribe(backbone):
+    settings = load_settings()
+    async with asyncio.timeout(30), open_backbone(settings, handle_interceptors=[note]) as backbone:
+        async with open_worker(settings, backbone):
             for _ in range(count):
                 print("handled", await handled.get())
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from event_backbone.connection import OneEventLoop, RedisConnection
 from event_backbone.consumer import Consumer
@@ -29,6 +29,7 @@ from event_backbone.subscription import Subscription, SubscriptionKeywords, Subs
 from event_backbone.wire import read_entry
 
 ContractType = TypeVar("ContractType", bound=Contract)
+ServicesType = TypeVar("ServicesType")
 
 _CHECK_URI = "event-backbone-check"
 
@@ -81,7 +82,7 @@ class Backbone:
         """Check the settings; nothing is connected yet."""
         if not timedelta(0) < produce_timeout < deduplicate_for:
             raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
-        self._settings = _settings_of(redis) if _streams is None else None
+        self._settings = RedisSettings.of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
         self._storage: Storage = RedisHashStorage() if storage is None else storage
         self._given_storages = (self._storage, *also_read)
@@ -160,18 +161,42 @@ class Backbone:
         )
         return bind(contract, producer)
 
+    @overload
     def subscribe(
         self,
-        consumer: Consumer[ContractType],
+        consumer: Consumer[ContractType, None],
         *,
+        uri: str,
+        group: str,
+        **options: Unpack[SubscriptionKeywords],
+    ) -> Subscription: ...
+
+    @overload
+    def subscribe(
+        self,
+        consumer: Consumer[ContractType, ServicesType],
+        *,
+        services: ServicesType,
+        uri: str,
+        group: str,
+        **options: Unpack[SubscriptionKeywords],
+    ) -> Subscription: ...
+
+    def subscribe(
+        self,
+        consumer: Consumer[ContractType, Any],
+        *,
+        services: object = None,
         uri: str,
         group: str,
         **options: Unpack[SubscriptionKeywords],
     ) -> Subscription:
         """Return a subscription of ``consumer`` in a group; it runs while it is open in an ``async with``.
 
+        ``services`` is what the handlers find in their context; whoever opened it closes it after the subscription.
         ``SubscriptionOptions`` describes the options. Raises ContractError if the contract cannot work, and
-        ConfigurationError if an option, the URI or the group is not valid, or the backbone is not open.
+        ConfigurationError if an option, the URI or the group is not valid, services are missing, or the backbone is
+        not open.
         """
         check(consumer.contract)
         return Subscription(
@@ -179,6 +204,7 @@ class Backbone:
             scope=self._scope(uri),
             group=group,
             consumer=consumer,
+            services=services,
             storages=self._storages,
             options=SubscriptionOptions(**options),
             interceptors=self._handle_interceptors,
@@ -271,9 +297,3 @@ class Backbone:
         if storage is None:
             raise ConfigurationError(f"No storage named {name!r} is configured; pass it as storage or in also_read.")
         return storage
-
-
-def _settings_of(redis: str | RedisSettings | None) -> RedisSettings:
-    if isinstance(redis, RedisSettings):
-        return redis
-    return RedisSettings.from_environment() if redis is None else RedisSettings.parse(redis)

@@ -51,13 +51,13 @@ def redrive(
 
 
 async def _list(project: Project, limit: int, reason: str | None) -> list[DeadEvent]:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         letters = backbone.dead_letters(project.uri, required(project.group)).list(limit, reason=reason)
         return [each async for each in letters]
 
 
 async def _redrive_all(project: Project, reason: str | None) -> None:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         redriven = await backbone.dead_letters(project.uri, required(project.group)).redrive_all(reason)
     _print_redriven(redriven.events)
     if redriven.not_found:
@@ -66,7 +66,7 @@ async def _redrive_all(project: Project, reason: str | None) -> None:
 
 
 async def _redrive(project: Project, ids: list[str]) -> None:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         dead_letters = backbone.dead_letters(project.uri, required(project.group))
         missing = [each for each in ids if not await dead_letters.redrive(each)]
     _print_redriven(len(ids) - len(missing))
