@@ -17,7 +17,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 ALWAYS = {
     *(".copier-answers.yml", ".dockerignore", ".editorconfig", ".env.example", ".gitattributes", ".gitignore"),
-    *(".pre-commit-config.yaml", "Dockerfile", "LICENSE", "README.md", "compose.yaml", "pyproject.toml"),
+    *(".pre-commit-config.yaml", "AGENTS.md", "Dockerfile", "LICENSE", "README.md", "compose.yaml", "pyproject.toml"),
     *("src/P/__init__.py", "src/P/__main__.py", "src/P/bootstrap.py", "src/P/cli.py", "src/P/contract.py"),
     *("src/P/py.typed", "src/P/settings.py", "tests/conftest.py", "tests/test_contract.py", "tests/test_runtime.py"),
 }

@@ -8,6 +8,7 @@ from event_backbone.testing.servers import RedisServer, S3Server
 from tests.template.rendering import commit, run_in
 from tests.template.updating import NEWEST_START, NEXT, SHOP, History, conflicts, edit, update
 
+HANDLER = "async def packing(ctx: Context[Services], id: int) -> None:\n"
 HANDLE = """
 import asyncio
 import sys
@@ -61,7 +62,7 @@ def test_events_from_before_a_switch_are_read_and_handled(
     variables |= {"AWS_EC2_METADATA_DISABLED": "true"}
     project = history.project(tmp_path / "project", start, SHOP | {"storage": before})
     handlers = project / "src" / "shop" / "handlers.py"
-    edit(handlers, ('        """Packing."""\n', '        """Packing."""\n        print("packing", id)  # noqa: T201\n'))
+    edit(handlers, (HANDLER, f'{HANDLER}    print("packing", id)  # noqa: T201\n'))
     commit(project, "Ours")
     old = _produce(project, 7, variables)
 
