@@ -22,7 +22,7 @@ from tests.docs.edits import put_below, put_in_place
 from tests.docs.pages import SHELL, SHOWN_ONLY, Block, Mark, Page
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-WITHIN_SECONDS = 110.0
+WITHIN_SECONDS = 240.0
 ENDS_WITHIN_SECONDS = 20.0
 POLL_SECONDS = 0.02
 _AWAIT_ALLOWED = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT

@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, SHELL, SHOWN_ONLY, Page, pages, read_page
 from tests.docs.reader import Reader
 from tests.template.rendering import Template, saved_answers
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 MOST_LEFT_OUT = 5
 
 # Each of these renders and updates several projects: `--all` follows them, before a release or when they change.
