@@ -33,6 +33,8 @@ PASTED = """<!-- project: default -->
 <!-- sh
 ruff check --quiet --fix
 ruff format --quiet
+git add .
+git commit --quiet -m "The code of the README"
 -->
 """
 PYTHON = re.compile(r"```python\n(.*?)```\n", re.DOTALL)
