@@ -1,4 +1,4 @@
-"""Runs every race, or one: ``python -m benchmarks [produce|consume|s3] [--events N] [--rounds N]``."""
+"""Runs every race, or one: ``python -m benchmarks [produce|consume|s3|collector] [--events N] [--rounds N]``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import redis_races, s3_races
+from benchmarks import dead_collector, redis_races, s3_races
 from event_backbone.testing.servers import RedisServer
 from tests.support.seaweed import ACCESS_KEY, SECRET, SeaweedServer
 
-RACES = ("produce", "consume", "s3")
+RACES = ("produce", "consume", "s3", "collector")
 
 
 def main() -> int:
@@ -32,6 +32,8 @@ async def _race(name: str, events: int, rounds: int) -> str:
             return await redis_races.produce(redis.url, events, rounds)
         if name == "consume":
             return await redis_races.consume(redis.url, events, rounds)
+        if name == "collector":
+            return await dead_collector.cost(redis.environment(), rounds)
         with SeaweedServer() as seaweed:
             seaweed.create_bucket("benchmark")
             server = s3_races.S3Server(seaweed.endpoint, ACCESS_KEY, SECRET, "benchmark")

@@ -21,6 +21,7 @@ from event_backbone.testing.servers import RedisServer, S3Server
 from tests.support.event_loop import LOOP_VARIABLE, UVLOOP, LoopFactory, loop_factory
 from tests.support.metrics import CountedMetrics
 from tests.support.seaweed import SeaweedServer
+from tests.support.spans import stop_tracing
 
 BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
 
@@ -164,6 +165,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(autouse=True)
+def _no_spans_from_before() -> Iterator[None]:
+    """Let no test be traced because an earlier one of this process was."""
+    yield
+    stop_tracing()
 
 
 def _started(binary: str | None, directory: Path | None = None) -> RedisServer:

@@ -22,6 +22,7 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, event
 from event_backbone.errors import Reject, Retry
 from event_backbone.interceptors import HandleInterceptor
+from event_backbone.otlp import configure_otlp
 from event_backbone.worker import Worker
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Shop(Contract):
 
 def open_backbone(settings: None = None, /, *, handle_interceptors: Sequence[HandleInterceptor] = ()) -> Backbone:
     """Make the shop's backbone from the environment."""
+    configure_otlp("shop")
     if setting("STORAGE", "redis-hash") == "s3":
         from event_backbone.storage.s3 import S3Storage
 

@@ -27,7 +27,13 @@ from tests.template.rendering import Template, saved_answers
 
 REFERENCE = ROOT / "docs" / "reference"
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
-PUBLIC_MODULES = ("event_backbone", "event_backbone.storage", "event_backbone.testing", "event_backbone.web")
+PUBLIC_MODULES = (
+    "event_backbone",
+    "event_backbone.otlp",
+    "event_backbone.storage",
+    "event_backbone.testing",
+    "event_backbone.web",
+)
 VARIABLE = re.compile(
     r'"((?:REDIS_EVENT_SOURCE|S3_EVENT_SOURCE|EVENT_SOURCE|EVENT_BACKBONE|WORKER)_[A-Z0-9_]*[A-Z0-9])"'
 )
@@ -241,11 +247,13 @@ def test_every_public_name_is_listed(module: str) -> None:
 
 
 def test_every_metric_to_watch_exists() -> None:
-    """The how-to page names only what the runtime measures."""
-    text = (ROOT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")
+    """The how-to pages name only what the runtime measures, or says in a span."""
+    pages = (ROOT / "docs" / "how-to" / name for name in ("deploy.md", "observe.md"))
+    text = "".join(each.read_text(encoding="utf-8") for each in pages)
     named = set(re.findall(r"`(event_backbone\.\w+)`", text))
     assert named
-    assert named <= {metric.name for metric in telemetry.METRICS}
+    in_spans = {name for row in rows(section(page("metrics.md"), "Spans")) for name in codes(row[0])}
+    assert named <= {metric.name for metric in telemetry.METRICS} | in_spans
 
 
 def test_the_object_key_is_made_as_the_page_says() -> None:

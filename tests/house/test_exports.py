@@ -12,7 +12,13 @@ import event_backbone
 from tests.support.repository import ROOT
 
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
-FRONT_DOORS = ("event_backbone", "event_backbone.storage", "event_backbone.testing", "event_backbone.web")
+FRONT_DOORS = (
+    "event_backbone",
+    "event_backbone.otlp",
+    "event_backbone.storage",
+    "event_backbone.testing",
+    "event_backbone.web",
+)
 IMPORT = re.compile(r"^\s*from (event_backbone[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 PINNED = {
     "event_backbone": (

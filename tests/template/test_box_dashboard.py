@@ -1,32 +1,16 @@
 """The dashboard asks for metrics that the runtime has, by the names that Prometheus gives them."""
 
 import re
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from event_backbone.telemetry import METRICS, Metric
 from tests.template.box import dashboard_of
+from tests.template.prometheus import SERIES, grouped_by, parse_query, series_of, unknown_labels
 from tests.template.rendering import Template, saved_answers
 
 NAMES = ["default", "s3", "s3-cached", "producer", "consumer", "many-events"]
-UNITS = {"s": "_seconds"}
-ADDED_BY_PROMETHEUS = {"le"}
-PROMQL: dict[str, Callable[[str], object]] = vars(import_module("promql_parser"))  # it has no types
-
-
-def in_prometheus(metric: Metric) -> set[str]:
-    """The series of a metric: dots become underscores, a unit its name, a counter a total; braces are remarks."""
-    name = metric.name.replace(".", "_") + ("" if metric.unit.startswith("{") else UNITS[metric.unit])
-    if metric.kind == "counter":
-        return {f"{name}_total"}
-    return {f"{name}_bucket", f"{name}_sum", f"{name}_count"} if metric.kind == "histogram" else {name}
-
-
-SERIES = {name: metric for metric in METRICS for name in in_prometheus(metric)}
 
 
 def queries_of(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
@@ -44,21 +28,18 @@ def project(request: pytest.FixtureRequest, template: Template) -> Path:
 def test_every_metric_exists_with_the_labels_that_are_asked_for(project: Path) -> None:
     """A name that nothing sends draws an empty panel, and nobody sees why."""
     for query, legend in queries_of(dashboard_of(project)):
-        (name,) = re.findall(r"event_backbone_\w+", query)
-        assert name in SERIES, query
-        matched = set(re.findall(r"(\w+)=", query))
-        grouped = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", query) for label in labels.split(",")}
-        assert matched | grouped <= {*SERIES[name].attributes} | ADDED_BY_PROMETHEUS, query
-        assert set(re.findall(r"{{(\w+)}}", legend)) <= grouped, query
+        assert len(series_of(query)) == 1, query
+        assert series_of(query) <= set(SERIES), query
+        assert unknown_labels(query) == set(), query
+        assert set(re.findall(r"{{(\w+)}}", legend)) <= grouped_by(query), query
 
 
 def test_every_query_can_be_read_by_prometheus(project: Path) -> None:
     """Its grammar, from a parser of the same language."""
-    parse = PROMQL["parse"]
     for query, _ in queries_of(dashboard_of(project)):
-        assert parse(query)
+        assert parse_query(query)
     with pytest.raises(ValueError, match="unclosed left parenthesis"):
-        parse("sum by (event rate(x)")
+        parse_query("sum by (event rate(x)")
 
 
 def test_a_name_that_does_not_exist_would_be_found() -> None:

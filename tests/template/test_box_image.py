@@ -17,8 +17,8 @@ from event_backbone.telemetry import METRICS
 from event_backbone.testing.free_port import free_port
 from event_backbone.testing.process import OwnedProcess
 from event_backbone.testing.redis_binary import find_redis_binary
+from tests.support.collector import Collector
 from tests.template.box import Service, services_of, stages_of, tool
-from tests.template.collector import Collector
 from tests.template.image import Image, build
 from tests.template.rendering import Answers, Template, package_of, saved_answers
 

@@ -232,7 +232,10 @@ def _functions(text: str) -> dict[str, list[tuple[str, str]]]:
     regions = set(re.findall(r"# region (\w+)$", text, re.MULTILINE))
     found: dict[str, list[tuple[str, str]]] = {}
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (name := node.name.removesuffix("_")) in regions:
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and (name := node.name.removesuffix("_")) in regions
+        ):
             found[name] = [
                 (each.arg, ast.unparse(each.annotation) if each.annotation else "") for each in node.args.args
             ]

@@ -14,6 +14,7 @@ from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import NewDeadLetter, Payload
 from event_backbone.model.correlation import lineage
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.spans import HandleSpans
 from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
 from event_backbone.testing import context
 
@@ -40,7 +41,14 @@ def handling(
 ) -> Handling:
     """Return a handling to a consumer."""
     policy = retry or RetryPolicy(max_attempts=3, backoff=SECOND)
-    return Handling(consumer, interceptors=interceptors, retry=policy, ack=ack, attributes={"uri": "ship"})
+    return Handling(
+        consumer,
+        interceptors=interceptors,
+        retry=policy,
+        ack=ack,
+        attributes={"uri": "ship"},
+        spans=HandleSpans("ship", "group"),
+    )
 
 
 async def deliver(
@@ -68,6 +76,11 @@ def raising(error: BaseException) -> Consumer[Ship]:
         raise error
 
     return consumer
+
+
+def raising_line() -> str:
+    """Return where ``raising`` raises."""
+    return f"tests/unit/test_handling.py:{raising.__code__.co_firstlineno + 6} in handle"
 
 
 PACKING: Payload = {"email": b'"a@b.c"', "product_id": b"7"}
@@ -101,18 +114,18 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
 
 
 async def test_a_failure_is_decided_by_the_policy() -> None:
-    """Later at first, then the dead letters, with the error's type and without its text."""
-    to = handling(raising(ValueError("secret")))
-    assert await deliver(to, PACKING, attempt=1) == RetryLater(SECOND)
-    last = await deliver(to, PACKING, attempt=3)
-    assert last == NewDeadLetter("attempts-exhausted", "builtins.ValueError", "ValueError")
+    """Later at first, then the dead letters, with the error's type and place and without its text."""
+    assert await deliver(handling(raising(ValueError("secret"))), PACKING, attempt=1) == RetryLater(SECOND)
+    last = await deliver(handling(raising(ValueError("secret"))), PACKING, attempt=3)
+    assert last == NewDeadLetter("attempts-exhausted", "", "ValueError", (raising_line(),))
 
 
 async def test_a_reject_goes_to_the_dead_letters_under_every_ack_policy() -> None:
     """With the handler's reason."""
     for ack in ("on-success", "manual", "always"):
         to = handling(raising(Reject("never")), ack=ack)
-        assert await deliver(to, PACKING) == NewDeadLetter("rejected", "never", "Reject")
+        rejected = NewDeadLetter("rejected", "never", "event_backbone.errors.Reject", (raising_line(),))
+        assert await deliver(to, PACKING) == rejected
 
 
 async def test_our_own_errors_raised_by_a_handler_are_failures_like_any_other() -> None:
@@ -238,7 +251,9 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
         await task
     assert to.failed(context(), 1, cancelled.value) == RetryLater(SECOND)
     last = to.failed(context(), 3, cancelled.value)
-    assert last == NewDeadLetter("attempts-exhausted", "asyncio.exceptions.CancelledError", "CancelledError")
+    assert isinstance(last, NewDeadLetter)
+    assert (last.error, last.detail) == ("asyncio.exceptions.CancelledError", "")
+    assert last.place[0].endswith(" in handle")
 
 
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:

@@ -36,7 +36,9 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
+from event_backbone.logs import EventLogFilter
 from event_backbone.model import EventKey, Metadata
+from event_backbone.place import place_of
 from event_backbone.policy import RetryPolicy
 from event_backbone.reader import Reader
 from event_backbone.stream.values import GroupState, PendingEntry
@@ -61,6 +63,7 @@ __all__ = [
     "EventIdAhead",
     "EventIdExpired",
     "EventKey",
+    "EventLogFilter",
     "EventNotFound",
     "EventOf",
     "GroupMissing",
@@ -94,4 +97,5 @@ __all__ = [
     "UnknownVersion",
     "Worker",
     "event",
+    "place_of",
 ]

@@ -21,7 +21,8 @@ class DeadEvent:
 
     ``id`` identifies it in its group. ``metadata`` is None if it could not be read. ``reason`` is one of "rejected",
     "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone", "payload-erased" and
-    "crashed"; ``detail`` and ``error`` (the name of the error's type) contain no payload.
+    "crashed". ``error`` is the name of the error's type and ``place`` where it was raised, as ``place_of`` returns it;
+    ``detail`` is the reason of a ``Reject``, or a sentence of this package. None of them contains a payload.
     """
 
     id: str
@@ -30,6 +31,7 @@ class DeadEvent:
     reason: str
     detail: str
     error: str
+    place: tuple[str, ...]
     attempts: int
     failed_at: datetime
 
@@ -120,6 +122,7 @@ class DeadLetters:
             reason=letter.reason,
             detail=letter.detail,
             error=letter.error,
+            place=letter.place,
             attempts=letter.attempts,
             failed_at=letter.failed_at,
         )

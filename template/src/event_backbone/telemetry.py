@@ -1,32 +1,24 @@
-"""Every metric and span of this package. It uses only OpenTelemetry's API: the application chooses the SDK.
+"""Every metric of this package. It uses only OpenTelemetry's API: the application chooses the SDK.
 
-Without an SDK they cost next to nothing. ``METRICS`` and ``SPANS`` list all of them, for the docs and tests.
+Without an SDK they cost next to nothing. ``METRICS`` lists all of them, for the docs and tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from time import perf_counter
-from types import MappingProxyType, TracebackType
 from typing import Protocol
 
-from opentelemetry import context as otel_context
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import metrics, trace
 from opentelemetry.metrics import Counter, Histogram
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 Attributes = Mapping[str, str | int]
 
 _SCOPE = "event_backbone"
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_ROOT = otel_context.Context()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _EVENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _meter = metrics.get_meter(_SCOPE)
-_tracer = trace.get_tracer(_SCOPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +41,6 @@ class Gauge(Protocol):
 
 
 METRICS: list[Metric] = []
-SPANS: Mapping[str, str] = MappingProxyType(
-    {
-        "produce": "`produce <event>`, PRODUCER: a produce call, from its arguments to the event key.",
-        "handle": "`handle <event>`, CONSUMER: one attempt of the handlers, linked to the producer's span.",
-    }
-)
 
 
 def _counter(name: str, unit: str, description: str, *attributes: str) -> Counter:
@@ -134,102 +120,9 @@ cache_lookups = _counter(
 )
 
 
-class _Quiet(AbstractContextManager[Mapping[str, str], None]):
-    """Replaces a span when no span is recorded and no trace continues."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Mapping[str, str]:
-        return _NO_HEADERS
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        return None
-
-
-_QUIET = _Quiet()
-
-
-class _Active(AbstractContextManager[Mapping[str, str], None]):
-    """Makes a span the current one; of a failure it records only the type, as the text may quote a payload."""
-
-    __slots__ = ("_span", "_token")
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-
-    def __enter__(self) -> Mapping[str, str]:
-        self._token = otel_context.attach(trace.set_span_in_context(self._span))
-        headers: dict[str, str] = {}
-        propagate.inject(headers)
-        return headers
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        otel_context.detach(self._token)
-        if kind is not None:
-            self._span.set_attribute("error.type", kind.__qualname__)
-            self._span.set_status(Status(StatusCode.ERROR, kind.__qualname__))
-        self._span.end()
-
-
 def shut_down() -> None:
     """Let the application's SDK, if there is one, export what it has collected, before a process ends abruptly."""
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
         shut_down_provider = getattr(provider, "shutdown", None)
         if callable(shut_down_provider):
             shut_down_provider()
-
-
-def tracing() -> bool:
-    """Return whether the application has set up an SDK for spans, in code or by the environment."""
-    return not isinstance(trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
-
-
-def producing(event: str, attributes: Attributes) -> AbstractContextManager[Mapping[str, str], None]:
-    """Open the PRODUCER span of a produce call, inside the caller's span if there is one.
-
-    Yields the headers that carry the trace to the consumer; none without a valid span.
-    """
-    span = _tracer.start_span(f"produce {event}", kind=SpanKind.PRODUCER, attributes=attributes)
-    if span is trace.INVALID_SPAN:  # as without an SDK
-        return _QUIET
-    return _Active(span) if span.get_span_context().is_valid else _QUIET
-
-
-def handling(
-    event: str, attributes: Attributes, headers: Mapping[str, str]
-) -> AbstractContextManager[Mapping[str, str], None]:
-    """Open the CONSUMER span of one attempt: the root of a new trace, linked to the producer's span.
-
-    ``headers`` are those of the event's metadata.
-    """
-    span = _tracer.start_span(
-        f"handle {event}",
-        context=_ROOT,
-        kind=SpanKind.CONSUMER,
-        attributes=attributes,
-        links=_links(headers) if headers else None,
-    )
-    return _Active(span) if span.get_span_context().is_valid else _QUIET
-
-
-def _links(headers: Mapping[str, str]) -> list[Link]:
-    origin = trace.get_current_span(propagate.extract(headers, context=_ROOT)).get_span_context()
-    return [Link(origin)] if origin.is_valid else []
-
-
-class timed(AbstractContextManager[None, None]):  # noqa: N801 - reads as a verb: `with timed(payload_duration, ...)`
-    """Record how long the block took in seconds, whether it failed or not."""
-
-    __slots__ = ("_attributes", "_histogram", "_start")
-
-    def __init__(self, histogram: Histogram, attributes: Attributes) -> None:
-        self._histogram = histogram
-        self._attributes = attributes
-
-    def __enter__(self) -> None:
-        self._start = perf_counter()
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._histogram.record(perf_counter() - self._start, self._attributes)

@@ -30,7 +30,7 @@ def list_dead_letters(
         for each in letters:
             print_json(_facts(each))
     elif letters:
-        rows = [list(_facts(each).values()) for each in letters]
+        rows = [list(_row(each).values()) for each in letters]
         columns = ("Id", "Key", "Event", "Reason", "Detail", "Error", "Attempts", "Failed at")
         print_table(f"Dead letters of group {project.group}", columns, rows)
     else:
@@ -78,6 +78,13 @@ def _print_redriven(events: int) -> None:
     print_line(f"{events} redriven: a running worker handles them within a second." if events else "0 redriven.")
 
 
+def _row(letter: DeadEvent) -> dict[str, object]:
+    """Return the cells of a table; one shows the error and its place."""
+    facts = _facts(letter)
+    del facts["place"]
+    return facts | {"error": "\n".join([letter.error, *letter.place])}
+
+
 def _facts(letter: DeadEvent) -> dict[str, object]:
     return {
         "id": letter.id,
@@ -86,6 +93,7 @@ def _facts(letter: DeadEvent) -> dict[str, object]:
         "reason": letter.reason,
         "detail": letter.detail,
         "error": letter.error,
+        "place": letter.place,
         "attempts": letter.attempts,
         "failed_at": letter.failed_at,
     }

@@ -11,10 +11,11 @@ class NewDeadLetter:
 
     ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
     "payload-gone", "payload-erased" and "crashed". ``detail`` is the text of a Reject or of an error of this package,
-    otherwise only the name of the error's type, so it contains no payload. ``error`` is the name of the error's type,
-    empty if there was no error.
+    otherwise empty, so it contains no payload. ``error`` is the name of the error's type, empty if there was no error,
+    and ``place`` where it was raised: the lines of ``place_of``, none if that is of no interest.
     """
 
     reason: str
     detail: str
     error: str
+    place: tuple[str, ...] = ()

@@ -102,6 +102,7 @@ class Batcher:
         self.capacity = Capacity(queue_events, queue_bytes)
         self._stream = stream
         self._attributes = {"uri": stream.name.uri}
+        telemetry.outages.add(0, {**self._attributes, "side": "producer"})  # so that the first one counts in Prometheus
         self._queue: deque[_QueuedEntry] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False

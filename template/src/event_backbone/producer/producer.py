@@ -25,6 +25,7 @@ from event_backbone.model import (
 )
 from event_backbone.model.correlation import lineage
 from event_backbone.producer.batching import Batcher
+from event_backbone.spans import NOT_TRACED, ProduceSpans
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NewEntry
 from event_backbone.wire import MetadataMembers, write_metadata, write_references
@@ -63,6 +64,7 @@ class Producer:
         # The same for every event, since the key is the event id.
         self._plan_references = write_references([PayloadReference(storage.name, "id")], "id")
         self._attributes: dict[EventDefinition, telemetry.Attributes] = {}
+        self._spans = ProduceSpans(scope.stream.key)
 
     async def send(
         self,
@@ -78,13 +80,17 @@ class Producer:
         deadline = start + self._timeout_seconds
         attributes = self._attributes.get(definition) or self._attributes_of(definition)
         try:
-            with telemetry.producing(definition.name, attributes) as headers:
-                metadata = _metadata(definition, payload, options, headers)
+            with self._spans.producing(definition.name) as span:
+                metadata = _metadata(definition, payload, options, span.headers)
+                if span is not NOT_TRACED:
+                    span.identify(metadata.id_text, metadata.correlation_id)
                 if self._interceptors:
                     event = Outgoing(metadata.to_metadata(self._scope.stream), definition.codec.arguments(args, kwargs))
                     key = await self._intercept(definition, event, payload, deadline)
                 else:
                     key = await self._save_and_append(metadata, payload, deadline)
+                if span is not NOT_TRACED:
+                    span.appended(key)
         except Exception as error:
             telemetry.produce_failed.add(1, {**attributes, "error": type(error).__qualname__})
             raise

@@ -16,6 +16,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
+from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.hash_scripts import store_hashes
@@ -160,10 +161,11 @@ class CachedStorage:
         return hits
 
     async def _copied(self, scope: StorageScope, references: Sequence[PayloadReference]) -> Sequence[_Loaded]:
-        found = await collect_references(scope, self._cache, self._copies(references))
-        for result in found:
-            if isinstance(result, StorageUnavailable):
-                raise result
+        with storage_call(self._cache.name, "load", len(references)):
+            found = await collect_references(scope, self._cache, self._copies(references))
+            for result in found:
+                if isinstance(result, StorageUnavailable):
+                    raise result
         return found
 
     def _copies(self, references: Sequence[PayloadReference]) -> list[PayloadReference]:

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from time import perf_counter
 
-from event_backbone import telemetry
 from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference
+from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
 
@@ -94,9 +93,21 @@ async def _load(
         gone = PayloadGone(f"No storage named {name!r} is configured here; add it to read it.")
         on_payloads((position, gone) for position in range(len(references)))
         return
-    started = perf_counter()
-    await storage.load(scope, references, on_payloads)
-    telemetry.payload_duration.record(perf_counter() - started, {"storage": storage.name, "operation": "load"})
+    with storage_call(storage.name, "load", len(references)) as call:
+        await storage.load(scope, references, _telling(call, on_payloads) if call.traced else on_payloads)
+
+
+def _telling(call: storage_call, on_payloads: OnPayloads) -> OnPayloads:
+    """Return a callback that also records what could not be loaded, in the call's span."""
+
+    def on_loaded(results: Iterable[tuple[int, Payload | StorageError]]) -> None:
+        found = list(results)
+        for _, result in found:
+            if isinstance(result, StorageError) and not isinstance(result, PayloadErased):
+                call.failed(result)
+        on_payloads(found)
+
+    return on_loaded
 
 
 class _Merging:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
-from event_backbone import telemetry
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import (
     ConfigurationError,
@@ -19,6 +18,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.settings import RedisSettings
+from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.hash_scripts import (
     erase_hashes,
@@ -66,7 +66,6 @@ class RedisHashStorage:
         self._expires_after = expires_after
         self._purpose = PAYLOAD_KEY if name == _DEFAULT_NAME else f"{PAYLOAD_KEY}:{name}"
         self._typical_bytes = _EXPECTED_BYTES
-        self._save_attributes = {"storage": self._name, "operation": "save"}
         self._own = None if redis is None else _own_connections(RedisSettings.parse(redis))
 
     @property
@@ -93,7 +92,7 @@ class RedisHashStorage:
         write = self._write(reference.key, payload)
         if self._own is None:
             return SavedPayload((reference,), (write,))
-        with telemetry.timed(telemetry.payload_duration, self._save_attributes), connection.errors(StorageUnavailable):
+        with storage_call(self._name, "save"), connection.errors(StorageUnavailable):
             (answer,) = await store_hashes(connection, scope.stream, (write,))
         if answer in {"other", "erased"}:
             raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")

@@ -113,7 +113,9 @@ class Loader:
             if ready:
                 pass_on(ready)
 
-        await load_event_payloads(self._scope, self._storages, [loaded.references for loaded in loaded_events], take)
+        references = [loaded.references for loaded in loaded_events]
+        with self._handling.loading(loaded_events):
+            await load_event_payloads(self._scope, self._storages, references, take)
         if left:
             raise RuntimeError(f"A storage left {left} of {len(events)} payloads unanswered.")
         if delay is None:

@@ -10,11 +10,13 @@ from datetime import timedelta
 from event_backbone import telemetry
 from event_backbone.backoff import pause
 from event_backbone.errors import BackboneError
-from event_backbone.model import EventKey, StreamName
+from event_backbone.model import EventKey, NewDeadLetter, StreamName
+from event_backbone.place import place_of, type_name
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import GroupState
 
 _MEASURE_EVERY = timedelta(seconds=5)
+_RARE = (telemetry.lease_lost, telemetry.vanished, telemetry.group_recreated, telemetry.poison_suspected)
 
 _log = logging.getLogger("event_backbone.subscription")
 
@@ -28,6 +30,11 @@ class Monitor:
         self._group = group
         self.attributes = {"uri": stream.uri, "group": group}
         self._uri = stream.uri
+        # Prometheus sees a counter rise only if it has seen the counter before.
+        for counter in _RARE:
+            counter.add(0, self.attributes)
+        for side in ("consumer", "storage"):
+            telemetry.outages.add(0, {"uri": self._uri, "side": side})
 
     def delivered(self, events: int, again: int) -> None:
         """Report deliveries, ``again`` of them not the first of their event."""
@@ -69,6 +76,12 @@ class Monitor:
             deliveries,
         )
 
+    def crashed(self, key: EventKey, letter: NewDeadLetter) -> None:
+        """Report an event that goes to the dead letters because it ended its process."""
+        _log.error(
+            "Event %s of %s goes to the dead letters as %r: %s.", key, self._stream, letter.reason, letter.detail
+        )
+
     def no_longer_alone(self, key: EventKey, after: timedelta) -> None:
         """Report that others go on beside an event that takes long."""
         _log.warning("Event %s of %s still runs after %s; other events go on beside it.", key, self._stream, after)
@@ -102,10 +115,9 @@ class Monitor:
         )
 
     def broken(self, error: BaseException) -> None:
-        """Report what ended the subscription."""
-        _log.error(
-            "The subscription of group %s to %s ends: %s: %s", self._group, self._stream, type(error).__name__, error
-        )
+        """Report what ended the subscription; only an error of this package shows its text, as in promise 9."""
+        said = str(error) if isinstance(error, BackboneError) else f"raised at {' > '.join(place_of(error))}."
+        _log.error("The subscription of group %s to %s ends: %s: %s", self._group, self._stream, type_name(error), said)
 
     def measured(self, state: GroupState) -> None:
         """Report the state of the group; when the server does not know the lag, the last value remains."""

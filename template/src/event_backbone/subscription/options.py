@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.policy import AckPolicy, RetryPolicy
+from event_backbone.spans import Tracing
 from event_backbone.stream.values import Start
 
+_POLICIES = {"ack": get_args(AckPolicy), "tracing": get_args(Tracing)}
 _SHORTEST_LEASE = timedelta(milliseconds=100)
 
 
@@ -28,6 +30,7 @@ class SubscriptionKeywords(TypedDict, total=False):
     max_parked: int
     alone_for: timedelta
     consumer_name: str | None
+    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,8 @@ class SubscriptionOptions:
         alone_for: how long an event that may have ended its process runs with nothing beside it.
         consumer_name: the first part of this consumer's name within the group, the rest is random; None takes host
             and process.
+        tracing: ``parent``: the span of an attempt is a child of the span that produced the event, so that a flow of
+            events is one trace. ``link``: it begins a separate trace, linked to that span: for flows without an end.
     """
 
     concurrency: int = 10
@@ -71,12 +76,11 @@ class SubscriptionOptions:
     max_parked: int = 5000
     alone_for: timedelta = timedelta(seconds=10)
     consumer_name: str | None = None
+    tracing: Tracing = "parent"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("concurrency", "prefetch", "max_waiting", "max_parked"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        self._check_counts_and_policies()
         if self.max_events is not None and self.max_events < 1:
             raise ConfigurationError(f"max_events must be 1 or more, or None, not {self.max_events}.")
         if self.lease < _SHORTEST_LEASE:
@@ -86,7 +90,14 @@ class SubscriptionOptions:
                 raise ConfigurationError(f"{name} must not be negative.")
         if self.consumer_name is not None and not self.consumer_name:
             raise ConfigurationError("consumer_name must not be empty; leave it out to get one from host and process.")
-        if self.ack not in {"on-success", "manual", "always"}:
-            raise ConfigurationError(f"ack must be on-success, manual or always, not {self.ack!r}.")
         if isinstance(self.start, datetime) and self.start.tzinfo is None:
             raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
+
+    def _check_counts_and_policies(self) -> None:
+        for name in ("concurrency", "prefetch", "max_waiting", "max_parked"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        for name, policies in _POLICIES.items():
+            if getattr(self, name) not in policies:
+                choices = f"{', '.join(policies[:-1])} or {policies[-1]}"
+                raise ConfigurationError(f"{name} must be {choices}, not {getattr(self, name)!r}.")

@@ -16,6 +16,7 @@ from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, check
 from event_backbone.errors import ConfigurationError, StreamUnavailable
 from event_backbone.interceptors import HandleInterceptor
+from event_backbone.spans import HandleSpans
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import Streams
 from event_backbone.subscription.assembly import Assembly
@@ -218,6 +219,7 @@ class Subscription:
             retry=options.retry,
             ack=options.ack,
             attributes=monitor.attributes,
+            spans=HandleSpans(stream.key, self._group, options.tracing),
         )
         parts = Assembly(
             self._streams.group_reader(stream, self._group, member),

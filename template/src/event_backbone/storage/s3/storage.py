@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from event_backbone import telemetry
 from event_backbone.errors import (
     ConfigurationError,
     DecodeError,
@@ -19,6 +18,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
+from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
@@ -89,7 +89,7 @@ class S3Storage:
             ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it.
         """
         reference = PayloadReference(self._name, str(event_id))
-        with telemetry.timed(telemetry.payload_duration, {"storage": self._name, "operation": "save"}):
+        with storage_call(self._name, "save"):
             objects, key = await self._objects(scope), self._key(scope, reference)
             if not await objects.create(key, payload_to_json(payload)):
                 await _compare(objects, key, payload, event_id)

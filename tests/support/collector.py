@@ -21,6 +21,7 @@ class Collector:
         """Listen."""
         self._lock = Lock()
         self._names: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self._resources: list[dict[str, str]] = []
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,6 +61,16 @@ class Collector:
         with self._lock:
             return set(self._names[path, service])
 
+    def sent(self, path: str) -> set[str]:
+        """The names of the metrics or spans that any service has sent to a path."""
+        with self._lock:
+            return set[str]().union(*(names for (to, _), names in self._names.items() if to == path))
+
+    def resources(self) -> list[dict[str, str]]:
+        """What each request said about its sender."""
+        with self._lock:
+            return list(self._resources)
+
     def take(self, path: str, body: bytes) -> None:
         """Record what has come."""
         if path.endswith("/metrics"):
@@ -76,3 +87,4 @@ class Collector:
         assert attributes["service.instance.id"], "two processes of one service would send the same series"
         with self._lock:
             self._names[path, attributes["service.name"]] |= names
+            self._resources.append(attributes)
