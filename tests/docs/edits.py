@@ -6,15 +6,20 @@ from pathlib import Path
 
 
 def put_in_place(file: Path, text: str) -> None:
-    """Replace each function and class that the text has, and add its imports, or replace those of the same module."""
+    """Replace each function and class that the file has, and put what is new before the next of them.
+
+    Imports are added, or replace those of the same module.
+    """
+    new = ""
     for node, code in _statements(text):
         if isinstance(node, ast.Import | ast.ImportFrom):
             _put_import(file, node, code)
+        elif found := [each for each in _top_level(file) if _name(each) is not None and _name(each) == _name(node)]:
+            _replace(file, found[0], f"{new}{code}")
+            new = ""
         else:
-            assert isinstance(node, ast.AsyncFunctionDef | ast.ClassDef | ast.FunctionDef), f"{code!r} has no place"
-            found = [each for each in _top_level(file) if getattr(each, "name", None) == node.name]
-            assert len(found) == 1, f"{file.name} has {len(found)} definitions of {node.name}"
-            _replace(file, found[0], code)
+            new += f"{code}\n\n"
+    assert not new, f"{file.name} has no place for {new!r}"
 
 
 def put_below(file: Path, words: str, text: str) -> None:
@@ -38,6 +43,10 @@ def _put_import(file: Path, node: ast.Import | ast.ImportFrom, code: str) -> Non
 def _statements(text: str) -> Iterator[tuple[ast.stmt, str]]:
     for node in ast.parse(text).body:
         yield node, _code(text, node)
+
+
+def _name(node: ast.stmt) -> str | None:
+    return getattr(node, "name", None)
 
 
 def _top_level(file: Path) -> list[ast.stmt]:
