@@ -3,7 +3,8 @@
 Marks are HTML comments, so readers do not see them. Before a block, where needed:
 
 - ``<!-- file: PATH -->``: the block is the whole of a file that the reader is asked to write.
-- ``<!-- edit: PATH -->``: the block's functions and classes replace those of the file, and its imports are added.
+- ``<!-- edit: PATH -->``: the block's functions and classes replace those of the file. What is new goes before the
+  next of them, and imports are added.
 - ``<!-- below: PATH WORDS -->``: the block goes below the one line of the file that has these words.
 - ``<!-- fails -->``: the commands have to fail.
 - ``<!-- output -->``: the block shows what the block before it has printed; ``...`` matches anything.
