@@ -12,7 +12,7 @@ from tests.docs.pages import Page
 from tests.docs.reader import Reader
 from tests.template.rendering import GIT_ENVIRONMENT, Template, commit, git, saved_answers
 
-TEMPLATE_PLACES = ("path/to/event-backbone", "path/to/this/clone")
+ADDRESS = "https://git.example.com/event-backbone.git"
 BUCKET = "shipment-tracking"
 
 
@@ -37,36 +37,38 @@ def reader_of(
         clone = tmp_path / "event-backbone"
         git(tmp_path, "clone", "--quiet", str(template.repository), str(clone))
         for answers in page.says("project"):
-            _project(template, answers, clone, tmp_path)
+            _project(template, answers, tmp_path)
         wanted = page.says("with")
         redis_port = free_port() if "no redis" in wanted else _empty(request).port
         api_port = free_port()
         variables = {
+            "COPIER_CACHE_DIR": str(tmp_path / ".copier"),
             "DOCS_API_PORT": str(api_port),
             "DOCS_REDIS_PORT": str(redis_port),
             "EVENT_SOURCE_ENVIRONMENT": "dev",
+            # To git, the template's address on the pages is the reader's clone.
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{clone}.insteadOf",
+            "GIT_CONFIG_VALUE_0": ADDRESS,
             "REDIS_EVENT_SOURCE_ENDPOINT": f"127.0.0.1:{redis_port}",
         }
         if "s3" in wanted:
             variables |= _s3(request)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        words = dict.fromkeys(TEMPLATE_PLACES, str(clone)) | {
-            "localhost:6379": f"127.0.0.1:{redis_port}",
-            "localhost:8000": f"127.0.0.1:{api_port}",
-        }
+        words = {"localhost:6379": f"127.0.0.1:{redis_port}", "localhost:8000": f"127.0.0.1:{api_port}"}
         return Reader(tmp_path, variables, words)
 
     return make
 
 
-def _project(template: Template, answers: str, clone: Path, folder: Path) -> None:
-    """Put a project into the reader's folder, as its owner has it after the first commit."""
+def _project(template: Template, answers: str, folder: Path) -> None:
+    """Put a project into the reader's folder: copied from the address, and committed once."""
     rendered = template.rendered(saved_answers(answers))
     project = folder / _slug(rendered)
     shutil.copytree(rendered, project)
     recorded = project / ".copier-answers.yml"
-    recorded.write_text(recorded.read_text(encoding="utf-8").replace(str(template.repository), str(clone)), "utf-8")
+    recorded.write_text(recorded.read_text(encoding="utf-8").replace(str(template.repository), ADDRESS), "utf-8")
     commit(project, "Start")
 
 

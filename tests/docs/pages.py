@@ -3,8 +3,9 @@
 Marks are HTML comments, so readers do not see them. Before a block, where needed:
 
 - ``<!-- file: PATH -->``: the block is the whole of a file that the reader is asked to write.
-- ``<!-- region: PATH NAME -->``: the block replaces that region of a rendered file.
-- ``<!-- line: PATH START -->``: the block replaces the one line that begins like this.
+- ``<!-- edit: PATH -->``: the block's functions and classes replace those of the file. What is new goes before the
+  next of them, and imports are added.
+- ``<!-- below: PATH WORDS -->``: the block goes below the one line of the file that has these words.
 - ``<!-- fails -->``: the commands have to fail.
 - ``<!-- output -->``: the block shows what the block before it has printed; ``...`` matches anything.
 - ``<!-- no-run: REASON -->``: the block cannot be run here.
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 SHELL = frozenset({"sh", "bash"})
 SHOWN_ONLY = frozenset({"text"})
-_BEFORE_A_BLOCK = frozenset({"file", "line", "region", "fails", "output", "no-run"})
+_BEFORE_A_BLOCK = frozenset({"file", "edit", "below", "fails", "output", "no-run"})
 _ANYWHERE = frozenset({"project", "with", "sh", "python", "interrupt"})
 _COMMENT = re.compile(r"<!--\s*([a-z-]+?):?(?=\s)\s*(.*?)\s*-->", re.DOTALL)
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+-]*)[^\n]*$")

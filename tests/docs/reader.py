@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
 
+from tests.docs.edits import put_below, put_in_place
 from tests.docs.pages import SHELL, SHOWN_ONLY, Block, Mark, Page
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-WITHIN_SECONDS = 110.0
+WITHIN_SECONDS = 240.0
 ENDS_WITHIN_SECONDS = 20.0
 POLL_SECONDS = 0.02
 _AWAIT_ALLOWED = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -58,12 +59,11 @@ class Reader:
             target = self.working_folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(self._in_own_words(block.text), encoding="utf-8")
-        elif (place := block.mark("region")) is not None:
-            path, name = place.split()
-            _replace_region(self.working_folder / path, name, block.text)
-        elif (place := block.mark("line")) is not None:
-            path, _, start = place.partition(" ")
-            _replace_line(self.working_folder / path, start, block.text)
+        elif (path := block.mark("edit")) is not None:
+            put_in_place(self.working_folder / path, block.text)
+        elif (place := block.mark("below")) is not None:
+            path, _, words = place.partition(" ")
+            put_below(self.working_folder / path, words, block.text)
         elif block.mark("output") is not None:
             _assert_printed(self._in_own_words(block.text), self.output)
         elif block.language in SHELL:
@@ -186,24 +186,6 @@ def _until(condition: Callable[[], bool], problem: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, problem
         time.sleep(POLL_SECONDS)
-
-
-def _replace_region(file: Path, name: str, text: str) -> None:
-    found = re.compile(
-        rf"(?P<head>^[ ]*# region {name}\n).*?(?P<tail>^[ ]*# endregion {name}\n)", re.DOTALL | re.MULTILINE
-    )
-    before = file.read_text(encoding="utf-8")
-    assert found.search(before), f"{file.name} has no region {name}"
-    after = found.sub(lambda match: f"{match['head']}\n{text}\n{match['tail']}", before)
-    file.write_text(after, encoding="utf-8")
-
-
-def _replace_line(file: Path, start: str, text: str) -> None:
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    found = [number for number, line in enumerate(lines) if line.startswith(start)]
-    assert len(found) == 1, f"{file.name} has {len(found)} lines that begin with {start!r}"
-    lines[found[0]] = text
-    file.write_text("".join(lines), encoding="utf-8")
 
 
 def _assert_printed(shown: str, printed: str) -> None:

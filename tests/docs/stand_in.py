@@ -39,7 +39,7 @@ def main() -> None:
 def run_uv(arguments: list[str]) -> NoReturn:
     """``uv run`` and ``uvx`` run a command; what else is asked of uv concerns its own environment."""
     verb, *rest = arguments
-    if verb in {"sync", "lock"}:
+    if verb in {"add", "sync", "lock"}:
         sys.exit(0)
     if verb not in {"run", "x"}:
         sys.exit(f"uv {verb} has no stand-in.")

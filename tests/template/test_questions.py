@@ -9,6 +9,7 @@ from typing import Any
 
 import copier
 import pytest
+import yaml
 
 from tests.template.rendering import ROOT
 
@@ -86,7 +87,10 @@ REFUSED = [
     ("events", "A(b)", "Give each argument a type, as in id: str"),
     ("events", "A(b:)", "Give each argument a type, as in id: str"),
     ("events", "A(b: Money)", 'Change type "Money": use str, int, float'),
-    ("events", "A(b: int = 3)", 'Change type "int = 3": use str, int, flo'),
+    ("events", "A(b: int = 3)", 'Leave out "=": arguments have no default'),
+    ("events", "A(b=3)", 'Leave out "=": arguments have no default'),
+    ("events", "A(b: int, c: str='x', d: int)", 'Leave out "=": arguments have no default'),
+    ("events", "A = B", 'Put a comma between events: "A = B" does'),
     ("events", "A(b: None)", 'Change type "None": use str, int, float,'),
     ("events", "A(b: dict[int, str])", 'Change type "dict[int, str]": use str, i'),
     ("events", "A(b: list)", 'Change type "list": use str, int, float,'),
@@ -176,6 +180,21 @@ def test_a_key_pair_needs_a_region(ask: Ask) -> None:
         ask(storage="s3", s3_credentials="environment", aws_region="")
     with pytest.raises(ValueError, match=r"Write a region like eu-central-1\.$"):
         ask(storage="s3", s3_credentials="environment", aws_region="Frankfurt")
+
+
+def test_the_question_shows_what_events_can_be_written(ask: Ask) -> None:
+    """In lines of 80 columns: the same types that a refusal names, each of them accepted in every shape."""
+    text: str = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))["events"]["help"]
+    assert max(len(line) for line in text.splitlines()) <= 77, "a terminal puts a symbol before the first line"
+    types = " ".join(text.partition("Types: ")[2].partition(";")[0].split()).split(", ")
+    assert len(types) == 9
+    with pytest.raises(ValueError, match=re.escape(", ".join([*types, "list[...]"])[:60])):
+        ask(events="A(b: Money)")
+    shapes = ("{}", "list[{}]", "dict[str, {}]", "{} | None")
+    written = [shape.format(each) for each in types for shape in shapes]
+    arguments = ", ".join(f"a{number}: {each}" for number, each in enumerate(written))
+    (event,) = ask(events=f"A({arguments})")["events"]
+    assert [each["type"] for each in event["arguments"]] == written
 
 
 @pytest.mark.parametrize(
