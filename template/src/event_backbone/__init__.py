@@ -5,7 +5,7 @@ from event_backbone.backoff import Backoff
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, EventOf, event
 from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.dead_letters import DeadEvent, DeadLetters, Redriven
+from event_backbone.dead_letters import DeadEvent, DeadLetterCount, DeadLetterFilters, DeadLetters, Redriven
 from event_backbone.errors import (
     ArgumentsInvalid,
     BackboneClosed,
@@ -29,6 +29,7 @@ from event_backbone.errors import (
     Reject,
     Retry,
     StorageError,
+    StorageMissing,
     StorageUnavailable,
     StreamError,
     StreamUnavailable,
@@ -54,6 +55,8 @@ __all__ = [
     "Contract",
     "ContractError",
     "DeadEvent",
+    "DeadLetterCount",
+    "DeadLetterFilters",
     "DeadLetters",
     "DecodeError",
     "EntryUnreadable",
@@ -83,6 +86,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "StorageError",
+    "StorageMissing",
     "StorageUnavailable",
     "StoredEvent",
     "StreamError",

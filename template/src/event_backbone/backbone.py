@@ -22,6 +22,7 @@ from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.storage.by_name import storages_by_name
+from event_backbone.storage.loading import storage_missing
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import GroupState, PendingEntry, Reservation
@@ -191,7 +192,7 @@ class Backbone:
 
     def dead_letters(self, uri: str, group: str) -> DeadLetters:
         """Return the dead letters of a consumer group."""
-        return DeadLetters(self._require_open(), self._scope(uri).stream, group)
+        return DeadLetters(self._require_open(), self._scope(uri), group, self._storages)
 
     async def pending(
         self, uri: str, group: str, *, after: EventKey | None = None, count: int = 100
@@ -210,7 +211,7 @@ class Backbone:
 
         Raises:
             EventNotFound: the stream has no event with this key.
-            ConfigurationError: a part is in a storage that this backbone does not have; nothing was erased.
+            StorageMissing: a part is in a storage that this backbone does not have; nothing was erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)
@@ -223,7 +224,10 @@ class Backbone:
             await storage.erase(scope, [reference])
 
     def location(self, event: StoredEvent) -> list[str]:
-        """Return where each part of an event's payload is, for people: Redis keys and S3 object keys."""
+        """Return where each part of an event's payload is, for people: Redis keys and S3 object keys.
+
+        Raises StorageMissing for a part in a storage that this backbone was not given.
+        """
         scope = self._scope(event.metadata.uri)
         return [self._storage_named(reference.storage).location(scope, reference) for reference in event.references]
 
@@ -269,7 +273,7 @@ class Backbone:
     def _storage_named(self, name: str) -> Storage:
         storage = self._storages.get(name)
         if storage is None:
-            raise ConfigurationError(f"No storage named {name!r} is configured; pass it as storage or in also_read.")
+            raise storage_missing(name)
         return storage
 
 

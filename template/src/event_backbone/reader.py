@@ -16,6 +16,7 @@ from event_backbone.errors import (
     ConfigurationError,
     EntryUnreadable,
     EventNotFound,
+    StorageMissing,
     StorageUnavailable,
     StreamUnavailable,
 )
@@ -57,6 +58,7 @@ class Reader:
             EventNotFound: the stream has no event with this key (any longer).
             EntryUnreadable: the entry is not in a wire format known here: another program or a later version wrote it.
             StreamUnavailable, StorageUnavailable: waiting may help.
+            StorageMissing: the payload is in a storage that this backbone was not given.
         """
         entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
         if entry is None:
@@ -86,6 +88,7 @@ class Reader:
         Raises:
             ConfigurationError: a time has no time zone, or both ``follow`` and ``end`` are given.
             StreamUnavailable, StorageUnavailable: waiting may help; with ``follow`` only on the first read.
+            StorageMissing: a payload is in a storage that this backbone was not given.
         """
         if follow and end is not None:
             raise ConfigurationError("Give either follow=True or an end, not both.")
@@ -128,6 +131,8 @@ class Reader:
         while True:
             try:
                 return await read()
+            except StorageMissing:
+                raise
             except (StreamUnavailable, StorageUnavailable) as error:
                 telemetry.outages.add(1, {"uri": self._stream.name.uri, "side": "reader"})
                 _log.warning(

@@ -10,7 +10,7 @@ class NewDeadLetter:
     """Move the event to the dead letters of its group.
 
     ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
-    "payload-gone", "payload-erased" and "crashed". ``detail`` is the text of a Reject or of an error of this package,
+    "payload-gone" and "crashed". ``detail`` is the text of a Reject or of an error of this package,
     otherwise only the name of the error's type, so it contains no payload. ``error`` is the name of the error's type,
     empty if there was no error.
     """

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 
 from event_backbone import telemetry
-from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError
+from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError, StorageMissing
 from event_backbone.model import Payload, PayloadReference
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
@@ -43,7 +43,7 @@ async def load_event_payloads(
 
     Every storage is called once, all at the same time. Parts of a split payload are merged. When a part cannot be
     loaded, its error is the event's: erased before gone, since both are final, before unavailable, before forbidden. A
-    storage that is not among ``storages`` makes the payload gone.
+    storage that is not among ``storages`` is StorageMissing.
     """
     whole = [parts[0] for parts in events if len(parts) == 1]
     if len(whole) == len(events):
@@ -82,6 +82,11 @@ def at_positions(positions: Sequence[int], on_payloads: OnPayloads) -> OnPayload
     return on_part_loaded
 
 
+def storage_missing(name: str) -> StorageMissing:
+    """Return the error about a storage that this process was not given."""
+    return StorageMissing(f"No storage named {name!r} is configured; pass it to Backbone as storage= or in also_read=.")
+
+
 async def _load(
     scope: StorageScope,
     storages: Mapping[str, Storage],
@@ -91,8 +96,8 @@ async def _load(
 ) -> None:
     storage = storages.get(name)
     if storage is None:
-        gone = PayloadGone(f"No storage named {name!r} is configured here; add it to read it.")
-        on_payloads((position, gone) for position in range(len(references)))
+        missing = storage_missing(name)
+        on_payloads((position, missing) for position in range(len(references)))
         return
     started = perf_counter()
     await storage.load(scope, references, on_payloads)

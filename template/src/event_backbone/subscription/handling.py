@@ -13,13 +13,20 @@ from types import MappingProxyType, TracebackType
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
-from event_backbone.contract import Contract, decode_event, find
+from event_backbone.contract import Contract, decode_event, definition_for
 from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
+from event_backbone.errors import (
+    DecodeError,
+    EntryUnreadable,
+    PayloadErased,
+    StorageError,
+    UnknownEvent,
+    UnknownVersion,
+)
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
 from event_backbone.model.correlation import reset_current_event, set_current_event
-from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +55,14 @@ Outcome = Finished | RetryLater | NewDeadLetter
 
 _FINISHED = Finished()
 _UNKNOWN = "unknown"
+_MOST_NAMES_LOGGED = 1000
 
 
 class Handling:
     """Calls the handlers of one consumer, and decides what the outcome means.
 
-    Keeps no state between events. It raises only what must end the process, and cancellations from outside.
+    Between events it keeps only which skipped ones were logged. It raises only what must end the process, and
+    cancellations from outside.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class Handling:
         interceptors: Sequence[HandleInterceptor] = (),
         retry: RetryPolicy,
         ack: AckPolicy,
+        unknown: UnknownPolicy = "skip",
         attributes: Mapping[str, str],
     ) -> None:
         """Call the handlers of ``consumer``; ``attributes`` go with every metric and span."""
@@ -71,10 +81,12 @@ class Handling:
         self._interceptors = tuple(interceptors)
         self._retry = retry
         self._ack = ack
+        self._unknown = unknown
         self._base = dict(attributes)
         self._tracing = True
         self._attributes: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[tuple[str, int], bool] = {}
+        self._logged: set[tuple[str, str]] = set()
 
     def wants(self, metadata: Metadata) -> bool:
         """Return whether the event's payload is needed: it has a handler, or may have one."""
@@ -84,10 +96,8 @@ class Handling:
             return wanted
         has_fallback = self._consumer.fallback_handler is not None
         try:
-            definition = find(self._contract, *identity)
-        except UnknownVersion:
-            return True
-        except UnknownEvent:
+            definition = definition_for(self._contract, *identity)
+        except (UnknownEvent, UnknownVersion):
             return has_fallback
         wanted = self._wanted[identity] = has_fallback or bool(self._consumer.handlers_of(definition))
         return wanted
@@ -149,7 +159,7 @@ class Handling:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
         metadata, payload = event.metadata, event.payload
         if payload is None:
-            find(self._contract, metadata.event, metadata.version)
+            definition_for(self._contract, metadata.event, metadata.version)
             return None, {}
         if isinstance(payload, StorageError):
             raise payload
@@ -183,9 +193,26 @@ class Handling:
             await inner(ctx)
 
     def _refused(self, event: LoadedEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
+        if isinstance(error, PayloadErased):
+            return self._skipped(event.metadata, "erased", "it was erased")
+        if isinstance(error, UnknownEvent) and self._unknown == "skip":
+            return self._skipped(event.metadata, "unknown-event", f"{self._contract.__name__} does not have it")
         decision = self._retry.decide(attempts, error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
+
+    def _skipped(self, metadata: Metadata, reason: str, words: str) -> Outcome:
+        """Count an event that only needs its ack; log the first of each name."""
+        telemetry.skipped.add(1, {**self.attributes_of(metadata.event), "reason": reason})
+        if (reason, metadata.event) not in self._logged and len(self._logged) < _MOST_NAMES_LOGGED:
+            self._logged.add((reason, metadata.event))
+            _log.info(
+                "Event %s (%r) is skipped: %s. Others of this name are only counted.",
+                metadata.key,
+                metadata.event,
+                words,
+            )
+        return _FINISHED
 
     def failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
         """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.policy import AckPolicy, RetryPolicy
+from event_backbone.policy import AckPolicy, RetryPolicy, UnknownPolicy
 from event_backbone.stream.values import Start
 
+_POLICIES = {"ack": get_args(AckPolicy), "unknown": get_args(UnknownPolicy)}
 _SHORTEST_LEASE = timedelta(milliseconds=100)
 
 
@@ -20,6 +21,7 @@ class SubscriptionKeywords(TypedDict, total=False):
     lease: timedelta
     retry: RetryPolicy
     ack: AckPolicy
+    unknown: UnknownPolicy
     max_events: int | None
     drain: timedelta
     start: Start
@@ -44,6 +46,9 @@ class SubscriptionOptions:
         ack: when an event is acked. ``on-success``: after its handlers succeeded. ``manual``: when a handler calls
             ``ctx.ack()``; one that returns without doing so is called again later, which uses up no attempt.
             ``always``: after the handlers ended, even when they failed; only a Reject goes to the dead letters.
+        unknown: what happens, without a fallback handler, to an event whose name the contract does not have. ``skip``:
+            it is acked and counted, so that a consumer may know a part of a stream's events. ``dead-letter``: it goes
+            to the dead letters, as an unknown version of a known event always does.
         max_events: stop after so many events were acked or dead-lettered; None means never.
         drain: how long running handlers may go on after a stop before they are cancelled. A stop takes at most 3 s
             more, even when Redis does not answer.
@@ -63,6 +68,7 @@ class SubscriptionOptions:
     lease: timedelta = timedelta(seconds=60)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     ack: AckPolicy = "on-success"
+    unknown: UnknownPolicy = "skip"
     max_events: int | None = None
     drain: timedelta = timedelta(seconds=20)
     start: Start = "beginning"
@@ -86,7 +92,9 @@ class SubscriptionOptions:
                 raise ConfigurationError(f"{name} must not be negative.")
         if self.consumer_name is not None and not self.consumer_name:
             raise ConfigurationError("consumer_name must not be empty; leave it out to get one from host and process.")
-        if self.ack not in {"on-success", "manual", "always"}:
-            raise ConfigurationError(f"ack must be on-success, manual or always, not {self.ack!r}.")
+        for name, policies in _POLICIES.items():
+            if getattr(self, name) not in policies:
+                choices = f"{', '.join(policies[:-1])} or {policies[-1]}"
+                raise ConfigurationError(f"{name} must be {choices}, not {getattr(self, name)!r}.")
         if isinstance(self.start, datetime) and self.start.tzinfo is None:
             raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
