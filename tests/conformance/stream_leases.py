@@ -98,7 +98,7 @@ class LeaseSuite:
         assert list(await admin(rig).pending(None, 10)) == []
 
     async def test_a_parked_entry_belongs_to_no_member(self, rig: Rig) -> None:
-        """It is pending for no consumer, idle since it was parked, and has a due time; no consumer is counted for it."""
+        """It is pending for no consumer, idle since it was parked, with a due time; no consumer is counted for it."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [delivery] = await one.read()

@@ -60,17 +60,20 @@ def _locations(backbone: Backbone, letter: DeadEvent) -> list[str]:
 async def _payload(dead_letters: DeadLetters, letter: DeadEvent) -> dict[str, object]:
     try:
         event = await dead_letters.load(letter)
-        if event.payload != "present":
-            return {"payload": event.payload}
-        return {"payload": event.payload, "arguments": event.arguments}
-    except (BackboneError, ValueError) as error:
-        return {"payload": str(error) if isinstance(error, BackboneError) else "not valid JSON"}
+        arguments = event.arguments if event.payload == "present" else None
+    except BackboneError as error:
+        return {"payload": str(error)}
+    except ValueError:
+        return {"payload": "not valid JSON"}
+    return {"payload": event.payload} if arguments is None else {"payload": event.payload, "arguments": arguments}
 
 
 def print_details(found: Mapping[str, object]) -> None:
     """Print them as two tables: the dead letter with its metadata, and the arguments."""
     rows = [(name.replace("_", " "), _text(value)) for name, value in found.items() if name != "arguments"]
-    print_table(f"Dead letter of event {found['key']}", ("Dead letter", ""), [row for row in rows if row[1]])
+    print_table(
+        f"Dead letter of event {found['key']}", ("Dead letter", ""), [row for row in rows if row[1] is not None]
+    )
     arguments = cast("Mapping[str, object]", found.get("arguments", {}))
     if arguments:
         values = [(name, to_json(value).decode()) for name, value in arguments.items()]
@@ -78,6 +81,9 @@ def print_details(found: Mapping[str, object]) -> None:
 
 
 def _text(value: object) -> object:
+    """Return a cell, empty for what is not there."""
     if isinstance(value, list):
         return "\n".join(map(str, cast("list[object]", value)))
-    return to_json(value).decode() if isinstance(value, dict) and value else value or None
+    if isinstance(value, Mapping):
+        return to_json(value).decode() if value else None
+    return None if value == "" else value

@@ -80,9 +80,7 @@ class SubscriptionOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("concurrency", "prefetch", "max_waiting", "max_parked"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        self._check_counts_and_policies()
         if self.max_events is not None and self.max_events < 1:
             raise ConfigurationError(f"max_events must be 1 or more, or None, not {self.max_events}.")
         if self.lease < _SHORTEST_LEASE:
@@ -92,9 +90,14 @@ class SubscriptionOptions:
                 raise ConfigurationError(f"{name} must not be negative.")
         if self.consumer_name is not None and not self.consumer_name:
             raise ConfigurationError("consumer_name must not be empty; leave it out to get one from host and process.")
+        if isinstance(self.start, datetime) and self.start.tzinfo is None:
+            raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
+
+    def _check_counts_and_policies(self) -> None:
+        for name in ("concurrency", "prefetch", "max_waiting", "max_parked"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)}.")
         for name, policies in _POLICIES.items():
             if getattr(self, name) not in policies:
                 choices = f"{', '.join(policies[:-1])} or {policies[-1]}"
                 raise ConfigurationError(f"{name} must be {choices}, not {getattr(self, name)!r}.")
-        if isinstance(self.start, datetime) and self.start.tzinfo is None:
-            raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
