@@ -74,7 +74,7 @@ def test_a_night_is_looked_at_by_counts_list_and_show(redis_shop: Shop, night: l
     """Counts come first, plurals and times are right, and a payload is shown unless it is left out."""
     run = by_hand(redis_shop)
     assert run("list", "--limit", "2").startswith(
-        "Group main-consumer has 3 dead letters: 2 rejected, 1 attempts-exhausted. The oldest 2 dead letters Key Event"
+        "Group main-consumer has 3 dead letters: 2 rejected, 1 attempts-exhausted. The oldest 2; see --limit Key Event"
     )
     assert "has 1 such dead letter: 1 attempts-exhausted." in run("list", "--error", "TimeoutError")
     assert "has no such dead letters." in run("list", "--event", "packing")

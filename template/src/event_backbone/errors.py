@@ -107,6 +107,8 @@ class StorageMissing(StorageUnavailable):
     The payload is not lost: a subscription leaves the event to consumers that have the storage, and is not ready.
     """
 
+    retryable = False
+
 
 class PayloadGone(StorageError):
     """The payload is missing or has expired."""

@@ -64,7 +64,7 @@ def list_dead_letters(  # noqa: PLR0917 - Typer passes them by name
         rows = [_facts(each) for each in letters]
         columns = [name for name in rows[0] if name != "id"]
         number = sum(count.dead_letters for count in counts)
-        title = f"The oldest {counted(len(rows), 'dead letter')}" if len(rows) < number else ""
+        title = f"The oldest {len(rows):,}; see --limit" if len(rows) < number else ""
         print_table(title, [_title(name) for name in columns], [[row[name] for name in columns] for row in rows])
 
 
