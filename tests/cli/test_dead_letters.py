@@ -104,11 +104,11 @@ def test_redrive_and_discard_take_keys_filters_and_a_dry_run(redis_shop: Shop, n
     assert "has 3 dead letters" in run("discard", "--all", "--dry-run")
     assert "has 3 dead letters" in run("list")
     answer = redis_shop("dead-letters", "redrive", str(night[0]), "1-0")
-    assert (answer.code, "1 event redriven; " in answer.output) == (1, True)
+    assert (answer.code, "1 event redriven: " in answer.output) == (1, True)
     assert answer.errors == "There is no dead letter of event 1-0; see: shop dead-letters list\n"
     assert run("discard", str(night[1])).endswith("1 dead letter discarded.")
     assert run("redrive", "--older-than", "1d") == "Group main-consumer has no such dead letters."
-    assert "1 event redriven; " in run("redrive", "--event", "closed", "--newer-than", "2026-01-01T00:00:00Z")
+    assert "1 event redriven: " in run("redrive", "--event", "closed", "--newer-than", "2026-01-01T00:00:00Z")
     assert run("list") == "Group main-consumer has no dead letters."
 
 

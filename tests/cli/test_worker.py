@@ -85,7 +85,7 @@ def test_a_worker_handles_events_and_serves_its_health(
     assert (letter["key"], letter["reason"], letter["event"]) == (key, "rejected", "order_placed")
     assert "rejected" in redis_shop("dead-letters", "list").output
     assert worker.stop() == 0
-    assert "1 event redriven; " in redis_shop("dead-letters", "redrive", key).output
+    assert "1 event redriven: " in redis_shop("dead-letters", "redrive", key).output
     healed, _ = start_worker(tmp_path, environment)
     until(lambda: not redis_shop("pending", "--json").lines)
     assert redis_shop("dead-letters", "list").output == "Group main-consumer has no dead letters.\n"

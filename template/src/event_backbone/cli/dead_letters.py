@@ -177,7 +177,10 @@ async def _redrive(project: Project, filters: DeadLetterFilters, *, dry_run: boo
             _print_counts(counts)
         elif counts:
             redriven = await dead_letters.redrive_all(**only_counted(filters, counts))
-            print_line(f"{counted(redriven.events, 'event')} redriven; a running worker handles them within a second.")
+            them = "it" if redriven.events == 1 else "them"
+            print_line(
+                f"{counted(redriven.events, 'event')} redriven: a running worker handles {them} within a second."
+            )
             if redriven.not_found:
                 fail(f"Not redriven, as they are no longer in the stream: {_named(redriven.not_found)}.")
     if missing:
