@@ -197,8 +197,12 @@ class DeadLetters:
             if not letters:
                 return
             after = letters[-1].id
-            in_time = [letter for letter in letters if EventKey.parse(letter.id) <= last and wanted.in_time(letter)]
-            page = [letter for letter in in_time if wanted.matches(self._shown(letter))]
+            if EventKey.parse(after) > last:
+                letters = [letter for letter in letters if EventKey.parse(letter.id) <= last]
+            in_time = [letter for letter in letters if wanted.in_time(letter)]
+            page = [letter for letter in in_time if wanted.matches(letter)]
+            if wanted.event is not None:
+                page = [letter for letter in page if self._event_of(letter) == wanted.event]
             yield await self._erased(page) if wanted.erased else page
             if len(in_time) < len(letters):
                 return
@@ -221,6 +225,10 @@ class DeadLetters:
         before = EventKey.parse(dead_letter_id).predecessor()
         letters = await self._admin.dead_letters(str(before), 1)
         return next((letter for letter in letters if letter.id == dead_letter_id), None)
+
+    def _event_of(self, letter: DeadLetter) -> str | None:
+        metadata = self._shown(letter).metadata
+        return None if metadata is None else metadata.event
 
     def _shown(self, letter: DeadLetter) -> DeadEvent:
         try:
@@ -249,7 +257,7 @@ class _Filter:
         if min(older or timedelta(), newer or timedelta()) < timedelta():
             raise ConfigurationError("older_than and newer_than must not be negative.")
         self._keys = None if keys is None else frozenset(keys)
-        self._reason, self._event, self._error = wanted.get("reason"), wanted.get("event"), wanted.get("error")
+        self._reason, self._error, self.event = wanted.get("reason"), wanted.get("error"), wanted.get("event")
         self._until = None if older is None else now - older
         self._since = None if newer is None else now - newer
         self.erased = wanted.get("erased", False)
@@ -265,13 +273,11 @@ class _Filter:
         """Whether it is not too young; those that are too old come before ``after``."""
         return self._until is None or letter.failed_at <= self._until
 
-    def matches(self, letter: DeadEvent) -> bool:
-        """Whether all applies that needs no payload."""
-        name = None if letter.metadata is None else letter.metadata.event
+    def matches(self, letter: DeadLetter) -> bool:
+        """Whether all applies that needs neither metadata nor payload."""
         return (
-            (self._keys is None or letter.key in self._keys)
+            (self._keys is None or letter.entry.key in self._keys)
             and self._reason in {None, letter.reason}
-            and self._event in {None, name}
             and (self._error is None or _same_type(self._error, letter.error))
         )
 
