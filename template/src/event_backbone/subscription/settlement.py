@@ -25,7 +25,7 @@ from event_backbone.subscription.outage import BACKOFF, Outage, Refusals
 
 _CALLS_AT_ONCE = 16  # each call under way takes a connection
 _ENOUGH_ACKS = 100
-_HANDED_OVER_PER_SECOND = 500
+_HANDED_OVER_PER_SECOND = 250
 
 
 class Acks:
