@@ -22,10 +22,12 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, event
 from event_backbone.errors import Reject, Retry
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.subscription import Subscription
+from event_backbone.worker import Worker
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from event_backbone.storage import S3Options
 
 
 def setting(name: str, default: str) -> str:
@@ -59,7 +61,7 @@ class Shop(Contract):
         """The shop closed."""
 
 
-def open_backbone(*, handle_interceptors: Sequence[HandleInterceptor] = ()) -> Backbone:
+def open_backbone(settings: None = None, /, *, handle_interceptors: Sequence[HandleInterceptor] = ()) -> Backbone:
     """Make the shop's backbone from the environment."""
     if setting("STORAGE", "redis-hash") == "s3":
         from event_backbone.storage.s3 import S3Storage
@@ -68,7 +70,14 @@ def open_backbone(*, handle_interceptors: Sequence[HandleInterceptor] = ()) -> B
     return Backbone(handle_interceptors=handle_interceptors)
 
 
-def subscribe(backbone: Backbone) -> Subscription:
+def s3_options(settings: None) -> "S3Options":
+    """Read the options of the shop's S3 storage from the environment."""
+    from event_backbone.storage.s3 import S3Options
+
+    return S3Options()
+
+
+def create_worker(settings: None, backbone: Backbone) -> Worker:
     """Subscribe the shop's handlers."""
     consumer = Consumer(Shop)
 
@@ -90,7 +99,7 @@ def subscribe(backbone: Backbone) -> Subscription:
         await never_end(setting("HANGS", "no"))
 
     drain = timedelta() if setting("HANGS", "no") != "no" else timedelta(seconds=20)
-    return backbone.subscribe(consumer, uri="shop", group="main-consumer", drain=drain)
+    return Worker(backbone.subscribe(consumer, uri="shop", group="main-consumer", drain=drain))
 
 
 async def never_end(how: str) -> None:
@@ -130,22 +139,18 @@ def project() -> Project:
     """Describe the shop to its command line."""
     role = setting("ROLE", "both")
     consumes = role != "producer"
-    s3 = None
-    if setting("STORAGE", "redis-hash") == "s3":
-        from event_backbone.storage.s3 import S3Options
-
-        s3 = S3Options
     return Project(
         name="shop",
         module="tests.cli.shop",
         contract=Shop,
         uri="shop",
+        load_settings=lambda: None,
         open_backbone=open_backbone,
         produces=role != "consumer",
         group="main-consumer" if consumes else None,
-        subscribe=subscribe if consumes else None,
+        open_worker=create_worker if consumes else None,
         api="tests.cli.shop:create_app" if role != "consumer" else None,
-        s3=s3,
+        s3_options=s3_options if setting("STORAGE", "redis-hash") == "s3" else None,
     )
 
 

@@ -140,11 +140,12 @@ class TestCommands:
             module="shipment_tracking.cli",
             contract=ShipmentTracking,
             uri="shipment-tracking",
+            load_settings=_never,
             open_backbone=_never,
             group="main-consumer",
-            subscribe=_never,
+            open_worker=_never,
             api="shipment_tracking.api:create_app",
-            s3=S3Options,
+            s3_options=_never,
         )
         return dict(_commands(cast("click.Command", typer.main.get_command(build_cli(project))), ""))
 

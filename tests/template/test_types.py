@@ -98,13 +98,16 @@ def test_mistakes_of_an_owner_are_found(template: Template, tmp_path: Path) -> N
     )
     source = project / "src/shipment_tracking"
     _edit(
-        source / "handlers.py", "handle_ordered(ctx: Context, email: str,", "handle_ordered(ctx: Context, email: bytes,"
+        source / "handlers.py",
+        "ordered(ctx: Context[Services], email: str,",
+        "ordered(ctx: Context[Services], email: bytes,",
     )
     _edit(source / "contract.py", "def packed(self, id: UUID)", "def packed(self, parcel_id: UUID)")
     _edit(
         source / "handlers.py",
-        '        """Sent."""\n',
-        '        """Sent."""\n        await services.producer.ordered(email="ada@example.com", amount="1")\n',
+        "sent(ctx: Context[Services]) -> None:\n",
+        "sent(ctx: Context[Services]) -> None:\n"
+        '    await ctx.services.producer.ordered(email="ada@example.com", amount="1")\n',
     )
     done = run_in(project, "-m", "mypy")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -118,7 +121,7 @@ def test_mistakes_of_an_owner_are_found(template: Template, tmp_path: Path) -> N
     assert found == {
         "@consumer.on(ShipmentTracking.ordered)",
         "@consumer.on(ShipmentTracking.packed)",
-        'await services.producer.ordered(email="ada@example.com", amount="1")',
+        'await ctx.services.producer.ordered(email="ada@example.com", amount="1")',
     }
     assert len(errors) == 3
 

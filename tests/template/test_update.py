@@ -90,7 +90,7 @@ def test_owners_edits_and_a_new_event_live_together(history: History, start: str
     wanted = history.project(tmp_path / "wanted", NEXT, SHOP | {"events": MORE_EVENTS})
     make_ordinary_edits(wanted)
     assert files_of(project) == files_of(wanted)
-    for name, line in {"contract": "def lost(self, where: str | None)", "handlers": "async def handle_lost("}.items():
+    for name, line in {"contract": "def lost(self, where: str | None)", "handlers": "async def lost("}.items():
         assert line in (project / "src" / "shop" / f"{name}.py").read_text(encoding="utf-8")
     tested = run_in(project, "-m", "pytest", "-v", "-p", "no:cacheprovider")
     assert tested.returncode == 0, tested.stdout + tested.stderr

@@ -82,7 +82,7 @@ def test_an_edited_event_never_goes_silently(
     for name, words in before.items():
         missing = words - _words(source / name)
         assert not {line for line in missing if "packing" not in line.lower() and "The " not in line}, name
-    assert f"handle_{lost}" in (source / "handlers.py").read_text(encoding="utf-8")
+    assert f"async def {lost}(" in (source / "handlers.py").read_text(encoding="utf-8")
 
 
 @NEWEST_START
@@ -104,13 +104,19 @@ def test_new_arguments_reach_an_untouched_event(thin_history: History, start: st
     """In an edited one they are a conflict: the template cannot know which signature is meant."""
     project = thin_history.project(tmp_path / "project", start, SHOP)
     handlers = project / "src" / "shop" / "handlers.py"
-    edit(handlers, ("delivered(ctx: Context, at: datetime)", "delivered(ctx: Context, at: datetime, sign: bool)"))
+    edit(
+        handlers,
+        (
+            "delivered(ctx: Context[Services], at: datetime)",
+            "delivered(ctx: Context[Services], at: datetime, sign: bool)",
+        ),
+    )
     commit(project, "Ours")
 
     update(project, after(start), events=f"{FIRST}, Packing(id: int, weight: float), Delivered(at: date)")
 
     text = handlers.read_text(encoding="utf-8")
-    assert "async def handle_packing(ctx: Context, id: int, weight: float) -> None:" in text
+    assert "async def packing(ctx: Context[Services], id: int, weight: float) -> None:" in text
     assert conflicts(project) == {"src/shop/handlers.py"}
     assert "at: datetime, sign: bool" in text
     assert "at: date)" in text

@@ -8,13 +8,14 @@ from event_backbone.testing.servers import RedisServer, S3Server
 from tests.template.rendering import commit, run_in
 from tests.template.updating import NEWEST_START, NEXT, SHOP, History, conflicts, edit, update
 
+HANDLER = "async def packing(ctx: Context[Services], id: int) -> None:\n"
 HANDLE = """
 import asyncio
 import sys
 
 from shop.bootstrap import open_backbone
 from shop.settings import load_settings
-from shop.worker import subscribe
+from shop.worker import open_worker
 
 
 async def handle(count: int) -> None:
@@ -24,8 +25,9 @@ async def handle(count: int) -> None:
         await call_next(ctx)
         handled.put_nowait(ctx.metadata.key)
 
-    async with asyncio.timeout(30), open_backbone(load_settings(), handle_interceptors=[note]) as backbone:
-        async with subscribe(backbone):
+    settings = load_settings()
+    async with asyncio.timeout(30), open_backbone(settings, handle_interceptors=[note]) as backbone:
+        async with open_worker(settings, backbone):
             for _ in range(count):
                 print("handled", await handled.get())
 
@@ -60,7 +62,7 @@ def test_events_from_before_a_switch_are_read_and_handled(
     variables |= {"AWS_EC2_METADATA_DISABLED": "true"}
     project = history.project(tmp_path / "project", start, SHOP | {"storage": before})
     handlers = project / "src" / "shop" / "handlers.py"
-    edit(handlers, ('        """Packing."""\n', '        """Packing."""\n        print("packing", id)  # noqa: T201\n'))
+    edit(handlers, (HANDLER, f'{HANDLER}    print("packing", id)  # noqa: T201\n'))
     commit(project, "Ours")
     old = _produce(project, 7, variables)
 

@@ -130,7 +130,7 @@ def test_a_formatter_with_another_style_loses_nothing(thin_history: History, sta
 
     assert "src/shop/contract.py" not in conflicts(project)
     text = handlers.read_text(encoding="utf-8")
-    assert "handle_lost" in text
+    assert "async def lost(" in text
     assert '_log.debug("ours")' in text
 
 

@@ -177,7 +177,7 @@ async def test_the_first_ack_decides_and_later_ones_do_nothing() -> None:
     async def ack() -> None:
         calls.append(1)
 
-    ctx = Context(context().metadata, 1, ack)
+    ctx = Context(context().metadata, 1, ack, None)
     await ctx.ack()
     await ctx.ack()
     assert (ctx.acked, len(calls)) == (True, 1)

@@ -58,7 +58,7 @@ async def deliver(
     """Deliver an event with this payload."""
     ctx = context(event=name, version=version, attempt=attempt)
     if ack is not None:
-        ctx = Context(ctx.metadata, attempt, ack)
+        ctx = Context(ctx.metadata, attempt, ack, None)
     return await to.handle(LoadedEvent(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 

@@ -42,6 +42,7 @@ from event_backbone.policy import RetryPolicy
 from event_backbone.reader import Reader
 from event_backbone.stream.values import GroupState, PendingEntry
 from event_backbone.subscription import Subscription, SubscriptionOptions
+from event_backbone.worker import Worker
 
 __all__ = [
     "ArgumentsInvalid",
@@ -95,5 +96,6 @@ __all__ = [
     "SubscriptionOptions",
     "UnknownEvent",
     "UnknownVersion",
+    "Worker",
     "event",
 ]

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from event_backbone.connection import OneEventLoop, RedisConnection
 from event_backbone.consumer import Consumer
@@ -30,6 +30,7 @@ from event_backbone.subscription import Subscription, SubscriptionKeywords, Subs
 from event_backbone.wire import read_entry
 
 ContractType = TypeVar("ContractType", bound=Contract)
+ServicesType = TypeVar("ServicesType")
 
 _CHECK_URI = "event-backbone-check"
 
@@ -82,7 +83,7 @@ class Backbone:
         """Check the settings; nothing is connected yet."""
         if not timedelta(0) < produce_timeout < deduplicate_for:
             raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
-        self._settings = _settings_of(redis) if _streams is None else None
+        self._settings = RedisSettings.of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
         self._storage: Storage = RedisHashStorage() if storage is None else storage
         self._given_storages = (self._storage, *also_read)
@@ -161,18 +162,42 @@ class Backbone:
         )
         return bind(contract, producer)
 
+    @overload
     def subscribe(
         self,
-        consumer: Consumer[ContractType],
+        consumer: Consumer[ContractType, None],
         *,
+        uri: str,
+        group: str,
+        **options: Unpack[SubscriptionKeywords],
+    ) -> Subscription: ...
+
+    @overload
+    def subscribe(
+        self,
+        consumer: Consumer[ContractType, ServicesType],
+        *,
+        services: ServicesType,
+        uri: str,
+        group: str,
+        **options: Unpack[SubscriptionKeywords],
+    ) -> Subscription: ...
+
+    def subscribe(
+        self,
+        consumer: Consumer[ContractType, Any],
+        *,
+        services: object = None,
         uri: str,
         group: str,
         **options: Unpack[SubscriptionKeywords],
     ) -> Subscription:
         """Return a subscription of ``consumer`` in a group; it runs while it is open in an ``async with``.
 
+        ``services`` is what the handlers find in their context; whoever opened it closes it after the subscription.
         ``SubscriptionOptions`` describes the options. Raises ContractError if the contract cannot work, and
-        ConfigurationError if an option, the URI or the group is not valid, or the backbone is not open.
+        ConfigurationError if an option, the URI or the group is not valid, services are missing, or the backbone is
+        not open.
         """
         check(consumer.contract)
         return Subscription(
@@ -180,6 +205,7 @@ class Backbone:
             scope=self._scope(uri),
             group=group,
             consumer=consumer,
+            services=services,
             storages=self._storages,
             options=SubscriptionOptions(**options),
             interceptors=self._handle_interceptors,
@@ -224,10 +250,7 @@ class Backbone:
             await storage.erase(scope, [reference])
 
     def location(self, event: StoredEvent) -> list[str]:
-        """Return where each part of an event's payload is, for people: Redis keys and S3 object keys.
-
-        Raises StorageMissing for a part in a storage that this backbone was not given.
-        """
+        """Return where each part of an event's payload is, for people: Redis keys and S3 object keys."""
         scope = self._scope(event.metadata.uri)
         return [self._storage_named(reference.storage).location(scope, reference) for reference in event.references]
 
@@ -275,9 +298,3 @@ class Backbone:
         if storage is None:
             raise storage_missing(name)
         return storage
-
-
-def _settings_of(redis: str | RedisSettings | None) -> RedisSettings:
-    if isinstance(redis, RedisSettings):
-        return redis
-    return RedisSettings.from_environment() if redis is None else RedisSettings.parse(redis)

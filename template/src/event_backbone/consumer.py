@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Collection
 from types import CodeType
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from typing_extensions import TypeVar as TypeVarWithDefault
 
 from event_backbone.contract import Contract, EventDefinition, EventOf, events_of
 from event_backbone.errors import ContractError
@@ -15,24 +17,33 @@ if TYPE_CHECKING:
     from event_backbone.contract.stored_event import StoredEvent
 
 C_co = TypeVar("C_co", bound=Contract, covariant=True)
+S = TypeVarWithDefault("S", default=None)
+S_co = TypeVarWithDefault("S_co", default=None, covariant=True)
 P = ParamSpec("P")
 
 
-class Context:
+class Context(Generic[S_co]):
     """What a handler learns about its event, besides the event's arguments.
 
     ``metadata`` says which event it is. ``attempt`` counts the deliveries to this consumer group from 1, this one and
-    those that ended in a crash included. ``acked`` says whether ``ack`` was called.
+    those that ended in a crash included. ``acked`` says whether ``ack`` was called. ``services`` is the object that the
+    handlers were subscribed with.
     """
 
-    __slots__ = ("_ack", "acked", "attempt", "metadata")
+    __slots__ = ("_ack", "_services", "acked", "attempt", "metadata")
 
-    def __init__(self, metadata: Metadata, attempt: int, ack: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, metadata: Metadata, attempt: int, ack: Callable[[], Awaitable[None]], services: S_co) -> None:
         """Describe one attempt; ``ack`` acks the event."""
         self.metadata = metadata
         self.attempt = attempt
         self.acked = False
         self._ack = ack
+        self._services = services
+
+    @property
+    def services(self) -> S_co:
+        """What the handlers of this subscription need, as given to ``subscribe(services=...)``; None without any."""
+        return self._services
 
     async def ack(self) -> None:
         """Ack the event now: it is never delivered to this group again, whatever the handler does afterwards.
@@ -51,32 +62,44 @@ class Context:
 Handler = Callable[..., Awaitable[None]]
 """An async function that takes a Context and, by name, the arguments of an event."""
 
-FallbackHandler = Callable[[Context, "StoredEvent"], Awaitable[None]]
+FallbackHandler = Callable[[Context[S], "StoredEvent"], Awaitable[None]]
 """An async function that takes a Context and an event as it is stored."""
 
 
-class Consumer(Generic[C_co]):
+class Consumer(Generic[C_co, S]):
     """The handlers of a contract's events. It has no connection; any number of subscriptions may run it.
 
     ```python
-    consumer = Consumer(Shipments)
+    consumer = Consumer(Shipments, services=Services)
 
 
     @consumer.on(Shipments.packing)
-    async def packing(ctx: Context, email: str, product_id: int, time: datetime) -> None: ...
+    async def packing(ctx: Context[Services], email: str, product_id: int, time: datetime) -> None:
+        await ctx.services.mailer.send(email)
     ```
+
+    ``services`` is the type of the object with what the handlers need, such as a database. The object itself is given
+    to ``subscribe``, and each handler finds it in its context. ``Consumer(Shipments)`` has handlers without services,
+    which take a plain ``Context``.
 
     A consumer of a base contract handles the events of that base and leaves the rest to others. An event may have
     several handlers: they run concurrently, and the event is acked once all have succeeded. If one fails, all run again
     on the next attempt, since nothing records which ones succeeded.
     """
 
-    def __init__(self, contract: type[C_co]) -> None:
+    @overload
+    def __init__(self, contract: type[C_co]) -> None: ...
+
+    @overload
+    def __init__(self, contract: type[C_co], *, services: type[S]) -> None: ...
+
+    def __init__(self, contract: type[C_co], *, services: type[Any] | None = None) -> None:
         """Start without handlers."""
         self._contract = contract
+        self._services = services
         self._events = {(each.name, each.version): each for each in events_of(contract)}
         self._handlers: dict[tuple[str, int], tuple[Handler, ...]] = {}
-        self._fallback: FallbackHandler | None = None
+        self._fallback: FallbackHandler[S] | None = None
 
     @property
     def contract(self) -> type[C_co]:
@@ -88,10 +111,15 @@ class Consumer(Generic[C_co]):
         """The events of the contract."""
         return self._events.values()
 
+    @property
+    def services(self) -> type[Any] | None:
+        """The type of the object with what the handlers need; None if they need nothing."""
+        return self._services
+
     def on(
         self, event: EventOf[C_co, P], /
     ) -> Callable[
-        [Callable[Concatenate[Context, P], Awaitable[None]]], Callable[Concatenate[Context, P], Awaitable[None]]
+        [Callable[Concatenate[Context[S], P], Awaitable[None]]], Callable[Concatenate[Context[S], P], Awaitable[None]]
     ]:
         """Return a decorator that makes an async function, or a bound method, a handler of ``event``.
 
@@ -109,8 +137,8 @@ class Consumer(Generic[C_co]):
             )
 
         def register(
-            handler: Callable[Concatenate[Context, P], Awaitable[None]],
-        ) -> Callable[Concatenate[Context, P], Awaitable[None]]:
+            handler: Callable[Concatenate[Context[S], P], Awaitable[None]],
+        ) -> Callable[Concatenate[Context[S], P], Awaitable[None]]:
             registered = self._handlers.get(identity, ())
             if handler in registered:
                 raise ContractError(f"{_name(handler)} already handles {definition.attribute}; register it once.")
@@ -120,7 +148,7 @@ class Consumer(Generic[C_co]):
 
         return register
 
-    def fallback(self, handler: FallbackHandler, /) -> FallbackHandler:
+    def fallback(self, handler: FallbackHandler[S], /) -> FallbackHandler[S]:
         """Make an async function the handler of all events without one, those unknown to the contract included.
 
         Raises:
@@ -137,7 +165,7 @@ class Consumer(Generic[C_co]):
         return self._handlers.get((definition.name, definition.version), ())
 
     @property
-    def fallback_handler(self) -> FallbackHandler | None:
+    def fallback_handler(self) -> FallbackHandler[S] | None:
         """The fallback, if there is one."""
         return self._fallback
 
@@ -164,7 +192,7 @@ def _check_handler(handler: Handler, definition: EventDefinition) -> None:
         ) from error
 
 
-def _check_fallback(handler: FallbackHandler) -> None:
+def _check_fallback(handler: FallbackHandler[S]) -> None:
     _check_async(handler, f"The fallback {_name(handler)}")
     try:
         inspect.signature(handler).bind(None, None)

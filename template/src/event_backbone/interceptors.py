@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from event_backbone.consumer import Context
 from event_backbone.model import EventKey, NewMetadata
@@ -47,9 +47,10 @@ class ProduceInterceptor(Protocol):
 class HandleInterceptor(Protocol):
     """Wraps every attempt to handle an event, once for all its handlers; the first interceptor is the outermost.
 
-    It runs after the payload is loaded and decoded. What it raises is treated as raised by a handler.
+    It runs after the payload is loaded and decoded. What it raises is treated as raised by a handler. As it wraps the
+    handlers of every subscription, it does not know the type of ``ctx.services``.
     """
 
-    async def __call__(self, ctx: Context, call_next: Callable[[Context], Awaitable[None]], /) -> None:
+    async def __call__(self, ctx: Context[Any], call_next: Callable[[Context[Any]], Awaitable[None]], /) -> None:
         """Run the handlers with ``call_next``; without that call the attempt succeeds and no handler runs."""
         ...

@@ -36,6 +36,13 @@ class RedisSettings:
     described: str
 
     @classmethod
+    def of(cls, redis: str | Self | None) -> Self:
+        """Return ready settings as they are, read an endpoint, and read the environment when there is neither."""
+        if redis is None:
+            return cls.from_environment()
+        return cls.parse(redis) if isinstance(redis, str) else redis
+
+    @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read REDIS_EVENT_SOURCE_ENDPOINT, which must be set, and REDIS_EVENT_SOURCE_PASS."""
         endpoint = environ.get(REDIS_ENDPOINT_VARIABLE, "")

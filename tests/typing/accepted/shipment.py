@@ -1,15 +1,27 @@
 """What a type checker must accept: the public surface as the README shows it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, assert_type
 from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, EventDefinition, assert_round_trip, event
-from event_backbone.model import EventKey
+from event_backbone import (
+    Backbone,
+    Consumer,
+    Context,
+    Contract,
+    EventKey,
+    HandleInterceptor,
+    StoredEvent,
+    Worker,
+    event,
+)
+from event_backbone.contract import EventDefinition, assert_round_trip
+from event_backbone.testing import context
 
 
 class User(BaseModel):
@@ -94,6 +106,53 @@ class Handlers:
 
     async def order_placed(self, ctx: Context, user: User, time: datetime) -> None:
         """Repeats the event's arguments."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What handlers need."""
+
+    producer: Ship
+    clock: Clock
+
+
+served = Consumer(Ship, services=Services)
+assert_type(served, Consumer[Ship, Services])
+assert_type(consumer, Consumer[Ship, None])
+
+
+@served.on(Ship.packing)
+async def packing(ctx: Context[Services], email: str, product_id: int = 0, *, fragile: bool = False) -> None:
+    """Finds its services in the context."""
+    assert_type(ctx.services.producer, Ship)
+    await ctx.services.producer.nothing()
+
+
+@served.on(Ship.nothing)
+async def needs_nothing(ctx: Context[object]) -> None:
+    """May leave its services alone."""
+
+
+@served.fallback
+async def rest(ctx: Context[Services], stored: StoredEvent) -> None:
+    """A fallback has them too."""
+
+
+async def trace(ctx: Context, call_next: Callable[[Context], Awaitable[None]]) -> None:
+    """An interceptor of handlers with any services."""
+    await call_next(ctx)
+
+
+async def subscribe(backbone: Backbone, services: Services) -> Worker:
+    """Services are given where the consumer declares them; a unit test gives them to the context."""
+    interceptors: list[HandleInterceptor] = [trace]
+    assert interceptors
+    await packing(context(services=services, attempt=2), "a@b.c")
+    await on_nothing(context(event="nothing"))
+    return Worker(
+        backbone.subscribe(served, services=services, uri="ship", group="g", concurrency=1),
+        backbone.subscribe(consumer, uri="ship", group="h"),
+    )
 
 
 def build_consumer(handlers: Handlers) -> Consumer[Ship]:

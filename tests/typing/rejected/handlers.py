@@ -1,7 +1,9 @@
 """What a type checker must reject when events are handled."""
 
-from event_backbone.consumer import Consumer, Context
-from event_backbone.contract import Contract, event
+from dataclasses import dataclass
+
+from event_backbone import Backbone, Consumer, Context, Contract, event
+from event_backbone.testing import context
 
 
 class Shop(Contract):
@@ -74,6 +76,45 @@ async def unknown_event(ctx: Context) -> None:
 @consumer.on(Other.packing)  # expect-error: an event of another contract
 async def another_contract(ctx: Context, email: str, product_id: int) -> None:
     """Handles what its consumer never sees."""
+
+
+@dataclass
+class Services:
+    """What handlers need."""
+
+    number: int
+
+
+served = Consumer(Ship, services=Services)
+
+
+@served.on(Ship.packing)  # expect-error: other services
+async def other_services(ctx: Context[str], email: str, product_id: int) -> None:
+    """Expects what it does not get."""
+
+
+@served.on(Ship.packing)
+async def misnamed(ctx: Context[Services], email: str, product_id: int) -> None:
+    """Asks for what is not there."""
+    assert ctx.services.numbr  # expect-error: no such service
+
+
+@consumer.on(Ship.packing)
+async def none(ctx: Context, email: str, product_id: int) -> None:
+    """Asks for services where there are none."""
+    assert ctx.services.number  # expect-error: there are no services
+
+
+def subscribe(backbone: Backbone) -> None:
+    """Services are missing, wrong, or too many."""
+    backbone.subscribe(served, uri="ship", group="g")  # expect-error: no services
+    backbone.subscribe(served, services="none", uri="ship", group="g")  # expect-error: of another type
+    backbone.subscribe(consumer, services=Services(1), uri="ship", group="g")  # expect-error: none declared
+
+
+async def call() -> None:
+    """A unit test gives the wrong services."""
+    await misnamed(context(services=1), "a@b.c", 7)  # expect-error: of another type
 
 
 base_consumer = Consumer(Shop)

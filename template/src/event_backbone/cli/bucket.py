@@ -26,8 +26,9 @@ def create(ctx: typer.Context) -> None:
 async def _create(project: Project) -> str:
     from event_backbone.storage.buckets import create_bucket  # noqa: PLC0415 - brings boto3
 
-    options = required(project.s3)()
-    async with project.open_backbone() as backbone:
+    settings = project.load_settings()
+    options = required(project.s3_options)(settings)
+    async with project.open_backbone(settings) as backbone:
         environment = backbone.environment
     created = await create_bucket(options, environment)
     name = options.resolved().bucket_of(environment)

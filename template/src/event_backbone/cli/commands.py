@@ -30,7 +30,7 @@ def build_cli(project: Project) -> typer.Typer:
     cli.command("_send-every-event", hidden=True)(demo.send_every_event)
     if project.api is not None:
         cli.command()(serve.serve)
-    if project.subscribe is not None:
+    if project.open_worker is not None:
         cli.command()(worker.worker)
     if project.produces:
         cli.command()(produce.produce)
@@ -40,7 +40,7 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(pending.pending)
         cli.add_typer(_dead_letters(project.group), name="dead-letters")
     cli.command()(events.events)
-    if project.s3 is not None:
+    if project.s3_options is not None:
         cli.add_typer(_bucket(), name="bucket")
     cli.command()(doctor.doctor)
     return cli

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 async def details_of(project: Project, key: EventKey, *, with_payload: bool) -> list[dict[str, object]]:
     """Return all that is known of the dead letters of an event: one, or several if the group was created again."""
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         dead_letters = backbone.dead_letters(project.uri, required(project.group))
         letters = [each async for each in dead_letters.list(None, keys=[key])]
         return [await _details(backbone, dead_letters, each, with_payload=with_payload) for each in letters]

@@ -162,14 +162,14 @@ def _dead_letters(project: Project, backbone: Backbone) -> DeadLetters:
 async def _list(
     project: Project, limit: int, filters: DeadLetterFilters, *, with_counts: bool = True
 ) -> tuple[list[DeadEvent], Sequence[DeadLetterCount]]:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         dead_letters = _dead_letters(project, backbone)
         counts = await dead_letters.counts(**filters) if with_counts else ()
         return [each async for each in dead_letters.list(limit, **filters)], counts
 
 
 async def _redrive(project: Project, filters: DeadLetterFilters, *, dry_run: bool) -> None:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         dead_letters = _dead_letters(project, backbone)
         missing, counts = await _missing_and_counts(dead_letters, filters)
         _say(project, counts, filters)
@@ -188,7 +188,7 @@ async def _redrive(project: Project, filters: DeadLetterFilters, *, dry_run: boo
 
 
 async def _discard(project: Project, filters: DeadLetterFilters, *, dry_run: bool, ask: bool) -> None:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         dead_letters = _dead_letters(project, backbone)
         missing, counts = await _missing_and_counts(dead_letters, filters)
         _say(project, counts, filters)

@@ -37,7 +37,7 @@ def pending(
 
 
 async def _pending(project: Project, limit: int) -> Sequence[PendingEntry]:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         return await backbone.pending(project.uri, required(project.group), count=limit)
 
 

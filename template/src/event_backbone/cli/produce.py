@@ -47,7 +47,7 @@ def produce(
 
 
 async def _produce(project: Project, definition: EventDefinition, arguments: dict[str, object]) -> EventKey:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         # A service waits for servers that are down; a person gets an answer at once.
         await backbone.check()
         producer = backbone.producer(project.contract, uri=project.uri)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from typing_extensions import TypeVar as TypeVarWithDefault
 
 from event_backbone.errors import ConfigurationError
 
@@ -16,23 +18,25 @@ if TYPE_CHECKING:
     from event_backbone.contract import Contract
     from event_backbone.interceptors import HandleInterceptor
     from event_backbone.storage import S3Options
-    from event_backbone.subscription import Subscription
+    from event_backbone.worker import Worker
 
 T = TypeVar("T")
+SettingsType = TypeVarWithDefault("SettingsType", default=Any)
+SettingsType_contra = TypeVar("SettingsType_contra", contravariant=True)
 
 
-class OpenBackbone(Protocol):
-    """Loads the settings and makes the project's backbone; nothing is connected before it is entered."""
+class OpenBackbone(Protocol[SettingsType_contra]):
+    """Makes the project's backbone; nothing is connected before it is entered."""
 
     def __call__(
-        self, *, handle_interceptors: Sequence[HandleInterceptor] = ()
+        self, settings: SettingsType_contra, /, *, handle_interceptors: Sequence[HandleInterceptor] = ()
     ) -> AbstractAsyncContextManager[Backbone]:
         """Make a backbone that also runs these interceptors; raise ConfigurationError when a setting is wrong."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(Generic[SettingsType]):
     """The parts of a project that its commands work with. None or False: the project does not have it.
 
     Attributes:
@@ -41,26 +45,32 @@ class Project:
             demo starts worker and producer as processes with it.
         contract: the contract class.
         uri: the URI of the contract's stream.
-        open_backbone: opens the backbone from the project's own settings.
+        load_settings: reads the project's own settings; every command does so once, and gives them to what follows.
+        open_backbone: opens the backbone with these settings.
         produces: whether the project produces events (``role`` is not consumer).
         group: the consumer group, when the project consumes.
-        subscribe: subscribes the project's handlers under ``group``, with the project's own options.
+        open_worker: opens what the handlers need, and runs all subscriptions of the project.
         api: the web API as ``module:function``, a function without arguments that makes the application.
-        s3: the options of the S3 storage, when payloads go to S3.
-        health_port: reads the port of the worker's own health endpoints from the settings; None serves none.
+        s3_options: the options of the S3 storage, when payloads go to S3.
+        health_port: the port of the worker's own health endpoints; None serves none.
     """
 
     name: str
     module: str
     contract: type[Contract]
     uri: str
-    open_backbone: OpenBackbone
+    load_settings: Callable[[], SettingsType]
+    open_backbone: OpenBackbone[SettingsType]
     produces: bool = True
     group: str | None = None
-    subscribe: Callable[[Backbone], AbstractAsyncContextManager[Subscription]] | None = None
+    open_worker: Callable[[SettingsType, Backbone], AbstractAsyncContextManager[Worker]] | None = None
     api: str | None = None
-    s3: Callable[[], S3Options] | None = None
-    health_port: Callable[[], int | None] | None = None
+    s3_options: Callable[[SettingsType], S3Options] | None = None
+    health_port: Callable[[SettingsType], int | None] | None = None
+
+    def open(self) -> AbstractAsyncContextManager[Backbone]:
+        """Load the settings and make the backbone, for a command that needs nothing else."""
+        return self.open_backbone(self.load_settings())
 
 
 def project_of(ctx: typer.Context) -> Project:

@@ -46,7 +46,7 @@ def show(
 
 
 async def _tail(project: Project, start: Start, *, follow: bool, as_json: bool) -> None:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         events = backbone.reader(project.uri).scan(start=start, follow=follow)
         async with contextlib.aclosing(events):
             async for event in events:
@@ -57,7 +57,7 @@ async def _tail(project: Project, start: Start, *, follow: bool, as_json: bool) 
 
 
 async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         event = await backbone.reader(project.uri).get(key)
         locations = backbone.location(event)
     facts = _facts(event)

@@ -19,7 +19,7 @@ from event_backbone.cli.project import project_of, required
 
 if TYPE_CHECKING:
     from event_backbone.cli.project import Project
-    from event_backbone.subscription import Subscription
+    from event_backbone.worker import Worker
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -38,31 +38,32 @@ def worker(
     """Handle events until Ctrl-C or SIGTERM; a second one ends the process at once."""
     configure_logging(log_level)
     project = project_of(ctx)
-    if health_port is None and project.health_port is not None:
-        health_port = project.health_port()
-    address = None if health_port is None else (health_host, health_port)
-    run_async(_work(project, address, None if journal is None else Journal(journal)))
+    run_async(_work(project, (health_host, health_port), None if journal is None else Journal(journal)))
 
 
-async def _work(project: Project, health_address: tuple[str, int] | None, journal: Journal | None) -> None:
+async def _work(project: Project, health: tuple[str, int | None], journal: Journal | None) -> None:
     interceptors = () if journal is None else (journal.interceptor,)
+    settings = project.load_settings()
+    host, port = health
+    if port is None and project.health_port is not None:
+        port = project.health_port(settings)
     async with contextlib.AsyncExitStack() as stack:
-        backbone = await stack.enter_async_context(project.open_backbone(handle_interceptors=interceptors))
-        subscription = await stack.enter_async_context(required(project.subscribe)(backbone))
-        _stop_on_signal(subscription)
-        if health_address is not None:
+        backbone = await stack.enter_async_context(project.open_backbone(settings, handle_interceptors=interceptors))
+        worker = await stack.enter_async_context(required(project.open_worker)(settings, backbone))
+        _stop_on_signal(worker)
+        if port is not None:
             from event_backbone.web.worker_health import serve_worker_health  # noqa: PLC0415 - only for this option
 
-            host, port = health_address
-            port = await stack.enter_async_context(serve_worker_health(subscription, backbone, host=host, port=port))
+            port = await stack.enter_async_context(serve_worker_health(worker, backbone, host=host, port=port))
             _log.info("Health is served at http://%s:%d/health/ready.", host, port)
-        _log.info("Handling events of %s as group %s.", project.uri, project.group)
-        await subscription.wait()
+        for each in worker.subscriptions:
+            _log.info("Handling events of %s as group %s.", each.uri, each.group)
+        await worker.wait()
         _log.info("Stopped.")
     start_exit_watchdog()
 
 
-def _stop_on_signal(subscription: Subscription) -> None:
+def _stop_on_signal(worker: Worker) -> None:
     """Stop gracefully on the first signal; let the second one end the process, as it would have by default."""
     loop = asyncio.get_running_loop()
 
@@ -71,7 +72,7 @@ def _stop_on_signal(subscription: Subscription) -> None:
             loop.remove_signal_handler(each)
             loop.add_signal_handler(each, end, each)
         _log.info("Stopping on %s: running handlers finish first.", number.name)
-        subscription.stop()
+        worker.stop()
 
     def end(number: signal.Signals) -> None:
         _log.warning(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from time import perf_counter
 from types import MappingProxyType, TracebackType
+from typing import Any
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
@@ -53,6 +54,9 @@ class Finished:
 Outcome = Finished | RetryLater | NewDeadLetter
 """What is to happen to an event after an attempt."""
 
+OnFailure = Callable[[Metadata, BaseException], None]
+"""Is told of each failed attempt: which event, and what was raised. It must not raise."""
+
 _FINISHED = Finished()
 _UNKNOWN = "unknown"
 _MOST_NAMES_LOGGED = 1000
@@ -67,15 +71,19 @@ class Handling:
 
     def __init__(
         self,
-        consumer: Consumer[Contract],
+        consumer: Consumer[Contract, Any],
         *,
+        services: object = None,
+        on_failure: OnFailure | None = None,
         interceptors: Sequence[HandleInterceptor] = (),
         retry: RetryPolicy,
         ack: AckPolicy,
         unknown: UnknownPolicy = "skip",
         attributes: Mapping[str, str],
     ) -> None:
-        """Call the handlers of ``consumer``; ``attributes`` go with every metric and span."""
+        """Call the handlers of ``consumer`` with ``services``; ``attributes`` go with every metric and span."""
+        self.services = services
+        self._on_failure = on_failure
         self._consumer = consumer
         self._contract = consumer.contract
         self._interceptors = tuple(interceptors)
@@ -121,7 +129,7 @@ class Handling:
         _log.warning("%s It goes to the dead letters.", error)
         return self._retry.decide(1, error)
 
-    async def handle(self, event: LoadedEvent, ctx: Context, attempts: int) -> Outcome:
+    async def handle(self, event: LoadedEvent, ctx: Context[Any], attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. What the handlers produce
@@ -177,16 +185,16 @@ class Handling:
             return None, {}
         stored = StoredEvent(metadata, payload, event.references)
 
-        def call(ctx: Context) -> Awaitable[None]:
+        def call(ctx: Context[Any]) -> Awaitable[None]:
             return fallback(ctx, stored)
 
         return call, {}
 
     async def _call_within(
-        self, call: Handler, arguments: Mapping[str, object], ctx: Context, attributes: Mapping[str, str]
+        self, call: Handler, arguments: Mapping[str, object], ctx: Context[Any], attributes: Mapping[str, str]
     ) -> None:
         """Call within a span and all interceptors, the first one outermost."""
-        inner: Callable[[Context], Awaitable[None]] = functools.partial(call, **arguments)
+        inner: Callable[[Context[Any]], Awaitable[None]] = functools.partial(call, **arguments)
         for interceptor in reversed(self._interceptors):
             inner = _within(interceptor, inner)
         with telemetry.handling(ctx.metadata.event, attributes, ctx.metadata.headers):
@@ -197,6 +205,8 @@ class Handling:
             return self._skipped(event.metadata, "erased", "it was erased")
         if isinstance(error, UnknownEvent) and self._unknown == "skip":
             return self._skipped(event.metadata, "unknown-event", f"{self._contract.__name__} does not have it")
+        if self._on_failure is not None:
+            self._on_failure(event.metadata, error)
         decision = self._retry.decide(attempts, error)
         _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
         return decision
@@ -214,8 +224,10 @@ class Handling:
             )
         return _FINISHED
 
-    def failed(self, ctx: Context, attempts: int, error: BaseException) -> Outcome:
+    def failed(self, ctx: Context[Any], attempts: int, error: BaseException) -> Outcome:
         """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
+        if self._on_failure is not None:
+            self._on_failure(ctx.metadata, error)
         decision: Outcome = self._retry.decide(attempts, error, handling=True)
         if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
             decision = _FINISHED
@@ -231,7 +243,7 @@ class Handling:
         return decision
 
 
-async def _call_all(handlers: Sequence[Handler], ctx: Context, /, **arguments: object) -> None:
+async def _call_all(handlers: Sequence[Handler], ctx: Context[Any], /, **arguments: object) -> None:
     calls = (handler(ctx, **arguments) for handler in handlers)
     results = await asyncio.gather(*calls, return_exceptions=True)
     errors = [each for each in results if isinstance(each, BaseException)]
@@ -242,8 +254,8 @@ async def _call_all(handlers: Sequence[Handler], ctx: Context, /, **arguments: o
 
 
 def _within(
-    interceptor: HandleInterceptor, call_next: Callable[[Context], Awaitable[None]]
-) -> Callable[[Context], Awaitable[None]]:
+    interceptor: HandleInterceptor, call_next: Callable[[Context[Any]], Awaitable[None]]
+) -> Callable[[Context[Any]], Awaitable[None]]:
     return lambda ctx: interceptor(ctx, call_next)
 
 

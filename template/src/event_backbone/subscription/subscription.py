@@ -10,22 +10,23 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, check
-from event_backbone.errors import ConfigurationError
+from event_backbone.errors import ConfigurationError, StreamUnavailable
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import Streams
 from event_backbone.subscription.assembly import Assembly
 from event_backbone.subscription.event_loop_watch import EventLoopWatch
-from event_backbone.subscription.handling import Handling
+from event_backbone.subscription.handling import Handling, OnFailure
 from event_backbone.subscription.monitoring import LagLoop, Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.run import Run
 
 _LIFE_SIGN_SECONDS = 30.0
+_IDLE_POLL_SECONDS = 0.05
 
 
 class Subscription:
@@ -49,18 +50,22 @@ class Subscription:
         *,
         scope: StorageScope,
         group: str,
-        consumer: Consumer[Contract],
+        consumer: Consumer[Contract, Any],
         storages: Mapping[str, Storage],
+        services: object = None,
         options: SubscriptionOptions | None = None,
         interceptors: Sequence[HandleInterceptor] = (),
     ) -> None:
         """Prepare; nothing is read before it is entered."""
         if not group:
             raise ConfigurationError("A consumer group needs a name, such as main-consumer.")
+        _check_services(consumer, services)
         self._streams = streams
         self._scope = scope
         self._group = group
         self._consumer = consumer
+        self._services = services
+        self._on_failure: OnFailure | None = None
         self._storages = storages
         self._options = options or SubscriptionOptions()
         self._interceptors = interceptors
@@ -128,6 +133,48 @@ class Subscription:
             self._raised = True
             raise
 
+    async def until_idle(self) -> None:
+        """Wait until the group has nothing left to do: no event is unread, in flight, or waiting for a retry.
+
+        Events that handlers produce to the same stream are waited for too, and so are those of the group's other
+        consumers. Returns early when the subscription has stopped, and raises what broke it. An outage of Redis is
+        waited for.
+        """
+        if self._task is None:
+            raise ConfigurationError("A subscription must be entered, by async with, before it can be waited for.")
+        while not self._task.done() and not await self._is_idle():
+            await asyncio.wait({self._task}, timeout=_IDLE_POLL_SECONDS)
+        if self._task.done():
+            await self.wait()
+
+    async def _is_idle(self) -> bool:
+        stream = self._streams.stream(self._scope.stream)
+        try:
+            states = [each for each in await stream.groups() if each.name == self._group]
+            if not states or states[0].pending:
+                return False
+            # The server does not always know how much is unread.
+            return not await stream.range(states[0].last_delivered.successor(), None, 1)
+        except StreamUnavailable:
+            return False
+
+    def on_failure(self, call: OnFailure) -> None:
+        """Have ``call(metadata, error)`` called with each failed attempt, as it fails. It must not raise.
+
+        For tests and error trackers. Call this before entering.
+        """
+        self._on_failure = call
+
+    @property
+    def uri(self) -> str:
+        """The URI of its stream."""
+        return self._scope.stream.uri
+
+    @property
+    def group(self) -> str:
+        """The name of its consumer group."""
+        return self._group
+
     @property
     def handled(self) -> int:
         """How many events were acked or dead-lettered here."""
@@ -166,6 +213,8 @@ class Subscription:
         monitor = Monitor(stream, self._group)
         handling = Handling(
             self._consumer,
+            services=self._services,
+            on_failure=self._on_failure,
             interceptors=self._interceptors,
             retry=options.retry,
             ack=options.ack,
@@ -189,6 +238,15 @@ class Subscription:
     def _break(self, error: BaseException) -> None:
         if self._run is not None:
             self._run.broken(error)
+
+
+def _check_services(consumer: Consumer[Contract, Any], services: object) -> None:
+    """Refuse what would fail in the first handler; type checkers find the rest."""
+    if consumer.services is None and services is not None:
+        raise ConfigurationError("The consumer declares no services; make it with Consumer(..., services=...).")
+    if consumer.services is not None and (services is None or services is consumer.services):
+        name = consumer.services.__name__
+        raise ConfigurationError(f"The handlers need services; pass an instance of {name}, as services={name}(...).")
 
 
 def _unique_name(first_part: str | None) -> str:

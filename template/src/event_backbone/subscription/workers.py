@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
 from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
@@ -119,7 +119,8 @@ class Workers:
             assert isinstance(loaded, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
             self._settlement.settle(event, self._handling.unreadable(loaded))
             return None
-        ctx = Context(loaded.metadata, event.attempt, functools.partial(self._settlement.acks.ack, event))
+        ack = functools.partial(self._settlement.acks.ack, event)
+        ctx = Context(loaded.metadata, event.attempt, ack, self._handling.services)
         handling = self._handling.handle(loaded, ctx, event.attempts)
         task = _start_eagerly(self._loop, handling, self._context.copy())
         if task.done():
@@ -180,13 +181,13 @@ class Workers:
         last = self._last
         return last is None or not last.active or last.stage == "waiting"
 
-    def _done(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
+    def _done(self, event: InFlight, ctx: Context[Any], task: asyncio.Task[Outcome]) -> None:
         del self._tasks[task]
         event.task = None
         self._decide(event, ctx, task)
         self._start_ready()
 
-    def _decide(self, event: InFlight, ctx: Context, task: asyncio.Task[Outcome]) -> None:
+    def _decide(self, event: InFlight, ctx: Context[Any], task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
         try:
             outcome = task.result()

@@ -1,4 +1,4 @@
-"""For tests: a context for handlers, a backbone in memory, a round-trip check, and real servers.
+"""For tests: a context for handlers, sample arguments, a backbone in memory, a whole worker's run, and real servers.
 
 Each name is imported on first use, so that starting a server does not import the whole runtime.
 """
@@ -12,16 +12,30 @@ if TYPE_CHECKING:
     from event_backbone.contract import assert_round_trip
     from event_backbone.testing.handler_context import context
     from event_backbone.testing.memory import memory_backbone
+    from event_backbone.testing.samples import sample_arguments, sample_json
     from event_backbone.testing.servers import RedisServer, S3Server
+    from event_backbone.testing.worker_run import handle_all
 
-__all__ = ["RedisServer", "S3Server", "assert_round_trip", "context", "memory_backbone"]
+__all__ = [
+    "RedisServer",
+    "S3Server",
+    "assert_round_trip",
+    "context",
+    "handle_all",
+    "memory_backbone",
+    "sample_arguments",
+    "sample_json",
+]
 
 _HOMES = {
     "RedisServer": "event_backbone.testing.servers",
     "S3Server": "event_backbone.testing.servers",
     "assert_round_trip": "event_backbone.contract",
     "context": "event_backbone.testing.handler_context",
+    "handle_all": "event_backbone.testing.worker_run",
     "memory_backbone": "event_backbone.testing.memory",
+    "sample_arguments": "event_backbone.testing.samples",
+    "sample_json": "event_backbone.testing.samples",
 }
 
 

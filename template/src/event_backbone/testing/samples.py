@@ -58,6 +58,11 @@ def sample_json(definition: EventDefinition) -> bytes:
     return text
 
 
+def sample_arguments(definition: EventDefinition) -> dict[str, object]:
+    """Return sample arguments of an event as typed values, by name; see ``sample_json``."""
+    return definition.codec.parse(sample_json(definition))
+
+
 def _no_sample(definition: EventDefinition) -> ArgumentsInvalid:
     return ArgumentsInvalid(
         f"No sample arguments can be made for event {definition.name!r}; give its types `examples`,"

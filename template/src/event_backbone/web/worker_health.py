@@ -15,7 +15,7 @@ from event_backbone.web.readiness import why_not_ready
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
-    from event_backbone.subscription import Subscription
+    from event_backbone.worker import Worker
 
 _READ_WITHIN = timedelta(seconds=5)
 _LONGEST_HEAD_BYTES = 8192
@@ -25,7 +25,7 @@ Check = Callable[[], Awaitable[str | None]]
 
 @contextlib.asynccontextmanager
 async def serve_worker_health(
-    subscription: Subscription,
+    worker: Worker,
     backbone: Backbone,
     *,
     port: int,
@@ -34,14 +34,14 @@ async def serve_worker_health(
 ) -> AsyncGenerator[int, None]:
     """Serve ``GET /health/live`` and ``GET /health/ready`` while the block runs; yield the port.
 
-    Live answers 200 until the subscription has ended. Ready answers 200 when it reads events, and Redis and the
-    payload storage answer within ``timeout``. Both answer 503 with a sentence otherwise. As it runs in the worker's
-    own loop, a handler that blocks the loop makes both late, which is what a liveness probe should see.
+    Live answers 200 until a subscription has ended. Ready answers 200 when all subscriptions read events, and Redis
+    and the payload storage answer within ``timeout``. Both answer 503 with a sentence otherwise. As it runs in the
+    worker's own loop, a handler that blocks the loop makes both late, which is what a liveness probe should see.
 
     Raises:
         ConfigurationError: the port is taken or not permitted.
     """
-    checks = _checks(subscription, backbone, timeout)
+    checks = _checks(worker, backbone, timeout)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -59,12 +59,12 @@ async def serve_worker_health(
         yield server.sockets[0].getsockname()[1]
 
 
-def _checks(subscription: Subscription, backbone: Backbone, timeout: timedelta) -> dict[str, Check]:
+def _checks(worker: Worker, backbone: Backbone, timeout: timedelta) -> dict[str, Check]:
     async def live() -> str | None:
-        return None if subscription.alive else "The worker has ended."
+        return None if worker.alive else "The worker has ended."
 
     async def ready() -> str | None:
-        if not subscription.ready:
+        if not worker.ready:
             return "The worker does not read events at the moment."
         return await why_not_ready(backbone, timeout)
 

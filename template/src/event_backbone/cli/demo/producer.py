@@ -12,7 +12,7 @@ async def produce_every_event(project: Project, descriptor: int) -> None:
     """Send the events in the contract's order, and write the key of each to the journal at this file descriptor."""
     journal = Journal(descriptor)
     arguments = [(each, each.codec.parse(sample_json(each))) for each in events_of(project.contract)]
-    async with project.open_backbone() as backbone:
+    async with project.open() as backbone:
         producer = backbone.producer(project.contract, uri=project.uri)
         for definition, values in arguments:
             key = await send_of(producer, definition)(**values)

@@ -35,7 +35,7 @@ async def run_demo(project: Project) -> None:
     begin = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_sigterm_cancels())
-        s3 = None if project.s3 is None else _start_s3(stack)
+        s3 = None if project.s3_options is None else _start_s3(stack)
         redis = stack.enter_context(RedisServer())
         print_line(f"Redis-compatible server at {redis.url}" + (f", S3 server at {s3.endpoint}." if s3 else "."))
         environment = child_environment(
@@ -145,7 +145,7 @@ def _check(results: list[EventResult], project: Project, worker_log: str) -> Non
     for each in results:
         if not any(location.size_bytes for location in each.locations):
             raise BackboneError(f"The payload of {each.sent.event} was not found in the storage.")
-        if project.s3 is not None and not each.in_s3:
+        if project.s3_options is not None and not each.in_s3:
             raise BackboneError(f"The payload of {each.sent.event} was not found in S3.")
         times = sum(attempt.outcome == "handled" for attempt in each.attempts)
         if project.group is not None and times != 1:

@@ -18,6 +18,7 @@ from event_backbone.errors import BackboneError, ContractError
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
     from event_backbone.cli.project import Project
+    from event_backbone.storage import S3Options
 
 _WITHIN = timedelta(seconds=20)
 
@@ -26,10 +27,12 @@ async def examine(project: Project) -> list[Finding]:
     """Run every check that can be run; those that an earlier failure makes impossible are left out."""
     findings = [_contract(project), *check_runtime()]
     try:
-        async with project.open_backbone() as backbone:
+        settings = project.load_settings()
+        async with project.open_backbone(settings) as backbone:
             environment = backbone.environment or "none"
             findings.append(ok("Settings", f"Readable; the environment is {environment}"))
-            findings += await _servers(project, backbone)
+            options = None if project.s3_options is None else project.s3_options(settings)
+            findings += await _servers(project, backbone, options)
     except Exception as error:
         if (message := user_message(error)) is None:
             raise
@@ -45,12 +48,12 @@ def _contract(project: Project) -> Finding:
     return ok("Contract", f"{project.contract.__name__} on {project.uri}")
 
 
-async def _servers(project: Project, backbone: Backbone) -> list[Finding]:
+async def _servers(project: Project, backbone: Backbone, s3_options: S3Options | None) -> list[Finding]:
     findings: list[Finding] = []
     if backbone.redis is not None:
         findings += await check_redis(backbone.redis)
-    if project.s3 is not None:
-        findings += await check_bucket_exists(project, backbone.environment, project.s3())
+    if s3_options is not None:
+        findings += await check_bucket_exists(project, backbone.environment, s3_options)
     findings.append(await _storage(backbone))
     if all(each.level != "fail" or each.subject != "Redis" for each in findings):
         findings += await check_groups(backbone, project)

@@ -1,0 +1,99 @@
+"""``Worker``: any number of subscriptions that start, stop and are judged as one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from event_backbone.errors import ConfigurationError
+from event_backbone.subscription import Subscription
+
+
+class Worker:
+    """Runs subscriptions together, of one contract or several, in one group or several.
+
+    ```python
+    worker = Worker(
+        backbone.subscribe(shipping, services=services, uri="shipments", group="mailer"),
+        backbone.subscribe(billing, services=services, uri="invoices", group="mailer"),
+    )
+    async with worker:
+        await worker.wait()
+    ```
+
+    Entering starts all of them, or none: if one cannot start, those before it are stopped. Leaving stops all at the
+    same time. It runs once.
+    """
+
+    def __init__(self, *subscriptions: Subscription) -> None:
+        """Prepare; nothing is read before it is entered."""
+        if not subscriptions:
+            raise ConfigurationError("A worker needs a subscription, such as Worker(backbone.subscribe(...)).")
+        self._subscriptions = subscriptions
+        self._stack = AsyncExitStack()
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Its subscriptions, in the order given."""
+        return self._subscriptions
+
+    async def __aenter__(self) -> Self:
+        """Start all subscriptions; what ``Subscription`` raises when it starts is raised here."""
+        async with AsyncExitStack() as stack:
+            for each in self._subscriptions:
+                await stack.enter_async_context(each)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop all, and wait for the end. Raises what broke one of them, unless ``wait`` has."""
+        self.stop()
+        await self._stack.__aexit__(kind, error, traceback)
+
+    def stop(self, drain: timedelta | None = None) -> None:
+        """Ask all to stop, and return at once; like ``Subscription.stop``."""
+        for each in self._subscriptions:
+            each.stop(drain)
+
+    async def wait(self) -> None:
+        """Wait until all have ended. If one breaks, the others are stopped, and what broke it is raised.
+
+        Cancelling the wait stops nothing.
+        """
+        await self._together([asyncio.create_task(each.wait()) for each in self._subscriptions])
+
+    async def until_idle(self) -> None:
+        """Wait until no group has anything left to do; like ``Subscription.until_idle``."""
+        idle = False
+        while not idle:
+            handled = [each.handled for each in self._subscriptions]
+            await self._together([asyncio.create_task(each.until_idle()) for each in self._subscriptions])
+            # The handlers of one may have produced events for another that was idle already.
+            idle = handled == [each.handled for each in self._subscriptions]
+
+    @property
+    def alive(self) -> bool:
+        """Whether all of them run, and have shown so within half a minute. When False, restart the process."""
+        return all(each.alive for each in self._subscriptions)
+
+    @property
+    def ready(self) -> bool:
+        """Whether events come in and begin in all of them."""
+        return all(each.ready for each in self._subscriptions)
+
+    async def _together(self, waits: list[asyncio.Task[None]]) -> None:
+        try:
+            done, others = await asyncio.wait(waits, return_when=asyncio.FIRST_EXCEPTION)
+            if any(each.exception() for each in done):
+                self.stop()
+                await asyncio.gather(*others, return_exceptions=True)
+            for each in done:
+                each.result()
+        finally:
+            for each in waits:
+                each.cancel()
