@@ -86,7 +86,7 @@ async def test_payload_erased(backbone: Backbone, counted: CountedMetrics) -> No
 
 
 async def test_storage_not_given(redis_url: str, counted: CountedMetrics, caplog: pytest.LogCaptureFixture) -> None:
-    """It waits for a consumer that has the storage, uncounted; what needs no payload goes on; not ready meanwhile."""
+    """It waits, uncounted and not ready, for a consumer that has the storage; what needs no payload goes on."""
     without, having = Remembering(), Remembering()
     elsewhere = MemoryStorage(name="elsewhere")
     async with (
@@ -102,7 +102,10 @@ async def test_storage_not_given(redis_url: str, counted: CountedMetrics, caplog
             async with stopped_within(backbone.subscribe(having.consumer, uri=URI, group=GROUP)) as joined:
                 await eventually(lambda: having.numbers == [1])
                 assert joined.ready
-            assert (without.numbers, having.attempts, await letters(backbone)) == ([], [1], [])
+            await pack(backbone, 3)
+            await eventually(lambda: parked(backbone))
+        await handle_one(backbone, having.consumer)
+        assert (without.numbers, having.numbers, having.attempts, await letters(backbone)) == ([], [1, 3], [1, 1], [])
         assert counted.count("event_backbone.outages", side="storage") == 1
     (said,) = [each.getMessage() for each in caplog.records if "'elsewhere'" in each.getMessage()]
     assert "also_read=" in said
