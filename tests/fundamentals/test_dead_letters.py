@@ -109,6 +109,7 @@ async def test_one_dead_letter_is_shown_with_its_payload(backbone: Backbone) -> 
     letters = await a_bad_night(backbone)
     (first, *_) = await listed(letters)
     found = await letters.get(first.id)
+    assert found is not None
     assert found == first
     assert (found.reason, found.error, found.attempts) == ("attempts-exhausted", "OSError", 1)
     assert (await letters.load(found)).arguments == {"number": 0}
