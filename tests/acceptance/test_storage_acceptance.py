@@ -31,8 +31,9 @@ from tests.support.shipment import NOW, URI, ShipmentTracking, consume
 EMAIL, REST = "jo@example.com", {"product_id": 7, "time": "2026-01-02T03:04:05.678901Z"}
 
 
-def object_of(server: Server, bucket: str, key: str) -> object:
-    """Return the JSON of an object."""
+def object_of(server: Server, bucket: str, location: str) -> object:
+    """Return the JSON of an object in this bucket."""
+    key = location.removeprefix(f"s3://{bucket}/")
     return from_json(s3_client(server).get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
@@ -183,7 +184,7 @@ async def test_item_43_s3_with_and_without_an_environment(redis_url: str, enviro
         assert stored.arguments == {"text": "in S3"}
         (location,) = backbone.location(stored)
         assert URI in location
-        assert location.startswith("dev/") is (environment == "dev")
+        assert location.startswith("s3://events/dev/") is (environment == "dev")
 
 
 @pytest.fixture

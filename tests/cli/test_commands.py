@@ -2,13 +2,18 @@
 
 import io
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Shop
-from tests.cli.running import start_shop
+from tests.cli.running import REPOSITORY, start_shop
 
 ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "time": "2025-01-31T12:00:00Z"}
 
@@ -21,9 +26,12 @@ def test_produce_prints_the_key_and_show_prints_the_event(redis_shop: Shop) -> N
     (event,) = redis_shop("show", key, "--json").lines
     assert (event["key"], event["event"], event["payload"]) == (key, "order_placed", "present")
     assert event["arguments"] == ORDER
+    produced_at = str(event["produced_at"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", produced_at)
     assert event["locations"] == [f"{{test:shop}}:payload:{event['event_id']}"]
     table = redis_shop("show", key).output
     assert "ada@example.com" in table
+    assert produced_at in table
     assert str(event["event_id"]) in table
 
 
@@ -48,12 +56,14 @@ def test_produce_reads_arguments_from_a_file_and_from_standard_input(
 WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     "produce nothing": (2, "'nothing' is not an event of Shop; choose one of: order_placed, packing, closed."),
     "produce packing": (2, "Give the arguments, for example: --json '{"),
-    "produce packing --json {}": (1, "Argument 'email' of event 'packing' is missing."),
-    "produce packing --json [": (1, "The arguments of event 'packing' must be one JSON object"),
+    "produce packing --json {}": (2, "Argument 'email' of event 'packing' is missing."),
+    "produce packing --json [": (2, "The arguments of event 'packing' must be one JSON object"),
     "produce packing --json @/nowhere": (2, "The file '/nowhere' cannot be read"),
     "produce packing --json {} --sample": (2, "Give --json or --sample, not both."),
-    "show 17": (1, "'17' is not a valid event key; one looks like 1764041094123-0."),
+    "show 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "show 1-0": (1, "Stream test:shop has no event 1-0."),
+    "tail --from now -n 3": (2, "Give --from or --last, not both."),
+    "tail --event nothing": (2, "'nothing' is not an event of Shop; choose one of: order_placed, packing, closed."),
     "tail --from yesterday": (2, "'yesterday' is not a valid start; give beginning"),
     "dead-letters redrive": (
         2,
@@ -102,14 +112,50 @@ def test_tail_prints_events_from_a_given_start(redis_shop: Shop) -> None:
     assert len(redis_shop("tail", "--no-follow", "--json", "--from", "beginning").lines) == 3
 
 
+def test_tail_prints_the_last_events_and_only_those_wanted(redis_shop: Shop) -> None:
+    """`-n 2` as everywhere; with names, the last two of those; `-n 0` has none."""
+    closed = [redis_shop("produce", "closed").output.strip() for _ in range(3)]
+    packed = [redis_shop("produce", "packing", "--sample").output.strip() for _ in range(3)]
+
+    def keys(*options: str) -> list[object]:
+        return [each["key"] for each in redis_shop("tail", "--no-follow", "--json", *options).lines]
+
+    assert keys("-n", "2") == packed[1:]
+    assert keys("--last", "100") == closed + packed
+    assert keys("-n", "2", "--event", "closed") == closed[1:]
+    assert keys("--event", "Closed", "--event", "order-placed") == closed
+    assert keys("-n", "0") == []
+
+
+def test_tail_follows_after_the_last_events(redis_shop: Shop, redis_url: str, tmp_path: Path) -> None:
+    """What was there first, then what comes; Ctrl-C ends it with 130 and one word."""
+    keys = [redis_shop("produce", "closed").output.strip() for _ in range(2)]
+    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
+    process = start_shop("tail", "-n", "1", temporary=tmp_path, environment=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline().split()[0] == keys[1]
+    later = redis_shop("produce", "closed").output.strip()
+    assert process.stdout.readline().split()[0] == later
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", "Stopped.\n")
+    assert process.returncode == 130
+
+
+def test_the_version_names_project_and_runtime(shop: Shop) -> None:
+    """One line, without settings; here neither is installed."""
+    answer = shop("--version")
+    assert (answer.code, answer.errors) == (0, "")
+    assert re.fullmatch(
+        r"shop \(not installed\), event_backbone with manifest [0-9a-f]{12}, Python 3\.\S+\n", answer.output
+    )
+
+
 def test_events_lists_the_contract(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Names, arguments and docstrings; without a template's answers file no line for an update."""
     monkeypatch.chdir(tmp_path)
     table = shop("events").output
     assert "tags: list[str] | None = None" in table
     assert "copier" not in table
-    (tmp_path / ".copier-answers.yml").write_text("events: 'OrderPlaced(email: str), It''s'\nuri: shop\n")
-    assert "copier update --data 'events=OrderPlaced(email: str), It'\"'\"'s'" in shop("events").output
     schemas = {each["event"]: each["arguments"] for each in shop("events", "--json").lines}
     assert list(schemas) == ["order_placed", "packing", "closed"]
 
@@ -162,15 +208,41 @@ def test_bucket_create_makes_the_bucket_once(
     assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in answer.errors
 
 
-def test_a_reader_that_has_enough_ends_a_command_quietly(redis_shop: Shop, redis_url: str, tmp_path: Path) -> None:
-    """As in `tail ... | head -1`: no traceback."""
-    for _ in range(3):
-        redis_shop("produce", "closed")
-    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
-    process = start_shop("tail", "--no-follow", temporary=tmp_path, environment=environment)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait(30) == 1
+def run_in_a_shell(command: str, folder: Path, redis_url: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of a shell in which `shop` is the shop."""
+    path = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
+    own = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test", "PYTHONPATH": path}
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'shop() {{ "{sys.executable}" -m tests.cli.shop "$@"; }}; {command}'],
+        cwd=folder,
+        env=os.environ | own,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "errors"),
+    [
+        ("shop tail --no-follow | true", 1, ""),
+        ("shop events >&-", 0, ""),
+        ("shop tail --no-follow >/dev/full", 1, "The standard output cannot be written: No space left on device.\n"),
+        ("PYTHONIOENCODING=ascii shop tail --no-follow", 0, ""),
+        ("shop produce packing --json - <&-", 2, "The arguments of event 'packing' must be one JSON object"),
+        (
+            "printf '\\377' | PYTHONIOENCODING=utf-8:strict shop produce packing --json -",
+            *(2, "The standard input cannot be read; it must be UTF-8 text.\n"),
+        ),
+    ],
+)
+def test_a_shell_may_give_a_command_any_input_and_output(
+    redis_shop: Shop, redis_url: str, tmp_path: Path, command: str, code: int, errors: str
+) -> None:
+    """A pipe whose reader has enough, a closed or full output, an encoding without the letter: never a traceback."""
+    redis_shop("produce", "packing", "--json", '{"email": "bj\u00f6rk@example.com"}')
+    done = run_in_a_shell(command, tmp_path, redis_url)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert done.stderr.startswith(errors)
+    assert done.stderr.count("\n") == bool(errors)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from event_backbone.cli.copier_answers import events_answer
+from event_backbone.cli.copier_answers import find_answers
 
 ANSWERS = [
     "OrderPlaced, Packing",
@@ -27,11 +27,13 @@ def test_the_answer_comes_back_as_it_was_given(answer: str, style: str | None, t
     file.write_text("# Changes here will be overwritten by Copier\n" + re.sub(r"""(['"])(\w+)\1:""", r"\2:", text))
     below = tmp_path / "src"
     below.mkdir()
-    found = events_answer(below)
+    found = find_answers(below)
     assert found is not None
-    assert found.rstrip("\n") == answer.rstrip("\n")
+    assert found.events is not None
+    assert found.events.rstrip("\n") == answer.rstrip("\n")
+    assert (found.root, found.version, found.template) == (tmp_path, "v1", None)
 
 
 def test_without_an_answers_file_there_is_none(tmp_path: Path) -> None:
     """A project that Copier did not make has no line to print."""
-    assert events_answer(tmp_path) is None
+    assert find_answers(tmp_path) is None

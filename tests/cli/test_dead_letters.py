@@ -17,7 +17,7 @@ from tests.cli.shop import User
 from tests.support.eventually import eventually
 
 EMAIL = "ada@example.com"
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 A_TIME = datetime.fromisoformat("2026-01-31T12:00:00Z")
 
 

@@ -13,12 +13,19 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def s3_case(storage: Storage, client: "S3Client", bucket: str = "events") -> StorageCase:
-    """A case whose locations are keys of a bucket."""
+def place_of(location: str) -> tuple[str, str]:
+    """Return bucket and key of an object's address."""
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def s3_case(storage: Storage, client: "S3Client") -> StorageCase:
+    """A case whose locations are addresses of objects."""
 
     def read(location: str) -> bytes | None:
+        bucket, key = place_of(location)
         try:
-            return client.get_object(Bucket=bucket, Key=location)["Body"].read()
+            return client.get_object(Bucket=bucket, Key=key)["Body"].read()
         except client.exceptions.NoSuchKey:
             return None
 
@@ -26,7 +33,8 @@ def s3_case(storage: Storage, client: "S3Client", bucket: str = "events") -> Sto
         return await asyncio.to_thread(read, location)
 
     async def remove(location: str) -> None:
-        await asyncio.to_thread(lambda: client.delete_object(Bucket=bucket, Key=location))
+        bucket, key = place_of(location)
+        await asyncio.to_thread(lambda: client.delete_object(Bucket=bucket, Key=key))
 
     return StorageCase(storage, look=look, remove=remove)
 

@@ -118,6 +118,16 @@ class AppendSuite:
         assert list(await stream.range(keys[3], keys[3], 10)) == []
         assert list(await stream.range(None, EventKey(0), 10)) == []
 
+    async def test_before_returns_what_precedes_a_key_newest_first(self, rig: Rig) -> None:
+        """Without a key the newest, before the first nothing; no more than asked for."""
+        stream = rig.streams.stream(NAME)
+        assert list(await stream.before(None, 10)) == []
+        keys = await rig.produce(4)
+        assert [entry.key for entry in await stream.before(None, 2)] == [keys[3], keys[2]]
+        assert [entry.key for entry in await stream.before(keys[2], 10)] == [keys[1], keys[0]]
+        assert list(await stream.before(keys[0], 10)) == list(await stream.before(EventKey(0), 10)) == []
+        assert list(await stream.before(keys[3], 0)) == []
+
     async def test_after_returns_what_follows_a_key(self, rig: Rig) -> None:
         """After the very first key comes everything, after the last one nothing."""
         stream, keys = rig.streams.stream(NAME), await rig.produce(3)

@@ -15,7 +15,7 @@ from event_backbone.model import PayloadReference, new_event_id
 from event_backbone.storage import S3Options, S3Storage
 from event_backbone.storage.buckets import check_bucket, create_bucket
 from event_backbone.testing.servers import S3Server
-from tests.conformance.storage_cases import s3_case
+from tests.conformance.storage_cases import place_of, s3_case
 from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
 from tests.support.s3 import s3_client
 
@@ -39,7 +39,9 @@ def case(client: "S3Client") -> StorageCase:
 async def test_an_event_is_one_json_object(case: StorageCase, client: "S3Client") -> None:
     """Of all its arguments, for any tool that reads JSON."""
     (location,) = case.locations(await case.save(PAYLOAD))
-    found = await asyncio.to_thread(lambda: client.get_object(Bucket="events", Key=location))
+    bucket, key = place_of(location)
+    assert bucket == "events"
+    found = await asyncio.to_thread(lambda: client.get_object(Bucket=bucket, Key=key))
     assert found["ContentType"] == "application/json"
     assert json.loads(found["Body"].read()) == {name: json.loads(value) for name, value in PAYLOAD.items()}
 
@@ -50,8 +52,8 @@ async def test_an_event_is_one_json_object(case: StorageCase, client: "S3Client"
 async def test_a_damaged_object_is_gone(case: StorageCase, client: "S3Client", damaged: bytes) -> None:
     """Waiting would not repair it."""
     references = await case.save(PAYLOAD)
-    (location,) = case.locations(references)
-    await asyncio.to_thread(lambda: client.put_object(Bucket="events", Key=location, Body=damaged))
+    bucket, key = place_of(*case.locations(references))
+    await asyncio.to_thread(lambda: client.put_object(Bucket=bucket, Key=key, Body=damaged))
     assert isinstance(await case.load_one(references), PayloadGone)
 
 
@@ -65,10 +67,10 @@ async def test_the_environment_is_where_it_was_asked_for(
     """In the key, in the bucket's name, whose dot requires path style, or nowhere."""
     monkeypatch.setenv("S3_EVENT_SOURCE_ENVIRONMENT_IN", environment_in)
     assert await create_bucket(S3Options(), "dev") is (bucket != "events")
-    case = s3_case(S3Storage(S3Options(prefix="all/events")), client, bucket)
+    case = s3_case(S3Storage(S3Options(prefix="all/events")), client)
     references = await case.save(PAYLOAD)
     (location,) = case.locations(references)
-    assert location.startswith(f"all/events/{below}")
+    assert location.startswith(f"s3://{bucket}/all/events/{below}")
     assert location.endswith(f"/shipments/{references[0].key}.json")
     assert await case.look(location) is not None
     assert await case.load_one(references) == PAYLOAD

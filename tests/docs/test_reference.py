@@ -169,8 +169,9 @@ def _never(*_: object, **__: object) -> Any:
 
 def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or getattr(command, "invoke_without_command", False):
         yield name, command
+    if inner is None:
         return
     for each, found in cast("dict[str, click.Command]", inner).items():
         if not found.hidden:

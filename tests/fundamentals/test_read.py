@@ -148,6 +148,31 @@ async def test_only_wanted_events(backbone: Backbone) -> None:
     assert found == [wanted]
 
 
+async def test_the_last_events_are_those_that_are_wanted(backbone: Backbone) -> None:
+    """The newest in order, before an end if there is one, all of them if there are fewer; then following goes on."""
+    producer, reader = backbone.producer(ShipmentTracking, uri=URI), backbone.reader(URI)
+    assert [event async for event in reader.scan(last=3)] == []
+    packed = [await producer.packing("jo@example.com", number, datetime.now(UTC)) for number in range(4)]
+    notes = await _produce(backbone, 120)
+    assert [event.key async for event in reader.scan(last=110)] == notes[10:]
+    assert [event.key async for event in reader.scan(last=1000)] == packed + notes
+    assert [event.key async for event in reader.scan(end=notes[1], last=3)] == [*packed[2:], notes[0]]
+    wanted = [ShipmentTracking.packing]
+    assert [event.key async for event in reader.scan(last=2, events=wanted)] == packed[2:]
+    async with asyncio.timeout(10), aclosing(reader.scan(last=1, events=wanted, follow=True)) as events:
+        assert (await anext(events)).key == packed[3]
+        coming = asyncio.ensure_future(anext(events))
+        (_, key) = (await producer.note("no"), await producer.packing("jo@example.com", 4, datetime.now(UTC)))
+        assert (await coming).key == key
+
+
+@pytest.mark.parametrize(("start", "last"), [("now", 3), (EventKey(1), 3), (None, 0)])
+async def test_a_scan_begins_at_one_place(backbone: Backbone, start: EventKey | None, last: int) -> None:
+    """A start, or the last so many events."""
+    with pytest.raises(ConfigurationError, match="either a start or last"):
+        await anext(backbone.reader(URI).scan(start, last=last))
+
+
 async def test_a_stored_event_is_asked_what_it_is(backbone: Backbone) -> None:
     """``is_`` compares, ``as_`` types, ``call`` passes the arguments on, ``decode`` finds the event of a contract."""
     time = datetime.now(UTC)

@@ -59,6 +59,10 @@ class HeldStream:
         """Return entries in order."""
         return await self._stream.range(start, end, count)
 
+    async def before(self, key: EventKey | None, count: int) -> Sequence[Entry]:
+        """Return entries, newest first."""
+        return await self._stream.before(key, count)
+
     async def after(self, key: EventKey, count: int, wait: timedelta) -> Sequence[Entry]:
         """Return entries after ``key``, unless a fault comes first."""
         if self.faults:

@@ -250,7 +250,7 @@ class Backbone:
             await storage.erase(scope, [reference])
 
     def location(self, event: StoredEvent) -> list[str]:
-        """Return where each part of an event's payload is, for people: Redis keys and S3 object keys."""
+        """Return where each part of an event's payload is, for people: Redis keys and ``s3://<bucket>/<key>``."""
         scope = self._scope(event.metadata.uri)
         return [self._storage_named(reference.storage).location(scope, reference) for reference in event.references]
 

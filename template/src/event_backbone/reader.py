@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
@@ -31,10 +32,12 @@ Bound = EventKey | datetime
 """A position in a stream: an event's key, or an aware time, which is compared with the server's append time."""
 
 _Wanted = Collection[EventOf[Any, ...]] | None
+_Event = tuple[Metadata, tuple[PayloadReference, ...]]
 _Page = tuple[Sequence[Entry], list[StoredEvent]]
 """Entries, and the wanted events among them."""
 
 _PAGE = 100
+_PAGE_BACKWARDS = 1000  # of entries that are only counted: no payload is loaded for them
 _WAIT = timedelta(seconds=1)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
@@ -71,6 +74,7 @@ class Reader:
         start: Bound | Literal["now"] | None = None,
         end: Bound | None = None,
         *,
+        last: int | None = None,
         follow: bool = False,
         events: Collection[EventOf[Any, ...]] | None = None,
     ) -> AsyncGenerator[StoredEvent, None]:
@@ -82,27 +86,26 @@ class Reader:
         Args:
             start: None is the beginning; ``"now"`` is after the newest event.
             end: None is after the newest event.
+            last: begin with the newest ``last`` events that are there, of those in ``events`` if given.
             follow: wait for new events, until the iterator is closed; it also waits for outages to end, without a gap.
             events: yield only these events of a contract; payloads of others are not loaded.
 
         Raises:
-            ConfigurationError: a time has no time zone, or both ``follow`` and ``end`` are given.
-            StreamUnavailable, StorageUnavailable: waiting may help; with ``follow`` only on the first read.
-            StorageMissing: a payload is in a storage that this backbone was not given.
+            ConfigurationError: a time has no time zone, or ``end`` comes with ``follow``, or ``start`` with ``last``.
+            StreamUnavailable, StorageUnavailable: with ``follow`` only on the first read; StorageMissing on any.
         """
-        if follow and end is not None:
-            raise ConfigurationError("Give either follow=True or an end, not both.")
-        last = await self._before(start)
+        _check_bounds(start, end, last, follow=follow)
         stop = None if end is None else _key_at(end)
-        entries, found = await self._range(last, stop, events)
+        position = await (self._before(start) if last is None else self._before_last(last, stop, events))
+        entries, found = await self._range(position, stop, events)
         while True:
             for event in found:
                 yield event
-            last = entries[-1].key if entries else last
+            position = entries[-1].key if entries else position
             if len(entries) == _PAGE:
-                read = partial(self._range, last, stop, events)
+                read = partial(self._range, position, stop, events)
             elif follow:
-                read = partial(self._after, last, events)
+                read = partial(self._after, position, events)
             else:
                 return
             entries, found = await (self._through_outages(read) if follow else read())
@@ -114,6 +117,18 @@ class Reader:
         if start == "now":
             return await self._stream.last_key()
         return _key_at(start).predecessor()
+
+    async def _before_last(self, count: int, stop: EventKey | None, events: _Wanted) -> EventKey:
+        """Return a key before the newest ``count`` wanted events, and not before the one that precedes them."""
+        page = _PAGE_BACKWARDS if events is not None else min(count, _PAGE_BACKWARDS)
+        while entries := await self._stream.before(stop, page):
+            for entry in entries:
+                with suppress(EntryUnreadable):
+                    count -= self._wanted(entry, events) is not None
+                if count == 0:
+                    return entry.key.predecessor()
+            stop = entries[-1].key
+        return EventKey(0)
 
     async def _range(self, last: EventKey, stop: EventKey | None, events: _Wanted) -> _Page:
         """Return what is in the stream after ``last``."""
@@ -141,18 +156,23 @@ class Reader:
                 await delays.wait()
 
     async def _read(self, entries: Sequence[Entry], events: _Wanted) -> list[StoredEvent]:
-        wanted: list[tuple[Metadata, tuple[PayloadReference, ...]]] = []
+        wanted: list[_Event] = []
         for entry in entries:
             try:
-                found = read_entry(entry.fields, self._stream.name, entry.key)
+                found = self._wanted(entry, events)
             except EntryUnreadable as error:
                 _log.warning("%s", error)
                 continue
-            if events is None or any(is_event(found[0], event) for event in events):
+            if found is not None:
                 wanted.append(found)
         return await self._load(wanted) if wanted else []
 
-    async def _load(self, found: Sequence[tuple[Metadata, tuple[PayloadReference, ...]]]) -> list[StoredEvent]:
+    def _wanted(self, entry: Entry, events: _Wanted) -> _Event | None:
+        """Return the entry's event if it is one of ``events``; raise EntryUnreadable."""
+        found = read_entry(entry.fields, self._stream.name, entry.key)
+        return found if events is None or any(is_event(found[0], event) for event in events) else None
+
+    async def _load(self, found: Sequence[_Event]) -> list[StoredEvent]:
         contents = await collect_event_payloads(self._scope, self._storages, [references for _, references in found])
         for content in contents:
             if isinstance(content, StorageUnavailable):
@@ -161,6 +181,13 @@ class Reader:
             StoredEvent(metadata, content, references)
             for (metadata, references), content in zip(found, contents, strict=True)
         ]
+
+
+def _check_bounds(start: object, end: object, last: int | None, *, follow: bool) -> None:
+    if follow and end is not None:
+        raise ConfigurationError("Give either follow=True or an end, not both.")
+    if last is not None and (start is not None or last < 1):
+        raise ConfigurationError("Give either a start or last, which must be at least 1.")
 
 
 def _key_at(bound: Bound) -> EventKey:

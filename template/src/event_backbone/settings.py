@@ -13,6 +13,7 @@ REDIS_PASSWORD_VARIABLE = "REDIS_EVENT_SOURCE_PASS"  # noqa: S105 - the name of 
 ENVIRONMENT_VARIABLE = "EVENT_SOURCE_ENVIRONMENT"
 
 _FORMS = "host:port, redis://host:port/0, rediss://host:port or unix:///path/of/socket"
+NO_REDIS_ENDPOINT = f"{REDIS_ENDPOINT_VARIABLE} is not set; use {_FORMS}."
 _DEFAULT_PORT = 6379
 _UNIX = "unix"
 _OPTIONS = frozenset(
@@ -47,7 +48,7 @@ class RedisSettings:
         """Read REDIS_EVENT_SOURCE_ENDPOINT, which must be set, and REDIS_EVENT_SOURCE_PASS."""
         endpoint = environ.get(REDIS_ENDPOINT_VARIABLE, "")
         if not endpoint.strip():
-            raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} is not set; use {_FORMS}.")
+            raise ConfigurationError(NO_REDIS_ENDPOINT)
         return cls.parse(endpoint, environ.get(REDIS_PASSWORD_VARIABLE) or None)
 
     @classmethod

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from event_backbone.cli import bucket, dead_letters, demo, doctor, events, pending, produce, read, serve, worker
+from event_backbone.cli import (
+    add_events,
+    bucket,
+    dead_letters,
+    demo,
+    doctor,
+    events,
+    pending,
+    produce,
+    read,
+    serve,
+    version,
+    worker,
+)
 
 if TYPE_CHECKING:
     from event_backbone.cli.project import Project
@@ -22,10 +35,10 @@ def build_cli(project: Project) -> typer.Typer:
         name=project.name,
         help=f"Events of {project.contract.__name__}, on the stream {project.uri!r}.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"obj": project},
     )
+    cli.callback()(version.options)
     cli.command()(demo.demo)
     cli.command("_send-every-event", hidden=True)(demo.send_every_event)
     if project.api is not None:
@@ -39,7 +52,7 @@ def build_cli(project: Project) -> typer.Typer:
     if project.group is not None:
         cli.command()(pending.pending)
         cli.add_typer(_dead_letters(project.group), name="dead-letters")
-    cli.command()(events.events)
+    cli.add_typer(_events(), name="events")
     if project.s3_options is not None:
         cli.add_typer(_bucket(), name="bucket")
     cli.command()(doctor.doctor)
@@ -53,6 +66,13 @@ def _dead_letters(group: str) -> typer.Typer:
     commands.command()(dead_letters.show)
     commands.command()(dead_letters.redrive)
     commands.command()(dead_letters.discard)
+    return commands
+
+
+def _events() -> typer.Typer:
+    commands = typer.Typer(invoke_without_command=True)
+    commands.callback()(events.events)
+    commands.command()(add_events.add)
     return commands
 
 

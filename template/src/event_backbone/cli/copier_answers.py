@@ -1,21 +1,41 @@
-"""The current answer to the template's question `events`, read from the project's answers file."""
+"""What the project's answers file says: today's events, and where the template is."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-_FILE = ".copier-answers.yml"
+ANSWERS_FILE = ".copier-answers.yml"
 
 
-def events_answer(start: Path | None = None) -> str | None:
-    """Return the answer from the nearest answers file, in ``start`` (else the working directory) or above; or None."""
+@dataclass(frozen=True, slots=True)
+class CopierAnswers:
+    """What an answers file says; None where it says nothing.
+
+    Attributes:
+        root: the folder of the file, which is the project's.
+        events: the answer to the template's question ``events``.
+        template: the template's address or path, as it was given to ``copier copy``.
+        version: the version of the template that the project has.
+    """
+
+    root: Path
+    events: str | None
+    template: str | None
+    version: str | None
+
+
+def find_answers(start: Path | None = None) -> CopierAnswers | None:
+    """Read the nearest answers file, in ``start`` (else the working directory) or above; None if there is none."""
     folder = (start or Path.cwd()).absolute()
     for each in (folder, *folder.parents):
-        if (file := each / _FILE).is_file():
-            return _read_answer(file.read_text(encoding="utf-8"), "events")
+        if (file := each / ANSWERS_FILE).is_file():
+            text = file.read_text(encoding="utf-8")
+            names = ("events", "_src_path", "_commit")
+            return CopierAnswers(each, *(_read_answer(text, name) for name in names))
     return None
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from event_backbone.model import EventKey
 
 
+_LABELS = {"locations": "payload stored in"}
+
+
 async def details_of(project: Project, key: EventKey, *, with_payload: bool) -> list[dict[str, object]]:
     """Return all that is known of the dead letters of an event: one, or several if the group was created again."""
     async with project.open() as backbone:
@@ -43,7 +46,7 @@ async def _details(
     for field in fields(Metadata):
         found.setdefault(field.name, getattr(letter.metadata, field.name))
     found["event_id"], found["headers"] = str(letter.metadata.event_id), dict(letter.metadata.headers)
-    found["stored_in"] = _locations(backbone, letter)
+    found["locations"] = _locations(backbone, letter)
     if with_payload:
         found |= await _payload(dead_letters, letter)
     return found
@@ -70,10 +73,9 @@ async def _payload(dead_letters: DeadLetters, letter: DeadEvent) -> dict[str, ob
 
 def print_details(found: Mapping[str, object]) -> None:
     """Print them as two tables: the dead letter with its metadata, and the arguments."""
-    rows = [(name.replace("_", " "), _text(value)) for name, value in found.items() if name != "arguments"]
-    print_table(
-        f"Dead letter of event {found['key']}", ("Dead letter", ""), [row for row in rows if row[1] is not None]
-    )
+    about = {name: _text(value) for name, value in found.items() if name != "arguments"}
+    rows = [(_LABELS.get(name, name.replace("_", " ")), text) for name, text in about.items() if text is not None]
+    print_table(f"Dead letter of event {found['key']}", ("Dead letter", ""), rows)
     arguments = cast("Mapping[str, object]", found.get("arguments", {}))
     if arguments:
         values = [(name, to_json(value).decode()) for name, value in arguments.items()]

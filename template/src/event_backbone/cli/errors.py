@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import NoReturn, TypeVar, cast
 
 import typer
@@ -29,6 +31,7 @@ def run(cli: typer.Typer) -> NoReturn:
     settings, servers or arguments is one sentence without a traceback; only a defect of the program shows one.
     """
     own_process()
+    _prepare_output()
     try:
         # Not standalone, so that a usage error, too, is one sentence and not a box.
         sys.exit(cli(standalone_mode=False))
@@ -37,8 +40,7 @@ def run(cli: typer.Typer) -> NoReturn:
     except typer.Abort:
         fail("Stopped.", INTERRUPTED)
     except BrokenPipeError:
-        # The reader closed the pipe; nothing may be written when Python flushes at exit, either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(FAILED)
     except KeyboardInterrupt:
         fail("Stopped.", INTERRUPTED)
@@ -46,6 +48,21 @@ def run(cli: typer.Typer) -> NoReturn:
         if (message := user_message(error)) is None:
             raise
         fail(message, FAILED)
+
+
+def _prepare_output() -> None:
+    """Let a command write although its standard output is closed, or cannot encode a character."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Write nothing more to the standard output, also when Python flushes it at exit: nobody takes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_async(command: Coroutine[object, object, T]) -> T:
@@ -71,16 +88,21 @@ def _with_hint(message: str) -> str:
 
 def user_message(error: BaseException) -> str | None:
     """Return the sentence that the user reads about an error; None for a defect of the program."""
+    return next(iter(user_messages(error)), None)
+
+
+def user_messages(error: BaseException) -> list[str]:
+    """Return all that the user should read about an error, such as a sentence for each setting that is not valid."""
     if isinstance(error, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return next((found for each in inner if (found := user_message(each))), None)
+        return [message for each in inner for message in user_messages(each)]
     if isinstance(error, BackboneError):
-        return str(error)
+        return [str(error)]
     if isinstance(error, ValidationError):
         # pydantic's own text would repeat the value, which may be a secret.
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(map(str, first["loc"])).upper() or error.title
-        return f"The setting {name} is not valid: {first['msg'].rstrip('.')}."
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        named = [(".".join(map(str, each["loc"])).upper() or error.title, each["msg"].rstrip(".")) for each in found]
+        return [f"The setting {name} is not valid: {message}." for name, message in named]
     if type(error).__module__.startswith("pydantic_settings"):
-        return f"The settings cannot be read: {error}."
-    return None
+        return [f"The settings cannot be read: {error}."]
+    return []

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from event_backbone.cli.copier_answers import events_answer
+from event_backbone.cli.copier_answers import find_answers
+from event_backbone.cli.copier_update import update_line
 from event_backbone.cli.errors import USAGE_ERROR, fail
 from event_backbone.cli.output import print_json, print_line, print_table
 from event_backbone.cli.project import project_of
-from event_backbone.contract import Contract, EventDefinition, events_of
+from event_backbone.contract import Contract, EventDefinition, EventOf, events_of
 
 _MODULE = re.compile(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
 
@@ -22,6 +22,8 @@ def events(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with JSON schemas.")] = False,
 ) -> None:
     """List the contract's events and their arguments, and show how to add one."""
+    if ctx.invoked_subcommand is not None:
+        return
     project = project_of(ctx)
     if as_json:
         _print_for_scripts(project.contract)
@@ -32,9 +34,9 @@ def events(
     ]
     title = f"{project.contract.__name__} on {project.uri}"
     print_table(title, ("Event", "Name and version", "Arguments", "Description"), rows)
-    if (answer := events_answer()) is not None:
-        print_line("To add events, extend this command and run it:")
-        print_line(f"copier update --data {shlex.quote(f'events={answer}')}")
+    if (answers := find_answers()) is not None and answers.events is not None:
+        print_line(f"Add events with {project.name} events add, or extend this command and run it:")
+        print_line(update_line(answers.events))
 
 
 def _arguments(event: EventDefinition) -> str:
@@ -66,6 +68,17 @@ def find_event(contract: type[Contract], name: str) -> EventDefinition:
         names = ", ".join(each.attribute for each in known)
         fail(f"{name!r} is not an event of {contract.__name__}; choose one of: {names}.", USAGE_ERROR)
     return matching[0]
+
+
+def event_of(contract: type[Contract], name: str) -> EventOf[Any, ...]:
+    """Return the same event as the method that the contract has for it."""
+    found: EventOf[Any, ...] = getattr(contract, find_event(contract, name).attribute)
+    return found
+
+
+def complete_event(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the events whose name begins like this, for the completion of a shell."""
+    return [name for each in events_of(project_of(ctx).contract) if (name := each.attribute).startswith(incomplete)]
 
 
 def _plain(name: str) -> str:

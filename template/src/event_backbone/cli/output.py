@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
+from event_backbone.cli.errors import discard_output, fail
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -16,8 +18,8 @@ _WIDTH_IN_FILES = 200
 
 
 def when(moment: datetime) -> str:
-    """Return an aware time as every command shows it: in UTC, such as ``2026-11-26T03:04:05Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return an aware time as every command writes it: UTC with milliseconds, such as 2026-11-26T03:04:05.123Z."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def counted(number: int, noun: str) -> str:
@@ -27,29 +29,39 @@ def counted(number: int, noun: str) -> str:
 
 def print_line(text: str) -> None:
     """Write one line of plain text, at once."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        fail(f"The standard output cannot be written: {error.strerror}.")
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """Write one JSON object on one line, at once."""
-    print_line(to_json(value).decode())
+    """Write one JSON object on one line, at once; a time among its values as ``when`` writes it."""
+    written = {name: when(each) if isinstance(each, datetime) else each for name, each in value.items()}
+    print_line(to_json(written).decode())
 
 
 def print_rich(value: RenderableType) -> None:
     """Write a Rich renderable; square brackets in strings are not markup."""
     from rich.console import Console  # noqa: PLC0415 - costs more to import than most commands take
 
+    if sys.stdout.isatty():
+        Console(markup=False, highlight=False).print(value)
+        return
     # In a file or a pipe a table gets the width that its contents need, not the 80 columns that Rich assumes.
-    width = None if sys.stdout.isatty() else _WIDTH_IN_FILES
-    Console(markup=False, highlight=False, width=width).print(value)
+    console = Console(markup=False, highlight=False, width=_WIDTH_IN_FILES)
+    with console.capture() as captured:
+        console.print(value)
+    for line in captured.get().splitlines():
+        print_line(line.rstrip())
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table; cells are plain text, None is an empty cell, and long cells are folded, never cut.
-
-    Times are written by ``when``.
-    """
+    """Write a table of plain text: None is an empty cell, a time is as ``when`` has it; long cells are folded."""
     from rich import box  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -58,11 +70,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_text(cell)) for cell in row))
+        table.add_row(*(Text(_text(value)) for value in row))
     print_rich(table)
 
 
-def _text(cell: object) -> str:
-    if isinstance(cell, datetime):
-        return when(cell)
-    return "" if cell is None else str(cell)
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return when(value)
+    return "" if value is None else str(value)

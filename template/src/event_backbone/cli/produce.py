@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
-from event_backbone.cli.events import find_event
+from event_backbone.cli.events import complete_event, find_event
 from event_backbone.cli.output import print_line
 from event_backbone.cli.project import project_of
 from event_backbone.contract import EventDefinition, send_of
+from event_backbone.errors import ArgumentsInvalid
 from event_backbone.testing.samples import sample_json
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 def produce(
     ctx: typer.Context,
-    event: Annotated[str, typer.Argument(help="The event's name, as `events` lists it.")],
+    event: Annotated[
+        str, typer.Argument(help="The event's name, as `events` lists it.", autocompletion=complete_event)
+    ],
     arguments: Annotated[
         str | None,
         typer.Option("--json", help="The arguments as a JSON object, @FILE to read a file, - for standard input."),
@@ -43,7 +46,11 @@ def produce(
     else:
         example = sample_json(definition).decode()
         fail(f"Give the arguments, for example: --json '{example}'", USAGE_ERROR)
-    print_line(str(run_async(_produce(project, definition, definition.codec.parse(text)))))
+    try:
+        values = definition.codec.parse(text)
+    except ArgumentsInvalid as error:
+        fail(str(error), USAGE_ERROR)
+    print_line(str(run_async(_produce(project, definition, values))))
 
 
 async def _produce(project: Project, definition: EventDefinition, arguments: dict[str, object]) -> EventKey:
@@ -55,11 +62,12 @@ async def _produce(project: Project, definition: EventDefinition, arguments: dic
 
 
 def _read(arguments: str) -> str:
-    if arguments == "-":
-        return sys.stdin.read()
-    if not arguments.startswith("@"):
+    if not arguments.startswith("@") and arguments != "-":
         return arguments
     try:
+        if arguments == "-":
+            return "" if sys.stdin is None else sys.stdin.read()
         return Path(arguments[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        fail(f"The file {arguments[1:]!r} cannot be read; it must be UTF-8 text.", USAGE_ERROR)
+        what = "The standard input" if arguments == "-" else f"The file {arguments[1:]!r}"
+        fail(f"{what} cannot be read; it must be UTF-8 text.", USAGE_ERROR)

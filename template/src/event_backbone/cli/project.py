@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
+from event_backbone.connection.server import SERVER_LOGGER
 from event_backbone.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,9 +70,26 @@ class Project(Generic[SettingsType]):
     s3_options: Callable[[SettingsType], S3Options] | None = None
     health_port: Callable[[SettingsType], int | None] | None = None
 
-    def open(self) -> AbstractAsyncContextManager[Backbone]:
-        """Load the settings and make the backbone, for a command that needs nothing else."""
-        return self.open_backbone(self.load_settings())
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Backbone, None]:
+        """Load the settings and open the backbone, for a command that needs nothing else.
+
+        Such a command runs often, so it leaves warnings about the server to `doctor` and to what runs for long.
+        """
+        async with without_server_warnings(), self.open_backbone(self.load_settings()) as backbone:
+            yield backbone
+
+
+@asynccontextmanager
+async def without_server_warnings() -> AsyncGenerator[None, None]:
+    """Keep out of the log what the server's settings may lose, such as a missing append-only file."""
+    logger = logging.getLogger(SERVER_LOGGER)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def project_of(ctx: typer.Context) -> Project:

@@ -4,36 +4,54 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic_core import to_json
 
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
+from event_backbone.cli.events import complete_event, event_of
 from event_backbone.cli.output import print_json, print_line, print_table
 from event_backbone.cli.project import project_of
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
+from event_backbone.reader import Reader
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
     from event_backbone.cli.project import Project
     from event_backbone.contract.stored_event import StoredEvent
 
 _STARTS = "beginning, now, an event key, or a time such as 2025-01-31T12:00:00Z"
-_FROM_HELP = f"{_STARTS}. [default: now, or with --no-follow the beginning]"
+_FROM_HELP = f"{_STARTS} (default: now, or with --no-follow the beginning)."
+_LAST_HELP = "Begin with the newest N events that are there, of those that are wanted."
+_EVENT_HELP = "Only this event, as `events` lists it; may be given more than once."
 
 Start = EventKey | datetime | Literal["now"] | None
 
 
 def tail(
     ctx: typer.Context,
+    *,
     start: Annotated[str | None, typer.Option("--from", help=_FROM_HELP)] = None,
+    last: Annotated[int | None, typer.Option("--last", "-n", min=0, metavar="N", help=_LAST_HELP)] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--event", metavar="NAME", help=_EVENT_HELP, autocompletion=complete_event)
+    ] = None,
     follow: Annotated[bool, typer.Option(help="Wait for new events until Ctrl-C.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Print events as they arrive, or with --no-follow those that are there."""
-    begin: Start = ("now" if follow else None) if start is None else _start(start)
-    run_async(_tail(project_of(ctx), begin, follow=follow, as_json=as_json))
+    if start is not None and last is not None:
+        fail("Give --from or --last, not both.", USAGE_ERROR)
+    project = project_of(ctx)
+    events = [event_of(project.contract, each) for each in names] if names else None
+    scan = partial(
+        Reader.scan, start=_begin(start, last, follow=follow), last=last or None, follow=follow, events=events
+    )
+    run_async(_tail(project, scan, as_json=as_json))
 
 
 def show(
@@ -42,18 +60,18 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on one line.")] = False,
 ) -> None:
     """Print one event: its metadata, its payload, and where the payload is stored."""
-    run_async(_show(project_of(ctx), EventKey.parse(key), as_json=as_json))
+    run_async(_show(project_of(ctx), _key(key), as_json=as_json))
 
 
-async def _tail(project: Project, start: Start, *, follow: bool, as_json: bool) -> None:
-    async with project.open() as backbone:
-        events = backbone.reader(project.uri).scan(start=start, follow=follow)
-        async with contextlib.aclosing(events):
-            async for event in events:
-                if as_json:
-                    print_json(_facts(event))
-                else:
-                    print_line(f"{event.key}  {event.metadata.event}  {_payload(event)}")
+async def _tail(
+    project: Project, scan: Callable[[Reader], AsyncGenerator[StoredEvent, None]], *, as_json: bool
+) -> None:
+    async with project.open() as backbone, contextlib.aclosing(scan(backbone.reader(project.uri))) as events:
+        async for event in events:
+            if as_json:
+                print_json(_facts(event))
+            else:
+                print_line(f"{event.key}  {event.metadata.event}  {_payload(event)}")
 
 
 async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:
@@ -70,6 +88,20 @@ async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:
     if event.payload == "present":
         values = [(name, to_json(value).decode()) for name, value in event.arguments.items()]
         print_table("", ("Argument", "Value"), values)
+
+
+def _key(text: str) -> EventKey:
+    try:
+        return EventKey.parse(text)
+    except ConfigurationError as error:
+        fail(str(error), USAGE_ERROR)
+
+
+def _begin(start: str | None, last: int | None, *, follow: bool) -> Start:
+    """Return where a scan begins: None is the beginning, or, with ``last``, what that says."""
+    if start is not None:
+        return _start(start)
+    return "now" if last == 0 or (last is None and follow) else None
 
 
 def _start(text: str) -> Start:

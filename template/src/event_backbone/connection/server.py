@@ -13,7 +13,8 @@ from event_backbone.errors import ConfigurationError
 _OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (7, 2)}
 _INFO_DENIED = frozenset({"NOPERM", "ERR"})  # ERR: the command is unknown, renamed, or denied by a proxy
 
-_log = logging.getLogger("event_backbone")
+SERVER_LOGGER = "event_backbone.server"
+_log = logging.getLogger(SERVER_LOGGER)
 
 
 class ServerCheck:

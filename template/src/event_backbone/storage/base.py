@@ -72,7 +72,7 @@ class Storage(Protocol):
         ...
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
-        """Return where the payload is, for people: a Redis key, or an S3 object key."""
+        """Return where the payload is, for people: a Redis key, or ``s3://<bucket>/<key>``."""
         ...
 
     def readable(self) -> Mapping[str, Storage]:

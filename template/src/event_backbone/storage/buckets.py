@@ -27,6 +27,18 @@ async def create_bucket(options: S3Options, environment: str = "", *, session: b
     return await asyncio.to_thread(administration.create, options.resolved(), environment, session)
 
 
+async def check_access(options: S3Options, *, session: boto3.Session | None = None) -> None:
+    """Look for credentials and a region, without asking S3.
+
+    Raises:
+        ConfigurationError: there is no such profile, there are no credentials, or the region is not known.
+    """
+    require_libraries()
+    from event_backbone.storage.s3.access import find_access  # noqa: PLC0415 - imports boto3
+
+    await asyncio.to_thread(find_access, options.resolved(), session)
+
+
 async def check_bucket(
     options: S3Options, environment: str = "", *, session: boto3.Session | None = None
 ) -> BucketState:

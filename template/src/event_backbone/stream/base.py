@@ -56,6 +56,10 @@ class Stream(Protocol):
         """Return up to ``count`` entries from ``start`` (inclusive; None: the first) to before ``end``, in order."""
         ...
 
+    async def before(self, key: EventKey | None, count: int) -> Sequence[Entry]:
+        """Return up to ``count`` entries before ``key`` (None: the newest), newest first."""
+        ...
+
     async def after(self, key: EventKey, count: int, wait: timedelta) -> Sequence[Entry]:
         """Return up to ``count`` entries after ``key``, waiting up to ``wait`` (at most 1 s) for the first."""
         ...

@@ -11,7 +11,8 @@ from event_backbone.cli.doctor.group_checks import check_groups
 from event_backbone.cli.doctor.redis_checks import check_redis
 from event_backbone.cli.doctor.runtime_checks import check_runtime
 from event_backbone.cli.doctor.s3_checks import check_bucket_exists
-from event_backbone.cli.errors import user_message
+from event_backbone.cli.doctor.settings_checks import other_failures, settings_failures
+from event_backbone.cli.project import without_server_warnings
 from event_backbone.contract import check
 from event_backbone.errors import BackboneError, ContractError
 
@@ -28,15 +29,17 @@ async def examine(project: Project) -> list[Finding]:
     findings = [_contract(project), *check_runtime()]
     try:
         settings = project.load_settings()
-        async with project.open_backbone(settings) as backbone:
+    except Exception as error:  # noqa: BLE001 - raised again unless it is about settings
+        return findings + settings_failures(error)
+    try:
+        async with without_server_warnings(), project.open_backbone(settings) as backbone:
             environment = backbone.environment or "none"
             findings.append(ok("Settings", f"Readable; the environment is {environment}"))
             options = None if project.s3_options is None else project.s3_options(settings)
             findings += await _servers(project, backbone, options)
-    except Exception as error:
-        if (message := user_message(error)) is None:
-            raise
-        findings.append(fail("Settings", message))
+    except Exception as error:  # noqa: BLE001 - as above
+        failures = await other_failures(project, settings)
+        findings += [*failures, *(each for each in settings_failures(error) if each not in failures)]
     return findings
 
 
@@ -54,7 +57,9 @@ async def _servers(project: Project, backbone: Backbone, s3_options: S3Options |
         findings += await check_redis(backbone.redis)
     if s3_options is not None:
         findings += await check_bucket_exists(project, backbone.environment, s3_options)
-    findings.append(await _storage(backbone))
+    storage = await _storage(backbone)
+    if all(each.text != storage.text for each in findings):
+        findings.append(storage)
     if all(each.level != "fail" or each.subject != "Redis" for each in findings):
         findings += await check_groups(backbone, project)
     return findings

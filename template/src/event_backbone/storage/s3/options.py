@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal, cast, get_args
@@ -75,45 +75,37 @@ class S3Options:
         Raises:
             ConfigurationError: the bucket or half a key pair is missing, or a value is not valid.
         """
+        filled = self._filled(environ)
+        for problem in _problems(filled):
+            raise ConfigurationError(problem)
+        return filled
+
+    def problems(self, environ: Mapping[str, str] = os.environ) -> list[str]:
+        """Return one sentence for each value that is missing or not valid; ``resolved`` raises the first of them."""
+        return list(_problems(self._filled(environ)))
+
+    def _filled(self, environ: Mapping[str, str]) -> S3Options:
         access_key = self.access_key or environ.get(ACCESS_KEY_VARIABLE) or None
-        secret_key = self.secret_key or environ.get(SECRET_VARIABLE) or None
-        _check_pair(access_key, secret_key)
         environment_in = self.environment_in or environ.get(ENVIRONMENT_IN_VARIABLE) or "key"
-        filled = replace(
+        return replace(
             self,
             bucket=self.bucket or environ.get(BUCKET_VARIABLE) or None,
             region=self.region or _first(environ, REGION_VARIABLE, "AWS_REGION", "AWS_DEFAULT_REGION"),
             access_key=access_key,
-            secret_key=secret_key,
+            secret_key=self.secret_key or environ.get(SECRET_VARIABLE) or None,
             # AWS_ENDPOINT_URL* are left to boto3, which also knows the profile's.
             endpoint=self.endpoint or environ.get(ENDPOINT_VARIABLE) or None,
             profile=None if access_key else environ.get(PROFILE_VARIABLE) or self.profile or None,
             environment_in=cast("EnvironmentIn", environment_in),
         )
-        filled.check()
-        return filled
-
-    def check(self) -> None:
-        """Raise ConfigurationError when a value is missing or not valid."""
-        if self.environment_in not in {None, *get_args(EnvironmentIn)}:
-            raise ConfigurationError(f"{ENVIRONMENT_IN_VARIABLE} (environment_in) must be key, bucket or nothing.")
-        if not self.bucket:
-            raise ConfigurationError(f"Set {BUCKET_VARIABLE}, or bucket of S3Options, to the name of an S3 bucket.")
-        _check_bucket(self.bucket)
-        if self.endpoint and not _is_address(self.endpoint):
-            raise ConfigurationError(f"{ENDPOINT_VARIABLE} (endpoint) must look like https://host or http://host:port.")
-        if self.prefix and _PREFIX.fullmatch(self.prefix) is None:
-            raise ConfigurationError("prefix of S3Options may hold letters, digits and . _ - = with single / between.")
-        durations = (self.connect_timeout, self.request_timeout, self.deadline)
-        if min(durations) <= timedelta(0) or self.retries < 0 or self.concurrency < 1:
-            raise ConfigurationError("Time-outs and concurrency of S3Options must be positive, retries not negative.")
 
     def bucket_of(self, environment: str) -> str:
         """Return the bucket of an environment; raise ConfigurationError when its name is too long for S3."""
         bucket = self.bucket or ""
         if self.environment_in == "bucket" and environment:
             bucket = f"{environment}.{bucket}"
-        _check_bucket(bucket)
+        if _BUCKET.fullmatch(bucket) is None:
+            raise ConfigurationError(_not_a_bucket(bucket))
         return bucket
 
 
@@ -121,18 +113,28 @@ def _first(environ: Mapping[str, str], *names: str) -> str | None:
     return next((environ[name] for name in names if environ.get(name)), None)
 
 
-def _check_pair(access_key: str | None, secret_key: str | None) -> None:
+def _problems(options: S3Options) -> Iterator[str]:
     names = (f"{ACCESS_KEY_VARIABLE} (access_key)", f"{SECRET_VARIABLE} (secret_key)")
-    if bool(access_key) != bool(secret_key):
-        given, missing = names if access_key else reversed(names)
-        raise ConfigurationError(f"{missing} is not set, but {given} is: a key pair needs both.")
+    if bool(options.access_key) != bool(options.secret_key):
+        given, missing = names if options.access_key else reversed(names)
+        yield f"{missing} is not set, but {given} is: a key pair needs both."
+    if options.environment_in not in get_args(EnvironmentIn):
+        yield f"{ENVIRONMENT_IN_VARIABLE} (environment_in) must be key, bucket or nothing."
+    if not options.bucket:
+        yield f"Set {BUCKET_VARIABLE}, or bucket of S3Options, to the name of an S3 bucket."
+    elif _BUCKET.fullmatch(options.bucket) is None:
+        yield _not_a_bucket(options.bucket)
+    if options.endpoint and not _is_address(options.endpoint):
+        yield f"{ENDPOINT_VARIABLE} (endpoint) must look like https://host or http://host:port."
+    if options.prefix and _PREFIX.fullmatch(options.prefix) is None:
+        yield "prefix of S3Options may hold letters, digits and . _ - = with single / between."
+    durations = (options.connect_timeout, options.request_timeout, options.deadline)
+    if min(durations) <= timedelta(0) or options.retries < 0 or options.concurrency < 1:
+        yield "Time-outs and concurrency of S3Options must be positive, retries not negative."
 
 
-def _check_bucket(bucket: str) -> None:
-    if _BUCKET.fullmatch(bucket) is None:
-        raise ConfigurationError(
-            f"{bucket[:70]!r} is not a valid bucket name: use 3 to 63 of a-z, 0-9, hyphen and single dots."
-        )
+def _not_a_bucket(name: str) -> str:
+    return f"{name[:70]!r} is not a valid bucket name: use 3 to 63 of a-z, 0-9, hyphen and single dots."
 
 
 def _is_address(endpoint: str) -> bool:

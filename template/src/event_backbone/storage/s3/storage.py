@@ -90,7 +90,7 @@ class S3Storage:
         """
         reference = PayloadReference(self._name, str(event_id))
         with telemetry.timed(telemetry.payload_duration, {"storage": self._name, "operation": "save"}):
-            objects, key = await self._objects(scope), self.location(scope, reference)
+            objects, key = await self._objects(scope), self._key(scope, reference)
             if not await objects.create(key, payload_to_json(payload)):
                 await _compare(objects, key, payload, event_id)
         return SavedPayload((reference,))
@@ -111,17 +111,17 @@ class S3Storage:
         async def fetch(position: int, key: str) -> None:
             on_payloads(((position, await _load(objects, key)),))
 
-        await gather_all(fetch(at, self.location(scope, reference)) for at, reference in enumerate(references))
+        await gather_all(fetch(at, self._key(scope, reference)) for at, reference in enumerate(references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Overwrite the objects by tombstones."""
         objects = await self._objects(scope)
-        keys = (self.location(scope, reference) for reference in references)
+        keys = (self._key(scope, reference) for reference in references)
         await gather_all(objects.replace(key, ERASED_JSON) for key in keys)
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
-        """Return the object's key within the bucket."""
-        return payload_key(self._options, scope.stream, reference.key)
+        """Return the object's whole address: ``s3://<bucket>/<key>``."""
+        return f"s3://{self._options.bucket_of(scope.stream.environment)}/{self._key(scope, reference)}"
 
     def readable(self) -> Mapping[str, Storage]:
         """Return itself under its name."""
@@ -149,6 +149,9 @@ class S3Storage:
         with self._opening:
             self._opened.clear()
             self._access = None
+
+    def _key(self, scope: StorageScope, reference: PayloadReference) -> str:
+        return payload_key(self._options, scope.stream, reference.key)
 
     async def _objects(self, scope: StorageScope) -> S3Objects:
         bucket = self._options.bucket_of(scope.stream.environment)

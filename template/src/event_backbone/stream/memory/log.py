@@ -137,6 +137,11 @@ class Log:
             first += 1
         return [self.entries[key] for key in self.keys[first : first + count]]
 
+    def before_key(self, end: EventKey | None, count: int) -> Sequence[Entry]:
+        """Return up to ``count`` entries before ``end`` (None: the newest), newest first."""
+        last = len(self.keys) if end is None else bisect_left(self.keys, end)
+        return [self.entries[key] for key in reversed(self.keys[max(0, last - count) : last])]
+
     def remove(self, key: EventKey) -> None:
         """Remove an entry; it stays pending where it is."""
         if self.entries.pop(key, None) is not None:

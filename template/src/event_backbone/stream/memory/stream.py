@@ -39,6 +39,10 @@ class MemoryStream:
         """Return up to ``count`` entries from ``start`` (inclusive; None: the first) to before ``end``, in order."""
         return [entry for entry in self._log.from_key(start, max(count, 0)) if end is None or entry.key < end]
 
+    async def before(self, key: EventKey | None, count: int) -> Sequence[Entry]:
+        """Return up to ``count`` entries before ``key`` (None: the newest), newest first."""
+        return self._log.before_key(key, max(count, 0))
+
     async def after(self, key: EventKey, count: int, wait: timedelta) -> Sequence[Entry]:
         """Return up to ``count`` entries after ``key``, waiting up to ``wait`` (at most 1 s) for the first."""
         loop = asyncio.get_running_loop()

@@ -96,6 +96,15 @@ class RedisStream:
             reply = await self._redis.command("XRANGE", self._name.key, first, last, "COUNT", count)
         return entries_of(reply, self._name.partition)
 
+    async def before(self, key: EventKey | None, count: int) -> Sequence[Entry]:
+        """Return up to ``count`` entries before ``key`` (None: the newest), newest first."""
+        if count < 1 or (key is not None and key <= _START):
+            return ()
+        last = "+" if key is None else f"({key.entry_id}"
+        with self._redis.errors():
+            reply = await self._redis.command("XREVRANGE", self._name.key, last, "-", "COUNT", count)
+        return entries_of(reply, self._name.partition)
+
     async def after(self, key: EventKey, count: int, wait: timedelta) -> Sequence[Entry]:
         """Return up to ``count`` entries after ``key``, waiting up to ``wait`` (at most 1 s) for the first."""
         read = ("COUNT", count, *block(wait), "STREAMS", self._name.key, key.entry_id)
