@@ -78,7 +78,7 @@ def test_a_night_is_looked_at_by_counts_list_and_show(redis_shop: Shop, night: l
     )
     assert "has 1 such dead letter: 1 attempts-exhausted." in run("list", "--error", "TimeoutError")
     assert "has no such dead letters." in run("list", "--event", "packing")
-    assert run("count", "--newer-than", "8h").count("rejected order_placed Reject") == 1
+    assert run("count", "--newer-than", "8h").count("rejected order_placed event_backbone.errors.Reject") == 1
     first, second = redis_shop("dead-letters", "count", "--json").lines
     assert (first["reason"], first["event"], first["dead_letters"]) == ("rejected", "order_placed", 2)
     assert (second["error"], second["dead_letters"]) == ("TimeoutError", 1)
@@ -94,7 +94,7 @@ def test_a_night_is_looked_at_by_counts_list_and_show(redis_shop: Shop, night: l
     assert len(TIME.findall(shown)) >= 2
     assert EMAIL not in run("show", str(night[0]), "--no-payload")
     (whole,) = redis_shop("dead-letters", "show", str(night[0]), "--json").lines
-    assert (whole["key"], whole["attempts"], whole["error"]) == (str(night[0]), 1, "Reject")
+    assert (whole["key"], whole["attempts"], whole["error"]) == (str(night[0]), 1, "event_backbone.errors.Reject")
 
 
 def test_redrive_and_discard_take_keys_filters_and_a_dry_run(redis_shop: Shop, night: list[EventKey]) -> None:

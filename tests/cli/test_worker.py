@@ -83,7 +83,9 @@ def test_a_worker_handles_events_and_serves_its_health(
     until(lambda: bool(redis_shop("dead-letters", "list", "--json").lines))
     (letter,) = redis_shop("dead-letters", "list", "--json").lines
     assert (letter["key"], letter["reason"], letter["event"]) == (key, "rejected", "order_placed")
-    assert "rejected" in redis_shop("dead-letters", "list").output
+    assert re.fullmatch(r"\['tests/cli/shop.py:\d+ in order_placed'\]", str(letter["place"]))
+    table = redis_shop("dead-letters", "list").output
+    assert re.search(r"rejected .* event_backbone.errors.Reject .*\n.* tests/cli/shop.py:\d+ in order_placed", table)
     assert worker.stop() == 0
     assert "1 event redriven: " in redis_shop("dead-letters", "redrive", key).output
     healed, _ = start_worker(tmp_path, environment)

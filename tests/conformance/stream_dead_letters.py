@@ -1,5 +1,6 @@
 """The dead letters of a group, and how they are delivered again."""
 
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 from tests.conformance.stream_suite import LETTER, NAME, NO_WAIT, Rig, admin, lease_of, members, numbers
@@ -9,14 +10,14 @@ class DeadLetterSuite:
     """Runs on every implementation."""
 
     async def test_a_dead_letter_is_a_copy_with_its_reason(self, rig: Rig) -> None:
-        """It has the entry, why it was dead-lettered and its attempts; the entry is no longer pending."""
+        """It has the entry, why and where it failed, and its attempts; the entry is no longer pending."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [delivery] = await one.read()
         assert await one.leases.dead_letter(lease_of(delivery), LETTER) == frozenset()
         [letter] = await admin(rig).dead_letters(None, 10)
         assert letter.entry == delivery.entry
-        assert (letter.reason, letter.detail, letter.error) == ("rejected", "no such customer", "LookupError")
+        assert (letter.reason, letter.detail, letter.error, letter.place) == astuple(LETTER)
         assert letter.attempts == 1
         assert abs(letter.failed_at - datetime.now(UTC)) < timedelta(minutes=1)
         assert list(await admin(rig).pending(None, 10)) == []

@@ -14,7 +14,7 @@ NO_WAIT = timedelta(0)
 SECOND = timedelta(seconds=1)
 LEASE = timedelta(seconds=30)
 HOLD = timedelta(seconds=10)
-LETTER = NewDeadLetter("rejected", "no such customer", "LookupError")
+LETTER = NewDeadLetter("rejected", "no such customer", "LookupError", ("shop/a.py:1 in é", "b.py:2 in <lambda>"))
 _LARGEST_BATCH = 256
 _BETWEEN_LOOKS = timedelta(seconds=2)
 

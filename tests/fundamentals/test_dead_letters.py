@@ -98,7 +98,7 @@ async def test_counts_say_what_failed_and_how_often(backbone: Backbone) -> None:
     assert kinds == {
         ("attempts-exhausted", "packed", "OSError"): 2,
         ("attempts-exhausted", "sent", "LookupError"): 2,
-        ("rejected", "packed", "Reject"): 1,
+        ("rejected", "packed", "event_backbone.errors.Reject"): 1,
     }
     assert [each.dead_letters for each in counts] == [2, 2, 1]
     assert all(each.first <= each.last for each in counts)

@@ -1,9 +1,10 @@
 """A worker runs several subscriptions as one; ``until_idle`` and ``handle_all`` say when nothing is left to do."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -17,6 +18,7 @@ from event_backbone import (
     Contract,
     Retry,
     RetryPolicy,
+    Subscription,
     Worker,
     event,
 )
@@ -152,13 +154,13 @@ async def test_handle_all_raises_what_a_handler_raised_at_once(backbone: Backbon
 
 async def test_services_are_given_where_the_consumer_declares_them() -> None:
     """And only there; each mistake is one sentence, before anything is read."""
-    without, untyped = Consumer(Parcels), cast("Any", Services)
     async with memory_backbone() as backbone:
-        for consumer, services in ((parcels, None), (parcels, untyped)):
+        subscribe = cast("Callable[..., Subscription]", backbone.subscribe)
+        for services in (None, Services):
             with pytest.raises(ConfigurationError, match=r"pass an instance of Services, as services=Services\("):
-                backbone.subscribe(consumer, services=services, uri="parcels", group="g")
+                subscribe(parcels, services=services, uri="parcels", group="g")
         with pytest.raises(ConfigurationError, match="declares no services"):
-            backbone.subscribe(cast("Any", without), services=1, uri="parcels", group="g")
+            subscribe(Consumer(Parcels), services=1, uri="parcels", group="g")
 
 
 async def test_a_unit_test_gives_its_own_services_to_the_context() -> None:

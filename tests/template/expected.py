@@ -22,8 +22,10 @@ ALWAYS = {
     *("src/P/py.typed", "src/P/settings.py", "tests/conftest.py", "tests/test_contract.py", "tests/test_runtime.py"),
 }
 BY_FACT = {
-    "api": {"src/P/api.py", "tests/test_api.py"},
-    "consumer": {"src/P/handlers.py", "src/P/worker.py", "tests/test_handlers.py", "tests/test_worker.py"},
+    "api": {"src/P/api.py", "src/P/logs.py", "tests/test_api.py"},
+    "consumer": {
+        *("src/P/handlers.py", "src/P/logs.py", "src/P/worker.py", "tests/test_handlers.py", "tests/test_worker.py"),
+    },
     "s3": {"src/P/s3.py"},
     "telemetry": {
         *("src/P/telemetry.py", "observability/prometheus.yml", "observability/grafana/dashboards/dashboards.yml"),
@@ -41,7 +43,7 @@ WORDS = {
     "key_pair": r"(?i)must be set.*pair|pair.*must be set|ConfigurationError",
     "api": r"(?i)fastapi|uvicorn|httpx|\bweb api|\bapi\.py|\bserve\b|8000|WORKER_IN_API",
     "consumer": (
-        r"(?i)(?<!error_)handler(?!s: what|s.md)|\bworker|consumer(?!s share)|(?-i:\bGROUP\b)"
+        r"(?i)(?<!error_)(?<!Stream)handler(?!s: what|s.md|s=)|\bworker|consumer(?!s share)|(?-i:\bGROUP\b)"
         r"|dead.letter|redrive"
     ),
     "producer": r"(?i)services\.producer|\bproduces\b(?!=False)|\bproduce\b",
@@ -67,6 +69,7 @@ IMPORTS = {
     "pydantic": "pydantic",
     "pydantic-settings": "pydantic_settings",
     "pytest": "pytest",
+    "python-json-logger": "pythonjsonlogger",
     "redis": "redis",
     "rich": "rich",
     "typer": "typer",

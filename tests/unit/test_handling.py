@@ -73,6 +73,11 @@ def raising(error: BaseException) -> Consumer[Ship]:
     return consumer
 
 
+def raising_line() -> str:
+    """Return where ``raising`` raises."""
+    return f"tests/unit/test_handling.py:{raising.__code__.co_firstlineno + 6} in handle"
+
+
 PACKING: Payload = {"email": b'"a@b.c"', "product_id": b"7"}
 
 
@@ -104,18 +109,18 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
 
 
 async def test_a_failure_is_decided_by_the_policy() -> None:
-    """Later at first, then the dead letters, with the error's type and without its text."""
-    to = handling(raising(ValueError("secret")))
-    assert await deliver(to, PACKING, attempt=1) == RetryLater(SECOND)
-    last = await deliver(to, PACKING, attempt=3)
-    assert last == NewDeadLetter("attempts-exhausted", "builtins.ValueError", "ValueError")
+    """Later at first, then the dead letters, with the error's type and place and without its text."""
+    assert await deliver(handling(raising(ValueError("secret"))), PACKING, attempt=1) == RetryLater(SECOND)
+    last = await deliver(handling(raising(ValueError("secret"))), PACKING, attempt=3)
+    assert last == NewDeadLetter("attempts-exhausted", "", "ValueError", (raising_line(),))
 
 
 async def test_a_reject_goes_to_the_dead_letters_under_every_ack_policy() -> None:
     """With the handler's reason."""
     for ack in ("on-success", "manual", "always"):
         to = handling(raising(Reject("never")), ack=ack)
-        assert await deliver(to, PACKING) == NewDeadLetter("rejected", "never", "Reject")
+        rejected = NewDeadLetter("rejected", "never", "event_backbone.errors.Reject", (raising_line(),))
+        assert await deliver(to, PACKING) == rejected
 
 
 async def test_our_own_errors_raised_by_a_handler_are_failures_like_any_other() -> None:
@@ -255,7 +260,9 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
         await task
     assert to.failed(context(), 1, cancelled.value) == RetryLater(SECOND)
     last = to.failed(context(), 3, cancelled.value)
-    assert last == NewDeadLetter("attempts-exhausted", "asyncio.exceptions.CancelledError", "CancelledError")
+    assert isinstance(last, NewDeadLetter)
+    assert (last.error, last.detail) == ("asyncio.exceptions.CancelledError", "")
+    assert last.place[0].endswith(" in handle")
 
 
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:

@@ -37,7 +37,9 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
+from event_backbone.logs import EventLogFilter
 from event_backbone.model import EventKey, Metadata
+from event_backbone.place import place_of
 from event_backbone.policy import RetryPolicy
 from event_backbone.reader import Reader
 from event_backbone.stream.values import GroupState, PendingEntry
@@ -64,6 +66,7 @@ __all__ = [
     "EventIdAhead",
     "EventIdExpired",
     "EventKey",
+    "EventLogFilter",
     "EventNotFound",
     "EventOf",
     "GroupMissing",
@@ -98,4 +101,5 @@ __all__ = [
     "UnknownVersion",
     "Worker",
     "event",
+    "place_of",
 ]

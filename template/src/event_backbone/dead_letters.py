@@ -31,8 +31,10 @@ class DeadEvent:
     """A dead letter, as shown to people.
 
     ``id`` identifies it in its group. ``metadata`` is None if it could not be read. ``reason`` is one of "rejected",
-    "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone" and "crashed"; ``detail``
-    and ``error`` (the name of the error's type) contain no payload. ``references`` say where the payload is.
+    "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone" and "crashed". ``error`` is
+    the name of the error's type and ``place`` where it was raised, as ``place_of`` returns it; ``detail`` is the reason
+    of a ``Reject``, or a sentence of this package. None of them contains a payload. ``references`` say where the
+    payload is.
     """
 
     id: str
@@ -41,6 +43,7 @@ class DeadEvent:
     reason: str
     detail: str
     error: str
+    place: tuple[str, ...]
     attempts: int
     failed_at: datetime
     references: tuple[PayloadReference, ...] = ()
@@ -242,6 +245,7 @@ class DeadLetters:
             reason=letter.reason,
             detail=letter.detail,
             error=letter.error,
+            place=letter.place,
             attempts=letter.attempts,
             failed_at=letter.failed_at,
             references=references,

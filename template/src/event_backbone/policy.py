@@ -19,6 +19,7 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.model import NewDeadLetter
+from event_backbone.place import type_name
 
 AckPolicy = Literal["on-success", "manual", "always"]
 """When an event is acked: once its handlers succeed, when one calls ``ctx.ack()``, or once they end, failed or not."""
@@ -78,8 +79,8 @@ class RetryPolicy:
         come from whatever the handler itself did; Retry and Reject always do, also within an ExceptionGroup. A payload
         that S3 refuses to hand out is retried until the last attempt, as permissions may be corrected meanwhile.
         """
-        error_name = type(error).__qualname__
         error = _decisive(error)
+        error_name = type_name(error)
         last = attempt >= self.max_attempts
         if isinstance(error, Reject):
             return NewDeadLetter("rejected", error.reason, error_name)
@@ -90,7 +91,7 @@ class RetryPolicy:
             if error.retryable:
                 return RetryLater(self.delay(attempt), counts=False)
         if last:
-            return NewDeadLetter("attempts-exhausted", _full_name(error), error_name)
+            return NewDeadLetter("attempts-exhausted", "", error_name)
         if isinstance(error, Retry) and error.after is not None:
             return RetryLater(error.after)
         return RetryLater(self.delay(attempt))
@@ -115,7 +116,3 @@ def _decisive(error: BaseException) -> BaseException:
         return error
     errors = [_decisive(each) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions]
     return min(errors, key=lambda each: (not isinstance(each, Reject), not isinstance(each, Retry)))
-
-
-def _full_name(error: BaseException) -> str:
-    return f"{type(error).__module__}.{type(error).__qualname__}"

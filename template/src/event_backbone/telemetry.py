@@ -5,7 +5,7 @@ Without an SDK they cost next to nothing. ``METRICS`` and ``SPANS`` list all of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
@@ -16,6 +16,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.metrics import Counter, Histogram
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from event_backbone.place import type_name
 
 Attributes = Mapping[str, str | int]
 
@@ -176,9 +178,10 @@ class _Active(AbstractContextManager[Mapping[str, str], None]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         otel_context.detach(self._token)
-        if kind is not None:
-            self._span.set_attribute("error.type", kind.__qualname__)
-            self._span.set_status(Status(StatusCode.ERROR, kind.__qualname__))
+        if error is not None:
+            name = type_name(error)
+            self._span.set_attribute("error.type", name)
+            self._span.set_status(Status(StatusCode.ERROR, name))
         self._span.end()
 
 
@@ -221,6 +224,19 @@ def handling(
         links=_links(headers) if headers else None,
     )
     return _Active(span) if span.get_span_context().is_valid else _QUIET
+
+
+def record_failure(error: str, place: Sequence[str]) -> None:
+    """Mark the current span as failed with an error of this type, raised at this place (``place_of``)."""
+    span = trace.get_current_span()
+    span.set_attribute("error.type", error)
+    span.set_status(Status(StatusCode.ERROR, error))
+    stack: dict[str, str | bool] = {
+        "exception.type": error,
+        "exception.stacktrace": "\n".join([error, *place]),
+        "exception.escaped": True,
+    }
+    span.add_event("exception", stack)
 
 
 def _links(headers: Mapping[str, str]) -> list[Link]:

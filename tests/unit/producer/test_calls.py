@@ -156,12 +156,12 @@ async def test_the_event_being_handled_is_the_cause(stream: HeldStream) -> None:
     """``set_current_event``, which a subscription calls, links what is produced until it is reset."""
     storage = MemoryStorage()
     producer = _producer(stream, storage)
-    cause = context(correlation_id="order-1").metadata
+    cause = context(correlation_id="order-1")
     token = set_current_event(cause)
     key = await producer.note("x")
     reset_current_event(token)
     metadata = (await Reader(stream, {"memory": storage}, SCOPE).get(key)).metadata
-    assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.event_id))
+    assert (metadata.correlation_id, metadata.causation_id) == ("order-1", str(cause.metadata.event_id))
 
 
 async def test_metadata_is_the_same_with_and_without_interceptors(stream: HeldStream) -> None:

@@ -84,8 +84,8 @@ def print_details(found: Mapping[str, object]) -> None:
 
 def _text(value: object) -> object:
     """Return a cell, empty for what is not there."""
-    if isinstance(value, list):
-        return "\n".join(map(str, cast("list[object]", value)))
+    if isinstance(value, list | tuple):
+        return "\n".join(map(str, cast("list[object]", value))) or None
     if isinstance(value, Mapping):
         return to_json(value).decode() if value else None
     return None if value == "" else value

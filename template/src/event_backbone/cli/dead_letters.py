@@ -61,7 +61,7 @@ def list_dead_letters(  # noqa: PLR0917 - Typer passes them by name
         return
     _say(project, counts, filters)
     if letters:
-        rows = [_facts(each) for each in letters]
+        rows = [_row(each) for each in letters]
         columns = [name for name in rows[0] if name != "id"]
         number = sum(count.dead_letters for count in counts)
         title = f"The oldest {len(rows):,}; see --limit" if len(rows) < number else ""
@@ -245,6 +245,13 @@ def _fail_without(keys: Sequence[EventKey], project: Project) -> None:
 def _named(keys: Sequence[EventKey]) -> str:
     named = ", ".join(map(str, keys[:_MOST_KEYS_NAMED]))
     return named if len(keys) <= _MOST_KEYS_NAMED else f"{named} and {len(keys) - _MOST_KEYS_NAMED:,} more"
+
+
+def _row(letter: DeadEvent) -> dict[str, object]:
+    """Return the cells of a table; one shows the error and its place."""
+    facts = _facts(letter)
+    del facts["place"]
+    return facts | {"error": "\n".join([letter.error, *letter.place])}
 
 
 def _facts(letter: DeadEvent) -> dict[str, object]:

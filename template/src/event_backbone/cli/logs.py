@@ -1,4 +1,4 @@
-"""Logs of the long-running commands: one line an entry on the standard error, times in UTC."""
+"""Logs of the commands that run until they are stopped, for projects that do not configure their own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ class LogLevel(StrEnum):
     WARNING = "warning"
     ERROR = "error"
 
+    @property
+    def number(self) -> int:
+        """The level as ``logging`` counts it."""
+        return logging.getLevelNamesMapping()[self.upper()]
 
-def configure_logging(level: LogLevel = LogLevel.INFO) -> None:
-    """Send every logger's entries of this level and above to the standard error."""
-    handler = logging.StreamHandler()
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+def configure_logging(level: int) -> None:
+    """Log one line an entry to the standard error, times in UTC; what was configured before stays as it is."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=level.value.upper(), handlers=[handler], force=True)
+    formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+    output = logging.StreamHandler()
+    output.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[output])

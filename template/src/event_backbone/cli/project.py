@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
+from event_backbone.cli.logs import configure_logging
 from event_backbone.connection.server import SERVER_LOGGER
 from event_backbone.errors import ConfigurationError
 
@@ -55,6 +56,8 @@ class Project(Generic[SettingsType]):
         api: the web API as ``module:function``, a function without arguments that makes the application.
         s3_options: the options of the S3 storage, when payloads go to S3.
         health_port: the port of the worker's own health endpoints; None serves none.
+        configure_logging: configures logging for a command that runs until it is stopped; takes the least severe level
+            that is to be logged, such as ``logging.INFO``.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Project(Generic[SettingsType]):
     api: str | None = None
     s3_options: Callable[[SettingsType], S3Options] | None = None
     health_port: Callable[[SettingsType], int | None] | None = None
+    configure_logging: Callable[[int], None] = configure_logging
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Backbone, None]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from event_backbone.cli.errors import fail, user_message
-from event_backbone.cli.logs import LogLevel, configure_logging
+from event_backbone.cli.logs import LogLevel
 from event_backbone.cli.project import project_of, required
 from event_backbone.errors import ConfigurationError
 
@@ -28,8 +28,9 @@ def serve(
     log_level: Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")] = LogLevel.INFO,
 ) -> None:
     """Run the web API until Ctrl-C; its OpenAPI page is at /docs."""
-    configure_logging(log_level)
-    _serve(required(project_of(ctx).api), host, port)
+    project = project_of(ctx)
+    project.configure_logging(log_level.number)
+    _serve(required(project.api), host, port)
 
 
 def _serve(api: str, host: str, port: int) -> None:

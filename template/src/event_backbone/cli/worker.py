@@ -14,7 +14,7 @@ import typer
 from event_backbone.cli.demo.journal import Journal
 from event_backbone.cli.errors import run_async
 from event_backbone.cli.exit_watchdog import start_exit_watchdog
-from event_backbone.cli.logs import LogLevel, configure_logging
+from event_backbone.cli.logs import LogLevel
 from event_backbone.cli.project import project_of, required
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def worker(
     journal: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Handle events until Ctrl-C or SIGTERM; a second one ends the process at once."""
-    configure_logging(log_level)
     project = project_of(ctx)
+    project.configure_logging(log_level.number)
     run_async(_work(project, (health_host, health_port), None if journal is None else Journal(journal)))
 
 

@@ -4,7 +4,7 @@ While the handlers of an event run, it is the current event of their task, and o
 ``subscription/handling.py`` calls ``set_current_event`` before and ``reset_current_event`` after them. A producer
 asks for the ``lineage`` of each event that it sends: the correlation id is the current event's, so everything that
 one first event caused shares it; the causation id is the current event's event id. What the caller gives by
-``using(correlation_id=, causation_id=)`` takes precedence.
+``using(correlation_id=, causation_id=)`` takes precedence. ``logs.py`` shows the current event in log lines.
 
 Outside handlers there is no current event. An event without a given correlation id begins a correlation, whose id is
 its own event id: ``wire/writing.py`` leaves that out, ``wire/reading.py`` fills it in.
@@ -13,11 +13,23 @@ its own event id: ``wire/writing.py`` leaves that out, ``wire/reading.py`` fills
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Protocol
 
 from event_backbone.model.metadata import Metadata
 
-_current_event: ContextVar[Metadata | None] = ContextVar("event_backbone_current_event", default=None)
 
+class CurrentEvent(Protocol):
+    """What is known of the event that is being handled: part of a handler's ``Context``."""
+
+    metadata: Metadata
+    attempt: int
+
+
+_current_event: ContextVar[CurrentEvent | None] = ContextVar("event_backbone_current_event", default=None)
+
+
+current_event = _current_event.get
+"""Returns the event that is being handled here; None outside handlers."""
 
 set_current_event = _current_event.set
 """Makes an event the cause of what is produced from here on; returns a token for ``reset_current_event``."""
@@ -31,4 +43,5 @@ def lineage(correlation_id: str | None, causation_id: str | None) -> tuple[str |
     current = _current_event.get()
     if current is None:
         return correlation_id or None, causation_id
-    return correlation_id or current.correlation_id, causation_id or str(current.event_id)
+    metadata = current.metadata
+    return correlation_id or metadata.correlation_id, causation_id or str(metadata.event_id)

@@ -10,11 +10,12 @@ class NewDeadLetter:
     """Move the event to the dead letters of its group.
 
     ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
+    ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
     "payload-gone" and "crashed". ``detail`` is the text of a Reject or of an error of this package,
-    otherwise only the name of the error's type, so it contains no payload. ``error`` is the name of the error's type,
-    empty if there was no error.
+    otherwise empty, so it contains no payload. ``error`` is the name of the error's type, empty if there was no error,
     """
 
     reason: str
     detail: str
     error: str
+    place: tuple[str, ...] = ()

@@ -100,6 +100,7 @@ class DeadLetter:
     reason: str
     detail: str
     error: str
+    place: tuple[str, ...]
     attempts: int
     failed_at: datetime
 

@@ -6,10 +6,9 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, replace
 from time import perf_counter
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 from event_backbone import telemetry
@@ -27,6 +26,7 @@ from event_backbone.errors import (
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
 from event_backbone.model.correlation import reset_current_event, set_current_event
+from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 
 _log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class Handling:
 
     def unreadable(self, error: EntryUnreadable) -> Outcome:
         """Return what is to happen to an entry whose metadata cannot be read."""
-        _log.warning("%s It goes to the dead letters.", error)
+        _log.error("%s It goes to the dead letters.", error)
         return self._retry.decide(1, error)
 
     async def handle(self, event: LoadedEvent, ctx: Context[Any], attempts: int) -> Outcome:
@@ -140,24 +140,24 @@ class Handling:
         try:
             call, arguments = self._call_for(event)
         except (DecodeError, StorageError) as error:
-            return self._refused(event, attempts, error)
+            return self._refused(ctx, attempts, error)
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return _FINISHED
-        failure: Exception | None = None
-        token, start = set_current_event(event.metadata), perf_counter()
+        failed: Outcome | None = None
+        token, start = set_current_event(ctx), perf_counter()
         try:
             if self._tracing or self._interceptors:
-                await self._call_within(call, arguments, ctx, attributes)
+                failed = await self._call_within(call, arguments, ctx, attempts)
             else:
                 await call(ctx, **arguments)
         except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
-            failure = error
+            failed = self.failed(ctx, attempts, error)
         finally:
             reset_current_event(token)
             telemetry.handle_duration.record(perf_counter() - start, attributes)
-        if failure is not None:
-            return self.failed(ctx, attempts, failure)
+        if failed is not None:
+            return failed
         if self._ack == "manual" and not ctx.acked:
             return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
@@ -191,24 +191,40 @@ class Handling:
         return call, {}
 
     async def _call_within(
-        self, call: Handler, arguments: Mapping[str, object], ctx: Context[Any], attributes: Mapping[str, str]
-    ) -> None:
-        """Call within a span and all interceptors, the first one outermost."""
+        self, call: Handler, arguments: Mapping[str, object], ctx: Context[Any], attempts: int
+    ) -> Outcome | None:
+        """Call within a span and all interceptors, the first one outermost; return what a failure was decided to mean.
+
+        A failure is decided within the span, so that its log line has the trace.
+        """
         inner: Callable[[Context[Any]], Awaitable[None]] = functools.partial(call, **arguments)
         for interceptor in reversed(self._interceptors):
             inner = _within(interceptor, inner)
-        with telemetry.handling(ctx.metadata.event, attributes, ctx.metadata.headers):
-            await inner(ctx)
+        metadata = ctx.metadata
+        with telemetry.handling(metadata.event, self.attributes_of(metadata.event), metadata.headers):
+            try:
+                await inner(ctx)
+            except BaseException as error:
+                telemetry.record_failure(type_name(error), self._place_of(error))
+                if isinstance(error, Exception):
+                    return self.failed(ctx, attempts, error)
+                raise
+        return None
 
-    def _refused(self, event: LoadedEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
+    def _place_of(self, error: BaseException) -> tuple[str, ...]:
+        return place_of(error, handlers=self._consumer.codes())
+
+    def _refused(self, ctx: Context[Any], attempts: int, error: DecodeError | StorageError) -> Outcome:
         if isinstance(error, PayloadErased):
-            return self._skipped(event.metadata, "erased", "it was erased")
+            return self._skipped(ctx.metadata, "erased", "it was erased")
         if isinstance(error, UnknownEvent) and self._unknown == "skip":
-            return self._skipped(event.metadata, "unknown-event", f"{self._contract.__name__} does not have it")
+            return self._skipped(ctx.metadata, "unknown-event", f"{self._contract.__name__} does not have it")
         if self._on_failure is not None:
-            self._on_failure(event.metadata, error)
-        decision = self._retry.decide(attempts, error)
-        _log.warning("Event %s cannot be handled: %s It %s.", event.metadata.key, error, _words(decision))
+            self._on_failure(ctx.metadata, error)
+        decision: Outcome = self._retry.decide(attempts, error)
+        if error.__cause__ is not None and isinstance(decision, NewDeadLetter):
+            decision = replace(decision, place=place_of(error))  # an upcaster raised it
+        _log_decision(ctx, decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
         return decision
 
     def _skipped(self, metadata: Metadata, reason: str, words: str) -> Outcome:
@@ -216,12 +232,8 @@ class Handling:
         telemetry.skipped.add(1, {**self.attributes_of(metadata.event), "reason": reason})
         if (reason, metadata.event) not in self._logged and len(self._logged) < _MOST_NAMES_LOGGED:
             self._logged.add((reason, metadata.event))
-            _log.info(
-                "Event %s (%r) is skipped: %s. Others of this name are only counted.",
-                metadata.key,
-                metadata.event,
-                words,
-            )
+            text = "Event %s (%r) is skipped: %s. Others of this name are only counted."
+            _log.info(text, metadata.key, metadata.event, words)
         return _FINISHED
 
     def failed(self, ctx: Context[Any], attempts: int, error: BaseException) -> Outcome:
@@ -229,16 +241,20 @@ class Handling:
         if self._on_failure is not None:
             self._on_failure(ctx.metadata, error)
         decision: Outcome = self._retry.decide(attempts, error, handling=True)
+        place = self._place_of(error)
         if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
             decision = _FINISHED
-        _log.warning(
+        elif isinstance(decision, NewDeadLetter):
+            decision = replace(decision, place=place)
+        _log_decision(
+            ctx,
+            decision,
             "Event %s (%s) failed on attempt %d with %s at %s. It %s.",
             ctx.metadata.key,
             ctx.metadata.event,
             ctx.attempt,
-            type(error).__name__,
-            _place(error.__traceback__),
-            _words(decision),
+            type_name(error),
+            " > ".join(place) or "an unknown place",
         )
         return decision
 
@@ -267,13 +283,12 @@ def _is_rejected(decision: Outcome) -> bool:
     return isinstance(decision, NewDeadLetter) and decision.reason == "rejected"
 
 
-def _place(traceback: TracebackType | None) -> str:
-    """Return where an error was raised. Its text is left out, as it may quote the payload."""
-    if traceback is None:
-        return "an unknown place"
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{PurePath(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+def _log_decision(ctx: Context[Any], decision: Outcome, text: str, *values: object) -> None:
+    """Log what becomes of an event. A dead letter is an error, unless a handler wanted it."""
+    dead = isinstance(decision, NewDeadLetter) and not _is_rejected(decision)
+    token = set_current_event(ctx)  # for the log filter: a cancelled handler is decided outside its own context
+    _log.log(logging.ERROR if dead else logging.WARNING, text, *values, _words(decision))
+    reset_current_event(token)
 
 
 def _words(decision: Outcome) -> str:

@@ -10,7 +10,8 @@ from datetime import timedelta
 from event_backbone import telemetry
 from event_backbone.backoff import pause
 from event_backbone.errors import BackboneError
-from event_backbone.model import EventKey, StreamName
+from event_backbone.model import EventKey, NewDeadLetter, StreamName
+from event_backbone.place import place_of, type_name
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import GroupState
 
@@ -69,6 +70,12 @@ class Monitor:
             deliveries,
         )
 
+    def crashed(self, key: EventKey, letter: NewDeadLetter) -> None:
+        """Report an event that goes to the dead letters because it ended its process."""
+        _log.error(
+            "Event %s of %s goes to the dead letters as %r: %s.", key, self._stream, letter.reason, letter.detail
+        )
+
     def no_longer_alone(self, key: EventKey, after: timedelta) -> None:
         """Report that others go on beside an event that takes long."""
         _log.warning("Event %s of %s still runs after %s; other events go on beside it.", key, self._stream, after)
@@ -102,10 +109,9 @@ class Monitor:
         )
 
     def broken(self, error: BaseException) -> None:
-        """Report what ended the subscription."""
-        _log.error(
-            "The subscription of group %s to %s ends: %s: %s", self._group, self._stream, type(error).__name__, error
-        )
+        """Report what ended the subscription; only an error of this package shows its text, as in promise 9."""
+        said = str(error) if isinstance(error, BackboneError) else f"raised at {' > '.join(place_of(error))}."
+        _log.error("The subscription of group %s to %s ends: %s: %s", self._group, self._stream, type_name(error), said)
 
     def measured(self, state: GroupState) -> None:
         """Report the state of the group; when the server does not know the lag, the last value remains."""

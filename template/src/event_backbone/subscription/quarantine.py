@@ -80,6 +80,7 @@ class Quarantine:
                 continue
             letter = self._retry.crashed(event.failures, event.ends_alone)
             if letter is not None:
+                self._monitor.crashed(event.key, letter)
                 self._settlement.settle(event, letter)
             elif await self._loader.load_one(event) and event.active:
                 held_back_seconds = await self._run_alone(event)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from time import monotonic
 
 from event_backbone import telemetry
 from event_backbone.backoff import Delays
@@ -166,6 +167,7 @@ class Settlement:
 
         The more are parked the later, so that a group without a member for them is not kept busy by handing over.
         """
+        self._in_flight.handed_over_at = monotonic()
         after = timedelta(seconds=1 + self._member.parked / _HANDED_OVER_PER_SECOND)
         self._begin(event, RetryLater(after, counts=False))
 

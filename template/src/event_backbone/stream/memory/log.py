@@ -171,6 +171,7 @@ class Log:
             reason=letter.reason,
             detail=letter.detail,
             error=letter.error,
+            place=letter.place,
             attempts=attempts,
             failed_at=datetime.fromtimestamp(now, UTC),
         )

@@ -15,6 +15,7 @@ from event_backbone.wire.fields import (
     DEAD_LETTER_ATTEMPTS,
     DEAD_LETTER_DETAIL,
     DEAD_LETTER_ERROR,
+    DEAD_LETTER_PLACE,
     DEAD_LETTER_PREFIX,
     DEAD_LETTER_REASON,
     DEAD_LETTER_SOURCE,
@@ -103,6 +104,7 @@ class RedisGroupAdmin:
             reason=about[DEAD_LETTER_REASON],
             detail=about[DEAD_LETTER_DETAIL],
             error=about[DEAD_LETTER_ERROR],
+            place=tuple(about[DEAD_LETTER_PLACE].splitlines()),
             attempts=int(about[DEAD_LETTER_ATTEMPTS]),
             failed_at=datetime.fromtimestamp(row.key.milliseconds / 1000, UTC),
         )

@@ -55,7 +55,8 @@ class RedisGroupLeases:
 
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
         """Move the entry to the group's dead letters and ack it, in one step."""
-        return await self._lost(DEAD_LETTER, (lease,), letter.reason, letter.detail, letter.error)
+        place = "\n".join(letter.place)
+        return await self._lost(DEAD_LETTER, (lease,), letter.reason, letter.detail, letter.error, place)
 
     async def _lost(self, script: Script, leases: Sequence[Lease], *more: str) -> frozenset[EventKey]:
         lost: set[EventKey] = set()

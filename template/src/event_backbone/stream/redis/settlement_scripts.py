@@ -185,7 +185,7 @@ DEAD_LETTER = _script(
     """
 -- Copies one entry to the dead letters of the group, with the reason, and acks it. Of an entry that has left the stream
 -- the dead letter holds no fields.
--- The message goes on with: reason, detail, error type.
+-- The message goes on with: reason, detail, error type, place.
 -- Returns the ids whose lease was lost.
 -- Keeps promise 5: both in one step. A full server refuses XADD, which comes first, and then nothing is acked.
 """,
@@ -197,7 +197,8 @@ if id then
   local entry = redis.call('XRANGE', stream, id, id)[1]
   local letter = entry and entry[2] or {}
   local about = {'$DEAD_LETTER_SOURCE', id, '$DEAD_LETTER_ATTEMPTS', attempts[1],
-    '$DEAD_LETTER_REASON', message[6], '$DEAD_LETTER_DETAIL', message[7], '$DEAD_LETTER_ERROR', message[8]}
+    '$DEAD_LETTER_REASON', message[6], '$DEAD_LETTER_DETAIL', message[7], '$DEAD_LETTER_ERROR', message[8],
+    '$DEAD_LETTER_PLACE', message[9]}
   for _, part in ipairs(about) do letter[#letter + 1] = part end
   redis.call('XADD', base .. '$DEAD_LETTERS_KEY:' .. group, '*', unpack(letter))
   redis.call('XACK', stream, group, id)
