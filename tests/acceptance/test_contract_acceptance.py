@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Literal
 
 import pytest
 
@@ -23,6 +24,14 @@ class Paying(Ordering):
     """Adds an event."""
 
     @event
+    def paid(self, number: int) -> None:
+        """Somebody paid."""
+
+
+class LaterPaying(Contract):
+    """The same event, as a later release has it."""
+
+    @event(version=2)
     def paid(self, number: int) -> None:
         """Somebody paid."""
 
@@ -69,17 +78,18 @@ async def test_item_23_a_partial_consumer_passes_what_it_does_not_handle(backbon
 
 
 @pytest.mark.parametrize(
-    ("with_fallback", "rest", "reasons"),
+    ("with_fallback", "unknown", "rest", "dead"),
     [
-        (True, ["ordered", "ordered", "returned", "returned"], []),
-        (False, [], ["unknown-event", "unknown-event"]),
+        (True, "dead-letter", ["ordered", "ordered", "returned", "returned"], []),
+        (False, "skip", [], []),
+        (False, "dead-letter", [], ["returned", "returned"]),
     ],
-    ids=["fallback", "plain"],
+    ids=["fallback", "skip", "dead-letter"],
 )
 async def test_item_24_a_consumer_of_a_sub_contract_sees_its_part(
-    backbone: Backbone, with_fallback: bool, rest: list[str], reasons: list[str]
+    backbone: Backbone, with_fallback: bool, unknown: Literal["skip", "dead-letter"], rest: list[str], dead: list[str]
 ) -> None:
-    """Item 24: other events come before it and while it runs; those its contract lacks are dead letters at worst."""
+    """Item 24: other events come before it and while it runs; those its contract lacks are skipped, unless asked."""
     paying, paid, passed = Consumer(Paying), list[int](), list[str]()
 
     @paying.on(Paying.paid)
@@ -92,12 +102,24 @@ async def test_item_24_a_consumer_of_a_sub_contract_sees_its_part(
     if with_fallback:
         paying.fallback(remember)
     await one_of_each(backbone, 1)
-    async with stopped_within(backbone.subscribe(paying, uri=URI, group="paying")) as subscription:
+    metrics, subscription = CountedMetrics(), backbone.subscribe(paying, uri=URI, group="paying", unknown=unknown)
+    async with stopped_within(subscription):
         await eventually(lambda: subscription.handled == 3)
         await one_of_each(backbone, 2)
         await eventually(lambda: subscription.handled == 6)
-    letters = [each async for each in backbone.dead_letters(URI, "paying").list()]
-    assert (paid, sorted(passed), [each.reason for each in letters]) == ([1, 2], rest, reasons)
+    letters = [each.metadata async for each in backbone.dead_letters(URI, "paying").list()]
+    assert (paid, sorted(passed)) == ([1, 2], rest)
+    assert [each.event for each in letters if each is not None] == dead
+    skipped = metrics.count("event_backbone.skipped", group="paying", reason="unknown-event")
+    assert skipped == (2 if not with_fallback and unknown == "skip" else 0)
+
+
+async def test_item_24_an_unknown_version_is_no_part_that_a_consumer_may_skip(backbone: Backbone) -> None:
+    """Item 24: the event is the consumer's own, so it goes to the dead letters."""
+    await backbone.producer(LaterPaying, uri=URI).paid(1)
+    await run_to_the_end(backbone.subscribe(Consumer(Paying), uri=URI, group="paying", max_events=1))
+    (letter,) = [each async for each in backbone.dead_letters(URI, "paying").list()]
+    assert letter.reason == "unknown-version"
 
 
 async def test_item_24_another_group_sees_everything(backbone: Backbone) -> None:

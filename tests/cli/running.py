@@ -11,14 +11,21 @@ MARKER = "SHOP_TEST_RUN"
 
 
 def start_shop(
-    *arguments: str, temporary: Path, environment: Mapping[str, str], text: str | None = None
+    *arguments: str,
+    temporary: Path,
+    environment: Mapping[str, str],
+    text: str | None = None,
+    terminal: int = subprocess.DEVNULL,
 ) -> "subprocess.Popen[str]":
-    """Start the command; all its processes inherit a marker by which ``left_behind`` finds them."""
+    """Start the command; all its processes inherit a marker by which ``left_behind`` finds them.
+
+    Its standard input is ``text``, or the ``terminal`` with this file descriptor.
+    """
     own = {name: value for name, value in os.environ.items() if "EVENT_SOURCE" not in name}
     own["PYTHONPATH"] = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cli.shop", *arguments],
-        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+        stdin=terminal if text is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

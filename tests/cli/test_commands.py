@@ -65,8 +65,13 @@ WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     "tail --from now -n 3": (2, "Give --from or --last, not both."),
     "tail --event nothing": (2, "'nothing' is not an event of Shop; choose one of: order_placed, packing, closed."),
     "tail --from yesterday": (2, "'yesterday' is not a valid start; give beginning"),
-    "dead-letters redrive": (2, "Name the dead letters to redrive by their ids, or give --all or --reason."),
-    "dead-letters redrive 1-0": (1, "There is no dead letter 1-0"),
+    "dead-letters redrive": (
+        2,
+        "Name the events to redrive by their keys, or give --all or a filter such as --reason.",
+    ),
+    "dead-letters discard 1-0 --all": (2, "Name the events to discard by their keys, or give --all or a filter"),
+    "dead-letters show 1-0": (1, "There is no dead letter of event 1-0; see: shop dead-letters list"),
+    "dead-letters count --older-than soon": (2, "'soon' is not an age; give one such as 90s, 30m, 8h or 7d, or a time"),
     "worker --health-port 70000": (2, "Invalid value for '--health-port'"),
     "fly": (2, "No such command 'fly'"),
 }

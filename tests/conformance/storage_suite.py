@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from event_backbone.connection import RedisConnection
-from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
+from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError, StorageMissing
 from event_backbone.model import HashWrite, Payload, PayloadReference, StreamName, new_event_id
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_event_payloads
@@ -141,7 +141,7 @@ class StorageSuite:
             PAYLOAD,
             PayloadGone,
             PayloadErased,
-            PayloadGone,
+            StorageMissing,
             PAYLOAD,
             PAYLOAD,
         ]

@@ -3,9 +3,6 @@
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from event_backbone.errors import EventNotFound
 from tests.conformance.stream_suite import LETTER, NAME, NO_WAIT, Rig, admin, lease_of, members, numbers
 
 
@@ -49,8 +46,8 @@ class DeadLetterSuite:
         await one.leases.dead_letter(lease_of(delivery), LETTER)
         [letter] = await admin(rig).dead_letters(None, 10)
         await rig.set_note(key, "1/1/1/0")  # as an entry that was acked manually leaves one
-        assert await admin(rig).redrive(letter) is True
-        assert await admin(rig).redrive(letter) is False
+        assert list(await admin(rig).redrive([letter])) == ["redriven"]
+        assert list(await admin(rig).redrive([letter])) == ["gone"]
         assert list(await admin(rig).dead_letters(None, 10)) == []
         assert (await rig.state()).parked == 1
         [again] = await two.take()
@@ -65,9 +62,57 @@ class DeadLetterSuite:
         await one.leases.dead_letter(lease_of(delivery), LETTER)
         await rig.remove_entry(key)
         [letter] = await admin(rig).dead_letters(None, 10)
-        with pytest.raises(EventNotFound, match=str(key)):
-            await admin(rig).redrive(letter)
+        assert list(await admin(rig).redrive([letter])) == ["not-found"]
         assert len(await admin(rig).dead_letters(None, 10)) == 1
+
+    async def test_many_are_redriven_or_discarded_at_once(self, rig: Rig) -> None:
+        """Each in its own step, with its own answer; more than one call of a script takes."""
+        keys = await rig.produce(250)
+        [one] = await members(rig, "one")
+        for delivery in await one.read(250):
+            await one.leases.dead_letter(lease_of(delivery), LETTER)
+        letters = [*await admin(rig).dead_letters(None, 1000)]
+        assert await admin(rig).newest_dead_letter() == letters[-1].id
+        await rig.remove_entry(keys[3])
+        assert await admin(rig).discard(letters[:2]) == 2
+        answers = list(await admin(rig).redrive(letters[:110]))
+        assert answers[:5] == ["gone", "gone", "redriven", "not-found", "redriven"]
+        assert answers.count("redriven") == 107
+        assert await admin(rig).discard(letters) == 141
+        assert await admin(rig).newest_dead_letter() is None
+        assert ((await rig.state()).dead_letters, (await rig.state()).parked) == (0, 107)
+
+    async def test_a_discarded_dead_letter_takes_the_notes_of_its_event_along(self, rig: Rig) -> None:
+        """The entry stays in the stream, delivered to nobody. Discarding again, or without the group, is fine."""
+        keys = await rig.produce(2)
+        one, two = await members(rig, "one", "two")
+        for delivery in await one.read():
+            await one.leases.dead_letter(lease_of(delivery), LETTER)
+        first, second = await admin(rig).dead_letters(None, 10)
+        await rig.set_note(keys[0], "1/1/1/0")
+        assert await admin(rig).discard([first]) == 1
+        assert await admin(rig).discard([first]) == 0
+        assert not await rig.has_note(keys[0])
+        assert (list(await two.take()), (await rig.state()).pending) == ([], 0)
+        assert await rig.streams.stream(NAME).get(keys[0]) is not None
+        await rig.remove_group()
+        assert await admin(rig).discard([second]) == 1
+        assert list(await admin(rig).dead_letters(None, 10)) == []
+
+    async def test_discarding_leaves_the_notes_of_an_event_that_is_pending(self, rig: Rig) -> None:
+        """A group that was created again was given it again: its failures count."""
+        [key] = await rig.produce(1)
+        one, two = await members(rig, "one", "two")
+        [delivery] = await one.read()
+        await one.leases.dead_letter(lease_of(delivery), LETTER)
+        [letter] = await admin(rig).dead_letters(None, 10)
+        await rig.remove_group()
+        await one.reader.ensure("beginning")
+        [again] = await one.read()
+        await one.leases.park(lease_of(again), NO_WAIT)
+        assert await admin(rig).discard([letter]) == 1
+        [taken] = await two.take()
+        assert (taken.entry.key, taken.attempt, taken.failures) == (key, 2, 1)
 
     async def test_a_redriven_event_that_is_pending_keeps_its_holder(self, rig: Rig) -> None:
         """A group that was created again may have been given it again: then only the dead letter is removed."""
@@ -79,7 +124,7 @@ class DeadLetterSuite:
         await rig.remove_group()
         await one.reader.ensure("beginning")
         [again] = await one.read()
-        assert await admin(rig).redrive(letter) is True
+        assert list(await admin(rig).redrive([letter])) == ["redriven"]
         assert list(await admin(rig).dead_letters(None, 10)) == []
         assert await one.leases.ack([lease_of(again)]) == frozenset()
         assert again.entry.key == key
@@ -93,7 +138,7 @@ class DeadLetterSuite:
         [letter] = await admin(rig).dead_letters(None, 10)
         await rig.remove_group()
         await one.reader.ensure("beginning")
-        assert await admin(rig).redrive(letter) is True
+        assert list(await admin(rig).redrive([letter])) == ["redriven"]
         assert list(await two.take()) == []
         assert numbers(await one.read()) == [0]
         assert list(await two.take()) == []

@@ -134,7 +134,7 @@ class FollowUpSuite:
         assert await rig.kept_follow_ups() == {stays.key}
 
     async def test_dead_letters_and_redrives_keep_it(self, rig: Rig) -> None:
-        """A redriven event knows what it has produced; its ack ends that."""
+        """A redriven event knows what it has produced; its ack ends that, and so does discarding the dead letter."""
         [key] = await rig.produce(1)
         one, two = await members(rig, "one", "two")
         [delivery] = await one.read()
@@ -142,10 +142,12 @@ class FollowUpSuite:
         await one.leases.note_follow_up(key, FOLLOW_UP, kept.event_id, KEY)
         await one.leases.dead_letter(lease_of(delivery), NewDeadLetter("attempts-exhausted", "", ""))
         [letter] = await admin(rig).dead_letters(None, 10)
-        assert await admin(rig).redrive(letter) is True
+        assert await admin(rig).redrive([letter]) == ["redriven"]
         [again] = await two.take()
         assert await reserved(two, lease_of(again)) == KeptFollowUp(kept.event_id, KEY)
-        await two.leases.ack([lease_of(again)])
+        await two.leases.dead_letter(lease_of(again), NewDeadLetter("attempts-exhausted", "", ""))
+        assert await rig.kept_follow_ups() == {key}
+        assert await admin(rig).discard(await admin(rig).dead_letters(None, 10)) == 1
         assert await rig.kept_follow_ups() == set()
 
     async def test_a_new_group_of_the_same_name_knows_nothing(self, rig: Rig) -> None:

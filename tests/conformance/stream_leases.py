@@ -98,7 +98,7 @@ class LeaseSuite:
         assert list(await admin(rig).pending(None, 10)) == []
 
     async def test_a_parked_entry_belongs_to_no_member(self, rig: Rig) -> None:
-        """It is pending under the reserved name, idle since it was parked, and no consumer is counted for it."""
+        """It is pending for no consumer, idle since it was parked, with a due time; no consumer is counted for it."""
         [key] = await rig.produce(1)
         [one] = await members(rig, "one")
         [delivery] = await one.read()
@@ -106,11 +106,29 @@ class LeaseSuite:
         assert (await admin(rig).pending(None, 10))[0].idle >= timedelta(hours=1)
         assert await one.leases.park(lease_of(delivery), LEASE) == "parked"
         [pending] = await admin(rig).pending(None, 10)
-        assert (pending.key, pending.consumer, pending.attempt) == (key, "waiting", 1)
+        assert (pending.key, pending.consumer, pending.attempt) == (key, None, 1)
         assert pending.idle < timedelta(minutes=1)
+        assert pending.due is not None
         await one.reader.leave()
         state = await rig.state()
         assert (state.consumers, state.pending, state.parked) == (0, 1, 1)
+
+    async def test_an_attempt_that_is_given_back_for_later_is_not_counted(self, rig: Rig) -> None:
+        """It is parked as after a failure, due at its time and within the limit, but nothing is noted of it."""
+        await rig.produce(3)
+        one, two = await members(rig, "one", "two")
+        first, second, third = await one.read()
+        assert await one.leases.park(lease_of(first), NO_WAIT) == "parked"
+        [again] = await two.take()
+        assert await two.leases.park(lease_of(again), NO_WAIT, failed=False) == "parked"
+        assert await one.leases.park(lease_of(second), LEASE, failed=False) == "parked"
+        assert await one.leases.park(lease_of(third), LEASE, limit=2, failed=False) == "full"
+        earlier, later, _ = await admin(rig).pending(None, 10)
+        assert earlier.due is not None
+        assert later.due is not None
+        assert LEASE / 2 < later.due - earlier.due < LEASE + timedelta(minutes=1)
+        [taken] = await one.take()
+        assert (taken.entry, taken.attempt, taken.failures) == (first.entry, 2, 1)
 
     async def test_parking_twice_counts_one_failure(self, rig: Rig) -> None:
         """The second call finds the lease lost and changes nothing, not even the due time."""
@@ -142,7 +160,7 @@ class LeaseSuite:
         assert await one.leases.park(first, NO_WAIT, limit=2) == "parked"
         assert await one.leases.park(second, timedelta(hours=1), limit=2) == "parked"
         assert await one.leases.park(third, NO_WAIT, limit=2) == "full"
-        assert [entry.consumer for entry in await admin(rig).pending(None, 10)] == ["waiting", "waiting", "one"]
+        assert [entry.consumer for entry in await admin(rig).pending(None, 10)] == [None, None, "one"]
         assert numbers(await two.take()) == [0]
         assert await one.leases.park(third, NO_WAIT, limit=2) == "parked"
         [again] = await two.take()

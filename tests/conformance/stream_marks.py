@@ -96,7 +96,7 @@ class MarkSuite:
         [second] = await leave_to(one, two)
         await two.leases.dead_letter(lease_of(second), LETTER)
         [letter] = await admin(rig).dead_letters(None, 10)
-        await admin(rig).redrive(letter)
+        await admin(rig).redrive([letter])
         [again] = await two.take()
         assert (again.attempt, again.ends_alone) == (1, 0)
         [second] = await leave_to(two, three)

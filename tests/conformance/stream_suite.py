@@ -45,6 +45,10 @@ class Rig(ABC):
         """Write a note of an entry's attempts, as "failures/failed attempt/ends alone/marked attempt"."""
 
     @abstractmethod
+    async def has_note(self, key: EventKey) -> bool:
+        """Return whether anything is noted of an entry's attempts."""
+
+    @abstractmethod
     async def remove_pending(self, key: EventKey) -> None:
         """Ack an entry by the server's own command."""
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
 from event_backbone.contract import Contract, event
-from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
+from event_backbone.errors import ConfigurationError, PayloadErased, StorageMissing, StorageUnavailable
 from event_backbone.model import Payload
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.storage.loading import collect_event_payloads, collect_references
@@ -119,7 +119,7 @@ async def test_a_storage_that_is_not_configured_is_named(case: StorageCase, rest
     """An event of a split can only be read with all of its storages."""
     references = await case.save(PAYLOAD)
     (answer,) = await collect_event_payloads(case.scope(), rest.readable(), [references])
-    assert isinstance(answer, PayloadGone)
+    assert isinstance(answer, StorageMissing)
     assert "No storage named 'personal'" in str(answer)
 
 

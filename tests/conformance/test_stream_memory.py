@@ -64,6 +64,10 @@ class MemoryRig(Rig):
         """Write a note of an entry's attempts."""
         self._kept.notes[key] = Note(*map(int, note.split("/")))
 
+    async def has_note(self, key: EventKey) -> bool:
+        """Return whether anything is noted of an entry's attempts."""
+        return key in self._kept.notes
+
     async def remove_pending(self, key: EventKey) -> None:
         """End an entry for the group, and nothing else."""
         del self.memory.log(NAME).group(GROUP).pending[key]

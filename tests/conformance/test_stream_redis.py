@@ -94,6 +94,10 @@ class RedisRig(Rig):
         """Write a note of an entry's attempts."""
         await self.connection.command("HSET", NOTES, key.entry_id, note)
 
+    async def has_note(self, key: EventKey) -> bool:
+        """Return whether anything is noted of an entry's attempts."""
+        return await self.connection.command("HEXISTS", NOTES, key.entry_id) == 1
+
     async def remove_pending(self, key: EventKey) -> None:
         """Ack an entry by the server's own command."""
         await self.connection.command("XACK", NAME.key, GROUP, key.entry_id)

@@ -112,7 +112,7 @@ async def test_after_everything_that_can_happen_to_events_no_key_stays_forever(r
         async with stopped_within(subscription):
             await pack(backbone, *range(5))
             await eventually(lambda: subscription.handled == 5)
-            await backbone.dead_letters(URI, GROUP).redrive_all("attempts-exhausted")
+            await backbone.dead_letters(URI, GROUP).redrive_all(reason="attempts-exhausted")
         async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP)):
             await eventually(lambda: 3 in done, 20)
         await backbone.reserve_event_id(URI, "token", b"request")

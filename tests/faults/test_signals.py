@@ -14,7 +14,6 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.wire.keys import WAITING_CONSUMER
 from tests.faults.slow_project import BEGUN, DONE, GO_ON
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, pack
@@ -90,9 +89,9 @@ async def test_a_second_signal_ends_what_runs(backbone: Backbone, client: Redis,
         assert monotonic() - begun < 5
     assert await client.lrange(DONE, 0, -1) == []
     pending = await backbone.pending(URI, GROUP)
-    assert [(entry.consumer == WAITING_CONSUMER, entry.attempt) for entry in pending] == [(False, 1), (True, 0)]
+    assert [(entry.consumer is None, entry.attempt) for entry in pending] == [(False, 1), (True, 0)]
 
 
 async def _held_by_the_worker(backbone: Backbone, count: int) -> bool:
     pending = await backbone.pending(URI, GROUP)
-    return sum(entry.consumer != WAITING_CONSUMER for entry in pending) == count
+    return sum(entry.consumer is not None for entry in pending) == count

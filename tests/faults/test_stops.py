@@ -127,7 +127,7 @@ async def test_a_second_stop_may_come_while_cancelled_handlers_clean_up(backbone
         stuck.cleaned.set()
         await subscription.wait()
     assert subscription.left_behind == 0
-    assert [(each.consumer, each.attempt) for each in await backbone.pending(URI, GROUP)] == [("waiting", 0)]
+    assert [(each.consumer, each.attempt) for each in await backbone.pending(URI, GROUP)] == [(None, 0)]
 
 
 async def test_a_stop_is_not_reported_as_a_failure(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:

@@ -95,49 +95,6 @@ async def test_of_several_failures_of_one_event_a_reject_decides(backbone: Backb
     assert letter.reason == "rejected"
 
 
-async def test_a_redriven_event_is_handled_as_if_for_the_first_time(backbone: Backbone) -> None:
-    """By its own group only, and once."""
-    consumer, attempts, healed = Consumer(Parcels), list[int](), asyncio.Event()
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        attempts.append(ctx.attempt)
-        if not healed.is_set():
-            raise Reject("ill")
-
-    await pack(backbone, 1)
-    letters = backbone.dead_letters(URI, GROUP)
-    await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=1))
-    (letter,) = [each async for each in letters.list()]
-    healed.set()
-    assert await letters.redrive(letter.id)
-    assert not await letters.redrive(letter.id)
-    await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=1))
-    assert attempts == [1, 1]
-    assert not [each async for each in letters.list()]
-
-
-async def test_dead_letters_are_listed_and_redriven_by_reason(backbone: Backbone) -> None:
-    """A bounded list, oldest first; what fails again meanwhile is not redriven twice."""
-    consumer = Consumer(Parcels)
-
-    @consumer.on(Parcels.packed)
-    async def handle(ctx: Context, number: int) -> None:
-        if number % 2:
-            raise Reject("odd")
-        raise OSError
-
-    retry = RetryPolicy(max_attempts=1)
-    await pack(backbone, *range(6))
-    await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=6, retry=retry, concurrency=1))
-    letters = backbone.dead_letters(URI, GROUP)
-    assert [each.reason async for each in letters.list(limit=2)] == ["attempts-exhausted", "rejected"]
-    assert len([each async for each in letters.list(reason="rejected")]) == 3
-    redriven = await letters.redrive_all(reason="rejected")
-    assert (redriven.events, redriven.not_found) == (3, ())
-    assert [each.reason async for each in letters.list()] == ["attempts-exhausted"] * 3
-
-
 async def test_a_handler_that_blocks_the_event_loop_is_named_once(
     backbone: Backbone, caplog: pytest.LogCaptureFixture
 ) -> None:

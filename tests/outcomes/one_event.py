@@ -45,3 +45,17 @@ async def assert_dead(backbone: Backbone, counted: CountedMetrics, reason: str) 
     assert counted.count("event_backbone.dead_lettered", reason=reason, uri=URI, group=GROUP) == 1
     (state,) = await backbone.groups(URI)
     assert state.pending == 0
+
+
+async def assert_skipped(backbone: Backbone, counted: CountedMetrics, reason: str, name: str) -> None:
+    """The one event is acked, counted as skipped for this reason, and no dead letter."""
+    assert await letters(backbone) == []
+    assert counted.count("event_backbone.skipped", reason=reason, uri=URI, group=GROUP, event=name) == 1
+    (state,) = await backbone.groups(URI)
+    assert (state.pending, state.unread) == (0, 0)
+
+
+async def parked(backbone: Backbone) -> bool:
+    """Return whether an event is parked."""
+    (state,) = await backbone.groups(URI)
+    return state.parked == 1

@@ -1,11 +1,12 @@
 """Outcomes of events that cannot be read: one test for each row of docs/reference/outcomes.md."""
 
+import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.storage import RedisHashStorage, S3Options, S3Storage
+from event_backbone.storage import MemoryStorage, RedisHashStorage, S3Options, S3Storage
 from event_backbone.testing.servers import RedisServer
-from tests.outcomes.one_event import AT_ONCE, OtherParcels, assert_dead, handle_one, letters
+from tests.outcomes.one_event import AT_ONCE, OtherParcels, assert_dead, assert_skipped, handle_one, letters, parked
 from tests.support.crashes import STREAM
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import Refusal, faulty_s3
@@ -27,10 +28,21 @@ async def test_undecodable_event(backbone: Backbone, counted: CountedMetrics) ->
     await assert_dead(backbone, counted, "undecodable")
 
 
-async def test_unknown_event(backbone: Backbone, counted: CountedMetrics) -> None:
-    """A dead letter at once."""
+async def test_unknown_event(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:
+    """Acked, and counted as skipped; its payload is not even loaded."""
     await backbone.producer(OtherParcels, uri=URI).burnt(1)
+    await redis.delete(*await redis.keys(STREAM.key_of("payload:*")))
     await handle_one(backbone, Remembering().consumer)
+    await assert_skipped(backbone, counted, "unknown-event", "unknown")
+
+
+async def test_unknown_event_kept(backbone: Backbone, counted: CountedMetrics) -> None:
+    """A dead letter at once, under ``unknown="dead-letter"``."""
+    await backbone.producer(OtherParcels, uri=URI).burnt(1)
+    keeping = backbone.subscribe(
+        Remembering().consumer, uri=URI, group=GROUP, max_events=1, retry=AT_ONCE, unknown="dead-letter"
+    )
+    await run_to_the_end(keeping)
     await assert_dead(backbone, counted, "unknown-event")
 
 
@@ -64,11 +76,39 @@ async def test_payload_forbidden(redis_url: str, counted: CountedMetrics) -> Non
 
 
 async def test_payload_erased(backbone: Backbone, counted: CountedMetrics) -> None:
-    """A dead letter at once."""
+    """Acked, and counted as skipped."""
+    remembering = Remembering()
     key = await backbone.producer(Parcels, uri=URI).packed(1)
     await backbone.erase(URI, key)
-    await handle_one(backbone, Remembering().consumer)
-    await assert_dead(backbone, counted, "payload-erased")
+    await handle_one(backbone, remembering.consumer)
+    await assert_skipped(backbone, counted, "erased", "packed")
+    assert remembering.numbers == []
+
+
+async def test_storage_not_given(redis_url: str, counted: CountedMetrics, caplog: pytest.LogCaptureFixture) -> None:
+    """It waits, uncounted and not ready, for a consumer that has the storage; what needs no payload goes on."""
+    without, having = Remembering(), Remembering()
+    elsewhere = MemoryStorage(name="elsewhere")
+    async with (
+        Backbone(redis_url, storage=elsewhere, environment="test") as backbone,
+        Backbone(redis_url, environment="test") as lacking,
+    ):
+        await pack(backbone, 1)
+        await backbone.producer(Parcels, uri=URI).sent(2, "a@b.c")
+        async with stopped_within(lacking.subscribe(without.consumer, uri=URI, group=GROUP)) as waiting:
+            await eventually(lambda: counted.count("event_backbone.unhandled", event="sent") == 1)
+            await eventually(lambda: parked(backbone))
+            assert not waiting.ready
+            async with stopped_within(backbone.subscribe(having.consumer, uri=URI, group=GROUP)) as joined:
+                await eventually(lambda: having.numbers == [1])
+                assert joined.ready
+            await pack(backbone, 3)
+            await eventually(lambda: parked(backbone))
+        await handle_one(backbone, having.consumer)
+        assert (without.numbers, having.numbers, having.attempts, await letters(backbone)) == ([], [1, 3], [1, 1], [])
+        assert counted.count("event_backbone.outages", side="storage") == 1
+    (said,) = [each.getMessage() for each in caplog.records if "'elsewhere'" in each.getMessage()]
+    assert "also_read=" in said
 
 
 async def test_storage_down(redis_url: str, own_redis: RedisServer, counted: CountedMetrics) -> None:

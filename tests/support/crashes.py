@@ -52,7 +52,8 @@ async def steal(streams: Streams) -> Sequence[Delivery]:
     async def has_stolen_all() -> bool:
         holders = {entry.consumer for entry in await admin.pending(None, _MOST)} - {"thief"}
         for holder in holders:
-            await streams.group_reader(STREAM, GROUP, holder).leave()
+            if holder is not None:
+                await streams.group_reader(STREAM, GROUP, holder).leave()
         stolen.extend((await thief.look(_LONG_LEASE, _MOST)).deliveries)
         return {entry.consumer for entry in await admin.pending(None, _MOST)} == {"thief"}
 

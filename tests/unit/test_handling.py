@@ -13,10 +13,11 @@ from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUna
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import NewDeadLetter, Payload, StreamName
 from event_backbone.model.correlation import lineage
-from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import HandleSpans
 from event_backbone.stream.memory import MemoryStreams
-from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
+from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.outcome import Finished, Outcome
 from event_backbone.testing import context
 
 SECOND = timedelta(seconds=1)
@@ -38,6 +39,7 @@ def handling(
     consumer: Consumer[Ship],
     *interceptors: HandleInterceptor,
     ack: AckPolicy = "on-success",
+    unknown: UnknownPolicy = "skip",
     retry: RetryPolicy | None = None,
 ) -> Handling:
     """Return a handling to a consumer."""
@@ -48,6 +50,7 @@ def handling(
         interceptors=interceptors,
         retry=policy,
         ack=ack,
+        unknown=unknown,
         attributes={"uri": "ship"},
         spans=HandleSpans("ship", "group"),
         leases=leases,
@@ -142,9 +145,7 @@ async def test_our_own_errors_raised_by_a_handler_are_failures_like_any_other() 
     ("payload", "name", "version", "reason"),
     [
         (PayloadGone("gone"), "packing", 1, "payload-gone"),
-        (PayloadErased("erased"), "packing", 1, "payload-erased"),
         ({"email": b"12"}, "packing", 1, "undecodable"),
-        (None, "sunk", 1, "unknown-event"),
         (PACKING, "packing", 9, "unknown-version"),
     ],
 )
@@ -155,6 +156,22 @@ async def test_what_waiting_does_not_solve_goes_to_the_dead_letters_at_once(
     outcome = await deliver(handling(raising(AssertionError())), payload, name=name, version=version)
     assert isinstance(outcome, NewDeadLetter)
     assert outcome.reason == reason
+
+
+async def test_what_a_consumer_needs_not_handle_is_skipped_and_logged_once_a_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Erased events, and names that the contract lacks; under another policy the latter are dead letters."""
+    caplog.set_level("INFO", "event_backbone")
+    to = handling(raising(AssertionError()))
+    for _ in range(2):
+        assert await deliver(to, PayloadErased("erased")) == Finished()
+        assert await deliver(to, None, name="sunk") == Finished()
+        assert await deliver(to, None, name="raised") == Finished()
+    assert [record.args[1] for record in caplog.records if record.args] == ["packing", "sunk", "raised"]  # type: ignore[index] # pyright: ignore[reportArgumentType]
+    outcome = await deliver(handling(raising(AssertionError()), unknown="dead-letter"), None, name="sunk")
+    assert isinstance(outcome, NewDeadLetter)
+    assert outcome.reason == "unknown-event"
 
 
 async def test_a_storage_that_is_away_uses_up_no_attempt() -> None:
@@ -171,7 +188,7 @@ async def test_payloads_are_wanted_only_for_what_somebody_handles() -> None:
         to.wants(context(event=name, version=version).metadata)
         for name, version in (("packing", 1), ("packing", 2), ("lost", 1), ("sunk", 1))
     ]
-    assert wanted == [True, True, False, False]
+    assert wanted == [True, False, False, False]
 
     @consumer.fallback
     async def rest(ctx: Context, event: StoredEvent) -> None:

@@ -12,7 +12,6 @@ from event_backbone.errors import (
     ConfigurationError,
     DecodeError,
     EntryUnreadable,
-    PayloadErased,
     PayloadForbidden,
     PayloadGone,
     Reject,
@@ -75,7 +74,6 @@ def test_a_reject_is_final_at_once(handling: bool) -> None:
         (DecodeError("Argument 'a' is missing."), "undecodable"),
         (EntryUnreadable("Not ours."), "undecodable"),
         (PayloadGone("Gone."), "payload-gone"),
-        (PayloadErased("Erased."), "payload-erased"),
     ],
 )
 def test_what_waiting_does_not_solve_is_final_at_once(error: BackboneError, reason: str) -> None:

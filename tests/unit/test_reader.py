@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from event_backbone.contract import Contract, bind, event
-from event_backbone.errors import BackboneError, EntryUnreadable, PayloadGone, StorageUnavailable, StreamUnavailable
+from event_backbone.errors import BackboneError, EntryUnreadable, StorageMissing, StorageUnavailable, StreamUnavailable
 from event_backbone.model import EventKey, StreamName, new_event_id
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
@@ -94,14 +94,12 @@ async def test_entries_of_others_are_left_out_of_a_scan(parts: _Parts, caplog: p
         await parts.reader.get(foreign)
 
 
-async def test_a_payload_in_an_unknown_storage_is_gone_and_says_which(parts: _Parts) -> None:
-    """The event is read anyway; the error names the storage that should be configured."""
+async def test_a_payload_in_a_storage_that_was_not_given_is_not_lost(parts: _Parts) -> None:
+    """It is not called gone: the error names the storage that should be configured."""
     key = await parts.producer.note("x")
     reader = Reader(parts.stream, {}, SCOPE)
-    found = await reader.get(key)
-    assert found.payload == "gone"
-    with pytest.raises(PayloadGone, match="'memory'"):
-        _ = found.arguments
+    with pytest.raises(StorageMissing, match="'memory'"):
+        await reader.get(key)
 
 
 async def test_another_partition_is_not_this_stream(parts: _Parts) -> None:

@@ -30,6 +30,7 @@ from event_backbone.errors import (
     Reject,
     Retry,
     StorageError,
+    StorageMissing,
     StorageUnavailable,
     StreamError,
     StreamUnavailable,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from event_backbone.consumer import Consumer, Context
     from event_backbone.contract import Contract, EventOf, event
     from event_backbone.contract.stored_event import StoredEvent
-    from event_backbone.dead_letters import DeadEvent, DeadLetters, Redriven
+    from event_backbone.dead_letters import DeadEvent, DeadLetterCount, DeadLetterFilters, DeadLetters, Redriven
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
     from event_backbone.logs import EventLogFilter
     from event_backbone.model import EventKey, Metadata
@@ -66,6 +67,8 @@ __all__ = [
     "Contract",
     "ContractError",
     "DeadEvent",
+    "DeadLetterCount",
+    "DeadLetterFilters",
     "DeadLetters",
     "DecodeError",
     "EntryUnreadable",
@@ -97,6 +100,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "StorageError",
+    "StorageMissing",
     "StorageUnavailable",
     "StoredEvent",
     "StreamError",
@@ -117,6 +121,8 @@ _HOMES = {
     "Context": "consumer",
     "Contract": "contract",
     "DeadEvent": "dead_letters",
+    "DeadLetterCount": "dead_letters",
+    "DeadLetterFilters": "dead_letters",
     "DeadLetters": "dead_letters",
     "EventKey": "model",
     "EventLogFilter": "logs",

@@ -22,6 +22,7 @@ from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.storage.by_name import storages_by_name
+from event_backbone.storage.loading import storage_missing
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import GroupState, PendingEntry, Reservation
@@ -217,7 +218,7 @@ class Backbone:
 
     def dead_letters(self, uri: str, group: str) -> DeadLetters:
         """Return the dead letters of a consumer group."""
-        return DeadLetters(self._require_open(), self._scope(uri).stream, group)
+        return DeadLetters(self._require_open(), self._scope(uri), group, self._storages)
 
     async def pending(
         self, uri: str, group: str, *, after: EventKey | None = None, count: int = 100
@@ -236,7 +237,7 @@ class Backbone:
 
         Raises:
             EventNotFound: the stream has no event with this key.
-            ConfigurationError: a part is in a storage that this backbone does not have; nothing was erased.
+            StorageMissing: a part is in a storage that this backbone does not have; nothing was erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)
@@ -295,5 +296,5 @@ class Backbone:
     def _storage_named(self, name: str) -> Storage:
         storage = self._storages.get(name)
         if storage is None:
-            raise ConfigurationError(f"No storage named {name!r} is configured; pass it as storage or in also_read.")
+            raise storage_missing(name)
         return storage

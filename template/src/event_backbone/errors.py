@@ -37,6 +37,7 @@ class BackboneError(Exception):
     |-- OnceInvalid                 once= is used where it cannot work; nothing was sent
     |-- StorageError                a payload could not be saved or loaded
     |   |-- StorageUnavailable      retryable: the storage does not answer, or not now
+    |   |   `-- StorageMissing      this process was not given the storage
     |   |-- PayloadGone             the payload is missing or has expired
     |   |   `-- PayloadForbidden    the storage refuses to hand it out
     |   |-- PayloadErased           the payload was erased on purpose
@@ -106,6 +107,15 @@ class StorageUnavailable(StorageError):
     """The storage does not answer, or refuses for now. Waiting may help."""
 
     retryable = True
+
+
+class StorageMissing(StorageUnavailable):
+    """This process was not given the storage that has the payload: pass it to Backbone as storage= or in also_read=.
+
+    The payload is not lost: a subscription leaves the event to consumers that have the storage, and is not ready.
+    """
+
+    retryable = False
 
 
 class PayloadGone(StorageError):

@@ -11,7 +11,6 @@ from event_backbone.errors import (
     BackboneError,
     ConfigurationError,
     DecodeError,
-    PayloadErased,
     PayloadForbidden,
     PayloadGone,
     Reject,
@@ -25,12 +24,14 @@ from event_backbone.place import type_name
 AckPolicy = Literal["on-success", "manual", "always"]
 """When an event is acked: once its handlers succeed, when one calls ``ctx.ack()``, or once they end, failed or not."""
 
+UnknownPolicy = Literal["skip", "dead-letter"]
+"""What happens to an event whose name the contract does not have."""
+
 # Errors that a retry cannot solve, the most specific first, with the reason for the dead letter.
 _PERMANENT: tuple[tuple[type[BackboneError], str], ...] = (
     (UnknownEvent, "unknown-event"),
     (UnknownVersion, "unknown-version"),
     (DecodeError, "undecodable"),
-    (PayloadErased, "payload-erased"),
     (PayloadGone, "payload-gone"),
 )
 

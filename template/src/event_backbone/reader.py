@@ -17,6 +17,7 @@ from event_backbone.errors import (
     ConfigurationError,
     EntryUnreadable,
     EventNotFound,
+    StorageMissing,
     StorageUnavailable,
     StreamUnavailable,
 )
@@ -60,6 +61,7 @@ class Reader:
             EventNotFound: the stream has no event with this key (any longer).
             EntryUnreadable: the entry is not in a wire format known here: another program or a later version wrote it.
             StreamUnavailable, StorageUnavailable: waiting may help.
+            StorageMissing: the payload is in a storage that this backbone was not given.
         """
         entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
         if entry is None:
@@ -90,7 +92,7 @@ class Reader:
 
         Raises:
             ConfigurationError: a time has no time zone, or ``end`` comes with ``follow``, or ``start`` with ``last``.
-            StreamUnavailable, StorageUnavailable: waiting may help; with ``follow`` only on the first read.
+            StreamUnavailable, StorageUnavailable: with ``follow`` only on the first read; StorageMissing on any.
         """
         _check_bounds(start, end, last, follow=follow)
         stop = None if end is None else _key_at(end)
@@ -144,6 +146,8 @@ class Reader:
         while True:
             try:
                 return await read()
+            except StorageMissing:
+                raise
             except (StreamUnavailable, StorageUnavailable) as error:
                 telemetry.outages.add(1, {"uri": self._stream.name.uri, "side": "reader"})
                 _log.warning(

@@ -86,6 +86,15 @@ dead_lettered = _counter(
     "dead_lettered", "{event}", "Events moved to the dead letters.", "uri", "group", "event", "reason"
 )
 unhandled = _counter("unhandled", "{event}", "Events acked because they have no handler.", "uri", "group", "event")
+skipped = _counter(
+    "skipped",
+    "{event}",
+    "Events acked without a handler: reason is erased, or unknown-event for a name that the contract does not have.",
+    "uri",
+    "group",
+    "event",
+    "reason",
+)
 lease_lost = _counter("lease_lost", "{event}", "Events whose lease was lost while in flight.", "uri", "group")
 vanished = _counter("vanished", "{event}", "Events deleted from the stream while pending: lost.", "uri", "group")
 group_recreated = _counter(

@@ -65,7 +65,10 @@ def build_cli(project: Project) -> typer.Typer:
 def _dead_letters(group: str) -> typer.Typer:
     commands = typer.Typer(help=f"Events that group {group} gave up on.", no_args_is_help=True)
     commands.command("list")(dead_letters.list_dead_letters)
-    commands.command("redrive")(dead_letters.redrive)
+    commands.command()(dead_letters.count)
+    commands.command()(dead_letters.show)
+    commands.command()(dead_letters.redrive)
+    commands.command()(dead_letters.discard)
     return commands
 
 

@@ -22,6 +22,11 @@ def when(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts, such as ``1 event`` and ``1,204 events``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def print_line(text: str) -> None:
     """Write one line of plain text, at once."""
     try:

@@ -6,8 +6,19 @@ from collections.abc import Mapping
 
 from event_backbone.contract.contract import Contract, find
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.upcast import upcast
+from event_backbone.contract.upcast import target_version, upcast
 from event_backbone.errors import UnknownVersion
+
+
+def definition_for(contract: type[Contract], name: str, version: int) -> EventDefinition:
+    """Return the event that a stored event is decoded as, upcast if necessary.
+
+    Raises UnknownEvent and UnknownVersion, as ``decode_event`` does.
+    """
+    try:
+        return find(contract, name, version)
+    except UnknownVersion:
+        return find(contract, name, target_version(contract, name, version))
 
 
 def decode_event(

@@ -58,6 +58,20 @@ def check_upcasters(contract: type) -> None:
             )
 
 
+def target_version(contract: type, name: str, version: int) -> int:
+    """Return the version that upcasters turn ``version`` into; raise UnknownVersion without a chain of them."""
+    target = version
+    while (name, target) not in registry_of(contract).events:
+        if _find(contract, name, target) is None:
+            defined = ", ".join(str(known) for event, known in registry_of(contract).events if event == name)
+            raise UnknownVersion(
+                f"Event {name!r} version {version} is unknown to {contract.__name__}, which has version {defined};"
+                f" add an upcaster with from_version={target}."
+            )
+        target += 1
+    return target
+
+
 def upcast(contract: type, name: str, version: int, payload: Mapping[str, bytes]) -> tuple[int, dict[str, bytes]]:
     """Turn a payload into one of the nearest version that ``contract`` defines; return that version and payload.
 
@@ -66,7 +80,7 @@ def upcast(contract: type, name: str, version: int, payload: Mapping[str, bytes]
         DecodeError: the payload is not valid JSON, or an upcaster raised an error (the cause) or returned no arguments.
     """
     events = registry_of(contract).events
-    target = _target(contract, name, version)
+    target = target_version(contract, name, version)
     try:
         arguments: dict[str, JsonValue] = {argument: from_json(value) for argument, value in payload.items()}
     except ValueError:
@@ -79,19 +93,6 @@ def upcast(contract: type, name: str, version: int, payload: Mapping[str, bytes]
         return target, {argument: to_json(value, inf_nan_mode="strings") for argument, value in arguments.items()}
     except Exception as error:
         raise DecodeError(f"The upcasters of event {name!r} must return JSON values under argument names.") from error
-
-
-def _target(contract: type, name: str, version: int) -> int:
-    target = version
-    while (name, target) not in registry_of(contract).events:
-        if _find(contract, name, target) is None:
-            defined = ", ".join(str(known) for event, known in registry_of(contract).events if event == name)
-            raise UnknownVersion(
-                f"Event {name!r} version {version} is unknown to {contract.__name__}, which has version {defined};"
-                f" add an upcaster with from_version={target}."
-            )
-        target += 1
-    return target
 
 
 def _run(upcaster: Upcaster, source: str, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:

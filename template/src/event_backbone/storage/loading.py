@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError
+from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError, StorageMissing
 from event_backbone.model import Payload, PayloadReference
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope
@@ -42,7 +42,7 @@ async def load_event_payloads(
 
     Every storage is called once, all at the same time. Parts of a split payload are merged. When a part cannot be
     loaded, its error is the event's: erased before gone, since both are final, before unavailable, before forbidden. A
-    storage that is not among ``storages`` makes the payload gone.
+    storage that is not among ``storages`` is StorageMissing.
     """
     whole = [parts[0] for parts in events if len(parts) == 1]
     if len(whole) == len(events):
@@ -81,6 +81,11 @@ def at_positions(positions: Sequence[int], on_payloads: OnPayloads) -> OnPayload
     return on_part_loaded
 
 
+def storage_missing(name: str) -> StorageMissing:
+    """Return the error about a storage that this process was not given."""
+    return StorageMissing(f"No storage named {name!r} is configured; pass it to Backbone as storage= or in also_read=.")
+
+
 async def _load(
     scope: StorageScope,
     storages: Mapping[str, Storage],
@@ -90,8 +95,8 @@ async def _load(
 ) -> None:
     storage = storages.get(name)
     if storage is None:
-        gone = PayloadGone(f"No storage named {name!r} is configured here; add it to read it.")
-        on_payloads((position, gone) for position in range(len(references)))
+        missing = storage_missing(name)
+        on_payloads((position, missing) for position in range(len(references)))
         return
     with storage_call(storage.name, "load", len(references)) as call:
         await storage.load(scope, references, _telling(call, on_payloads) if call.traced else on_payloads)

@@ -20,6 +20,7 @@ from event_backbone.stream.values import (
     NewEntry,
     Parking,
     PendingEntry,
+    Redrive,
     Reservation,
     Start,
 )
@@ -154,11 +155,11 @@ class GroupLeases(Protocol):
         """Finish the entries. An entry that is finished already counts as lost: its member must not act on it."""
         ...
 
-    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None) -> Parking:
+    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None, failed: bool = True) -> Parking:
         """Note a failure of this attempt and park the entry: some member's look takes it ``after`` from now.
 
-        The next delivery is the next attempt. With ``limit`` entries of the group parked already (None: no limit), it
-        returns ``full``.
+        The next delivery is the next attempt. Unless it ``failed``, nothing is noted, and this attempt is not counted.
+        With ``limit`` entries of the group parked already (None: no limit), it returns ``full``.
         """
         ...
 
@@ -201,23 +202,36 @@ class GroupLeases(Protocol):
 
 
 class GroupAdmin(Protocol):
-    """What people do with a group from outside, while consumers run. Each raises GroupMissing without the group."""
+    """What people do with a group from outside, while consumers run. Dead letters outlive their group."""
 
     async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
-        """Return up to ``count`` pending entries after ``after``, oldest first; parked ones are idle since then."""
+        """Return up to ``count`` pending entries after ``after``, oldest first. Raises GroupMissing."""
         ...
 
     async def dead_letters(self, after: str | None, count: int) -> Sequence[DeadLetter]:
         """Return up to ``count`` dead letters after the one with id ``after``, oldest first."""
         ...
 
-    async def redrive(self, dead_letter: DeadLetter) -> bool:
-        """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step.
+    async def newest_dead_letter(self) -> str | None:
+        """Return the id of the newest dead letter; None without any. Ids grow."""
+        ...
 
-        It is due now, so the next look of any member takes it, as attempt 1. An entry that the group (created again)
-        has not read yet, or that is pending, will be delivered anyway, and only the dead letter is removed. Returns
-        False when the dead letter was gone (redriven by somebody else). Raises EventNotFound when the entry has left
-        the stream; the dead letter stays then.
+    async def redrive(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Redrive]:
+        """Deliver events to this group again, as if for the first time, and remove their dead letters.
+
+        Return what became of each, in order; each is one step, as in ``GroupLeases``. Such an event is due now, so the
+        next look of any member takes it, as attempt 1. An entry that the group (created again) has not read yet, or
+        that is pending, will be delivered anyway, and only the dead letter is removed. A dead letter that is gone, as
+        somebody else redrove or discarded it, changes nothing. When the entry has left the stream, the dead letter
+        stays. Raises GroupMissing.
+        """
+        ...
+
+    async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
+        """Remove dead letters and what is noted of their events, each in one step; return how many there were.
+
+        The entries stay in the stream, with their payloads. What is noted of an entry that will be delivered anyway
+        (see ``redrive``) stays too. Works without the group; may be called again.
         """
         ...
 

@@ -106,14 +106,27 @@ class DeadLetter:
     failed_at: datetime
 
 
+Redrive = Literal["redriven", "gone", "not-found"]
+"""What became of a dead letter to be redriven: ``gone`` is the dead letter, ``not-found`` the entry of its event."""
+
+
 @dataclass(frozen=True, slots=True)
 class PendingEntry:
-    """An entry that was delivered, and neither acked nor dead-lettered."""
+    """An entry that was delivered, and neither acked nor dead-lettered.
+
+    Attributes:
+        key: the event's key.
+        consumer: the consumer that has it; None while it is parked.
+        attempt: the attempt that is under way; of a parked entry, the last one.
+        idle: since when the consumer has it, or it is parked.
+        due: when a parked entry is to be delivered again (aware, the server's clock); None while a consumer has it.
+    """
 
     key: EventKey
-    consumer: str
+    consumer: str | None
     idle: timedelta
     attempt: int
+    due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

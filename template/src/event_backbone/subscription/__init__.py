@@ -8,7 +8,7 @@ Each step of an event is one module, in this order:
 2. ``assembly`` routes what came in: events suspected of ending their process go to ``quarantine``, the others on.
 3. ``loading`` reads the metadata and loads the payloads of many events together; each goes on once its own is there.
 4. ``workers`` start a task for each event, ``concurrency`` at a time, and only while the lease is valid.
-5. ``handling`` decodes the arguments, calls interceptors and handlers, and turns the outcome into a decision. Meanwhile
+5. ``handling`` decodes the arguments, calls interceptors and handlers, and decides on the ``outcome``. Meanwhile
    producers see the event as a ``handled_event``, which knows what it has already produced once.
 6. ``settlement`` carries it out: the event is acked, parked at the server until its next attempt, or dead-lettered.
 

@@ -51,7 +51,7 @@ class Assembly:
             concurrency=options.concurrency,
             broken=broken,
         )
-        loader = Loader(scope, storages, handling, monitor, self.settlement)
+        self._loader = loader = Loader(scope, storages, handling, monitor, self.settlement)
         self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
         self.quarantine = self._quarantine(leases, loader, options)
         self.intake = self._intake(options)
@@ -115,6 +115,7 @@ class Assembly:
             and not self.quarantine.running_alone
             and not self.in_flight.full
             and not self.in_flight.blocked
+            and not self._loader.lacks_storage
         )
 
     async def give_back(self, *, all_of_them: bool = False) -> None:

@@ -14,17 +14,25 @@ from typing import Any
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
-from event_backbone.contract import Contract, decode_event, find
+from event_backbone.contract import Contract, decode_event, definition_for
 from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import DecodeError, EntryUnreadable, StorageError, UnknownEvent, UnknownVersion
+from event_backbone.errors import (
+    DecodeError,
+    EntryUnreadable,
+    PayloadErased,
+    StorageError,
+    UnknownEvent,
+    UnknownVersion,
+)
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
-from event_backbone.model.correlation import CurrentEvent, reset_current_event, set_current_event
+from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
-from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy
+from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracing
 from event_backbone.stream.base import GroupLeases
 from event_backbone.subscription.handled_event import HandledEvent
+from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
 
 _log = logging.getLogger(__name__)
 
@@ -43,25 +51,18 @@ class LoadedEvent:
     repeats: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Only the ack is left to do."""
-
-
-Outcome = Finished | RetryLater | NewDeadLetter
-"""What is to happen to an event after an attempt."""
-
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
 
-_FINISHED = Finished()
 _UNKNOWN = "unknown"
+_MOST_NAMES_LOGGED = 1000
 
 
 class Handling:
     """Calls the handlers of one consumer, and decides what the outcome means.
 
-    Keeps no state between events. It raises only what must end the process, and cancellations from outside.
+    Between events it keeps only which skipped ones were logged. It raises only what must end the process, and
+    cancellations from outside.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Handling:
         interceptors: Sequence[HandleInterceptor] = (),
         retry: RetryPolicy,
         ack: AckPolicy,
+        unknown: UnknownPolicy = "skip",
         attributes: Mapping[str, str],
         spans: HandleSpans,
         leases: GroupLeases,
@@ -89,6 +91,7 @@ class Handling:
         self._interceptors = tuple(interceptors)
         self._retry = retry
         self._ack = ack
+        self._unknown = unknown
         self._base = dict(attributes)
         self._spans = spans
         self._leases = leases
@@ -96,6 +99,7 @@ class Handling:
         self._tracing = True
         self._attributes: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[tuple[str, int], bool] = {}
+        self._logged: set[tuple[str, str]] = set()
 
     def wants(self, metadata: Metadata) -> bool:
         """Return whether the event's payload is needed: it has a handler, or may have one."""
@@ -105,10 +109,8 @@ class Handling:
             return wanted
         has_fallback = self._consumer.fallback_handler is not None
         try:
-            definition = find(self._contract, *identity)
-        except UnknownVersion:
-            return True
-        except UnknownEvent:
+            definition = definition_for(self._contract, *identity)
+        except (UnknownEvent, UnknownVersion):
             return has_fallback
         wanted = self._wanted[identity] = has_fallback or bool(self._consumer.handlers_of(definition))
         return wanted
@@ -150,7 +152,7 @@ class Handling:
             return self._refused(ctx, attempts, error)
         if call is None:
             telemetry.unhandled.add(1, attributes)
-            return _FINISHED
+            return FINISHED
         failed: Outcome | None = None
         token, start = set_current_event(self._current(ctx)), perf_counter()
         try:
@@ -168,7 +170,7 @@ class Handling:
         if self._ack == "manual" and not ctx.acked:
             return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
-        return _FINISHED
+        return FINISHED
 
     def _current(self, ctx: Context[Any]) -> HandledEvent:
         return HandledEvent(ctx, self._leases, self._group)
@@ -177,7 +179,7 @@ class Handling:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
         metadata, payload = event.metadata, event.payload
         if payload is None:
-            find(self._contract, metadata.event, metadata.version)
+            definition_for(self._contract, metadata.event, metadata.version)
             return None, {}
         if isinstance(payload, StorageError):
             raise payload
@@ -224,13 +226,26 @@ class Handling:
         return place_of(error, handlers=self._consumer.codes())
 
     def _refused(self, ctx: Context[Any], attempts: int, error: DecodeError | StorageError) -> Outcome:
+        if isinstance(error, PayloadErased):
+            return self._skipped(ctx.metadata, "erased", "it was erased")
+        if isinstance(error, UnknownEvent) and self._unknown == "skip":
+            return self._skipped(ctx.metadata, "unknown-event", f"{self._contract.__name__} does not have it")
         if self._on_failure is not None:
             self._on_failure(ctx.metadata, error)
         decision: Outcome = self._retry.decide(attempts, error)
         if error.__cause__ is not None and isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place_of(error))  # an upcaster raised it
-        _log_decision(self._current(ctx), decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
+        log_outcome(self._current(ctx), decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
         return decision
+
+    def _skipped(self, metadata: Metadata, reason: str, words: str) -> Outcome:
+        """Count an event that only needs its ack; log the first of each name."""
+        telemetry.skipped.add(1, {**self.attributes_of(metadata.event), "reason": reason})
+        if (reason, metadata.event) not in self._logged and len(self._logged) < _MOST_NAMES_LOGGED:
+            self._logged.add((reason, metadata.event))
+            text = "Event %s (%r) is skipped: %s. Others of this name are only counted."
+            _log.info(text, metadata.key, metadata.event, words)
+        return FINISHED
 
     def failed(self, ctx: Context[Any], attempts: int, error: BaseException) -> Outcome:
         """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
@@ -238,11 +253,11 @@ class Handling:
             self._on_failure(ctx.metadata, error)
         decision: Outcome = self._retry.decide(attempts, error, handling=True)
         place = self._place_of(error)
-        if ctx.acked or (self._ack == "always" and not _is_rejected(decision)):
-            decision = _FINISHED
+        if ctx.acked or (self._ack == "always" and not is_rejected(decision)):
+            decision = FINISHED
         elif isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place)
-        _log_decision(
+        log_outcome(
             self._current(ctx),
             decision,
             "Event %s (%s) failed on attempt %d with %s at %s. It %s.",
@@ -273,23 +288,3 @@ def _within(
 
 def _as_exception(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
-
-
-def _is_rejected(decision: Outcome) -> bool:
-    return isinstance(decision, NewDeadLetter) and decision.reason == "rejected"
-
-
-def _log_decision(current: CurrentEvent, decision: Outcome, text: str, *values: object) -> None:
-    """Log what becomes of an event. A dead letter is an error, unless a handler wanted it."""
-    dead = isinstance(decision, NewDeadLetter) and not _is_rejected(decision)
-    token = set_current_event(current)  # for the log filter: a cancelled handler is decided outside its own context
-    _log.log(logging.ERROR if dead else logging.WARNING, text, *values, _words(decision))
-    reset_current_event(token)
-
-
-def _words(decision: Outcome) -> str:
-    if isinstance(decision, Finished):
-        return "is acked anyway"
-    if isinstance(decision, RetryLater):
-        return f"will be retried in {decision.after.total_seconds():.3g} s"
-    return f"goes to the dead letters as {decision.reason!r}"

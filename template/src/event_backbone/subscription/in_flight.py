@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Literal
 
 from event_backbone.errors import EntryUnreadable
@@ -20,6 +21,8 @@ Stage = Literal["unstarted", "suspected", "running", "waiting", "settling"]
 
 _UNEXPLAINED_ENDS = 2
 _MOST_AT_A_LOOK = 100
+_STANDS_BACK_SECONDS = 30.0
+_TURN_SECONDS = 4.0
 
 
 class InFlight:
@@ -92,6 +95,7 @@ class EventsInFlight:
         self.unparked: set[InFlight] = set()
         self.finished = 0
         self.on_settled: Callable[[], None] | None = None
+        self.handed_over_at = -math.inf
 
     def admit(self, deliveries: Sequence[Delivery]) -> list[InFlight]:
         """Take up deliveries, and return those that are new here.
@@ -184,7 +188,13 @@ class EventsInFlight:
 
         So a busy group begins what is due in time. Suspects, which are run one at a time, count for themselves. When
         parking is full, what is due must be taken, however many wait here: nothing else frees capacity.
+
+        Where events were handed over lately, nothing is taken every other two seconds: a member whose looks always come
+        right before those of another would otherwise take back whatever it leaves to it.
         """
+        now = monotonic()
+        if now - self.handed_over_at < _STANDS_BACK_SECONDS and now % _TURN_SECONDS < _TURN_SECONDS / 2:
+            return 0
         count = self._count
         busy = count["unstarted"] + count["running"]
         capacity = self._options.concurrency + 2 * self._ahead - busy

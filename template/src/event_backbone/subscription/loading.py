@@ -6,9 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from time import monotonic
 
 from event_backbone.backoff import Delays
-from event_backbone.errors import EntryUnreadable, StorageError, StorageUnavailable
+from event_backbone.errors import EntryUnreadable, StorageError, StorageMissing, StorageUnavailable
 from event_backbone.model import Payload
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import load_event_payloads
@@ -19,6 +20,8 @@ from event_backbone.subscription.outage import BACKOFF
 from event_backbone.subscription.settlement import Settlement
 from event_backbone.wire import read_entry
 
+_NOT_READY_SECONDS = 30.0
+
 OnLoaded = Callable[[Sequence[InFlight]], None]
 """Takes events that can go on to their handlers."""
 
@@ -27,7 +30,7 @@ class Loader:
     """Reads metadata and loads payloads.
 
     While a storage does not answer, its events come back after a while, which uses up no attempt. They stay in flight,
-    so reading is bounded meanwhile.
+    so reading is bounded meanwhile. An event whose storage this process was not given is handed over to the group.
     """
 
     def __init__(
@@ -46,6 +49,12 @@ class Loader:
         self._settlement = settlement
         self._delays = Delays(BACKOFF)
         self._outage = False
+        self._missing: dict[str, float] = {}
+
+    @property
+    def lacks_storage(self) -> bool:
+        """Whether an event was met lately whose storage this process was not given."""
+        return any(until > monotonic() for until in self._missing.values())
 
     async def load_one(self, event: InFlight) -> bool:
         """Load one event; return whether it can go on."""
@@ -105,8 +114,11 @@ class Loader:
                     ready.append(events[place])
                     continue
                 left -= 1
-                delay = delay or self._delay(payload)
-                self._settlement.postpone(events[place], delay)
+                if isinstance(payload, StorageMissing):
+                    self._hand_over(events[place], payload)
+                else:
+                    delay = delay or self._delay(payload)
+                    self._settlement.postpone(events[place], delay)
                 if in_turn is not None:
                     in_turn.skip(events[place])
             left -= len(ready)
@@ -121,6 +133,15 @@ class Loader:
         if delay is None:
             self._outage = False
             self._delays.reset()
+
+    def _hand_over(self, event: InFlight, error: StorageMissing) -> None:
+        """Leave an event to members that have its storage; not ready meanwhile, so that a rollout stops here."""
+        now, text = monotonic(), str(error)
+        if self._missing.get(text, now) <= now:
+            self._missing = {each: until for each, until in self._missing.items() if until > now}
+            self._monitor.storage_missing(error)
+        self._missing[text] = now + _NOT_READY_SECONDS
+        self._settlement.hand_over(event)
 
     def _delay(self, error: StorageUnavailable) -> timedelta:
         """Return how long the events of a batch that meets an outage wait."""

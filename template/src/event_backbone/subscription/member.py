@@ -50,6 +50,7 @@ class Member:
         self._valid_until = 0.0
         self._reading_until = 0.0
         self.more = False
+        self.parked = 0
         self.waking: set[asyncio.Task[None]] = set()
 
     def may_begin(self) -> bool:
@@ -95,13 +96,16 @@ class Member:
         return self._row_ended or monotonic() >= self._next_comparison
 
     async def look(self, capacity: int) -> Sequence[Delivery]:
-        """Renew the lease and take up to ``capacity`` events; ``more`` says that there were more to take."""
+        """Renew the lease and take up to ``capacity`` events.
+
+        ``more`` says that there were more to take, ``parked`` how many of the group wait.
+        """
         sent = monotonic()
         look = await self._reader.look(self._lease, capacity)
         while self._due and self._due[0] <= sent:
             heapq.heappop(self._due)
         self._next_look = sent + self.look_seconds
-        self.more = look.more
+        self.more, self.parked = look.more, look.parked
         self._row_ended = self._row_ended or look.row_ended
         self._valid_until = sent + self._lease_seconds * _VALID_PART_OF_LEASE
         if look.vanished:

@@ -145,6 +145,16 @@ class Monitor:
         telemetry.outages.add(1, {"uri": self._uri, "side": "storage"})
         _log.warning("Payloads of %s cannot be loaded: %s They will be retried.", self._stream, error)
 
+    def storage_missing(self, error: BackboneError) -> None:
+        """Report events whose storage this process was not given."""
+        telemetry.outages.add(1, {"uri": self._uri, "side": "storage"})
+        _log.error(
+            "Payloads of %s cannot be loaded: %s Their events wait for a consumer of group %s that has it.",
+            self._stream,
+            error,
+            self._group,
+        )
+
     def left_pending(self, events: int) -> None:
         """Report events that could neither be finished nor given back in time."""
         _log.warning("%d events of %s stay pending until other consumers take them.", events, self._stream)

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.policy import AckPolicy, RetryPolicy
+from event_backbone.policy import AckPolicy, RetryPolicy, UnknownPolicy
 from event_backbone.spans import Tracing
 from event_backbone.stream.values import Start
 
-_POLICIES = {"ack": get_args(AckPolicy), "tracing": get_args(Tracing)}
+_POLICIES = {"ack": get_args(AckPolicy), "tracing": get_args(Tracing), "unknown": get_args(UnknownPolicy)}
 _SHORTEST_LEASE = timedelta(milliseconds=100)
 
 
@@ -22,6 +22,7 @@ class SubscriptionKeywords(TypedDict, total=False):
     lease: timedelta
     retry: RetryPolicy
     ack: AckPolicy
+    unknown: UnknownPolicy
     max_events: int | None
     drain: timedelta
     start: Start
@@ -47,6 +48,9 @@ class SubscriptionOptions:
         ack: when an event is acked. ``on-success``: after its handlers succeeded. ``manual``: when a handler calls
             ``ctx.ack()``; one that returns without doing so is called again later, which uses up no attempt.
             ``always``: after the handlers ended, even when they failed; only a Reject goes to the dead letters.
+        unknown: what happens, without a fallback handler, to an event whose name the contract does not have. ``skip``:
+            it is acked and counted, so that a consumer may know a part of a stream's events. ``dead-letter``: it goes
+            to the dead letters, as an unknown version of a known event always does.
         max_events: stop after so many events were acked or dead-lettered; None means never.
         drain: how long running handlers may go on after a stop before they are cancelled. A stop takes at most 3 s
             more, even when Redis does not answer.
@@ -70,6 +74,7 @@ class SubscriptionOptions:
     lease: timedelta = timedelta(seconds=60)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     ack: AckPolicy = "on-success"
+    unknown: UnknownPolicy = "skip"
     max_events: int | None = None
     drain: timedelta = timedelta(seconds=20)
     start: Start = "beginning"

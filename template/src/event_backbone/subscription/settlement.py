@@ -1,7 +1,8 @@
 """How an event ends here: acked, parked until its next attempt, moved to the dead letters, or given back.
 
-A failed event waits for its next attempt at the server, and any member begins it when it is due. Only repetitions
-within an attempt wait here: for a storage that does not answer, for a manual ack, and for what Redis refuses for now.
+A failed event waits for its next attempt at the server, and any member begins it when it is due; so does one whose
+storage this process was not given, as another member may have it. Only repetitions within an attempt wait here: for a
+storage that does not answer, for a manual ack, and for what Redis refuses for now.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from time import monotonic
 
 from event_backbone import telemetry
 from event_backbone.backoff import Delays
@@ -16,14 +18,16 @@ from event_backbone.errors import LeaseLost, StreamUnavailable
 from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.handling import Finished, Handling, LoadedEvent, Outcome
+from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF, Outage, Refusals
+from event_backbone.subscription.outcome import Finished, Outcome
 
 _CALLS_AT_ONCE = 16  # each call under way takes a connection
 _ENOUGH_ACKS = 100
+_HANDED_OVER_PER_SECOND = 250
 
 
 class Acks:
@@ -157,10 +161,16 @@ class Settlement:
             telemetry.retried.add(1, self._attributes(event))
             self.postpone(event, outcome.after)
             return
-        self._in_flight.move(event, "settling")
-        task = self._loop.create_task(self._carry_out(event, outcome))
-        self.calls.add(task)
-        task.add_done_callback(self._ended)
+        self._begin(event, outcome)
+
+    def hand_over(self, event: InFlight) -> None:
+        """Leave an event to any member of the group, a second from now, its attempt not counted.
+
+        The more are parked the later, so that a group without a member for them is not kept busy by handing over.
+        """
+        self._in_flight.handed_over_at = monotonic()
+        after = timedelta(seconds=1 + self._member.parked / _HANDED_OVER_PER_SECOND)
+        self._begin(event, RetryLater(after, counts=False))
 
     def postpone(self, event: InFlight, after: timedelta) -> None:
         """Let an event come again here ``after`` from now, its attempt not yet used."""
@@ -198,6 +208,12 @@ class Settlement:
         async with self._calls:
             await self._leases.park(event.lease, later.after)
 
+    def _begin(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
+        self._in_flight.move(event, "settling")
+        task = self._loop.create_task(self._carry_out(event, outcome))
+        self.calls.add(task)
+        task.add_done_callback(self._ended)
+
     async def _carry_out(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
         try:
             async with self._calls:
@@ -208,20 +224,21 @@ class Settlement:
                 else:
                     await self._dead_letter(event, outcome)
         except StreamUnavailable as error:
-            if isinstance(outcome, RetryLater):
+            if isinstance(outcome, RetryLater) and outcome.counts:
                 self._failed[event] = outcome
-            self._wait(event, self._refusals.next(error), lambda: self.settle(event, outcome))
+            self._wait(event, self._refusals.next(error), lambda: self._begin(event, outcome))
 
     async def _park(self, event: InFlight, later: RetryLater) -> None:
-        parking = await self._leases.park(event.lease, later.after, limit=self._max_parked)
+        parking = await self._leases.park(event.lease, later.after, limit=self._max_parked, failed=later.counts)
         self._refusals.ended()
         if parking == "full":
-            self._failed[event] = later
+            if later.counts:
+                self._failed[event] = later
             if not self._in_flight.full:
                 self._monitor.parking_full(self._max_parked)
             self._in_flight.unparked.add(event)
             delay = self._full_delays.next()
-            self._wait(event, delay, lambda: self.settle(event, later))
+            self._wait(event, delay, lambda: self._begin(event, later))
             return
         self._full_delays.reset()
         self._failed.pop(event, None)
@@ -231,9 +248,10 @@ class Settlement:
             self._in_flight.let_go(event)
             self._monitor.vanished((event.key,))
         else:
-            telemetry.retried.add(1, self._attributes(event))
             self._in_flight.let_go(event)
-            self._member.look_after(later.after)
+            if later.counts:
+                telemetry.retried.add(1, self._attributes(event))
+                self._member.look_after(later.after)
 
     async def _dead_letter(self, event: InFlight, letter: NewDeadLetter) -> None:
         lost = await self._leases.dead_letter(event.lease, letter)

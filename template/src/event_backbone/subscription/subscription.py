@@ -203,7 +203,8 @@ class Subscription:
     def ready(self) -> bool:
         """Whether events come in and begin: it is alive and not stopping, Redis answers, and nothing holds them back.
 
-        An event that runs alone does, and so do too many that wait for a retry, their storage or a manual ack.
+        An event that runs alone does, and so do too many that wait for a retry, their storage or a manual ack. Nor is
+        it ready for 30 s after it met an event whose storage it was not given.
         """
         return self.alive and self._run is not None and not self._run.parts.stopping.is_set() and self._run.parts.ready
 
@@ -219,6 +220,7 @@ class Subscription:
             interceptors=self._interceptors,
             retry=options.retry,
             ack=options.ack,
+            unknown=options.unknown,
             attributes=monitor.attributes,
             spans=HandleSpans(stream.key, self._group, options.tracing),
             leases=leases,

@@ -21,9 +21,10 @@ from typing import Any, cast
 
 from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
-from event_backbone.subscription.handling import Handling, LoadedEvent, Outcome
+from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import Member
+from event_backbone.subscription.outcome import Outcome
 from event_backbone.subscription.settlement import Settlement
 
 _SLICE_SECONDS = 0.002

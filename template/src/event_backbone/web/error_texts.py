@@ -19,6 +19,7 @@ from event_backbone.errors import (
     PayloadConflict,
     PayloadErased,
     PayloadGone,
+    StorageMissing,
     StorageUnavailable,
     StreamUnavailable,
 )
@@ -31,6 +32,10 @@ IDEMPOTENCY_KEY_REUSED = (
 BODY_NOT_JSON = "Send the event's arguments as one JSON object, with Content-Type: application/json."
 
 _STREAM_DOWN = (HTTPStatus.SERVICE_UNAVAILABLE, "The event stream does not answer at the moment; try again.")
+_MISCONFIGURED = (
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "The service is not configured correctly; see the service's log.",
+)
 
 _OWN_TEXT: Mapping[type[BackboneError], HTTPStatus] = {
     ArgumentsInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -45,6 +50,7 @@ _FIXED_TEXT: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The payload storage does not answer at the moment; try again.",
     ),
+    StorageMissing: _MISCONFIGURED,
     NotSent: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The event was not sent, because the service is stopping or cannot reach its servers; try again.",
@@ -65,10 +71,7 @@ _FIXED_TEXT: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "This event does not fit the contract of the service; see the service's log.",
     ),
-    ConfigurationError: (
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The service is not configured correctly; see the service's log.",
-    ),
+    ConfigurationError: _MISCONFIGURED,
     BackboneError: (HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; see the service's log."),
 }
 """What concerns the service is answered with these texts; the log has the error's own."""

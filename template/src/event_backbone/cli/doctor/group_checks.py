@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from event_backbone.cli.doctor.finding import Finding, ok, warn
+from event_backbone.cli.output import counted
 from event_backbone.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ async def check_groups(backbone: Backbone, project: Project) -> list[Finding]:
 
 def _group(state: GroupState, project: Project) -> Finding:
     subject = f"Group {state.name}"
-    unread = "an unknown number" if state.unread is None else str(state.unread)
-    text = f"{state.consumers} consumers, {state.pending} pending, {unread} unread, {state.dead_letters} dead letters"
+    unread = "an unknown number" if state.unread is None else f"{state.unread:,}"
+    waiting = f" ({state.parked:,} waiting for a retry)" if state.parked else ""
+    text = (
+        f"{counted(state.consumers, 'consumer')}, {state.pending:,} pending{waiting}, {unread} unread,"
+        f" {counted(state.dead_letters, 'dead letter')}"
+    )
     if state.dead_letters:
         command = (
             f"see: {project.name} dead-letters list" if state.name == project.group else "its owner may redrive them"

@@ -1,12 +1,12 @@
-"""What people do with a group in memory from outside: see what is pending or dead-lettered, and redrive it."""
+"""What people do with a group in memory from outside: see what is pending or dead-lettered, redrive or discard it."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from event_backbone.errors import EventNotFound
 from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import Log, Pending
-from event_backbone.stream.values import DeadLetter, PendingEntry
+from event_backbone.stream.values import DeadLetter, PendingEntry, Redrive
+from event_backbone.wire.keys import WAITING_CONSUMER
 
 
 class MemoryGroupAdmin:
@@ -18,7 +18,7 @@ class MemoryGroupAdmin:
         self._group = group
 
     async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
-        """Return up to ``count`` pending entries after ``after``, oldest first; parked ones are idle since then."""
+        """Return up to ``count`` pending entries after ``after``, oldest first."""
         group, now = self._log.group(self._group), self._log.now()
         keys = sorted(key for key in group.pending if after is None or key > after)
         return [self._pending_entry(key, group.pending[key], now) for key in keys[: max(count, 0)]]
@@ -29,21 +29,46 @@ class MemoryGroupAdmin:
         last = None if after is None else EventKey.parse(after)
         return [letter for letter in letters if last is None or EventKey.parse(letter.id) > last][: max(count, 0)]
 
-    async def redrive(self, dead_letter: DeadLetter) -> bool:
-        """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step."""
-        letters, key = self._log.dead.get(self._group, {}), dead_letter.entry.key
-        if dead_letter.id not in letters:
-            return False
+    async def newest_dead_letter(self) -> str | None:
+        """Return the id of the newest dead letter; None without any."""
+        return max(self._log.dead.get(self._group, {}), key=EventKey.parse, default=None)
+
+    async def redrive(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Redrive]:
+        """Deliver events to this group again, as if for the first time, and remove their dead letters."""
+        return [self._redrive(letter) for letter in dead_letters]
+
+    async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
+        """Remove dead letters and what is noted of their events; return how many there were."""
+        letters = self._log.dead.get(self._group, {})
+        removed = [letter for letter in dead_letters if letters.pop(letter.id, None) is not None]
+        for letter in removed:
+            if not self._comes_anyway(letter.entry.key):
+                membership = self._log.membership(self._group)
+                membership.notes.pop(letter.entry.key, None)
+                membership.follow_ups.pop(letter.entry.key, None)
+        return len(removed)
+
+    def _redrive(self, letter: DeadLetter) -> Redrive:
+        letters, key = self._log.dead.get(self._group, {}), letter.entry.key
+        if letter.id not in letters:
+            return "gone"
         if key not in self._log.entries:
-            raise EventNotFound(f"Event {key} is no longer in stream {self._log.name.key}.")
-        group = self._log.group(self._group)
-        if key <= group.last and key not in group.pending:
+            return "not-found"
+        self._log.group(self._group)
+        if not self._comes_anyway(key):
             self._log.membership(self._group).notes.pop(key, None)
             self._log.park(self._group, key, 0)
-        del letters[dead_letter.id]
-        return True
+        del letters[letter.id]
+        return "redriven"
 
-    @staticmethod
-    def _pending_entry(key: EventKey, pending: Pending, now: int) -> PendingEntry:
+    def _comes_anyway(self, key: EventKey) -> bool:
+        """Whether the group will be given the entry anyway: it is pending, or not read yet by a group made again."""
+        group = self._log.groups.get(self._group)
+        return group is not None and (key in group.pending or (key > group.last and key in self._log.entries))
+
+    def _pending_entry(self, key: EventKey, pending: Pending, now: int) -> PendingEntry:
         idle = timedelta(milliseconds=max(0, now - pending.since))
-        return PendingEntry(key, pending.consumer, idle, pending.attempt)
+        if pending.consumer != WAITING_CONSUMER:
+            return PendingEntry(key, pending.consumer, idle, pending.attempt)
+        due = self._log.membership(self._group).due.get(key, now)
+        return PendingEntry(key, None, idle, pending.attempt, datetime.fromtimestamp(due / 1000, UTC))

@@ -22,7 +22,7 @@ class MemoryGroupLeases:
         """Finish the entries."""
         return self._each(leases, lambda lease: self._log.finish(self._group, lease.key))
 
-    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None) -> Parking:
+    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None, failed: bool = True) -> Parking:
         """Note a failure of this attempt and park the entry: some member's look takes it ``after`` from now."""
         kept = self._log.membership(self._group)
         if not self._holds(lease):
@@ -32,11 +32,15 @@ class MemoryGroupLeases:
         if lease.key not in self._log.entries:
             self._log.finish(self._group, lease.key)
             return "vanished"
+        milliseconds = after // timedelta(milliseconds=1)
+        if not failed:
+            self._give_back(lease, milliseconds)
+            return "parked"
         note = self._note(lease)
         kept.notes[lease.key] = Note(
             note.failures + 1, lease.attempt, note.ends_alone_before(lease.attempt), marked_attempt=0
         )
-        self._log.park(self._group, lease.key, lease.attempt, after // timedelta(milliseconds=1))
+        self._log.park(self._group, lease.key, lease.attempt, milliseconds)
         return "parked"
 
     async def release(self, leases: Sequence[Lease]) -> frozenset[EventKey]:
@@ -46,8 +50,7 @@ class MemoryGroupLeases:
             if lease.key not in self._log.entries:
                 self._log.finish(self._group, lease.key)
                 return
-            self._unmark(lease)
-            self._log.park(self._group, lease.key, lease.attempt - 1)
+            self._give_back(lease, 0)
 
         return self._each(leases, give_back)
 
@@ -111,6 +114,11 @@ class MemoryGroupLeases:
 
     def _note(self, lease: Lease) -> Note:
         return self._log.membership(self._group).note(lease.key, lease.attempt)
+
+    def _give_back(self, lease: Lease, after: int) -> None:
+        """Park an entry as it was before this attempt."""
+        self._unmark(lease)
+        self._log.park(self._group, lease.key, lease.attempt - 1, after)
 
     def _unmark(self, lease: Lease) -> None:
         note = self._note(lease)

@@ -1,4 +1,4 @@
-"""What people do with a group on Redis from outside: see what is pending or dead-lettered, and redrive it."""
+"""What people do with a group on Redis from outside: see what is pending or dead-lettered, redrive or discard it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from event_backbone.connection import RedisConnection, Script
-from event_backbone.errors import EventNotFound
 from event_backbone.model import EventKey, StreamName
-from event_backbone.stream.redis.replies import entries_of, event_key
-from event_backbone.stream.values import DeadLetter, Entry, PendingEntry
+from event_backbone.stream.redis.admin_scripts import DISCARD, PENDING, REDRIVE
+from event_backbone.stream.redis.replies import entries_of, event_key, texts
+from event_backbone.stream.redis.script_message import packed
+from event_backbone.stream.values import DeadLetter, Entry, PendingEntry, Redrive
 from event_backbone.wire.fields import (
     DEAD_LETTER_ATTEMPTS,
     DEAD_LETTER_DETAIL,
@@ -20,42 +21,10 @@ from event_backbone.wire.fields import (
     DEAD_LETTER_SOURCE,
 )
 from event_backbone.wire.keys import DEAD_LETTERS_KEY
-from event_backbone.wire.lua import with_names
 
 _PREFIX = DEAD_LETTER_PREFIX.encode()
-
-_REDRIVE = Script(
-    with_names("""
--- Parks the entry of a dead letter, due now and as if never delivered, and deletes the dead letter.
--- KEYS: stream. ARGV: group, id of the dead letter, id of its entry.
--- Returns 1; 0 when the dead letter is gone; -1 when the entry has left the stream, and then the dead letter stays.
--- Keeps promise 5: one step, so the event is neither lost nor delivered twice. An entry that the group has not read yet
--- (the group was created again meanwhile), or that is pending, will be delivered anyway and is not parked.
-local stream, group, letter, source = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local base = '{' .. stream .. '}:'
-local dead = base .. '$DEAD_LETTERS_KEY:' .. group
-if #redis.call('XRANGE', dead, letter, letter) == 0 then return 0 end
-if #redis.call('XRANGE', stream, source, source) == 0 then return -1 end
-local pending = redis.call('XPENDING', stream, group, source, source, 1)
-local read
-for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  local about = {}
-  for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
-  if about['name'] == group then
-    read = #redis.call('XRANGE', stream, source, about['last-delivered-id'], 'COUNT', 1) == 1
-  end
-end
-if read and #pending == 0 then
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  redis.call('XCLAIM', stream, group, '$WAITING_CONSUMER', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-  redis.call('HDEL', base .. '$ATTEMPTS_KEY:' .. group, source)
-  redis.call('ZADD', base .. '$DUE_KEY:' .. group, now, source)
-end
-redis.call('XDEL', dead, letter)
-return 1
-""")
-)
+_PARTS_IF_IN_FLIGHT = 4
+_AT_ONCE = 100  # of a script that acts on dead letters: a millisecond or two, in which the server does nothing else
 
 
 class RedisGroupAdmin:
@@ -73,14 +42,8 @@ class RedisGroupAdmin:
             return ()
         first = "-" if after is None else f"({after.entry_id}"
         with self._errors():
-            reply = await self._redis.command("XPENDING", self._name.key, self._group, first, "+", count)
-        rows = cast("list[tuple[bytes, bytes, int, int]]", reply)
-        return [
-            PendingEntry(
-                event_key(entry_id, self._name.partition), consumer.decode(), timedelta(milliseconds=idle), attempt
-            )
-            for entry_id, consumer, idle, attempt in rows
-        ]
+            reply = await self._redis.run(PENDING, (self._name.key,), (self._group, first, count))
+        return [self._pending_entry(row) for row in cast("list[list[bytes | int]]", reply)]
 
     async def dead_letters(self, after: str | None, count: int) -> Sequence[DeadLetter]:
         """Return up to ``count`` dead letters after the one with id ``after``, oldest first."""
@@ -91,18 +54,42 @@ class RedisGroupAdmin:
             reply = await self._redis.command("XRANGE", self._dead_key, first, "+", "COUNT", count)
         return [self._dead_letter(row) for row in entries_of(reply, 0)]
 
-    async def redrive(self, dead_letter: DeadLetter) -> bool:
-        """Deliver the event to this group again, as if for the first time, and remove the dead letter, in one step."""
-        arguments = (self._group, dead_letter.id, dead_letter.entry.key.entry_id)
+    async def newest_dead_letter(self) -> str | None:
+        """Return the id of the newest dead letter; None without any."""
         with self._errors():
-            done = await self._redis.run(_REDRIVE, (self._name.key,), arguments)
-        if done == -1:
-            raise EventNotFound(f"Event {dead_letter.entry.key} is no longer in stream {self._name.key}.")
-        return done == 1
+            reply = await self._redis.command("XREVRANGE", self._dead_key, "+", "-", "COUNT", 1)
+        return next((entry.key.entry_id for entry in entries_of(reply, 0)), None)
+
+    async def redrive(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Redrive]:
+        """Deliver events to this group again, as if for the first time, and remove their dead letters."""
+        replies = await self._act(REDRIVE, dead_letters)
+        return [cast("Redrive", each.decode()) for reply in replies for each in texts(reply)]
+
+    async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
+        """Remove dead letters and what is noted of their events; return how many there were."""
+        return sum(cast("list[int]", await self._act(DISCARD, dead_letters)))
+
+    async def _act(self, script: Script, letters: Sequence[DeadLetter]) -> list[object]:
+        """Run a script on some dead letters after the other, and return its replies."""
+        replies: list[object] = []
+        for first in range(0, len(letters), _AT_ONCE):
+            some = letters[first : first + _AT_ONCE]
+            ids, sources = [each.id for each in some], [each.entry.key.entry_id for each in some]
+            with self._errors():
+                replies.append(await self._redis.run(script, (self._name.key,), (packed([self._group, ids, sources]),)))
+        return replies
 
     @property
     def _dead_key(self) -> str:
         return self._name.key_of(f"{DEAD_LETTERS_KEY}:{self._group}")
+
+    def _pending_entry(self, row: Sequence[bytes | int]) -> PendingEntry:
+        entry_id, consumer, idle, attempt = cast("tuple[bytes, bytes, int, int]", tuple(row[:_PARTS_IF_IN_FLIGHT]))
+        key, since = event_key(entry_id, self._name.partition), timedelta(milliseconds=idle)
+        if len(row) == _PARTS_IF_IN_FLIGHT:
+            return PendingEntry(key, consumer.decode(), since, attempt)
+        due = datetime.fromtimestamp(float(row[_PARTS_IF_IN_FLIGHT]) / 1000, UTC)
+        return PendingEntry(key, None, since, attempt, due)
 
     def _dead_letter(self, row: Entry) -> DeadLetter:
         about = {

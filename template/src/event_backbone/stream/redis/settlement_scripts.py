@@ -74,6 +74,14 @@ local function park(id, count, at)
   redis.call('ZADD', due, at, id)
   return true
 end
+
+-- Parks an entry as it was before this attempt; a mark of running alone goes with the attempt.
+local function give_back(id, attempt, at)
+  local failures, last, alone, marked = noted(id, attempt)
+  if not park(id, attempt - 1, at) then return false end
+  if marked == attempt then note(id, failures, last, alone, 0) end
+  return true
+end
 """
 )
 
@@ -104,8 +112,9 @@ return lost
 PARK = _script(
     _ALLOW_OOM,
     """
--- Notes a failure of one attempt, and parks its entry until it is due.
--- The message goes on with: milliseconds until it is due, how many entries of the group may be parked (-1: any number).
+-- Notes a failure of one attempt, and parks its entry until it is due; or gives the attempt back, which counts nothing.
+-- The message goes on with: milliseconds until it is due, how many entries of the group may be parked (-1: any number),
+-- and whether the attempt failed.
 -- Returns "parked"; "full" or "lost" (nothing was changed); or "vanished" (the entry has left the stream and is ended).
 -- Keeps promise 5: failure, parking and due time are one step, and the delivery count stays. In a repeated call, what
 -- is no longer this member's was parked by the first call.
@@ -113,10 +122,12 @@ PARK = _script(
     _OWNED,
     _PARK_ONE,
     """
-local id, attempt, after, most = owned[1], attempts[1], message[6], message[7]
+local id, attempt, after, most, failed = owned[1], attempts[1], message[6], message[7], message[8]
 if not id then return repeated and 'parked' or 'lost' end
 if most >= 0 and redis.call('ZCARD', due) >= most then return 'full' end
-if not park(id, attempt, now_milliseconds() + after) then return 'vanished' end
+local at = now_milliseconds() + after
+if not failed then return give_back(id, attempt, at) and 'parked' or 'vanished' end
+if not park(id, attempt, at) then return 'vanished' end
 local failures, _, alone, marked = noted(id, attempt)
 note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0)
 return 'parked'
@@ -135,11 +146,7 @@ RELEASE = _script(
     """
 local attempt_of, now = {}, now_milliseconds()
 for i, id in ipairs(ids) do attempt_of[id] = attempts[i] end
-for _, id in ipairs(owned) do
-  local attempt = attempt_of[id]
-  local failures, last, alone, marked = noted(id, attempt)
-  if park(id, attempt - 1, now) and marked == attempt then note(id, failures, last, alone, 0) end
-end
+for _, id in ipairs(owned) do give_back(id, attempt_of[id], now) end
 return repeated and {} or lost
 """,
 )

@@ -1,0 +1,105 @@
+"""The scripts by which people act on a group from outside: what is pending, and its dead letters."""
+
+from event_backbone.connection import Script
+from event_backbone.stream.redis.follow_up_records import FORGET
+from event_backbone.wire.lua import with_names
+
+# What removes dead letters must work on a full server too: it frees memory.
+_ALLOW_OOM = "#!lua flags=allow-oom\n"
+
+PENDING = Script(
+    with_names("""
+-- Lists what is pending. KEYS: stream. ARGV: group, the first id, how many at most.
+-- Returns for each {entry id, consumer, milliseconds since its delivery, delivery count}, of a parked entry also the
+-- time when it is due. One step, so that no entry is seen as parked whose due time is gone already.
+local stream, group = KEYS[1], ARGV[1]
+local rows = redis.call('XPENDING', stream, group, ARGV[2], '+', ARGV[3])
+for _, row in ipairs(rows) do
+  if row[2] == '$WAITING_CONSUMER' then
+    row[5] = redis.call('ZSCORE', '{' .. stream .. '}:$DUE_KEY:' .. group, row[1]) or '0'
+  end
+end
+return rows
+""")
+)
+
+# For scripts whose message is: group, ids of dead letters, ids of their entries. KEYS: stream.
+_DEAD_LETTERS = """
+local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
+local group, letters, sources = message[1], message[2], message[3]
+local base = '{' .. stream .. '}:'
+local dead, notes = base .. '$DEAD_LETTERS_KEY:' .. group, base .. '$ATTEMPTS_KEY:' .. group
+
+local function has(key, id) return #redis.call('XRANGE', key, id, id) == 1 end
+
+-- The id of the last entry that the group was given; nil without the group.
+local delivered
+local groups = redis.pcall('XINFO', 'GROUPS', stream)
+for _, row in ipairs(groups.err and {} or groups) do
+  local about = {}
+  for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
+  if about['name'] == group then delivered = about['last-delivered-id'] end
+end
+
+-- Whether the group will be given the entry anyway: it is pending, or not read yet by a group that was created again.
+local function comes_anyway(source)
+  if #redis.call('XPENDING', stream, group, source, source, 1) > 0 then return true end
+  return has(stream, source) and #redis.call('XRANGE', stream, source, delivered, 'COUNT', 1) == 0
+end
+"""
+
+REDRIVE = Script(
+    with_names(
+        """
+-- Parks the entries of dead letters, due now and as if never delivered, and deletes the dead letters.
+-- Returns for each "redriven"; "gone", as its dead letter is; or "not-found", when the entry has left the stream, and
+-- then the dead letter stays.
+-- Keeps promise 5: one step, so no event is lost or delivered twice. What comes anyway is not parked.
+"""
+        + _DEAD_LETTERS
+        + """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local answers = {}
+for i, letter in ipairs(letters) do
+  local source = sources[i]
+  if not has(dead, letter) then
+    answers[i] = 'gone'
+  elseif not has(stream, source) then
+    answers[i] = 'not-found'
+  else
+    if not comes_anyway(source) then
+      redis.call('XCLAIM', stream, group, '$WAITING_CONSUMER', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+      redis.call('HDEL', notes, source)
+      redis.call('ZADD', base .. '$DUE_KEY:' .. group, now, source)
+    end
+    redis.call('XDEL', dead, letter)
+    answers[i] = 'redriven'
+  end
+end
+return answers
+"""
+    )
+)
+
+DISCARD = Script(
+    with_names(
+        _ALLOW_OOM
+        + """
+-- Deletes dead letters, and what is kept of their events. The entries stay in the stream.
+-- Returns how many there were. One step; what comes anyway keeps what belongs to its delivery. Needs no group.
+"""
+        + _DEAD_LETTERS
+        + FORGET
+        + """
+local discarded = 0
+for i, letter in ipairs(letters) do
+  if redis.call('XDEL', dead, letter) == 1 then
+    discarded = discarded + 1
+    if not (delivered and comes_anyway(sources[i])) then forget({sources[i]}) end
+  end
+end
+return discarded
+"""
+    )
+)
