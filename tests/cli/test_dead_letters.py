@@ -21,7 +21,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 A_TIME = datetime.fromisoformat("2026-01-31T12:00:00Z")
 
 
-def failing(error: Exception, *, on_closed: Exception) -> Consumer[ShopContract]:
+def failing(error: Exception, *, on_packing: Exception) -> Consumer[ShopContract]:
     """Return a consumer whose handlers raise."""
     consumer = Consumer(ShopContract)
 
@@ -29,9 +29,9 @@ def failing(error: Exception, *, on_closed: Exception) -> Consumer[ShopContract]
     async def order_placed(ctx: Context, user: User, product_id: int, time: datetime) -> None:
         raise error
 
-    @consumer.on(ShopContract.closed)
-    async def closed(ctx: Context) -> None:
-        raise on_closed
+    @consumer.on(ShopContract.packing)
+    async def packing(ctx: Context, email: str, tags: list[str] | None = None) -> None:
+        raise on_packing
 
     return consumer
 
@@ -45,12 +45,13 @@ async def opened(redis_url: str) -> AsyncGenerator[Backbone]:
 
 @pytest.fixture
 async def night(redis_url: str) -> list[EventKey]:
-    """Two orders that were rejected, and a closing whose error was no longer retried."""
+    """Two orders that were rejected, and a packing whose error was no longer retried."""
     async with opened(redis_url) as backbone:
         producer = backbone.producer(ShopContract, uri="shop")
         order = (User(name="Ada", email=EMAIL), 7, A_TIME)
-        keys = [await producer.order_placed(*order), await producer.order_placed(*order), await producer.closed()]
-        consumer = failing(Reject("no product 7"), on_closed=TimeoutError())
+        keys = [await producer.order_placed(*order), await producer.order_placed(*order)]
+        keys.append(await producer.packing("grace@example.com"))
+        consumer = failing(Reject("no product 7"), on_packing=TimeoutError())
         once = RetryPolicy(max_attempts=1)
         async with backbone.subscribe(
             consumer, uri="shop", group="main-consumer", concurrency=1, max_events=3, retry=once
@@ -77,7 +78,7 @@ def test_a_night_is_looked_at_by_counts_list_and_show(redis_shop: Shop, night: l
         "Group main-consumer has 3 dead letters: 2 rejected, 1 attempts-exhausted. The oldest 2; see --limit Key Event"
     )
     assert "has 1 such dead letter: 1 attempts-exhausted." in run("list", "--error", "TimeoutError")
-    assert "has no such dead letters." in run("list", "--event", "packing")
+    assert "has no such dead letters." in run("list", "--reason", "crashed")
     assert run("count", "--newer-than", "8h").count("rejected order_placed event_backbone.errors.Reject") == 1
     first, second = redis_shop("dead-letters", "count", "--json").lines
     assert (first["reason"], first["event"], first["dead_letters"]) == ("rejected", "order_placed", 2)
@@ -108,7 +109,7 @@ def test_redrive_and_discard_take_keys_filters_and_a_dry_run(redis_shop: Shop, n
     assert answer.errors == "There is no dead letter of event 1-0; see: shop dead-letters list\n"
     assert run("discard", str(night[1])).endswith("1 dead letter discarded.")
     assert run("redrive", "--older-than", "1d") == "Group main-consumer has no such dead letters."
-    assert "1 event redriven: " in run("redrive", "--event", "closed", "--newer-than", "2026-01-01T00:00:00Z")
+    assert "1 event redriven: " in run("redrive", "--event", "packing", "--newer-than", "2026-01-01T00:00:00Z")
     assert run("list") == "Group main-consumer has no dead letters."
 
 
@@ -138,9 +139,9 @@ def test_a_bulk_discard_asks_on_a_terminal(
 @pytest.fixture
 async def waiting(redis_url: str) -> None:
     """An event that waits for two hours."""
-    consumer = failing(OSError(), on_closed=Retry(after=timedelta(hours=2)))
+    consumer = failing(OSError(), on_packing=Retry(after=timedelta(hours=2)))
     async with opened(redis_url) as backbone:
-        await backbone.producer(ShopContract, uri="shop").closed()
+        await backbone.producer(ShopContract, uri="shop").packing("grace@example.com")
         async with backbone.subscribe(consumer, uri="shop", group="main-consumer"):
             await eventually(lambda: _parked(backbone))
 

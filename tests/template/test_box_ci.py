@@ -116,6 +116,7 @@ def test_the_hooks_pass_on_a_new_project_and_stop_what_an_update_left(template: 
     (project / "src/shipment_tracking/cli.py").write_text('x: int = "1"\n', encoding="utf-8")
     hooks = _hooks(_pre_commit(project, tmp_path / "cache"))
     assert {name for name, became in hooks.items() if became == "Failed"} == {
+        "basedpyright",
         "mypy",
         "no conflict markers from an update",
         "no rejected changes from an update",

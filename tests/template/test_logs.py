@@ -40,9 +40,9 @@ def test_every_line_of_a_handler_has_its_event_and_a_traceback_is_logged_once(pr
     assert [(each["level"], each["logger"], each["attempt"]) for each in lines] == [
         ("INFO", "shop.handlers", 1),
         ("ERROR", "shipment_tracking.logs", 1),
-        ("WARNING", "event_backbone.subscription.handling", 1),
+        ("WARNING", "event_backbone.subscription.outcome", 1),
         ("INFO", "shop.handlers", 2),
-        ("ERROR", "event_backbone.subscription.handling", 2),
+        ("ERROR", "event_backbone.subscription.outcome", 2),
     ]
     assert all(TIME.fullmatch(each["time"]) and each["event"] == "paid" for each in lines)
     assert len({(each["key"], each["correlation_id"]) for each in lines}) == 1
@@ -94,7 +94,7 @@ def test_sentry_gets_the_error_with_its_stack_and_each_dead_letter(project: Path
     frames = exception["stacktrace"]["frames"]
     assert (exception["type"], [frame["function"] for frame in frames][-2:]) == ("ValueError", ["paid", "charge"])
     assert (failure["level"], failure["logger"]) == ("error", "shipment_tracking.logs")
-    assert (dead["level"], dead["logger"]) == ("error", "event_backbone.subscription.handling")
+    assert (dead["level"], dead["logger"]) == ("error", "event_backbone.subscription.outcome")
     (private,) = json_lines(run_in(project, SHOP, "sentry", "private").stdout)
     assert "ValueError at failing_shop.py:" in private["logentry"]["formatted"]
     assert "exception" not in private
@@ -116,8 +116,8 @@ def test_the_servers_own_lines_are_logged_like_all_others(project: Path, redis_s
             lines.append(json.loads(line))
             if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", lines[-1]["message"]):
                 with closing(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10)) as connection:
-                    connection.request("GET", "/health/live")
-                    assert connection.getresponse().status == 200
+                    connection.request("GET", "/events/1-0")
+                    assert connection.getresponse().status == 404
                 process.send_signal(signal.SIGTERM)
     assert all(TIME.fullmatch(each["time"]) and "color_message" not in each for each in lines)
     assert ("uvicorn.access", "INFO") in [(each["logger"], each["level"]) for each in lines]

@@ -1,5 +1,6 @@
 """A producer and a consumer project, rendered from the same answers, exchange every event as separate processes."""
 
+import json
 import os
 import re
 import sys
@@ -61,4 +62,5 @@ def _handled_by_a_worker(project: Path, variables: dict[str, str], count: int) -
 
 
 def _lines(log: Path) -> list[tuple[str, str]]:
-    return re.findall(r"handlers: (\w+) (\d+-\d+)$", log.read_text(encoding="utf-8"), re.MULTILINE)
+    written = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    return [(each["event"], each["key"]) for each in written if each["logger"].endswith(".handlers")]
