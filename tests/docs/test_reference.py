@@ -143,7 +143,7 @@ class TestCommands:
         """Every command that is not hidden, by its full name."""
         project = Project(
             name="shipment-tracking",
-            module="shipment_tracking.cli",
+            module="shipment_tracking",
             contract=ShipmentTracking,
             uri="shipment-tracking",
             load_settings=_never,

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Coroutine
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -14,7 +15,8 @@ import typer
 from typer.exceptions import TyperException
 
 from event_backbone.cli.exit_watchdog import own_process
-from event_backbone.errors import user_message
+from event_backbone.errors import ContractError, user_message
+from event_backbone.place import place_of
 
 T = TypeVar("T")
 
@@ -23,8 +25,11 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
-def run(cli: typer.Typer) -> NoReturn:
+def run(cli: typer.Typer | str) -> NoReturn:
     """Run the command line and leave the process.
+
+    ``cli`` may say where it is, as ``module:name``. Then a contract or a handler that cannot work, which its import
+    finds, is a sentence too.
 
     The exit code is 0, 1 when the command failed, 2 for a usage error, and 130 after Ctrl-C. What is wrong with
     settings, servers or arguments is one sentence without a traceback; only a defect of the program shows one.
@@ -32,6 +37,8 @@ def run(cli: typer.Typer) -> NoReturn:
     own_process()
     _prepare_output()
     try:
+        if isinstance(cli, str):
+            cli = _import(cli)
         # Not standalone, so that a usage error, too, is one sentence and not a box.
         sys.exit(cli(standalone_mode=False))
     except TyperException as error:
@@ -47,6 +54,16 @@ def run(cli: typer.Typer) -> NoReturn:
         if (message := user_message(error)) is None:
             raise
         fail(message, FAILED)
+
+
+def _import(name: str) -> typer.Typer:
+    module, _, attribute = name.partition(":")
+    try:
+        found: typer.Typer = getattr(import_module(module), attribute)
+    except ContractError as error:
+        where = [frame.removesuffix(" in <module>") for frame in place_of(error) if frame.endswith(" in <module>")]
+        fail(f"{error} See {where[-1]}." if where else str(error))
+    return found
 
 
 def _prepare_output() -> None:

@@ -44,8 +44,8 @@ class Project(Generic[SettingsType]):
 
     Attributes:
         name: what the command is called, such as ``shipment-tracking``.
-        module: the module that runs this command line under ``python -m``, such as ``shipment_tracking.cli``; the
-            demo starts worker and producer as processes with it.
+        module: the module that runs this command line under ``python -m``, such as ``shipment_tracking``; the demo
+            starts worker and producer as processes with it.
         contract: the contract class.
         uri: the URI of the contract's stream.
         load_settings: reads the project's own settings; every command does so once, and gives them to what follows.
