@@ -150,6 +150,14 @@ def test_the_version_names_project_and_runtime(shop: Shop) -> None:
     )
 
 
+def test_a_command_works_on_the_stream_and_the_group_that_are_named_before_it(redis_shop: Shop) -> None:
+    """Those of a worker's other subscriptions, for example."""
+    key = redis_shop("--uri", "other", "produce", "packing", "--sample").output.strip()
+    assert key in redis_shop("--uri", "other", "tail", "--no-follow").output
+    assert key not in redis_shop("tail", "--no-follow").output
+    assert "Group letters has no dead letters" in redis_shop("--group", "letters", "dead-letters", "count").output
+
+
 def test_events_lists_the_contract(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Names, arguments and docstrings; without a template's answers file no line for an update."""
     monkeypatch.chdir(tmp_path)

@@ -17,8 +17,8 @@ from event_backbone.cli import (
     pending,
     produce,
     read,
+    root_options,
     serve,
-    version,
     worker,
 )
 
@@ -39,7 +39,7 @@ def build_cli(project: Project) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"obj": project},
     )
-    cli.callback()(version.options)
+    cli.callback()(root_options.options)
     cli.command()(demo.demo)
     cli.command("_send-every-event", hidden=True)(demo.send_every_event)
     if project.api is not None:
@@ -63,7 +63,10 @@ def build_cli(project: Project) -> typer.Typer:
 
 
 def _dead_letters(group: str) -> typer.Typer:
-    commands = typer.Typer(help=f"Events that group {group} gave up on.", no_args_is_help=True)
+    commands = typer.Typer(
+        help=f"Events that a group gave up on: {group}, unless --group before the command names another.",
+        no_args_is_help=True,
+    )
     commands.command("list")(dead_letters.list_dead_letters)
     commands.command()(dead_letters.count)
     commands.command()(dead_letters.show)

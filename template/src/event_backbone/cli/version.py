@@ -6,7 +6,6 @@ import hashlib
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -17,19 +16,12 @@ from event_backbone.cli.project import project_of
 from event_backbone.manifest import MANIFEST
 
 
-def _print_version(ctx: typer.Context, wanted: bool) -> None:
+def print_version(ctx: typer.Context, wanted: bool) -> None:
+    """Print the versions and leave, if the option was given."""
     if wanted:
         name = project_of(ctx).name
         print_line(f"{name} {_project(name)}, event_backbone {_runtime()}, Python {platform.python_version()}")
         raise typer.Exit
-
-
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the versions and exit.")
-    ] = False,
-) -> None:
-    """Take the options that stand before a command."""
 
 
 def _project(name: str) -> str:

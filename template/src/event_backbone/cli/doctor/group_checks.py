@@ -37,10 +37,8 @@ def _group(state: GroupState, project: Project) -> Finding:
         f" {counted(state.dead_letters, 'dead letter')}"
     )
     if state.dead_letters:
-        command = (
-            f"see: {project.name} dead-letters list" if state.name == project.group else "its owner may redrive them"
-        )
-        return warn(subject, f"{text}; {command}")
+        other = "" if state.name == project.group else f" --group {state.name}"
+        return warn(subject, f"{text}; see: {project.name}{other} dead-letters list")
     if not state.consumers and (state.unread or state.pending):
         return warn(subject, f"{text}; no consumer is running; start one: {project.name} worker")
     return ok(subject, text)
