@@ -106,7 +106,11 @@ class TestConsumingFromFaultyS3:
         consumer = Remembering().consumer
         await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, retry=thrice, max_events=1))
         (letter,) = [letter async for letter in backbone.dead_letters(URI, GROUP).list()]
-        assert (letter.reason, letter.error, letter.attempts) == ("payload-gone", "PayloadForbidden", 3)
+        assert (letter.reason, letter.error, letter.attempts) == (
+            "payload-gone",
+            "event_backbone.errors.PayloadForbidden",
+            3,
+        )
         assert "missing or forbidden" in letter.detail
         assert server.requests.count("GET") == 3
 

@@ -44,7 +44,7 @@ async def test_promise_5_a_handler_that_cancels_its_own_task_costs_no_other_even
     await run_to_the_end(subscription)
     letters = [each async for each in backbone.dead_letters(URI, GROUP).list()]
     assert handled == set(range(5, 30))
-    assert {letter.error for letter in letters} == {"CancelledError"}
+    assert {letter.error for letter in letters} == {"asyncio.exceptions.CancelledError"}
     assert len(letters) == 5
 
 
