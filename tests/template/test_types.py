@@ -59,7 +59,6 @@ def test_mypy_finds_nothing(projects: list[Path], tmp_path: Path) -> None:
     assert int(checked[1]) == sum(each.suffix == ".py" for project in projects for each in owned(project))
 
 
-@pytest.mark.long
 def test_pyright_finds_nothing(projects: list[Path], tmp_path: Path) -> None:
     """In strict mode, as an editor would show it; one run for all."""
     settings = _settings(projects[0], "pyright")
