@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from event_backbone.contract import assert_round_trip
+    from event_backbone.contract import EventDefinition, assert_round_trip, check, events_of, send_of
+    from event_backbone.manifest import edited_files
     from event_backbone.testing.handler_context import context
     from event_backbone.testing.memory import memory_backbone
     from event_backbone.testing.samples import sample_arguments, sample_json
@@ -17,25 +18,35 @@ if TYPE_CHECKING:
     from event_backbone.testing.worker_run import handle_all
 
 __all__ = [
+    "EventDefinition",
     "RedisServer",
     "S3Server",
     "assert_round_trip",
+    "check",
     "context",
+    "edited_files",
+    "events_of",
     "handle_all",
     "memory_backbone",
     "sample_arguments",
     "sample_json",
+    "send_of",
 ]
 
 _HOMES = {
+    "EventDefinition": "event_backbone.contract",
     "RedisServer": "event_backbone.testing.servers",
     "S3Server": "event_backbone.testing.servers",
     "assert_round_trip": "event_backbone.contract",
+    "check": "event_backbone.contract",
     "context": "event_backbone.testing.handler_context",
+    "edited_files": "event_backbone.manifest",
+    "events_of": "event_backbone.contract",
     "handle_all": "event_backbone.testing.worker_run",
     "memory_backbone": "event_backbone.testing.memory",
     "sample_arguments": "event_backbone.testing.samples",
     "sample_json": "event_backbone.testing.samples",
+    "send_of": "event_backbone.contract",
 }
 
 
