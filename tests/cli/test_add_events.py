@@ -49,10 +49,10 @@ def test_the_line_is_printed_for_several_events(shop: Shop, project: Path) -> No
     assert (project / ".copier-answers.yml").read_bytes() == before
 
 
+@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_is_one_sentence(shop: Shop, project: Path, text: str) -> None:
+def test_a_mistake_is_one_sentence(shop: Shop, text: str) -> None:
     """That of the template's question, or that the event exists; exit code 2 before anything is run."""
-    assert project.exists()
     for options in ((), ("--print",)):
         answer = shop("events", "add", *options, "Sold()", text)
         assert (answer.code, answer.output, answer.errors) == (2, "", f"{MISTAKES[text]}\n")

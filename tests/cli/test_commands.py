@@ -71,6 +71,8 @@ WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     ),
     "dead-letters discard 1-0 --all": (2, "Name the events to discard by their keys, or give --all or a filter"),
     "dead-letters show 1-0": (1, "There is no dead letter of event 1-0; see: shop dead-letters list"),
+    "dead-letters show 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
+    "dead-letters redrive 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "dead-letters count --older-than soon": (2, "'soon' is not an age; give one such as 90s, 30m, 8h or 7d, or a time"),
     "worker --health-port 70000": (2, "Invalid value for '--health-port'"),
     "fly": (2, "No such command 'fly'"),
@@ -155,6 +157,7 @@ def test_a_command_works_on_the_stream_and_the_group_that_are_named_before_it(re
     key = redis_shop("--uri", "other", "produce", "packing", "--sample").output.strip()
     assert key in redis_shop("--uri", "other", "tail", "--no-follow").output
     assert key not in redis_shop("tail", "--no-follow").output
+    assert redis_shop("--uri", "other", "demo").errors.startswith("Leave out --uri and --group: demo works with")
     assert "Group letters has no dead letters" in redis_shop("--group", "letters", "dead-letters", "count").output
 
 

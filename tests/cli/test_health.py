@@ -1,8 +1,7 @@
 """`health`: what probes of the image, compose and Kubernetes run."""
 
 import socket
-import subprocess
-import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from event_backbone.testing.servers import RedisServer
 from event_backbone.web.probe import API, WORKER, answer_probe, check_health
 from tests.cli.conftest import Shop
 from tests.cli.running import start_shop
-from tests.support.repository import ROOT
+from tests.support.processes import printed_by
 
 PROCESSES = (API, WORKER)
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - the probe has to ask on the loopback address
@@ -72,12 +71,34 @@ def test_whichever_process_runs_is_asked_for_its_health(
     process.communicate(timeout=30)
 
 
-def test_what_does_not_answer_or_is_another_program_is_not_healthy() -> None:
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (None, "does not answer within 0.5 seconds."),
+        (b"SSH-2.0-sample\r\n", "does not answer over HTTP."),
+        (b"HTTP/1.0 200 OK\r\n\r\n<h1>", "is not alive: the answer is not that of this project."),
+        (b'HTTP/1.0 200 OK\r\n\r\n{"up": true}', "is not alive: the answer is not that of this project."),
+    ],
+    ids=["silent", "ssh", "html", "json"],
+)
+def test_what_does_not_answer_or_is_another_program_is_not_healthy(answer: bytes | None, sentence: str) -> None:
     """A blocked event loop still accepts connections; another program's answer is not taken for ours."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        health = check_health({WORKER: ("127.0.0.1", port)}, ready=False, within=timedelta(milliseconds=50))
-    assert health == (False, f"The worker at 127.0.0.1:{port} does not answer within 0.05 seconds.")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answering = threading.Thread(target=_answer_once, args=(server, answer or b""))
+        if answer is not None:
+            answering.start()
+        health = check_health({WORKER: ("127.0.0.1", port)}, ready=False, within=timedelta(milliseconds=500))
+        if answer is not None:
+            answering.join()
+    assert health == (False, f"The worker at 127.0.0.1:{port} {sentence}")
+
+
+def _answer_once(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1000)
+        connection.sendall(answer)
 
 
 @pytest.mark.parametrize("arguments", [("worker",), ()], ids=["worker", "any"])
@@ -114,14 +135,7 @@ def test_a_probe_is_answered_without_the_command_line_only_where_the_variables_s
 def test_a_probe_loads_neither_the_runtime_nor_a_library() -> None:
     """It runs every few seconds, beside the process that it asks: 0.15 s of CPU instead of 1.2."""
     code = "import sys; import event_backbone.web.probe; print(*sys.modules)"
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(ROOT / "template" / "src")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    loaded = set(ran.stdout.split())
+    loaded = set(printed_by(code).split())
     assert not {"pydantic", "typer", "redis", "fastapi", "asyncio", "dataclasses", "opentelemetry"} & loaded
     ours = {each for each in loaded if each.startswith("event_backbone")}
     assert ours == {"event_backbone", "event_backbone.errors", "event_backbone.web", "event_backbone.web.probe"}

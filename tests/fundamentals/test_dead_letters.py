@@ -197,6 +197,7 @@ async def test_what_fails_again_meanwhile_is_not_redriven_again(backbone: Backbo
     await pack(backbone, *range(50))
     async with stopped_within(backbone.subscribe(consumer, uri=URI, group=GROUP)) as subscription:
         await eventually(lambda: subscription.handled == 50)
-        for _ in range(3):
+        assert (await letters.redrive_all(reason="rejected")).events == 50
+        for _ in range(2):
             assert (await letters.redrive_all(reason="rejected")).events <= 50
     assert await letters.discard_all() + (await group_state(backbone)).parked == 50

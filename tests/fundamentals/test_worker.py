@@ -24,6 +24,7 @@ from event_backbone import (
 )
 from event_backbone.testing import context, handle_all, memory_backbone
 from tests.support.eventually import eventually
+from tests.support.parcels import Parcels
 
 SOON = RetryPolicy(max_attempts=3, backoff=Backoff(first=timedelta(milliseconds=20)))
 
@@ -34,14 +35,6 @@ class Orders(Contract):
     @event
     def placed(self, number: int) -> None:
         """A customer placed an order."""
-
-
-class Parcels(Contract):
-    """What is packed."""
-
-    @event
-    def packed(self, number: int) -> None:
-        """A parcel was packed."""
 
 
 @dataclass(frozen=True, slots=True)

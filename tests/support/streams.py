@@ -18,7 +18,7 @@ class HeldStream:
     """Passes every call on; ``append`` waits while ``open`` is not set, and runs one of ``faults`` in each call.
 
     A fault runs before the entries are appended, or, when put into ``lost``, after: then only the answer is lost.
-    ``batches`` has the entries of every call to ``append``.
+    ``batches`` has the entries of every call to ``append``; ``find`` takes as long as ``find_takes``.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -30,6 +30,7 @@ class HeldStream:
         self.faults: deque[BaseException] = deque()
         self.lost: deque[BaseException] = deque()
         self.on_append: Callable[[], None] | None = None
+        self.find_takes = timedelta()
         self.batches: list[Sequence[NewEntry]] = []
 
     @property
@@ -71,6 +72,7 @@ class HeldStream:
 
     async def find(self, event_id: UUID) -> EventKey | None:
         """Return the key of the entry with this event id."""
+        await asyncio.sleep(self.find_takes.total_seconds())
         return await self._stream.find(event_id)
 
     async def last_key(self) -> EventKey:

@@ -69,9 +69,13 @@ async def test_each_record_of_an_event_has_it_and_the_others_do_not(records: lis
 
 async def test_what_is_decided_elsewhere_has_its_event_too(records: list[logging.LogRecord]) -> None:
     """A payload that cannot be decoded, and a handler that was cancelled, whose task has ended by then."""
-    to, ctx = handling(Consumer(Ship)), context(event="packing", attempt=2)
-    await deliver(to, {"email": b"12"}, attempt=2)
+
+    async def begun() -> Context:
+        return context(event="packing", attempt=2)  # the event of that task alone
+
+    to, ctx = handling(Consumer(Ship)), await asyncio.create_task(begun())
+    await asyncio.create_task(deliver(to, {"email": b"12"}, attempt=2))
     to.failed(ctx, 1, TimeoutError())
     undecodable, cancelled = map(fields_of, records)
     assert undecodable["event"] == cancelled["event"] == "packing"
-    assert cancelled["key"] == str(ctx.metadata.key)
+    assert (cancelled["key"], cancelled["attempt"]) == (str(ctx.metadata.key), 2)

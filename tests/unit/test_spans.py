@@ -1,7 +1,5 @@
 """Spans: one trace for a flow of events, calls to storages among them, silent about payloads, free without an SDK."""
 
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -19,8 +17,9 @@ from event_backbone.storage import CachedStorage, RedisHashStorage, S3Storage
 from event_backbone.subscription import SubscriptionOptions
 from event_backbone.testing.memory import memory_backbone
 from tests.support.parcels import run_to_the_end
+from tests.support.processes import printed_by
 from tests.support.repository import ROOT
-from tests.support.spans import CollectedSpans, id_of, parent_of, trace_of
+from tests.support.spans import CollectedSpans, id_of, parent_of, stop_tracing, trace_of
 
 URI = "flow"
 _REFERENCE = (ROOT / "docs" / "reference" / "metrics.md").read_text()
@@ -221,22 +220,18 @@ async def test_what_a_storage_did_not_load_is_said(redis_url: str) -> None:
 
 async def test_nothing_is_sent_along_when_nobody_traces() -> None:
     """Not even after a test that did: the headers of an event are then empty."""
+    CollectedSpans()
     async with memory_backbone() as backbone:
-        key = await backbone.producer(Flow, uri=URI).first("x")
-        assert not (await backbone.reader(URI).get(key)).metadata.headers
+        flow = backbone.producer(Flow, uri=URI)
+        assert (await backbone.reader(URI).get(await flow.first("x"))).metadata.headers
+        stop_tracing()
+        assert not (await backbone.reader(URI).get(await flow.first("x"))).metadata.headers
     assert not spans.tracing()
 
 
 def test_without_an_sdk_telemetry_costs_next_to_nothing() -> None:
     """About 2 microseconds a use on a quiet machine; a tenfold margin is left for a busy one."""
-    ran = subprocess.run(
-        [sys.executable, "-c", COST],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": str(ROOT / "template" / "src")},
-    )
-    costs = [float(line) for line in ran.stdout.split()]
+    costs = [float(line) for line in printed_by(COST).split()]
     assert len(costs) == 3
     assert max(costs) < 20
 

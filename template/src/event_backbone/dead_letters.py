@@ -13,13 +13,12 @@ from event_backbone.errors import (
     EntryUnreadable,
     EventNotFound,
     PayloadErased,
-    StorageUnavailable,
 )
 from event_backbone.model import EventKey, Metadata, PayloadReference
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.storage.loading import collect_event_payloads
+from event_backbone.storage.loading import collect_available_payloads
 from event_backbone.stream.base import Streams
-from event_backbone.stream.values import DeadLetter
+from event_backbone.stream.values import DeadLetter, key_before
 from event_backbone.wire import read_entry
 
 _PAGE = 1000
@@ -141,9 +140,7 @@ class DeadLetters:
         """
         if dead_letter.metadata is None:
             raise EntryUnreadable(f"The metadata of event {dead_letter.key} cannot be read.")
-        (content,) = await collect_event_payloads(self._scope, self._storages, [dead_letter.references])
-        if isinstance(content, StorageUnavailable):
-            raise content
+        (content,) = await collect_available_payloads(self._scope, self._storages, [dead_letter.references])
         return StoredEvent(dead_letter.metadata, content, dead_letter.references)
 
     async def redrive(self, dead_letter_id: str) -> bool:
@@ -216,12 +213,9 @@ class DeadLetters:
         for first in range(0, len(letters), _PAYLOADS_AT_ONCE):
             some = letters[first : first + _PAYLOADS_AT_ONCE]
             references = [self._shown(letter).references for letter in some]
-            contents = await collect_event_payloads(self._scope, self._storages, references)
-            for letter, content in zip(some, contents, strict=True):
-                if isinstance(content, StorageUnavailable):
-                    raise content
-                if isinstance(content, PayloadErased):
-                    erased.append(letter)
+            contents = await collect_available_payloads(self._scope, self._storages, references)
+            found = zip(some, contents, strict=True)
+            erased += [letter for letter, content in found if isinstance(content, PayloadErased)]
         return erased
 
     async def _find(self, dead_letter_id: str) -> DeadLetter | None:
@@ -269,9 +263,7 @@ class _Filter:
     @property
     def after(self) -> str | None:
         """The id after which to begin."""
-        if self._since is None:
-            return None
-        return str(EventKey(int(self._since.timestamp() * 1000)).predecessor())
+        return None if self._since is None else str(key_before(self._since))
 
     def in_time(self, letter: DeadLetter) -> bool:
         """Whether it is not too young; those that are too old come before ``after``."""

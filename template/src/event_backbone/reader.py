@@ -23,7 +23,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import EventKey, Metadata, PayloadReference
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.storage.loading import collect_event_payloads
+from event_backbone.storage.loading import collect_available_payloads
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry
 from event_backbone.wire import read_entry
@@ -173,10 +173,8 @@ class Reader:
         return found if events is None or any(is_event(found[0], event) for event in events) else None
 
     async def _load(self, found: Sequence[_Event]) -> list[StoredEvent]:
-        contents = await collect_event_payloads(self._scope, self._storages, [references for _, references in found])
-        for content in contents:
-            if isinstance(content, StorageUnavailable):
-                raise content
+        parts = [references for _, references in found]
+        contents = await collect_available_payloads(self._scope, self._storages, parts)
         return [
             StoredEvent(metadata, content, references)
             for (metadata, references), content in zip(found, contents, strict=True)

@@ -47,15 +47,14 @@ def tracing() -> bool:
 
 
 class EventSpan:
-    """Replaces the span of an event when no span is recorded and no trace continues: does nothing.
+    """Replaces the span of an event when no span is recorded and no trace continues: does nothing."""
 
-    ``headers`` carry the trace to whoever handles the event.
-    """
+    __slots__ = ()
 
-    __slots__ = ("headers",)
-
-    def __init__(self) -> None:
-        self.headers = _NO_HEADERS
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What carries the trace to whoever handles the event."""
+        return _NO_HEADERS
 
     def __enter__(self) -> Self:
         return self
@@ -81,14 +80,16 @@ class _ActiveSpan(EventSpan):
     __slots__ = ("_span", "_token")
 
     def __init__(self, span: Span) -> None:
-        super().__init__()
         self._span = span
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        headers: dict[str, str] = {}
+        propagate.inject(headers)
+        return headers
 
     def __enter__(self) -> Self:
         self._token = otel_context.attach(trace.set_span_in_context(self._span))
-        headers: dict[str, str] = {}
-        propagate.inject(headers)
-        self.headers = headers
         return self
 
     def __exit__(
@@ -96,7 +97,7 @@ class _ActiveSpan(EventSpan):
     ) -> None:
         otel_context.detach(self._token)
         if error is not None:
-            _fail(self._span, error)
+            _fail(self._span, type_name(error))
         self._span.end()
 
     def identify(self, event_id: str, correlation_id: str | None) -> None:
@@ -104,6 +105,10 @@ class _ActiveSpan(EventSpan):
 
     def appended(self, key: EventKey) -> None:
         self._span.set_attribute("event_backbone.key", str(key))
+
+
+def _opened(span: Span) -> EventSpan:
+    return _ActiveSpan(span) if span.get_span_context().is_valid else NOT_TRACED
 
 
 class ProduceSpans:
@@ -118,9 +123,7 @@ class ProduceSpans:
         """Open the span of a call, inside the caller's span if there is one."""
         name, attributes = self._known.get(event) or self._describe(event)
         span = _tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
-        if span is trace.INVALID_SPAN:  # as without an SDK
-            return NOT_TRACED
-        return _ActiveSpan(span) if span.get_span_context().is_valid else NOT_TRACED
+        return NOT_TRACED if span is trace.INVALID_SPAN else _opened(span)  # without an SDK it is that one
 
     def _describe(self, event: str) -> tuple[str, telemetry.Attributes]:
         described = f"produce {event}", _operation("produce", "send", self._destination, event)
@@ -153,7 +156,7 @@ class HandleSpans:
             },
             links=_links([headers]) if self._linked else None,
         )
-        return _ActiveSpan(span) if span.get_span_context().is_valid else NOT_TRACED
+        return _opened(span)
 
     def loading(self, events: Sequence[Metadata]) -> AbstractContextManager[None]:
         """Let the storage calls of the block belong to these events.
@@ -215,7 +218,7 @@ class storage_call:  # noqa: N801 - reads as a verb: `with storage_call("s3", "s
         if self._span is not None:
             otel_context.detach(self._token)
             if error is not None:
-                _fail(self._span, error)
+                _fail(self._span, type_name(error))
             self._span.end()
 
     @property
@@ -226,7 +229,7 @@ class storage_call:  # noqa: N801 - reads as a verb: `with storage_call("s3", "s
     def failed(self, error: Exception) -> None:
         """Record the type of what was not raised."""
         if self._span is not None:
-            _fail(self._span, error)
+            _fail(self._span, type_name(error))
 
 
 def _operation(name: str, kind: str, destination: str, event: str) -> dict[str, str | int]:
@@ -256,8 +259,7 @@ def _links(headers: Sequence[Mapping[str, str]]) -> list[Link]:
 def record_failure(error: str, place: Sequence[str]) -> None:
     """Record in the current span that handlers failed: the error's type, and where it was raised."""
     span = trace.get_current_span()
-    span.set_attribute(_ERROR_TYPE, error)
-    span.set_status(Status(StatusCode.ERROR, error))
+    _fail(span, error)
     stack: dict[str, str | bool] = {
         "exception.type": error,
         "exception.stacktrace": "\n".join([error, *place]),
@@ -266,7 +268,6 @@ def record_failure(error: str, place: Sequence[str]) -> None:
     span.add_event("exception", stack)
 
 
-def _fail(span: Span, error: BaseException) -> None:
-    name = type_name(error)
-    span.set_attribute(_ERROR_TYPE, name)
-    span.set_status(Status(StatusCode.ERROR, name))
+def _fail(span: Span, error: str) -> None:
+    span.set_attribute(_ERROR_TYPE, error)
+    span.set_status(Status(StatusCode.ERROR, error))

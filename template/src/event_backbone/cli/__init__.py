@@ -1,16 +1,10 @@
 """The command line of a project: `build_cli(project)` makes it, `run(cli)` runs it.
 
-A project's `cli.py` only wires these to its parts::
+A project's `cli.py` wires these to its parts, and its `__main__.py` runs it::
 
-    cli = build_cli(Project(name="shipment-tracking", module="shipment_tracking.cli", ...))
+    cli = build_cli(Project(name="shipment-tracking", module="shipment_tracking", ...))
 
-
-    def main() -> None:
-        run(cli)
-
-
-    if __name__ == "__main__":
-        main()
+    run("shipment_tracking.cli:cli")
 """
 
 from event_backbone.cli.commands import build_cli

@@ -30,7 +30,7 @@ def add(
     answers = find_answers()
     if answers is None or answers.events is None:
         fail(f"No {ANSWERS_FILE} with the answer `events` was found here or above: run this in the project's folder.")
-    new = _new_events(events)
+    new = [event for text in events for event in _parse(text)]  # a mistake in one is not hidden by the next
     today = _today(answers.events)
     _check_absent(project_of(ctx), new, today)
     extended = write_events(_parse(write_events([*today, *new])))
@@ -38,11 +38,6 @@ def add(
         print_line(update_line(extended))
     else:
         run_update(answers, extended)
-
-
-def _new_events(texts: Sequence[str]) -> list[WrittenEvent]:
-    """Read each text by itself, so that a mistake in one is not hidden by the next."""
-    return _parse(write_events([event for text in texts for event in _parse(text)]))
 
 
 def _today(answer: str) -> list[WrittenEvent]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic_core import to_json
 
-from event_backbone.cli.output import print_table
+from event_backbone.cli.output import print_arguments, print_table
 from event_backbone.cli.project import required
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import BackboneError, StorageError
@@ -78,8 +78,7 @@ def print_details(found: Mapping[str, object]) -> None:
     print_table(f"Dead letter of event {found['key']}", ("Dead letter", ""), rows)
     arguments = cast("Mapping[str, object]", found.get("arguments", {}))
     if arguments:
-        values = [(name, to_json(value).decode()) for name, value in arguments.items()]
-        print_table("", ("Argument", "Value"), values)
+        print_arguments(arguments)
 
 
 def _text(value: object) -> object:

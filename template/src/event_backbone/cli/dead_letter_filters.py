@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from event_backbone.cli.arguments import moment_of
 from event_backbone.contract import Contract, events_of
-from event_backbone.model import EventKey
 
 if TYPE_CHECKING:
     from event_backbone.dead_letters import DeadLetterCount, DeadLetterFilters
@@ -24,11 +24,10 @@ def _age(text: str) -> timedelta:
     number, unit = text[:-1], text[-1:]
     if unit in _UNITS and re.fullmatch("[0-9]{1,6}", number):
         return int(number) * _UNITS[unit]
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text[:60]!r} is not an age; give one {_AGES}") from None
-    return max(timedelta(), datetime.now(UTC) - (moment if moment.tzinfo else moment.replace(tzinfo=UTC)))
+    moment = moment_of(text)
+    if moment is None:
+        raise typer.BadParameter(f"{text[:60]!r} is not an age; give one {_AGES}")
+    return max(timedelta(), datetime.now(UTC) - moment)
 
 
 Reason = Annotated[str | None, typer.Option(help="Only those with this reason, such as rejected.")]
@@ -68,11 +67,6 @@ def filters_of(  # noqa: PLR0917 - one for each option
 def any_of(filters: DeadLetterFilters) -> bool:
     """Return whether there is a filter."""
     return any(value is not None and value is not False for value in filters.values())
-
-
-def keys_of(texts: Sequence[str]) -> list[EventKey]:
-    """Read event keys."""
-    return [EventKey.parse(text) for text in texts]
 
 
 def only_counted(filters: DeadLetterFilters, counts: Sequence[DeadLetterCount]) -> DeadLetterFilters:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from event_backbone.cli.arguments import key_of
 from event_backbone.cli.dead_letter_filters import (
     Erased,
     Error,
@@ -19,7 +20,6 @@ from event_backbone.cli.dead_letter_filters import (
     Reason,
     any_of,
     filters_of,
-    keys_of,
     only_counted,
 )
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
@@ -81,7 +81,7 @@ def count(  # noqa: PLR0917 - Typer passes them by name
     """Count dead letters by reason, event and error."""
     project = project_of(ctx)
     filters = filters_of(project.contract, reason, event, error, older_than, newer_than, erased)
-    _, counts = run_async(_list(project, 0, filters))
+    counts = run_async(_counts(project, filters))
     if as_json:
         for each in counts:
             print_json({field.name: getattr(each, field.name) for field in fields(each)})
@@ -100,7 +100,7 @@ def show(
     from event_backbone.cli.dead_letter_details import details_of, print_details  # noqa: PLC0415 - for this one alone
 
     project = project_of(ctx)
-    (event_key,) = keys_of([key])
+    event_key = key_of(key)
     found = run_async(details_of(project, event_key, with_payload=payload))
     if not found:
         _fail_without([event_key], project)
@@ -152,7 +152,7 @@ def discard(  # noqa: PLR0917 - Typer passes them by name
 def _chosen(filters: DeadLetterFilters, keys: list[str] | None, *, everything: bool, verb: str) -> DeadLetterFilters:
     if bool(keys) == (everything or any_of(filters)):
         fail(f"Name the events to {verb} by their keys, or give --all or a filter such as --reason.", USAGE_ERROR)
-    return {**filters, "keys": keys_of(keys)} if keys else filters
+    return {**filters, "keys": [key_of(each) for each in keys]} if keys else filters
 
 
 def _dead_letters(project: Project, backbone: Backbone) -> DeadLetters:
@@ -166,6 +166,11 @@ async def _list(
         dead_letters = _dead_letters(project, backbone)
         counts = await dead_letters.counts(**filters) if with_counts else ()
         return [each async for each in dead_letters.list(limit, **filters)], counts
+
+
+async def _counts(project: Project, filters: DeadLetterFilters) -> Sequence[DeadLetterCount]:
+    async with project.open() as backbone:
+        return await _dead_letters(project, backbone).counts(**filters)
 
 
 async def _redrive(project: Project, filters: DeadLetterFilters, *, dry_run: bool) -> None:

@@ -74,6 +74,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     print_rich(table)
 
 
+def print_arguments(arguments: Mapping[str, object]) -> None:
+    """Write a table of an event's arguments, as JSON."""
+    print_table("", ("Argument", "Value"), [(name, to_json(value).decode()) for name, value in arguments.items()])
+
+
 def _text(value: object) -> str:
     if isinstance(value, datetime):
         return when(value)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic_core import to_json
 
+from event_backbone.cli.arguments import key_of, moment_of
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.events import complete_event, event_of
-from event_backbone.cli.output import print_json, print_line, print_table
+from event_backbone.cli.output import print_arguments, print_json, print_line, print_table
 from event_backbone.cli.project import project_of
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
@@ -60,7 +61,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on one line.")] = False,
 ) -> None:
     """Print one event: its metadata, its payload, and where the payload is stored."""
-    run_async(_show(project_of(ctx), _key(key), as_json=as_json))
+    run_async(_show(project_of(ctx), key_of(key), as_json=as_json))
 
 
 async def _tail(
@@ -86,15 +87,7 @@ async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:
     rows += [("payload stored in", each) for each in locations]
     print_table(f"Event {key}", ("Metadata", ""), rows)
     if event.payload == "present":
-        values = [(name, to_json(value).decode()) for name, value in event.arguments.items()]
-        print_table("", ("Argument", "Value"), values)
-
-
-def _key(text: str) -> EventKey:
-    try:
-        return EventKey.parse(text)
-    except ConfigurationError as error:
-        fail(str(error), USAGE_ERROR)
+        print_arguments(event.arguments)
 
 
 def _begin(start: str | None, last: int | None, *, follow: bool) -> Start:
@@ -111,11 +104,10 @@ def _start(text: str) -> Start:
         return "now"
     with contextlib.suppress(ConfigurationError):
         return EventKey.parse(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+    moment = moment_of(text)
+    if moment is None:
         fail(f"{text[:60]!r} is not a valid start; give {_STARTS}.", USAGE_ERROR)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment
 
 
 def _facts(event: StoredEvent) -> dict[str, object]:

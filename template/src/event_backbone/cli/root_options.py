@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from event_backbone.cli.errors import USAGE_ERROR, fail
 from event_backbone.cli.project import project_of
 from event_backbone.cli.version import print_version
+
+_WITH_A_STREAM = {"produce", "tail", "show", "pending", "dead-letters", "doctor"}
 
 
 def options(
@@ -20,5 +23,7 @@ def options(
     ] = False,
 ) -> None:
     """Let the command work on another stream or group, such as those of a worker's other subscriptions."""
+    if (uri or group) and ctx.invoked_subcommand not in _WITH_A_STREAM:
+        fail(f"Leave out --uri and --group: {ctx.invoked_subcommand} works with the project's own.", USAGE_ERROR)
     project = project_of(ctx)
     ctx.obj = replace(project, uri=uri or project.uri, group=group or project.group)

@@ -225,7 +225,9 @@ class ArgumentsCodec:
 
     def _default_bytes(self, parameter: Parameter, adapter: TypeAdapter[tuple[object, ...]]) -> bytes:
         try:
-            given = self._adapter(replace(parameter, annotation=aware_only(parameter.annotation)))
+            annotation = aware_only(parameter.annotation)
+            same = annotation is parameter.annotation
+            given = adapter if same else self._adapter(replace(parameter, annotation=annotation))
             value = given.validate_python((parameter.default,))
             return adapter.dump_json(value, by_alias=True, warnings="error")[1:-1]
         except Exception as error:

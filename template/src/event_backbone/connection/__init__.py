@@ -4,10 +4,11 @@ from event_backbone.connection.blocking import LONGEST_WAIT, BlockingConnection
 from event_backbone.connection.errors import error_prefix, redis_errors
 from event_backbone.connection.event_loop import OneEventLoop
 from event_backbone.connection.redis_connection import RedisConnection
-from event_backbone.connection.script import Script
+from event_backbone.connection.script import ALLOW_OOM, Script
 from event_backbone.connection.server import evicts, info_fields, version_of
 
 __all__ = [
+    "ALLOW_OOM",
     "LONGEST_WAIT",
     "BlockingConnection",
     "OneEventLoop",

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from hashlib import sha1
 
+ALLOW_OOM = "#!lua flags=allow-oom\n"
+"""Begins a script that a full server must run too, as it frees memory or writes a few bytes."""
+
 
 @dataclass(frozen=True)
 class Script:

@@ -10,9 +10,9 @@ class NewDeadLetter:
     """Move the event to the dead letters of its group.
 
     ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
-    ``reason`` is one of "rejected", "attempts-exhausted", "undecodable", "unknown-event", "unknown-version",
-    "payload-gone" and "crashed". ``detail`` is the text of a Reject or of an error of this package,
-    otherwise empty, so it contains no payload. ``error`` is the name of the error's type, empty if there was no error,
+    "payload-gone" and "crashed". ``detail`` is the text of a Reject or of an error of this package, otherwise empty, so
+    it contains no payload. ``error`` is the name of the error's type, empty if there was no error, and ``place`` is
+    where it was raised, as ``place_of`` returns it.
     """
 
     reason: str

@@ -3,7 +3,8 @@
 The group of the handled event keeps the follow-up's event id before anything is sent, and its key once it is in its
 stream. Between the two, every later attempt appends under the same id, which makes one entry while the stream remembers
 the id. Once it has forgotten the id it refuses it, so that nothing can append under it any more; then the entry is
-looked for, and only without one another id takes its place.
+looked for, and only without one another id takes its place. An id that is ahead of the server's time is treated alike,
+as the clock that made it is wrong.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ async def send_once(
                 if found is None:
                     instead_of = kept.event_id
                     continue
-                key = found
+                key, deadline = found, loop.time() + timeout.total_seconds()
             await _note(current, follow_up, kept.event_id, key, deadline)
             return key
 

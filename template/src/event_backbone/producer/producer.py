@@ -82,7 +82,7 @@ class Producer:
         payload = definition.codec.encode(args, kwargs)
         if options.once is None:
             return self._send(definition, payload, args, kwargs, options)
-        return self._send_once(definition, payload, args, kwargs, options)
+        return self._send_once(definition, payload, args, kwargs, options, label=options.once)
 
     async def _send_once(
         self,
@@ -91,10 +91,12 @@ class Producer:
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
+        *,
+        label: str,
     ) -> EventKey:
         """Send an event unless an earlier attempt at the event being handled has; return its key."""
         self._batcher.running_loop()
-        follow_up = FollowUp(self._scope.stream.uri, definition.name, options.once or "")
+        follow_up = FollowUp(self._scope.stream.uri, definition.name, label)
 
         async def send(once: OnceEntry) -> EventKey:
             identified = replace(options, event_id=once.event_id)
@@ -150,7 +152,7 @@ class Producer:
         async def call(event: Outgoing, position: int) -> EventKey:
             if position < len(self._interceptors):
                 return await self._interceptors[position](event, lambda inner: call(inner, position + 1))
-            _refuse_another_place(original.metadata, event.metadata)
+            _refuse_changes(original.metadata, event.metadata)
             if once is not None and event.metadata.event_id != once.event_id:
                 raise OnceInvalid("An interceptor must not change the event id of an event that is produced once.")
             unchanged = event.arguments is original.arguments
@@ -192,7 +194,7 @@ class Producer:
         return attributes
 
 
-def _refuse_another_place(original: NewMetadata, changed: NewMetadata) -> None:
+def _refuse_changes(original: NewMetadata, changed: NewMetadata) -> None:
     """Refuse what an interceptor may not change; no event goes to another stream, or under another name, unnoticed."""
     event_id_time(changed.event_id)  # refuses what is not a UUIDv7
     for name in ("uri", "environment", "event", "version"):

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from event_backbone.errors import PayloadErased, PayloadForbidden, PayloadGone, StorageError, StorageMissing
+from event_backbone.errors import (
+    PayloadErased,
+    PayloadForbidden,
+    PayloadGone,
+    StorageError,
+    StorageMissing,
+    StorageUnavailable,
+)
 from event_backbone.model import Payload, PayloadReference
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope
@@ -30,6 +37,17 @@ async def collect_event_payloads(
     found: dict[int, Payload | StorageError] = {}
     await load_event_payloads(scope, storages, events, found.update)
     return [found[position] for position in range(len(events))]
+
+
+async def collect_available_payloads(
+    scope: StorageScope, storages: Mapping[str, Storage], events: Sequence[tuple[PayloadReference, ...]]
+) -> list[Payload | StorageError]:
+    """Return the same as ``collect_event_payloads``; raise StorageUnavailable if a storage did not answer."""
+    contents = await collect_event_payloads(scope, storages, events)
+    for content in contents:
+        if isinstance(content, StorageUnavailable):
+            raise content
+    return contents
 
 
 async def load_event_payloads(

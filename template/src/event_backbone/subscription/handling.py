@@ -92,12 +92,12 @@ class Handling:
         self._retry = retry
         self._ack = ack
         self._unknown = unknown
-        self._base = dict(attributes)
         self._spans = spans
         self._leases = leases
         self._group = group
         self._tracing = True
-        self._attributes: dict[str, Mapping[str, str]] = {}
+        self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
+        self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
         self._wanted: dict[tuple[str, int], bool] = {}
         self._logged: set[tuple[str, str]] = set()
 
@@ -125,13 +125,7 @@ class Handling:
 
     def attributes_of(self, event: str) -> Mapping[str, str]:
         """Return the attributes of an event's metrics; all names that the contract does not know share one."""
-        found = self._attributes.get(event)
-        if found is None:
-            known = {each.name for each in self._consumer.events}
-            found = MappingProxyType({**self._base, "event": event if event in known else _UNKNOWN})
-            if event in known:
-                self._attributes[event] = found
-        return found
+        return self._attributes.get(event, self._unknown_attributes)
 
     def unreadable(self, error: EntryUnreadable) -> Outcome:
         """Return what is to happen to an entry whose metadata cannot be read."""
@@ -216,9 +210,10 @@ class Handling:
             try:
                 await inner(ctx)
             except BaseException as error:
-                record_failure(type_name(error), self._place_of(error))
+                place = self._place_of(error)
+                record_failure(type_name(error), place)
                 if isinstance(error, Exception):
-                    return self.failed(ctx, attempts, error)
+                    return self._failed(ctx, attempts, error, place)
                 raise
         return None
 
@@ -249,10 +244,12 @@ class Handling:
 
     def failed(self, ctx: Context[Any], attempts: int, error: BaseException) -> Outcome:
         """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
+        return self._failed(ctx, attempts, error, self._place_of(error))
+
+    def _failed(self, ctx: Context[Any], attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
         if self._on_failure is not None:
             self._on_failure(ctx.metadata, error)
         decision: Outcome = self._retry.decide(attempts, error, handling=True)
-        place = self._place_of(error)
         if ctx.acked or (self._ack == "always" and not is_rejected(decision)):
             decision = FINISHED
         elif isinstance(decision, NewDeadLetter):

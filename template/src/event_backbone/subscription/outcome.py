@@ -32,8 +32,10 @@ def log_outcome(current: CurrentEvent, outcome: Outcome, text: str, *values: obj
     """Log what becomes of an event. A dead letter is an error, unless a handler wanted it."""
     dead = isinstance(outcome, NewDeadLetter) and not is_rejected(outcome)
     token = set_current_event(current)  # for the log filter: a cancelled handler is decided outside its own context
-    _log.log(logging.ERROR if dead else logging.WARNING, text, *values, _words(outcome))
-    reset_current_event(token)
+    try:
+        _log.log(logging.ERROR if dead else logging.WARNING, text, *values, _words(outcome))
+    finally:
+        reset_current_event(token)
 
 
 def _words(outcome: Outcome) -> str:

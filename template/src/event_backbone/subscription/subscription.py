@@ -152,7 +152,8 @@ class Subscription:
         stream = self._streams.stream(self._scope.stream)
         try:
             states = [each for each in await stream.groups() if each.name == self._group]
-            if not states or states[0].pending:
+            # What is acked at the server may not be counted as handled here yet.
+            if not states or states[0].pending or self.in_flight:
                 return False
             # The server does not always know how much is unread.
             return not await stream.range(states[0].last_delivered.successor(), None, 1)

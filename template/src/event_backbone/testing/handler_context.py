@@ -79,10 +79,11 @@ class _TestedEvent(HandledEvent):
 
     def __init__(self, ctx: Context[object]) -> None:
         key, stream = ctx.metadata.key, StreamName(ctx.metadata.uri, ctx.metadata.environment)
-        self.log: Log = Log(stream, time.time, key, groups={_GROUP: Group(key)})
         before = current_event()
         if isinstance(before, _TestedEvent) and (before.metadata.key, before.log.name) == (key, stream):
-            self.log = before.log
+            self.log: Log = before.log
+        else:
+            self.log = Log(stream, time.time, key, groups={_GROUP: Group(key)})
         self.log.groups[_GROUP].pending[key] = Pending(_MEMBER, ctx.attempt, self.log.now())
         super().__init__(ctx, MemoryGroupLeases(self.log, _GROUP, _MEMBER), _GROUP)
 

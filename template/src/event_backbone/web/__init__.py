@@ -35,7 +35,7 @@ __all__ = [
     "serve_worker_health",
 ]
 
-_MODULES = {
+_HOMES = {
     "ErrorResponse": "schemas",
     "EventResponse": "schemas",
     "ProducedResponse": "schemas",
@@ -51,8 +51,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """Import the name; raise ConfigurationError when it needs FastAPI and that is not installed."""
-    if name not in _MODULES:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name != "serve_worker_health" and find_spec("fastapi") is None:
         raise ConfigurationError("Install FastAPI to serve events over HTTP: the Python packages fastapi and uvicorn.")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -6,7 +6,7 @@ from typing import Any, cast
 from fastapi import APIRouter, Request, Response, status
 
 from event_backbone.backbone import Backbone
-from event_backbone.web.readiness import why_not_ready
+from event_backbone.web.readiness import why_not_alive, why_not_ready
 from event_backbone.web.schemas import HealthResponse
 from event_backbone.worker import Worker
 
@@ -25,16 +25,13 @@ def health_routes(*, timeout: timedelta = timedelta(seconds=2)) -> APIRouter:
     @router.get("/live", operation_id="get_liveness", responses=_UNAVAILABLE, response_model_exclude_none=True)
     async def live(request: Request, response: Response) -> HealthResponse:
         """Return whether the process is alive."""
-        worker = _worker(request)
-        return _respond(response, None if worker is None or worker.alive else "The worker has ended.")
+        return _respond(response, why_not_alive(_worker(request)))
 
     @router.get("/ready", operation_id="get_readiness", responses=_UNAVAILABLE, response_model_exclude_none=True)
     async def ready(request: Request, response: Response) -> HealthResponse:
         """Return whether Redis and the payload storage answer."""
-        worker = _worker(request)
-        if worker is not None and not worker.ready:
-            return _respond(response, "The worker does not read events at the moment.")
-        return _respond(response, await why_not_ready(cast("Backbone", request.app.state.backbone), timeout))
+        backbone = cast("Backbone", request.app.state.backbone)
+        return _respond(response, await why_not_ready(backbone, timeout, _worker(request)))
 
     return router
 

@@ -87,11 +87,19 @@ def _ask(title: str, host: str, port: int, *, ready: bool, within: timedelta) ->
     except (OSError, HTTPException):
         health = Health(ok=False, text=f"{subject} does not answer over HTTP.")
     else:
-        ok = response.status == 200  # noqa: PLR2004 - http.HTTPStatus is not worth its import
+        ok = response.status == 200 and _is_ours(body)  # noqa: PLR2004 - http.HTTPStatus is not worth its import
         health = Health(ok, f"{subject} is {state}." if ok else f"{subject} is not {state}: {_detail(body)}")
     finally:
         connection.close()
     return _Answer(listens=True, health=health)
+
+
+def _is_ours(body: bytes) -> bool:
+    """Return whether an answer is that of the health routes; another program may answer 200, too."""
+    try:
+        return bool(json.loads(body)["status"] == "ok")
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def _detail(body: bytes) -> str:

@@ -12,12 +12,23 @@ from event_backbone.web.error_texts import text_for_client
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
+    from event_backbone.worker import Worker
 
 _log = logging.getLogger("event_backbone")
 
 
-async def why_not_ready(backbone: Backbone, timeout: timedelta) -> str | None:
-    """Return a sentence unless Redis and the payload storage answer within ``timeout``; the log has the details."""
+def why_not_alive(worker: Worker | None) -> str | None:
+    """Return a sentence if there is a worker and it has ended."""
+    return None if worker is None or worker.alive else "The worker has ended."
+
+
+async def why_not_ready(backbone: Backbone, timeout: timedelta, worker: Worker | None) -> str | None:
+    """Return a sentence unless Redis and the payload storage answer within ``timeout``, and the worker reads events.
+
+    The log has the details.
+    """
+    if worker is not None and not worker.ready:
+        return "The worker does not read events at the moment."
     try:
         async with asyncio.timeout(timeout.total_seconds()):
             await backbone.check()

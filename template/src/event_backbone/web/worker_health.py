@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.web.readiness import why_not_ready
+from event_backbone.web.readiness import why_not_alive, why_not_ready
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
@@ -61,12 +61,10 @@ async def serve_worker_health(
 
 def _checks(worker: Worker, backbone: Backbone, timeout: timedelta) -> dict[str, Check]:
     async def live() -> str | None:
-        return None if worker.alive else "The worker has ended."
+        return why_not_alive(worker)
 
     async def ready() -> str | None:
-        if not worker.ready:
-            return "The worker does not read events at the moment."
-        return await why_not_ready(backbone, timeout)
+        return await why_not_ready(backbone, timeout, worker)
 
     return {"/health/live": live, "/health/ready": ready}
 

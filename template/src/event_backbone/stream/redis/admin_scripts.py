@@ -1,11 +1,8 @@
 """The scripts by which people act on a group from outside: what is pending, and its dead letters."""
 
-from event_backbone.connection import Script
+from event_backbone.connection import ALLOW_OOM, Script
 from event_backbone.stream.redis.follow_up_records import FORGET
 from event_backbone.wire.lua import with_names
-
-# What removes dead letters must work on a full server too: it frees memory.
-_ALLOW_OOM = "#!lua flags=allow-oom\n"
 
 PENDING = Script(
     with_names("""
@@ -34,8 +31,7 @@ local function has(key, id) return #redis.call('XRANGE', key, id, id) == 1 end
 
 -- The id of the last entry that the group was given; nil without the group.
 local delivered
-local groups = redis.pcall('XINFO', 'GROUPS', stream)
-for _, row in ipairs(groups.err and {} or groups) do
+for _, row in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
   local about = {}
   for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
   if about['name'] == group then delivered = about['last-delivered-id'] end
@@ -84,7 +80,7 @@ return answers
 
 DISCARD = Script(
     with_names(
-        _ALLOW_OOM
+        ALLOW_OOM
         + """
 -- Deletes dead letters, and what is kept of their events. The entries stay in the stream.
 -- Returns how many there were. One step; what comes anyway keeps what belongs to its delivery. Needs no group.

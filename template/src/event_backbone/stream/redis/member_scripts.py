@@ -3,7 +3,7 @@
 A message is one argument packed by ``script_message``; all times are the server's, in milliseconds since 1970.
 """
 
-from event_backbone.connection import Script
+from event_backbone.connection import ALLOW_OOM, Script
 from event_backbone.stream.redis.follow_up_records import FORGET
 from event_backbone.wire.lua import with_names
 
@@ -30,7 +30,8 @@ return 1
 
 LOOK = Script(
     with_names(
-        """#!lua flags=allow-oom
+        ALLOW_OOM
+        + """
 -- Renews a member's row, then takes over what is due and what members whose row has ended left behind.
 -- KEYS: stream. Message: group, member, lease in milliseconds, limit (how many entries it may take; 0 only renews).
 -- Returns {entries taken, each {id, fields, delivery count, note}; ids that have left the stream; 1 if more could be
@@ -216,7 +217,9 @@ return {rows, vanished}
 )
 
 LEAVE = Script(
-    with_names("""#!lua flags=allow-oom
+    with_names(
+        ALLOW_OOM
+        + """
 -- Removes a member with its row if nothing is pending under its name; else ends its row, so that others take that at
 -- once.
 -- KEYS: stream. ARGV: group, member.
@@ -233,5 +236,6 @@ end
 local time = redis.call('TIME')
 redis.call('ZADD', members, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), member)
 return 1
-""")
+"""
+    )
 )

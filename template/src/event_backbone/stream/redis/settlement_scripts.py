@@ -1,6 +1,6 @@
 """The scripts that act on leases. A lease is (member, delivery count), and only XPENDING knows both."""
 
-from event_backbone.connection import Script
+from event_backbone.connection import ALLOW_OOM, Script
 from event_backbone.stream.redis.attempt_notes import NOTES
 from event_backbone.stream.redis.follow_up_records import FOLLOW_UPS, FORGET
 from event_backbone.wire.lua import with_names
@@ -9,9 +9,6 @@ from event_backbone.wire.lua import with_names
 # is repeated, because the answer to an earlier one with the same leases was lost. KEYS: stream.
 # Whatever a script does, it keeps promise 4 by ``_OWNED``: it acts only on entries that are pending under this member's
 # name with this delivery count.
-
-# What ends or hands back a lease must work on a full server too: it frees memory, or writes a few bytes.
-_ALLOW_OOM = "#!lua flags=allow-oom\n"
 
 # Sets owned, the ids whose lease is still this member's, and lost, the others. The ids come in order, so one XPENDING
 # over their range is the rule; single questions remain for a member that has far more pending within it.
@@ -91,7 +88,7 @@ def _script(*parts: str) -> Script:
 
 
 ACK = _script(
-    _ALLOW_OOM,
+    ALLOW_OOM,
     """
 -- Finishes entries: they are no longer pending, and no notes of them or of their follow-up events remain.
 -- Returns the ids whose lease was lost; an entry that somebody else finished is among them.
@@ -110,7 +107,7 @@ return lost
 )
 
 PARK = _script(
-    _ALLOW_OOM,
+    ALLOW_OOM,
     """
 -- Notes a failure of one attempt, and parks its entry until it is due; or gives the attempt back, which counts nothing.
 -- The message goes on with: milliseconds until it is due, how many entries of the group may be parked (-1: any number),
@@ -135,7 +132,7 @@ return 'parked'
 )
 
 RELEASE = _script(
-    _ALLOW_OOM,
+    ALLOW_OOM,
     """
 -- Gives entries back to the group: parked, due now, with the delivery count before this attempt. Marks go with it.
 -- Returns the ids whose lease was lost; none in a repeated call, where they were released by the first call.
@@ -169,7 +166,7 @@ return lost
 )
 
 UNMARK_ALONE = _script(
-    _ALLOW_OOM,
+    ALLOW_OOM,
     """
 -- Takes the mark of this attempt back: others run beside it from now on.
 -- Returns the ids whose lease was lost.
@@ -239,7 +236,7 @@ return {event_id, ''}
 )
 
 NOTE_FOLLOW_UP = _script(
-    _ALLOW_OOM,
+    ALLOW_OOM,
     """
 -- Notes the key of a follow-up event, unless nothing or another event id is kept of it by now.
 -- KEYS: stream. Message: group, id of the entry that was handled, "<URI> <event> <label>", event id, key.

@@ -1,0 +1,26 @@
+"""What people write on the command line: event keys and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from event_backbone.cli.errors import USAGE_ERROR, fail
+from event_backbone.errors import ConfigurationError
+from event_backbone.model import EventKey
+
+
+def key_of(text: str) -> EventKey:
+    """Read an event key; leave the command if it is not one."""
+    try:
+        return EventKey.parse(text)
+    except ConfigurationError as error:
+        fail(str(error), USAGE_ERROR)
+
+
+def moment_of(text: str) -> datetime | None:
+    """Read a time, in UTC unless it has a zone; return None if it is not one."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
