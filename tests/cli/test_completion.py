@@ -18,6 +18,7 @@ run(build_cli(project()))
 COMPLETIONS = {
     "shop pro": ["produce"],
     "shop produce o": ["order_placed"],
+    "shop tail --ev": ["--event"],
     "shop tail --event ''": ["order_placed", "packing", "closed"],
 }
 COMPLETE = """
@@ -70,4 +71,4 @@ def test_bash_completes_what_is_typed(environment: dict[str, str]) -> None:
 def test_completion_is_installed_into_the_users_shell(environment: dict[str, str]) -> None:
     """By an option; bash then has it from the next start on."""
     bash("shop --install-completion", environment)
-    assert "shop" in Path(environment["HOME"], ".bashrc").read_text(encoding="utf-8")
+    assert "-F _shop_completion shop" in bash("source ~/.bashrc; complete -p shop", environment)

@@ -1,9 +1,11 @@
 """The dead letters of a group, and how they are delivered again."""
 
+from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
-from tests.conformance.stream_suite import LETTER, NAME, NO_WAIT, Rig, admin, lease_of, members, numbers
+from event_backbone.stream.values import DeadLetter
+from tests.conformance.stream_suite import LETTER, NAME, NO_WAIT, Member, Rig, admin, lease_of, members, numbers
 
 
 class DeadLetterSuite:
@@ -101,13 +103,8 @@ class DeadLetterSuite:
 
     async def test_discarding_leaves_the_notes_of_an_event_that_is_pending(self, rig: Rig) -> None:
         """A group that was created again was given it again: its failures count."""
-        [key] = await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [delivery] = await one.read()
-        await one.leases.dead_letter(lease_of(delivery), LETTER)
-        [letter] = await admin(rig).dead_letters(None, 10)
-        await rig.remove_group()
-        await one.reader.ensure("beginning")
+        (one, two), letter = await _created_again(rig, "one", "two")
+        key = letter.entry.key
         [again] = await one.read()
         await one.leases.park(lease_of(again), NO_WAIT)
         assert await admin(rig).discard([letter]) == 1
@@ -116,13 +113,8 @@ class DeadLetterSuite:
 
     async def test_a_redriven_event_that_is_pending_keeps_its_holder(self, rig: Rig) -> None:
         """A group that was created again may have been given it again: then only the dead letter is removed."""
-        [key] = await rig.produce(1)
-        [one] = await members(rig, "one")
-        [delivery] = await one.read()
-        await one.leases.dead_letter(lease_of(delivery), LETTER)
-        [letter] = await admin(rig).dead_letters(None, 10)
-        await rig.remove_group()
-        await one.reader.ensure("beginning")
+        (one,), letter = await _created_again(rig, "one")
+        key = letter.entry.key
         [again] = await one.read()
         assert list(await admin(rig).redrive([letter])) == ["redriven"]
         assert list(await admin(rig).dead_letters(None, 10)) == []
@@ -131,14 +123,20 @@ class DeadLetterSuite:
 
     async def test_a_redriven_event_that_is_unread_is_delivered_once(self, rig: Rig) -> None:
         """A group that was created again and has not yet reached it will read it; it does not get it twice."""
-        await rig.produce(1)
-        one, two = await members(rig, "one", "two")
-        [delivery] = await one.read()
-        await one.leases.dead_letter(lease_of(delivery), LETTER)
-        [letter] = await admin(rig).dead_letters(None, 10)
-        await rig.remove_group()
-        await one.reader.ensure("beginning")
+        (one, two), letter = await _created_again(rig, "one", "two")
         assert list(await admin(rig).redrive([letter])) == ["redriven"]
         assert list(await two.take()) == []
         assert numbers(await one.read()) == [0]
         assert list(await two.take()) == []
+
+
+async def _created_again(rig: Rig, *names: str) -> tuple[Sequence[Member], DeadLetter]:
+    """Dead-letter an entry, then create its group again: it has not read the entry yet."""
+    await rig.produce(1)
+    found = await members(rig, *names)
+    [delivery] = await found[0].read()
+    await found[0].leases.dead_letter(lease_of(delivery), LETTER)
+    [letter] = await admin(rig).dead_letters(None, 10)
+    await rig.remove_group()
+    await found[0].reader.ensure("beginning")
+    return found, letter

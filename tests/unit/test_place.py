@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -133,14 +134,25 @@ def test_each_error_of_a_group_is_told() -> None:
     assert place_of(many)[-2:] == ("5 of 100: KeyError", "(left out: 95 of KeyError)")
 
 
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], ModuleType]:
+    """Install a library of one module, and import it."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def module(name: str, text: str) -> ModuleType:
+        (folder / f"{name}.py").write_text(text)
+        return importlib.import_module(name)
+
+    return module
+
+
 def test_the_applications_innermost_frame_is_there_however_deep_a_library_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: Callable[[str, str], ModuleType],
 ) -> None:
     """At most five frames up to it and three below it; the others are counted. The application may be installed too."""
-    (tmp_path / "site-packages").mkdir()
-    (tmp_path / "site-packages" / "depth.py").write_text(LIBRARY)
-    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
-    depth = importlib.import_module("depth")
+    depth = install("depth", LIBRARY)
 
     def recurse(deep: int) -> object:
         return depth.call(lambda: depth.parse(50), 50) if deep == 0 else recurse(deep - 1)
@@ -158,13 +170,10 @@ def test_the_applications_innermost_frame_is_there_however_deep_a_library_goes(
 
 
 def test_a_librarys_own_cause_is_no_longer_than_its_part_of_the_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: Callable[[str, str], ModuleType],
 ) -> None:
     """What a library has caught within itself is three frames: none of them is the application's."""
-    (tmp_path / "site-packages").mkdir()
-    (tmp_path / "site-packages" / "wrapping.py").write_text(WRAPPING)
-    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
-    wrapping = importlib.import_module("wrapping")
+    wrapping = install("wrapping", WRAPPING)
     assert functions_of(raised_by(lambda: handler(wrapping.call))) == [
         *("here handler", "wrapping.py call", "caused by KeyError"),
         *("(left out: 8 of wrapping)", "wrapping.py fail", "wrapping.py fail", "wrapping.py fail"),
