@@ -106,7 +106,9 @@ def test_probes_ask_the_health_routes_and_leave_time_to_stop() -> None:
 
 
 def test_the_probe_command_is_that_of_the_image(project: Path) -> None:
-    """What the page says to run instead of asking over HTTP."""
-    (command,) = re.findall(r"exec: \{command: \[([^]]*)\]\}", (ROOT / PAGE).read_text(encoding="utf-8"))
+    """What the page says to run instead of asking over HTTP: ``health``, and with ``--ready`` whether it can work."""
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    ((command, ready),) = re.findall(r"exec: \{command: \[([^]]*)\]\}` for startup and liveness, with\s`([^`]*)`", page)
     check = json.loads(stages_of(project)[-1].last("HEALTHCHECK").partition("CMD ")[2])
-    assert command.split(", ") == [*check, "worker", "--ready"]
+    assert command.split(", ") == [*check, "worker"]
+    assert ready == "--ready"
