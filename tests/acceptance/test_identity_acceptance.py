@@ -81,7 +81,7 @@ async def test_item_9_an_event_is_known_by_its_name_and_version_alone(
         async with Redis.from_url(deployment.redis) as redis:
             entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange("test:executions"))
             documents = [json.loads(fields[b"metadata"]) for _, fields in entries]
-        assert [document.keys() for document in documents] == [{"id", "event", "version", "at", "payload"}] * 2
+        assert [document.keys() for document in documents] == [{"id", "event", "version", "at", "size", "payload"}] * 2
 
 
 def test_item_17_s3_options_are_values() -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from pydantic_core import from_json, to_json
 from redis.asyncio import Redis
 
 from event_backbone import Backbone, ConfigurationError, Consumer, Context
-from event_backbone.model import Payload, PayloadReference, SavedPayload
+from event_backbone.model import PayloadReference, SavedPayload
 from event_backbone.storage import (
     CachedStorage,
     MemoryStorage,
@@ -23,6 +22,7 @@ from event_backbone.storage import (
 from event_backbone.storage.base import OnPayloads
 from event_backbone.testing import memory_backbone
 from event_backbone.testing.servers import S3Server
+from event_backbone.wire import Record
 from tests.support.eventually import eventually
 from tests.support.s3 import Server, s3_client
 from tests.support.seaweed import ACCESS_KEY, SECRET, SeaweedServer
@@ -31,10 +31,11 @@ from tests.support.shipment import NOW, URI, ShipmentTracking, consume
 EMAIL, REST = "jo@example.com", {"product_id": 7, "time": "2026-01-02T03:04:05.678901Z"}
 
 
-def object_of(server: Server, bucket: str, location: str) -> object:
-    """Return the JSON of an object in this bucket."""
-    key = location.removeprefix(f"s3://{bucket}/")
-    return from_json(s3_client(server).get_object(Bucket=bucket, Key=key)["Body"].read())
+def arguments_in(server: Server, bucket: str, location: str) -> object:
+    """Return the arguments of the one record in an object in this bucket."""
+    key = location.removeprefix(f"s3://{bucket}/").partition(" ")[0]
+    record: dict[str, object] = from_json(s3_client(server).get_object(Bucket=bucket, Key=key)["Body"].read())
+    return record["arguments"]
 
 
 async def consume_packing(backbone: Backbone) -> list[tuple[object, ...]]:
@@ -58,10 +59,10 @@ class _CountingStorage(MemoryStorage):
         self.saved: list[set[str]] = []
         self.loaded: list[int] = []
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
         """Remember, and save."""
-        self.saved.append(set(payload))
-        return await super().save(scope, event_id, payload)
+        self.saved.append(set(record.payload))
+        return await super().save(scope, record)
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Remember, and load."""
@@ -91,7 +92,7 @@ async def test_item_40_personal_data_in_s3_and_the_rest_in_redis(
         stored = await backbone.reader(URI).get(key)
         assert [reference.storage for reference in stored.references] == ["redis-hash", "s3"]
         in_redis, in_s3 = backbone.location(stored)
-        assert object_of(s3_server, bucket, in_s3) == {"email": EMAIL}
+        assert arguments_in(s3_server, bucket, in_s3) == {"email": EMAIL}
         async with Redis.from_url(redis_url) as redis:
             kept = await redis.hgetall(in_redis)
         assert kept == {name.encode(): to_json(value) for name, value in REST.items()}
@@ -169,8 +170,8 @@ async def test_item_42_personal_data_in_another_bucket(
     ) as backbone:
         key = await backbone.producer(ShipmentTracking, uri=URI).packing(EMAIL, 7, NOW)
         for_all, personal = backbone.location(await backbone.reader(URI).get(key))
-        assert object_of(s3_server, bucket, for_all) == REST
-        assert object_of(s3_server, private_bucket, personal) == {"email": EMAIL}
+        assert arguments_in(s3_server, bucket, for_all) == REST
+        assert arguments_in(s3_server, private_bucket, personal) == {"email": EMAIL}
         assert await consume_packing(backbone) == [(EMAIL, 7, NOW)]
 
 
@@ -214,7 +215,7 @@ async def test_item_43_a_profile_signs_what_is_written_and_read(
         stored = await backbone.reader(URI).get(key)
         assert stored.arguments == {"text": "signed"}
         (location,) = backbone.location(stored)
-        assert object_of(seaweed, "events", location) == {"text": "signed"}
+        assert arguments_in(seaweed, "events", location) == {"text": "signed"}
     storage = S3Storage(S3Options(bucket="events", profile="wrong"))
     async with Backbone(redis_url, storage=storage, environment=environment) as backbone:
         with pytest.raises(ConfigurationError, match="credentials"):

@@ -166,4 +166,5 @@ def test_a_dead_collector_does_not_hold_up_a_stop(silent: str, redis_server: Red
     _, errors = process.communicate(timeout=60)
     assert time.monotonic() - began < 3.5
     assert process.returncode == 0
-    assert "collector did not answer in time" in errors
+    # The second is what the SDK says when the exporter is shut down before it has given up.
+    assert "collector did not answer in time" in errors or "Failed to export metrics batch" in errors

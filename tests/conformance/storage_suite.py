@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 
 from event_backbone.connection import RedisConnection
-from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError, StorageMissing
+from event_backbone.errors import PayloadErased, PayloadGone, StorageError, StorageMissing
 from event_backbone.model import HashWrite, Payload, PayloadReference, StreamName, new_event_id
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_event_payloads
+from tests.support.records import missing_reference, record_of
 
 References = tuple[PayloadReference, ...]
 
@@ -54,7 +55,7 @@ class StorageCase:
     ) -> References:
         """Save, and write what is to be written with the entry as the stream would."""
         scope = scope or self.scope()
-        saved = await self.storage.save(scope, event_id or new_event_id(), payload)
+        saved = await self.storage.save(scope, record_of(payload, event_id))
         for write in saved.writes:
             await self._write(scope, write)
         return saved.references
@@ -88,23 +89,21 @@ class StorageSuite:
         """Byte for byte, whatever the arguments are named and contain; an event without arguments is not missing."""
         assert await case.load_one(await case.save(payload)) == payload
 
-    async def test_saving_again_changes_nothing(self, case: StorageCase) -> None:
-        """A producer that lost the answer saves again and gets the same references."""
+    async def test_saving_again_is_possible(self, case: StorageCase) -> None:
+        """A producer that lost the answer saves again; both references lead to the payload."""
         event_id = new_event_id()
-        first = await case.save(PAYLOAD, event_id=event_id)
-        assert await case.save(PAYLOAD, event_id=event_id) == first
-        assert await case.load_one(first) == PAYLOAD
+        for references in [await case.save(PAYLOAD, event_id=event_id) for _ in range(2)]:
+            assert await case.load_one(references) == PAYLOAD
 
     async def test_two_that_save_one_event_at_the_same_time_both_succeed(self, case: StorageCase) -> None:
         """Also when both begin before either has ended."""
         event_id = new_event_id()
-        first, second = await asyncio.gather(*(case.save(PAYLOAD, event_id=event_id) for _ in range(2)))
-        assert first == second
-        assert await case.load_one(first) == PAYLOAD
+        saved = await asyncio.gather(*(case.save(PAYLOAD, event_id=event_id) for _ in range(2)))
+        assert await case.load(*saved) == [PAYLOAD, PAYLOAD]
 
     async def test_what_was_never_saved_is_gone(self, case: StorageCase) -> None:
         """A typed outcome, never an empty payload."""
-        references = tuple(PayloadReference(name, str(new_event_id())) for name in case.storage.readable())
+        references = tuple(missing_reference(name) for name in case.storage.readable())
         assert isinstance(await case.load_one(references), PayloadGone)
 
     async def test_what_was_erased_is_reported_as_erased(self, case: StorageCase) -> None:
@@ -124,7 +123,7 @@ class StorageSuite:
     async def test_each_is_handed_over_exactly_once(self, case: StorageCase) -> None:
         """Also one that is asked for twice, and ones that are not there."""
         references = [*await case.save(PAYLOAD), *await case.save(PAYLOAD)]
-        references += [PayloadReference(reference.storage, str(new_event_id())) for reference in references]
+        references += [missing_reference(reference.storage) for reference in references]
         references += references[:1]
         found: list[tuple[int, Payload | StorageError]] = []
         await case.storage.load(case.scope(), references, found.extend)
@@ -134,8 +133,8 @@ class StorageSuite:
         """Each event of a batch has its own outcome; asking for one twice is fine."""
         first, erased, last = [await case.save(PAYLOAD) for _ in range(3)]
         await case.storage.erase(case.scope(), erased)
-        gone = tuple(PayloadReference(reference.storage, str(new_event_id())) for reference in first)
-        unknown = (PayloadReference("elsewhere", str(new_event_id())),)
+        gone = tuple(missing_reference(reference.storage) for reference in first)
+        unknown = (missing_reference("elsewhere"),)
         answers = await case.load(first, gone, erased, unknown, last, first)
         assert [answer if isinstance(answer, dict) else type(answer) for answer in answers] == [
             PAYLOAD,
@@ -156,9 +155,7 @@ class StorageSuite:
                 ("orders", "dev"),
                 ("orders", "prod"),
                 ("orders/eu", "dev"),
-                ("orders//eu", "dev"),
-                ("orders/./eu", "dev"),
-                ("orders/", "dev"),
+                ("orders.eu", "dev"),
                 ("orders", ""),
                 ("a:b", "dev"),
             ]
@@ -190,16 +187,14 @@ class StorageSuite:
             await case.storage.check(case.scope())
 
 
-class ComparingSuite:
-    """Of storages that save before the entry: on the stream's own Redis it is the stream that knows the event id."""
+class ByIdSuite:
+    """Of storages that keep payloads by an id, and save before the entry is appended."""
 
-    async def test_another_payload_under_the_same_event_id_is_refused(self, case: StorageCase) -> None:
-        """And the first one stays."""
+    async def test_the_first_payload_under_an_event_id_stays(self, case: StorageCase) -> None:
+        """Whichever of two producers appends the entry, it refers to the same payload."""
         event_id = new_event_id()
         references = await case.save(PAYLOAD, event_id=event_id)
-        for other in ({**PAYLOAD, "email": b'"bob@example.org"'}, {**PAYLOAD, "product_id": b"7.0"}):
-            with pytest.raises(PayloadConflict):
-                await case.save(other, event_id=event_id)
+        assert await case.save({**PAYLOAD, "email": b'"bob@example.org"'}, event_id=event_id) == references
         assert await case.load_one(references) == PAYLOAD
 
     async def test_what_was_erased_cannot_be_saved_again(self, case: StorageCase) -> None:
@@ -207,8 +202,7 @@ class ComparingSuite:
         event_id = new_event_id()
         references = await case.save(PAYLOAD, event_id=event_id)
         await case.storage.erase(case.scope(), references)
-        with pytest.raises(PayloadConflict):
-            await case.save(PAYLOAD, event_id=event_id)
+        assert await case.save(PAYLOAD, event_id=event_id) == references
         assert isinstance(await case.load_one(references), PayloadErased)
 
 

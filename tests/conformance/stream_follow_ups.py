@@ -178,4 +178,4 @@ class FollowUpSuite:
 def _metadata(event_id: UUID, causation_id: str) -> bytes:
     """Return metadata as a producer writes it."""
     members = MetadataMembers(event_id, str(event_id), "invoiced", 1, 0, None, causation_id, None, {})
-    return write_metadata(members, '["redis-hash"]')
+    return write_metadata(members, '["redis-hash"]', 0)

@@ -13,10 +13,11 @@ from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
 from event_backbone.model import new_event_id
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
+from event_backbone.storage.base import Cache
 from event_backbone.storage.loading import collect_references
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.storage_cases import s3_case
-from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite
+from tests.conformance.storage_suite import PAYLOAD, StorageCase, StorageSuite
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
 
@@ -33,7 +34,7 @@ def silent_url() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
 
 
-class TestCachedOnTheStreamsOwnServer(StorageSuite, ComparingSuite):
+class TestCachedOnTheStreamsOwnServer(StorageSuite):
     """The suite on S3 behind hashes that are written with the entry."""
 
     @pytest.fixture
@@ -42,7 +43,7 @@ class TestCachedOnTheStreamsOwnServer(StorageSuite, ComparingSuite):
         return cached
 
 
-class TestCachedOnAnotherServer(StorageSuite, ComparingSuite):
+class TestCachedOnAnotherServer(StorageSuite):
     """The suite on S3 behind a cache on its own server."""
 
     @pytest.fixture
@@ -66,7 +67,7 @@ async def test_it_saves_to_both_and_refers_to_the_origin(cached: StorageCase, re
     (reference,) = await cached.save(PAYLOAD)
     assert reference.storage == "s3"
     assert await cached.look(cached.locations((reference,))[0]) is not None
-    assert await redis.exists("{dev:shipments}:payload:" + reference.key)
+    assert await redis.exists("{dev:shipments}:payload:" + reference.event_id)
 
 
 async def test_the_origin_is_not_asked_for_what_the_cache_has(cached: StorageCase) -> None:
@@ -81,7 +82,7 @@ async def test_what_the_cache_lost_is_read_from_the_origin_and_put_back(cached: 
     references = [await cached.save(PAYLOAD) for _ in range(3)]
     await redis.flushdb()
     assert await cached.load(*references) == [PAYLOAD] * 3
-    keys = ["{dev:shipments}:payload:" + reference.key for (reference,) in references]
+    keys = ["{dev:shipments}:payload:" + reference.event_id for (reference,) in references]
     assert all([0 < await redis.pttl(key) <= 3_600_000 for key in keys])
     for each in references:
         await cached.remove(cached.locations(each)[0])
@@ -97,7 +98,7 @@ async def test_a_refill_never_covers_a_tombstone(cached: StorageCase, redis: Red
     (loaded,) = await collect_references(cached.scope(), storage.origin, (reference,))
     await storage.erase(cached.scope(), (reference,))
     await storage.put_into_cache(cached.scope(), {reference: loaded})
-    assert await redis.hgetall("{dev:shipments}:payload:" + reference.key) == {b"_erased": b"1"}
+    assert await redis.hgetall("{dev:shipments}:payload:" + reference.event_id) == {b"_erased": b"1"}
     assert isinstance(await cached.load_one((reference,)), PayloadErased)
 
 
@@ -105,7 +106,7 @@ async def test_erasing_reaches_the_cache(cached: StorageCase, redis: Redis) -> N
     """Nothing of the payload is left in either."""
     (reference,) = await cached.save(PAYLOAD)
     await cached.storage.erase(cached.scope(), (reference,))
-    assert await redis.hgetall("{dev:shipments}:payload:" + reference.key) == {b"_erased": b"1"}
+    assert await redis.hgetall("{dev:shipments}:payload:" + reference.event_id) == {b"_erased": b"1"}
     assert b"ann@example.org" not in (await cached.look(cached.locations((reference,))[0]) or b"")
 
 
@@ -147,7 +148,7 @@ async def test_a_cache_that_comes_back_is_used_again(own_redis: RedisServer) -> 
 
         async def is_cached() -> bool:
             assert await case.load_one(references) == PAYLOAD
-            return bool(await redis.exists("{dev:shipments}:payload:" + references[0].key))
+            return bool(await redis.exists("{dev:shipments}:payload:" + references[0].event_id))
 
         await eventually(is_cached)
     await storage.close()
@@ -186,18 +187,15 @@ async def test_erasing_reports_when_the_cache_was_not_reached() -> None:
     await storage.close()
 
 
-async def test_what_the_origin_refuses_never_reaches_the_cache(redis: Redis, redis_url: str) -> None:
-    """A reader would believe the cache."""
-    storage = CachedStorage(MemoryStorage(), RedisHashStorage(redis=redis_url))
-    case = StorageCase(storage)
+async def test_a_copy_of_another_payload_is_not_believed(client: "S3Client", redis: Redis, redis_url: str) -> None:
+    """A first try may have left one under this event id, with arguments that were never appended."""
+    case = s3_case(CachedStorage(S3Storage(), RedisHashStorage(redis=redis_url)), client)
     event_id = new_event_id()
-    references = await case.save(PAYLOAD, event_id=event_id)
-    await redis.flushdb()
-    with pytest.raises(Exception, match="Another payload"):
-        await case.save({"email": b'"mallory@example.org"'}, event_id=event_id)
-    assert await redis.dbsize() == 0
-    assert await case.load_one(references) == PAYLOAD
-    await storage.close()
+    first = await case.save({"email": b'"first@example.org"'}, event_id=event_id)
+    second = await case.save(PAYLOAD, event_id=event_id)
+    assert await redis.dbsize() == 1
+    assert await case.load(first, second) == [{"email": b'"first@example.org"'}, PAYLOAD]
+    await case.storage.close()
 
 
 async def test_what_neither_has_is_gone(cached: StorageCase, redis: Redis) -> None:
@@ -209,11 +207,10 @@ async def test_what_neither_has_is_gone(cached: StorageCase, redis: Redis) -> No
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
-    """A cache for the whole of a split, a split as a cache, and two of one name."""
+    """A cache for the whole of a split, and two of one name."""
     split = SplitStorage(default=MemoryStorage(), by_argument={"email": MemoryStorage("personal")})
-    pairs: list[tuple[Storage, Storage]] = [
+    pairs: list[tuple[Storage, Cache]] = [
         (split, RedisHashStorage()),
-        (MemoryStorage(), split),
         (MemoryStorage(), MemoryStorage()),
     ]
     for origin, cache in pairs:

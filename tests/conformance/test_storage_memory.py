@@ -3,10 +3,10 @@
 import pytest
 
 from event_backbone.storage import MemoryStorage
-from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite
+from tests.conformance.storage_suite import PAYLOAD, ByIdSuite, StorageCase, StorageSuite
 
 
-class TestMemoryStorage(StorageSuite, ComparingSuite):
+class TestMemoryStorage(StorageSuite, ByIdSuite):
     """The suite on MemoryStorage."""
 
     @pytest.fixture

@@ -13,7 +13,8 @@ from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone
 from event_backbone.model import Payload, PayloadReference, SavedPayload, new_event_id
 from event_backbone.storage import RedisHashStorage, StorageScope
 from tests.conformance.storage_cases import redis_case
-from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
+from tests.conformance.storage_suite import PAYLOAD, ByIdSuite, StorageCase, StorageSuite, VisibleSuite
+from tests.support.records import record_of
 
 
 class TestOnTheStreamsOwnServer(StorageSuite, VisibleSuite):
@@ -25,7 +26,7 @@ class TestOnTheStreamsOwnServer(StorageSuite, VisibleSuite):
         return redis_case(RedisHashStorage(), redis, connection)
 
 
-class TestOnAnotherServer(StorageSuite, ComparingSuite, VisibleSuite):
+class TestOnAnotherServer(StorageSuite, ByIdSuite, VisibleSuite):
     """The suite on hashes that are written before the entry."""
 
     @pytest.fixture
@@ -47,8 +48,9 @@ async def test_the_write_plan_is_what_save_asks_for(own: StorageCase, redis_url:
     scope, event_id = own.scope(), new_event_id()
     plan = own.storage.write_plan(scope)
     assert plan is not None
-    reference, write = PayloadReference(own.storage.name, str(event_id)), plan(str(event_id), PAYLOAD)
-    assert await own.storage.save(scope, event_id, PAYLOAD) == SavedPayload((reference,), (write,))
+    reference, write = PayloadReference(own.storage.name, str(event_id), str(event_id)), plan(str(event_id), PAYLOAD)
+    assert write is not None
+    assert await own.storage.save(scope, record_of(PAYLOAD, event_id)) == SavedPayload((reference,), (write,))
     assert RedisHashStorage(redis=redis_url).write_plan(scope) is None
     assert own.storage.write_plan(StorageScope(scope.stream)) is None
 

@@ -1,7 +1,6 @@
 """Payloads in S3, through moto over HTTP."""
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
-from event_backbone.model import PayloadReference, new_event_id
+from event_backbone.errors import ConfigurationError, PayloadGone, StorageUnavailable
 from event_backbone.storage import S3Options, S3Storage
 from event_backbone.storage.buckets import check_bucket, create_bucket
 from event_backbone.testing.servers import S3Server
 from tests.conformance.storage_cases import place_of, s3_case
-from tests.conformance.storage_suite import PAYLOAD, ComparingSuite, StorageCase, StorageSuite, VisibleSuite
+from tests.conformance.storage_suite import PAYLOAD, StorageCase, StorageSuite, VisibleSuite
+from tests.support.records import missing_reference
 from tests.support.s3 import s3_client
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("s3_environment")
 
 
-class TestS3Storage(StorageSuite, ComparingSuite, VisibleSuite):
+class TestS3Storage(StorageSuite, VisibleSuite):
     """The suite on S3Storage, with everything from the environment."""
 
 
@@ -34,16 +33,6 @@ class TestS3Storage(StorageSuite, ComparingSuite, VisibleSuite):
 def case(client: "S3Client") -> StorageCase:
     """A storage on an empty bucket."""
     return s3_case(S3Storage(), client)
-
-
-async def test_an_event_is_one_json_object(case: StorageCase, client: "S3Client") -> None:
-    """Of all its arguments, for any tool that reads JSON."""
-    (location,) = case.locations(await case.save(PAYLOAD))
-    bucket, key = place_of(location)
-    assert bucket == "events"
-    found = await asyncio.to_thread(lambda: client.get_object(Bucket=bucket, Key=key))
-    assert found["ContentType"] == "application/json"
-    assert json.loads(found["Body"].read()) == {name: json.loads(value) for name, value in PAYLOAD.items()}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +60,7 @@ async def test_the_environment_is_where_it_was_asked_for(
     references = await case.save(PAYLOAD)
     (location,) = case.locations(references)
     assert location.startswith(f"s3://{bucket}/all/events/{below}")
-    assert location.endswith(f"/shipments/{references[0].key}.json")
+    assert location.endswith(".jsonl")
     assert await case.look(location) is not None
     assert await case.load_one(references) == PAYLOAD
 
@@ -83,7 +72,7 @@ async def test_a_missing_bucket_is_a_wrong_setting_when_saving_and_an_outage_whe
         await case.save(PAYLOAD)
     with pytest.raises(ConfigurationError, match="bucket never-made does not exist"):
         await case.storage.check(case.scope())
-    answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+    answer = await case.load_one((missing_reference("s3"),))
     assert isinstance(answer, StorageUnavailable)
     assert "never-made" in str(answer)
 
@@ -97,7 +86,7 @@ async def test_no_credentials_stop_saving_and_let_loading_wait(
     case = s3_case(S3Storage(), client)
     with pytest.raises(ConfigurationError, match="No AWS credentials"):
         await case.save(PAYLOAD)
-    assert isinstance(await case.load_one((PayloadReference("s3", str(new_event_id())),)), StorageUnavailable)
+    assert isinstance(await case.load_one((missing_reference("s3"),)), StorageUnavailable)
 
 
 async def test_a_ready_session_is_used(
@@ -167,13 +156,6 @@ async def test_slow_credentials_do_not_hold_up_the_event_loop(
     assert asked_in
     assert threading.main_thread() not in asked_in
     assert turns >= 10
-
-
-async def test_erasing_what_was_never_there_keeps_it_from_being_saved(case: StorageCase) -> None:
-    """Whichever of the two comes first."""
-    reference = PayloadReference("s3", str(new_event_id()))
-    await case.storage.erase(case.scope(), (reference,))
-    assert isinstance(await case.load_one((reference,)), PayloadErased)
 
 
 async def test_a_bucket_is_made_once(s3_server: S3Server) -> None:

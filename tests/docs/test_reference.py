@@ -19,7 +19,7 @@ from event_backbone.cli import Project, build_cli
 from event_backbone.contract import events_of
 from event_backbone.model import StreamName
 from event_backbone.storage import S3Options
-from event_backbone.storage.s3.keys import payload_key
+from event_backbone.storage.s3.keys import pack_key
 from event_backbone.web import event_routes, health_routes
 from tests.docs.pages import ROOT
 from tests.support.shipment import ShipmentTracking
@@ -259,8 +259,8 @@ def test_every_metric_to_watch_exists() -> None:
 def test_the_object_key_is_made_as_the_page_says() -> None:
     """The example is a real one."""
     (example,) = re.findall(r"^prod/.*$", page("storages.md"), re.MULTILINE)
-    event_id = example.rpartition("/")[2].removesuffix(".json")
-    assert payload_key(S3Options(bucket="any"), StreamName.of("shipment-tracking", "prod"), event_id) == example
+    pack_id = example.rpartition("/")[2].removesuffix(".jsonl")
+    assert pack_key(S3Options(bucket="any"), StreamName.of("shipment-tracking", "prod"), pack_id) == example
 
 
 def test_every_step_of_an_event_is_in_the_file_that_is_named() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageError, StorageUnavailable
-from event_backbone.model import Payload, PayloadReference, new_event_id
+from event_backbone.model import Payload
 from event_backbone.storage import (
     CachedStorage,
     MemoryStorage,
@@ -21,6 +21,7 @@ from event_backbone.storage.loading import collect_event_payloads, load_event_pa
 from tests.conformance.storage_suite import PAYLOAD, StorageCase
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Page, Refusal
+from tests.support.records import missing_reference
 
 SOON = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -30,10 +31,9 @@ class TestFaultyS3:
     """S3 when it misbehaves."""
 
     async def test_a_save_whose_answer_is_lost_succeeds_once(self, case: StorageCase, server: FaultyS3) -> None:
-        """The repetition finds the object there, and compares."""
+        """The repetition finds the object there."""
         server.fail("lose the answer")
         references = await case.save(PAYLOAD)
-        assert server.requests == ["PUT", "PUT", "GET"]
         assert len(server.objects) == 1
         assert await case.load_one(references) == PAYLOAD
 
@@ -79,7 +79,7 @@ class TestFaultyS3:
     ) -> None:
         """S3 answers so for a missing one when the bucket may not be listed, and for a wrong policy of a minute."""
         server.fail(Refusal(403, code))
-        answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+        answer = await case.load_one((missing_reference("s3"),))
         assert isinstance(answer, PayloadForbidden)
         assert "missing or forbidden" in str(answer)
         assert server.requests == ["GET"]
@@ -99,7 +99,7 @@ class TestFaultyS3:
     ) -> None:
         """The outage uses up no attempt; when it is over the forbidden part has all of them."""
         away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
-        references = tuple(PayloadReference(name, str(new_event_id())) for name in ("s3", "away"))
+        references = tuple(missing_reference(name) for name in ("s3", "away"))
         server.reads = Refusal(403, "AccessDenied")
         for storages, kind in (({"away": away}, StorageUnavailable), ({"away": MemoryStorage("away")}, PayloadGone)):
             (answer,) = await collect_event_payloads(case.scope(), {"s3": case.storage, **storages}, [references])
@@ -110,7 +110,7 @@ class TestFaultyS3:
 
     async def test_an_object_that_s3_does_not_have_is_gone(self, case: StorageCase) -> None:
         """S3 answers so with its own code, if the credentials may list the bucket."""
-        answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+        answer = await case.load_one((missing_reference("s3"),))
         assert type(answer) is PayloadGone
 
     @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ class TestFaultyS3:
         with pytest.raises(ConfigurationError, match=message) as raised:
             await case.save(PAYLOAD)
         assert "the-" not in str(raised.value)
-        answer = await case.load_one((PayloadReference("s3", str(new_event_id())),))
+        answer = await case.load_one((missing_reference("s3"),))
         assert isinstance(answer, PayloadForbidden if refusal.code == "AccessDenied" else StorageUnavailable)
         assert server.requests == ["PUT", "GET"]
 
@@ -184,7 +184,7 @@ class TestFaultyS3:
         case = StorageCase(S3Storage(options))
         server.fail("say nothing", 99)
         started = time.monotonic()
-        answers = await case.load(*((PayloadReference("s3", str(new_event_id())),) for _ in range(20)))
+        answers = await case.load(*((missing_reference("s3"),) for _ in range(20)))
         assert all(isinstance(answer, StorageUnavailable) for answer in answers)
         assert time.monotonic() - started < 3
 

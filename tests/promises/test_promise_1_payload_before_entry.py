@@ -1,8 +1,6 @@
 """Promise 1: the payload is saved before its entry is appended."""
 
 import asyncio
-from collections.abc import Mapping
-from uuid import UUID
 
 import pytest
 
@@ -12,6 +10,7 @@ from event_backbone.model import SavedPayload, StreamName
 from event_backbone.producer import Batcher, Producer
 from event_backbone.storage import MemoryStorage, StorageScope
 from event_backbone.stream.memory import MemoryStreams
+from event_backbone.wire import Record
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
 
@@ -24,11 +23,11 @@ class CountingStorage(MemoryStorage):
     saved = 0
     failing = False
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Mapping[str, bytes]) -> SavedPayload:
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
         """Save, count, and let others run first."""
         if self.failing:
             raise StorageUnavailable("S3 is away.")
-        answer = await super().save(scope, event_id, payload)
+        answer = await super().save(scope, record)
         self.saved += 1
         return answer
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from event_backbone.model import EventKey, PayloadReference, StreamName
-from event_backbone.wire import read_entry
+from event_backbone.wire import read_entry, read_inline
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
@@ -25,9 +25,11 @@ def test_a_golden_entry_reads_as_it_did_when_it_was_written(path: Path) -> None:
 
     assert metadata.event_id == UUID(expected["event_id"])
     assert metadata.produced_at == datetime.fromisoformat(expected["produced_at"])
-    for name in ("event", "version", "correlation_id", "causation_id", "partition_key", "headers"):
+    for name in ("event", "version", "correlation_id", "causation_id", "partition_key", "headers", "size_bytes"):
         assert getattr(metadata, name) == expected[name], name
     assert references == tuple(PayloadReference(*reference) for reference in expected["references"])
+    inline = None if references else {name: value.decode() for name, value in read_inline(fields).items()}
+    assert inline == expected["inline"]
 
 
 def test_there_are_golden_entries() -> None:

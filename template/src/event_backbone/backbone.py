@@ -14,20 +14,19 @@ from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, bind, check
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.dead_letters import DeadLetters
-from event_backbone.errors import BackboneClosed, ConfigurationError, EventNotFound
+from event_backbone.erasing import erase_payload
+from event_backbone.errors import BackboneClosed, ConfigurationError
 from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
 from event_backbone.model import EventKey, StreamName, environment_name, new_event_id
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
-from event_backbone.storage.by_name import storages_by_name
-from event_backbone.storage.loading import storage_missing
+from event_backbone.storage.by_name import storage_named, storages_by_name
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import GroupState, PendingEntry, Reservation
 from event_backbone.subscription import Subscription, SubscriptionKeywords, SubscriptionOptions
-from event_backbone.wire import read_entry
 
 ContractType = TypeVar("ContractType", bound=Contract)
 ServicesType = TypeVar("ServicesType")
@@ -147,7 +146,7 @@ class Backbone:
             ContractError: an annotation, a default or a chain of upcasters cannot work.
             ConfigurationError: the URI is not valid, or the backbone is not open.
         """
-        check(contract)
+        self._check(contract)
         scope = self._scope(uri)
         batcher = self._batchers.get(scope.stream)
         if batcher is None:
@@ -199,7 +198,7 @@ class Backbone:
         ConfigurationError if an option, the URI or the group is not valid, services are missing, or the backbone is
         not open.
         """
-        check(consumer.contract)
+        self._check(consumer.contract)
         return Subscription(
             self._require_open(),
             scope=self._scope(uri),
@@ -241,18 +240,12 @@ class Backbone:
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)
-        entry = await self._require_open().stream(scope.stream).get(key)
-        if entry is None:
-            raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
-        _, references = read_entry(entry.fields, scope.stream, key)
-        storages = [(self._storage_named(reference.storage), reference) for reference in references]
-        for storage, reference in storages:
-            await storage.erase(scope, [reference])
+        await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key)
 
     def location(self, event: StoredEvent) -> list[str]:
         """Return where each part of an event's payload is, for people: Redis keys and ``s3://<bucket>/<key>``."""
         scope = self._scope(event.metadata.uri)
-        return [self._storage_named(reference.storage).location(scope, reference) for reference in event.references]
+        return [storage_named(self._storages, each.storage).location(scope, each) for each in event.references]
 
     async def check(self) -> None:
         """Check that Redis and the storages answer and are set up as needed.
@@ -281,6 +274,11 @@ class Backbone:
         stream = self._require_open().stream(self._scope(uri).stream)
         return await stream.reserve(token, digest, new_event_id(), self._deduplicate_for)
 
+    def _check(self, contract: type[Contract]) -> None:
+        check(contract)
+        for storage in self._given_storages:
+            storage.check_contract(contract)
+
     def _require_open(self) -> Streams:
         if self._streams is not None:
             self._event_loop.refuse_another()
@@ -292,9 +290,3 @@ class Backbone:
     def _scope(self, uri: str) -> StorageScope:
         self._require_open()
         return StorageScope(StreamName.of(uri, self._environment), self._redis)
-
-    def _storage_named(self, name: str) -> Storage:
-        storage = self._storages.get(name)
-        if storage is None:
-            raise storage_missing(name)
-        return storage

@@ -13,6 +13,7 @@ from event_backbone.errors import (
     EntryUnreadable,
     EventNotFound,
     PayloadErased,
+    RequirementUnknown,
 )
 from event_backbone.model import EventKey, Metadata, PayloadReference
 from event_backbone.storage import Storage, StorageScope
@@ -230,7 +231,7 @@ class DeadLetters:
     def _shown(self, letter: DeadLetter) -> DeadEvent:
         try:
             metadata, references = read_entry(letter.entry.fields, self._scope.stream, letter.entry.key)
-        except EntryUnreadable:
+        except (EntryUnreadable, RequirementUnknown):
             metadata, references = None, ()
         return DeadEvent(
             id=letter.id,

@@ -40,11 +40,11 @@ class BackboneError(Exception):
     |   |   `-- StorageMissing      this process was not given the storage
     |   |-- PayloadGone             the payload is missing or has expired
     |   |   `-- PayloadForbidden    the storage refuses to hand it out
-    |   |-- PayloadErased           the payload was erased on purpose
-    |   `-- PayloadConflict         this event id already has another payload
+    |   `-- PayloadErased           the payload was erased on purpose
     |-- StreamError                 the stream could not be read or written
     |   |-- StreamUnavailable       retryable: Redis does not answer, or not now
     |   |-- GroupMissing            retryable: the consumer group does not exist
+    |   |-- RequirementUnknown      reading the event requires what this version of the package does not know
     |   |-- EventNotFound           the stream has no event with this key
     |   |-- EventIdExpired          the event id is older than the deduplication window
     |   |-- EventIdAhead            the event id's time is too far in the future
@@ -135,10 +135,6 @@ class PayloadErased(StorageError):
     """The payload was erased on purpose; a tombstone has taken its place."""
 
 
-class PayloadConflict(StorageError):
-    """Another payload is already saved under this event id; this one was not saved."""
-
-
 class StreamError(BackboneError):
     """The stream could not be read or written."""
 
@@ -153,6 +149,13 @@ class GroupMissing(StreamError):
     """The consumer group does not exist. A subscription creates it again, from the beginning of the stream."""
 
     retryable = True
+
+
+class RequirementUnknown(StreamError):
+    """Reading the event requires something that this version of the package does not know: update it.
+
+    Nothing is lost: a subscription leaves the event to consumers that know it, and is not ready.
+    """
 
 
 class EventNotFound(StreamError):

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from event_backbone import telemetry
 from event_backbone.backoff import Backoff, Delays
@@ -26,13 +26,12 @@ from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_payloads
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry
-from event_backbone.wire import read_entry
+from event_backbone.wire import read_entry, read_inline
 
 Bound = EventKey | datetime
 """A position in a stream: an event's key, or an aware time, which is compared with the server's append time."""
 
 _Wanted = Collection[EventOf[Any, ...]] | None
-_Event = tuple[Metadata, tuple[PayloadReference, ...]]
 _Page = tuple[Sequence[Entry], list[StoredEvent]]
 """Entries, and the wanted events among them."""
 
@@ -43,6 +42,12 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
 
 _log = logging.getLogger("event_backbone")
+
+
+class _Event(NamedTuple):
+    metadata: Metadata
+    references: tuple[PayloadReference, ...]
+    entry: Entry
 
 
 class Reader:
@@ -60,13 +65,14 @@ class Reader:
         Raises:
             EventNotFound: the stream has no event with this key (any longer).
             EntryUnreadable: the entry is not in a wire format known here: another program or a later version wrote it.
+            RequirementUnknown: reading it requires what this version does not know.
             StreamUnavailable, StorageUnavailable: waiting may help.
             StorageMissing: the payload is in a storage that this backbone was not given.
         """
         entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
         if entry is None:
             raise EventNotFound(f"Stream {self._stream.name.key} has no event {key}.")
-        (event,) = await self._load([read_entry(entry.fields, self._stream.name, entry.key)])
+        (event,) = await self._load([self._event_of(entry)])
         return event
 
     async def scan(
@@ -80,8 +86,7 @@ class Reader:
     ) -> AsyncGenerator[StoredEvent, None]:
         """Yield the events from ``start`` (inclusive) to ``end`` (exclusive), in order, each once.
 
-        Events whose payload is gone or erased are yielded, too. Entries that are not in a wire format known here are
-        skipped with a warning in the log.
+        Events whose payload is gone or erased are yielded, too. Entries that cannot be read are skipped and logged.
 
         Args:
             start: None is the beginning; ``"now"`` is after the newest event.
@@ -92,6 +97,7 @@ class Reader:
 
         Raises:
             ConfigurationError: a time has no time zone, or ``end`` comes with ``follow``, or ``start`` with ``last``.
+            RequirementUnknown: a later version wrote an event.
             StreamUnavailable, StorageUnavailable: with ``follow`` only on the first read; StorageMissing on any.
         """
         _check_bounds(start, end, last, follow=follow)
@@ -169,15 +175,23 @@ class Reader:
 
     def _wanted(self, entry: Entry, events: _Wanted) -> _Event | None:
         """Return the entry's event if it is one of ``events``; raise EntryUnreadable."""
-        found = read_entry(entry.fields, self._stream.name, entry.key)
-        return found if events is None or any(is_event(found[0], event) for event in events) else None
+        found = self._event_of(entry)
+        return found if events is None or any(is_event(found.metadata, event) for event in events) else None
+
+    def _event_of(self, entry: Entry) -> _Event:
+        metadata, references = read_entry(entry.fields, self._stream.name, entry.key)
+        return _Event(metadata, references, entry)
 
     async def _load(self, found: Sequence[_Event]) -> list[StoredEvent]:
-        parts = [references for _, references in found]
-        contents = await collect_available_payloads(self._scope, self._storages, parts)
+        parts = [each.references for each in found if each.references]
+        contents = iter(await collect_available_payloads(self._scope, self._storages, parts))
         return [
-            StoredEvent(metadata, content, references)
-            for (metadata, references), content in zip(found, contents, strict=True)
+            StoredEvent(
+                each.metadata,
+                next(contents) if each.references else read_inline(each.entry.fields),
+                each.references,
+            )
+            for each in found
         ]
 
 

@@ -69,35 +69,41 @@ class Metadata(NewMetadata):
 
     ``event`` is the name on the wire, ``produced_at`` the producer's time (aware, UTC), ``key`` the position in the
     stream with the server's time. All events that one first event caused share its ``correlation_id``; ``causation_id``
-    is the event id of the event that was being handled when this one was produced.
+    is the event id of the event that was being handled when this one was produced. ``size_bytes`` is the size of the
+    payload as it was encoded. ``missing`` names the arguments of this delivery that became None or their default
+    because a part of the payload is gone, erased, or not given to this program.
     """
 
     key: EventKey
+    size_bytes: int = 0
+    missing: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
             """Read the members that few handlers use, all at once on first use (fast path, see decision 0005)."""
             if name not in _READ_LATER:
-                return object.__getattribute__(self, name)
+                return () if name == "missing" else object.__getattribute__(self, name)
             for member, value in self._read_rest(self._document, self._stream).items():
                 object.__setattr__(self, member, value)
             return object.__getattribute__(self, name)
 
 
-_set_key, _set_event, _set_version, _set_stream, _set_document, _set_read_rest = (
-    setter_of(Metadata, slot) for slot in ("key", "event", "version", "_stream", "_document", "_read_rest")
+_set_key, _set_event, _set_version, _set_size_bytes, _set_stream, _set_document, _set_read_rest = (
+    setter_of(Metadata, slot)
+    for slot in ("key", "event", "version", "size_bytes", "_stream", "_document", "_read_rest")
 )
 
 
 def metadata_read_later(  # noqa: PLR0917 - positional: fast path, see decision 0005
-    key: EventKey, event: str, version: int, stream: StreamName, document: bytes, read_rest: ReadRest
+    key: EventKey, event: str, version: int, size_bytes: int, stream: StreamName, document: bytes, read_rest: ReadRest
 ) -> Metadata:
     """Return metadata whose other members ``read_rest`` reads from ``document`` when one is first used."""
     metadata = object.__new__(Metadata)
     _set_key(metadata, key)
     _set_event(metadata, event)
     _set_version(metadata, version)
+    _set_size_bytes(metadata, size_bytes)
     _set_stream(metadata, stream)
     _set_document(metadata, document)
     _set_read_rest(metadata, read_rest)

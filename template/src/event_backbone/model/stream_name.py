@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from event_backbone.errors import ConfigurationError
 
 _URI = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,127}")
+_NO_SEGMENTS = {"", ".", ".."}  # they would not be folders in a bucket
+_NO_ENVIRONMENTS = {"packs", "archive"}  # these are folders in a bucket
 _ENVIRONMENT = re.compile(r"[a-z0-9-]*")
 _ENVIRONMENT_ALIASES = {"production": "prod", "development": "dev"}
 
@@ -23,6 +25,8 @@ def environment_name(environment: str) -> str:
         raise ConfigurationError(
             f"The environment {environment[:60]!r} is not valid: use only letters, digits and hyphens."
         )
+    if name in _NO_ENVIRONMENTS:
+        raise ConfigurationError(f"The environment {name!r} is not valid: it is a folder in S3; use another one.")
     return name
 
 
@@ -37,10 +41,10 @@ class StreamName:
     @classmethod
     def of(cls, uri: str, environment: str = "", partition: int = 0) -> StreamName:
         """Check the names and normalise the environment; raise ConfigurationError for a name that is not valid."""
-        if _URI.fullmatch(uri) is None or ".." in uri.split("/"):
+        if _URI.fullmatch(uri) is None or not _NO_SEGMENTS.isdisjoint(uri.split("/")):
             raise ConfigurationError(
                 f"The URI {uri[:130]!r} is not valid: use 1 to 128 of a-z, 0-9 and . _ / : -, starting with a letter "
-                "or digit, without '..' segments."
+                "or digit, without empty, '.' and '..' segments."
             )
         return cls(uri, environment_name(environment), partition)
 

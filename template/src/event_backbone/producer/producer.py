@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
 
 from pydantic_core import from_json
 
@@ -31,8 +30,8 @@ from event_backbone.producer.batching import Batcher
 from event_backbone.producer.once import OnceEntry, send_once
 from event_backbone.spans import NOT_TRACED, ProduceSpans
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.stream.values import NewEntry
-from event_backbone.wire import ONCE_HEADER, MetadataMembers, write_metadata, write_references
+from event_backbone.stream.values import NOT_INLINE, NewEntry
+from event_backbone.wire import ONCE_HEADER, MetadataMembers, Record, write_metadata, write_references
 
 _NANOSECONDS_IN_MICROSECOND = 1000
 
@@ -67,7 +66,7 @@ class Producer:
         self._timeout_seconds = timeout.total_seconds()
         self._write_plan = storage.write_plan(scope)
         # The same for every event, since the key is the event id.
-        self._plan_references = write_references([PayloadReference(storage.name, "id")], "id")
+        self._plan_references = write_references([PayloadReference(storage.name, "id", "id")])
         self._attributes: dict[EventDefinition, telemetry.Attributes] = {}
         self._spans = ProduceSpans(scope.stream.key)
 
@@ -169,23 +168,26 @@ class Producer:
         if not self._capacity.try_acquire(size_bytes):
             await self._capacity.acquire(size_bytes, deadline)
         try:
+            inline: Payload = NOT_INLINE
             if self._write_plan is None:
-                payload_id = metadata.event_id if once is None else once.payload_id
-                saved = await self._save(payload_id, payload, deadline)
-                references, writes = write_references(saved.references, metadata.id_text), saved.writes
+                payload_id = metadata.id_text if once is None else str(once.payload_id)
+                saved = await self._save(Record(metadata, payload, payload_id, size_bytes), deadline)
+                references, writes = write_references(saved.references), saved.writes
+            elif write := self._write_plan(metadata.id_text, payload):
+                references, writes = self._plan_references, (write,)
             else:
-                references, writes = self._plan_references, (self._write_plan(metadata.id_text, payload),)
-            encoded = write_metadata(metadata, references)
-            entry = NewEntry(metadata.event_id, encoded, writes)
-            entry_bytes = len(encoded) + size_bytes if writes else len(encoded)
+                references, writes, inline = "[]", (), payload
+            encoded = write_metadata(metadata, references, size_bytes)
+            entry = NewEntry(metadata.event_id, encoded, writes, inline)
+            entry_bytes = len(encoded) + size_bytes if self._write_plan or writes else len(encoded)
             return await self._batcher.append(entry, deadline, entry_bytes)
         finally:
             self._capacity.release(size_bytes)
 
-    async def _save(self, payload_id: UUID, payload: Payload, deadline: float) -> SavedPayload:
+    async def _save(self, record: Record, deadline: float) -> SavedPayload:
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._storage.save(self._scope, payload_id, payload)
+                return await self._storage.save(self._scope, record)
         except TimeoutError as error:
             raise NotSent(f"Storage {self._storage.name} did not save the payload in time.") from error
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-from uuid import UUID
 
+from event_backbone.contract import Contract
 from event_backbone.errors import StorageError
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, StreamName
+from event_backbone.wire import Record
 
 if TYPE_CHECKING:
     from event_backbone.connection import RedisConnection
@@ -26,8 +27,11 @@ OnPayloads = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
 """Called with what was loaded: positions in a sequence of references or events, each with its payload or error."""
 
 
-WritePlan = Callable[[str, Payload], HashWrite]
-"""Returns, of an event id and its payload, the hash to write with the entry; the event id is the reference's key."""
+WritePlan = Callable[[str, Payload], HashWrite | None]
+"""Returns, of an event id and its payload, the hash to write with the entry; the event id is the reference's key.
+
+None says that the payload is to be in the entry itself, to which then no reference leads.
+"""
 
 
 class Storage(Protocol):
@@ -49,12 +53,17 @@ class Storage(Protocol):
         """
         ...
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+    def check_contract(self, contract: type[Contract]) -> None:
+        """Raise ConfigurationError if the storage's settings do not fit a contract that is about to be used."""
+        ...
+
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
         """Save a payload, or say what is to be written with the stream entry.
 
-        May be called again with the same arguments, and then changes nothing. Raises StorageUnavailable when the
-        storage does not answer (the payload may or may not be saved), PayloadConflict when another payload is saved
-        under this event id. A storage that keeps payloads itself measures how long it took (``payload_duration``).
+        May be called again with the same record: whether the references are then the same, or lead to a second copy, is
+        up to the storage. What was saved before under the record's payload id, be it another payload or a tombstone,
+        is never overwritten. Raises StorageUnavailable when the storage does not answer: the payload may or may not be
+        saved. A storage that keeps payloads itself measures how long it took (``payload_duration``).
         """
         ...
 
@@ -85,4 +94,12 @@ class Storage(Protocol):
 
     async def close(self) -> None:
         """Close the storage's own connections. May be called twice; a later call opens them again."""
+        ...
+
+
+class Cache(Storage, Protocol):
+    """A storage that can also keep copies of what another one has, by the id of their event."""
+
+    async def keep(self, scope: StorageScope, copies: Mapping[str, Payload]) -> None:
+        """Keep copies under these ids; what is there already, be it a tombstone, stays. Raises as ``save`` does."""
         ...

@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage.base import Storage
+from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.redis_hash import RedisHashStorage
+
+
+def storage_named(storages: Mapping[str, Storage], name: str) -> Storage:
+    """Return a storage by its name; raise StorageMissing."""
+    storage = storages.get(name)
+    if storage is None:
+        raise storage_missing(name)
+    return storage
 
 
 def storages_by_name(storages: Sequence[Storage], *, beside_stream: bool) -> Mapping[str, Storage]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from event_backbone import telemetry
+from event_backbone.contract import Contract
 from event_backbone.errors import (
     ConfigurationError,
-    PayloadConflict,
     PayloadGone,
     StorageError,
     StorageUnavailable,
 )
 from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import Cache, OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.circuit_breaker import CircuitBreaker
-from event_backbone.storage.hash_scripts import store_hashes
 from event_backbone.storage.loading import collect_references
+from event_backbone.wire import Record
+from event_backbone.wire.fields import COPY_FIELD
 
 _Loaded = Payload | StorageError
 
@@ -36,7 +35,7 @@ class CachedStorage:
     def __init__(
         self,
         origin: Storage,
-        cache: Storage,
+        cache: Cache,
         *,
         cache_timeout: timedelta = timedelta(seconds=1),
         retry_cache_after: timedelta = timedelta(seconds=5),
@@ -71,21 +70,32 @@ class CachedStorage:
         return self._origin
 
     @property
-    def cache(self) -> Storage:
+    def cache(self) -> Cache:
         """Where copies are kept."""
         return self._cache
 
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: the origin's answer is waited for before anything is cached."""
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+    def check_contract(self, contract: type[Contract]) -> None:
+        """Ask both."""
+        self._origin.check_contract(contract)
+        self._cache.check_contract(contract)
+
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
         """Save to the origin, then to the cache, whose failure is ignored. Raises what the origin raises.
 
         In this order, because a cache must never hold what the origin refused.
         """
-        saved = await self._origin.save(scope, event_id, payload)
-        copied = await self._cache_circuit.call(lambda: self._cache.save(scope, event_id, payload))
-        return saved if copied is None else SavedPayload(saved.references, (*saved.writes, *copied.writes))
+        saved = await self._origin.save(scope, record)
+        (reference,) = saved.references
+        copy = _copy_of(reference, record.payload)
+        plan = self._cache.write_plan(scope)
+        write = None if plan is None else plan(reference.event_id, copy)
+        if write is not None:
+            return SavedPayload(saved.references, (*saved.writes, write))
+        await self._cache_circuit.call(lambda: self._cache.keep(scope, {reference.event_id: copy}))
+        return saved
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Load what is in the cache, tombstones included, and then the rest from the origin."""
@@ -132,23 +142,14 @@ class CachedStorage:
         await self._cache.close()
 
     async def put_into_cache(self, scope: StorageScope, loaded: Mapping[PayloadReference, _Loaded]) -> None:
-        """Copy payloads of the origin, but never over what the cache has: that may be a tombstone by now.
-
-        Raises what the cache raises, except that a payload which is there already is not an error.
-        """
-        saves = [
-            self._cache.save(scope, event_id, result)
+        """Copy payloads of the origin, but never over what the cache has: that may be a tombstone by now."""
+        copies = {
+            reference.event_id: _copy_of(reference, result)
             for reference, result in loaded.items()
-            if not isinstance(result, StorageError) and (event_id := _event_id(reference)) is not None
-        ]
-        copied = await asyncio.gather(*saves, return_exceptions=True)
-        for copy in copied:
-            if isinstance(copy, BaseException) and not isinstance(copy, PayloadConflict):
-                raise copy
-        writes = [write for copy in copied if isinstance(copy, SavedPayload) for write in copy.writes]
-        if writes and scope.redis is not None:
-            with scope.redis.errors(StorageUnavailable):
-                await store_hashes(scope.redis, scope.stream, writes)
+            if not isinstance(result, StorageError)
+        }
+        if copies:
+            await self._cache.keep(scope, copies)
 
     async def _load_cached(self, scope: StorageScope, references: Sequence[PayloadReference]) -> dict[int, _Loaded]:
         found = await self._cache_circuit.call(lambda: self._copied(scope, references))
@@ -166,18 +167,31 @@ class CachedStorage:
             for result in found:
                 if isinstance(result, StorageUnavailable):
                     raise result
-        return found
+        return [_original(reference, result) for reference, result in zip(references, found, strict=True)]
 
     def _copies(self, references: Sequence[PayloadReference]) -> list[PayloadReference]:
-        return [PayloadReference(self._cache.name, reference.key) for reference in references]
+        return [PayloadReference(self._cache.name, each.event_id, each.event_id) for each in references]
 
     def _count(self, result: str, amount: int) -> None:
         if amount:
             telemetry.cache_lookups.add(amount, {"storage": self.name, "result": result})
 
 
-def _event_id(reference: PayloadReference) -> UUID | None:
-    try:
-        return UUID(reference.key)
-    except ValueError:
-        return None  # not written by this package, so not worth a copy
+def _copy_of(reference: PayloadReference, payload: Payload) -> Payload:
+    """Return what the cache keeps: the arguments, and of which of the origin's payloads of this event they are.
+
+    A produce call that fails may leave a copy of arguments that the next call with its event id replaces.
+    """
+    if reference.key == reference.event_id:
+        return payload
+    return {**payload, COPY_FIELD: reference.key.encode()}
+
+
+def _original(reference: PayloadReference, found: _Loaded) -> _Loaded:
+    """Return the arguments in a copy; a copy of another payload counts as none."""
+    if isinstance(found, StorageError) or reference.key == reference.event_id:
+        return found
+    payload = dict(found)
+    if payload.pop(COPY_FIELD, b"").decode() != reference.key:
+        return PayloadGone("The cache has a copy of another payload.")
+    return payload

@@ -8,7 +8,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import TypeVar
 
-from event_backbone.errors import ConfigurationError, PayloadConflict, StorageError
+from event_backbone.errors import ConfigurationError, StorageError
 
 T = TypeVar("T")
 
@@ -35,8 +35,6 @@ class CircuitBreaker:
         try:
             async with asyncio.timeout(self._timeout):
                 result = await function()
-        except PayloadConflict:
-            result = None  # an answer too: something is there already
         except (StorageError, ConfigurationError, TimeoutError):
             self.open()
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Literal, cast
+from typing import cast
 
 from hiredis import ReplyError
 
@@ -20,34 +20,17 @@ _STORE = Script(
     with_names("""
 -- Writes hashes that do not exist.
 -- KEYS: the hashes. ARGV, for each: expires after milliseconds (0: never), how many parts follow, field, value, ...
--- Returns for each "stored"; "same" or "other" (the fields that are there already); or "erased" (a tombstone).
--- Keeps promises 2 and 6: what was saved or erased under an event id is never overwritten.
-local function compare(key, fields)
-  local kept = redis.pcall('HGETALL', key)
-  local values = {}
-  for index = 1, #kept, 2 do values[kept[index]] = kept[index + 1] end
-  if values['$ERASED_FIELD'] then return 'erased' end
-  if #kept ~= #fields then return 'other' end
-  for index = 1, #fields, 2 do
-    if values[fields[index]] ~= fields[index + 1] then return 'other' end
-  end
-  return 'same'
-end
-
-local answers, position = {}, 1
-for index, key in ipairs(KEYS) do
+-- Keeps promises 2 and 6: what was saved or erased under an id is never overwritten.
+local position = 1
+for _, key in ipairs(KEYS) do
   local milliseconds, parts = tonumber(ARGV[position]), tonumber(ARGV[position + 1])
   local fields = {unpack(ARGV, position + 2, position + 1 + parts)}
   position = position + 2 + parts
-  if redis.call('EXISTS', key) == 1 then
-    answers[index] = compare(key, fields)
-  else
+  if redis.call('EXISTS', key) == 0 then
     redis.call('HSET', key, unpack(fields))
     if milliseconds > 0 then redis.call('PEXPIRE', key, milliseconds) end
-    answers[index] = 'stored'
   end
 end
-return answers
 """)
 )
 
@@ -66,8 +49,6 @@ end
 return #KEYS
 """)
 )
-
-StoreAnswer = Literal["stored", "same", "other", "erased"]
 
 
 async def load_hashes(connection: RedisConnection, keys: Sequence[str]) -> list[object]:
@@ -93,16 +74,11 @@ def typical_size_bytes(hashes: Sequence[object]) -> int:
     return max((sum(map(len, cast("list[bytes]", each))) for each in some if isinstance(each, list)), default=0)
 
 
-async def store_hashes(
-    connection: RedisConnection, stream: StreamName, writes: Sequence[HashWrite]
-) -> list[StoreAnswer]:
-    """Write hashes that do not exist; report of the others whether they hold the same, other fields or a tombstone."""
-    answers: list[StoreAnswer] = []
+async def store_hashes(connection: RedisConnection, stream: StreamName, writes: Sequence[HashWrite]) -> None:
+    """Write hashes that do not exist, tombstones included."""
     for batch in _batches(writes):
         arguments = [argument for write in batch for argument in _arguments(write)]
-        reply = await connection.run(_STORE, [stream.key_of(write.purpose) for write in batch], arguments)
-        answers.extend(cast("StoreAnswer", answer.decode()) for answer in cast("list[bytes]", reply))
-    return answers
+        await connection.run(_STORE, [stream.key_of(write.purpose) for write in batch], arguments)
 
 
 async def erase_hashes(connection: RedisConnection, keys: Sequence[str], expires_after: timedelta | None) -> None:

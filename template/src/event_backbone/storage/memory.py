@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from uuid import UUID
 
-from event_backbone.errors import PayloadConflict, PayloadErased, PayloadGone, StorageError
+from event_backbone.contract import Contract
+from event_backbone.errors import PayloadErased, PayloadGone, StorageError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.names import storage_name
+from event_backbone.wire import Record
 from event_backbone.wire.keys import PAYLOAD_KEY
 
 
@@ -28,14 +29,22 @@ class MemoryStorage:
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: nothing is written with the entry."""
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Keep a copy; raise PayloadConflict when another payload, or a tombstone, is there."""
-        reference = PayloadReference(self._name, str(event_id))
+    def check_contract(self, contract: type[Contract]) -> None:
+        """Do nothing: every contract fits."""
+
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
+        """Keep a copy, unless a payload or a tombstone is there."""
+        reference = PayloadReference(self._name, record.metadata.id_text, record.payload_id)
         with storage_call(self._name, "save"):
-            kept = self._payloads.setdefault(self.location(scope, reference), dict(payload))
-        if kept != payload:
-            raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
+            self._payloads.setdefault(self.location(scope, reference), dict(record.payload))
         return SavedPayload((reference,))
+
+    async def keep(self, scope: StorageScope, copies: Mapping[str, Payload]) -> None:
+        """Keep copies, except where there is a payload or a tombstone."""
+        with storage_call(self._name, "save"):
+            for event_id, payload in copies.items():
+                reference = PayloadReference(self._name, event_id, event_id)
+                self._payloads.setdefault(self.location(scope, reference), dict(payload))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Call back once, with a copy, PayloadErased or PayloadGone for each reference."""

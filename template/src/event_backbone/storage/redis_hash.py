@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import cast
-from uuid import UUID
 
 from event_backbone.connection import RedisConnection
+from event_backbone.contract import Contract
 from event_backbone.errors import (
     ConfigurationError,
-    PayloadConflict,
     PayloadErased,
     PayloadGone,
     StorageError,
@@ -29,6 +28,7 @@ from event_backbone.storage.hash_scripts import (
 )
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.per_loop import PerLoop
+from event_backbone.wire import Record
 from event_backbone.wire.fields import EMPTY_FIELD, ERASED_FIELD
 from event_backbone.wire.keys import PAYLOAD_KEY
 
@@ -82,21 +82,26 @@ class RedisHashStorage:
         """Return how a payload becomes a hash on the stream's own Redis; None if payloads go to another server."""
         return self._write if self._own is None and scope.redis is not None else None
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Return the hash, to be written with the entry, or on another server write it now.
+    def check_contract(self, contract: type[Contract]) -> None:
+        """Do nothing: every contract fits."""
 
-        Raises PayloadConflict on another server only: on the stream's own, a known event id changes nothing.
-        """
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
+        """Return the hash, to be written with the entry, or on another server write it now unless it exists."""
         connection = self._connection(scope)
-        reference = PayloadReference(self._name, str(event_id))
-        write = self._write(reference.key, payload)
+        reference = PayloadReference(self._name, record.metadata.id_text, record.payload_id)
+        write = self._write(reference.key, record.payload)
         if self._own is None:
             return SavedPayload((reference,), (write,))
         with storage_call(self._name, "save"), connection.errors(StorageUnavailable):
-            (answer,) = await store_hashes(connection, scope.stream, (write,))
-        if answer in {"other", "erased"}:
-            raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
+            await store_hashes(connection, scope.stream, (write,))
         return SavedPayload((reference,))
+
+    async def keep(self, scope: StorageScope, copies: Mapping[str, Payload]) -> None:
+        """Write the hashes that do not exist."""
+        connection = self._connection(scope)
+        with storage_call(self._name, "save"), connection.errors(StorageUnavailable):
+            writes = [self._write(event_id, payload) for event_id, payload in copies.items()]
+            await store_hashes(connection, scope.stream, writes)
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Fetch the payloads in as few calls as their size allows, and call back after each."""
@@ -168,7 +173,6 @@ def _payload(key: str, fields: object) -> Payload | StorageError:
         return PayloadErased(f"The payload in the Redis hash {key} was erased.")
     payload: dict[str, bytes] = {}
     for position in range(0, len(parts), 2):  # faster than a comprehension over pairs
-        name = parts[position]
-        if name[:1] != b"_":
-            payload[name.decode()] = parts[position + 1]
+        payload[parts[position].decode()] = parts[position + 1]
+    payload.pop(EMPTY_FIELD, None)
     return payload

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
-from uuid import UUID
 
-from event_backbone.contract import argument_names
+from event_backbone.contract import Contract, argument_names
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import Payload, PayloadReference, SavedPayload
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references
+from event_backbone.wire import Record
 
 _log = logging.getLogger("event_backbone")
 
@@ -58,9 +59,18 @@ class SplitStorage:
             self._warn_of_unknown_arguments()
         return None
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
+    def check_contract(self, contract: type[Contract]) -> None:
+        """Ask every part."""
+        for part in self._parts:
+            part.check_contract(contract)
+
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
         """Save the parts at the same time. Raises the first error of any part; the other parts may be saved."""
-        saved = await gather_all(part.save(scope, event_id, piece) for part, piece in self._split(payload))
+        pieces = self._split(record.payload)
+        parts = tuple(part.name for part, _ in pieces)
+        saved = await gather_all(
+            part.save(scope, replace(record, payload=piece, part=part.name, parts=parts)) for part, piece in pieces
+        )
         return SavedPayload(
             tuple(reference for each in saved for reference in each.references),
             tuple(write for each in saved for write in each.writes),

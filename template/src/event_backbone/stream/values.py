@@ -8,22 +8,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from event_backbone.model import EventKey, HashWrite
+from event_backbone.model import EventKey, HashWrite, Payload
 from event_backbone.wire.fields import EPOCH
 
 Start = Literal["beginning", "now"] | EventKey | datetime
 """Where a new consumer group begins: a key or an aware time is inclusive."""
 
 
+NOT_INLINE: Payload = MappingProxyType({})
+"""For an entry whose payload is elsewhere, or is inline and empty."""
+
+
 class NewEntry(NamedTuple):
-    """An entry to append: the event's id, its encoded metadata, and hashes to write in the same step."""
+    """An entry to append: its event's id, its encoded metadata, hashes to write in the same step, an inline payload."""
 
     event_id: UUID
     metadata: bytes
     writes: tuple[HashWrite, ...] = ()
+    inline: Payload = NOT_INLINE
 
 
 class Entry(NamedTuple):

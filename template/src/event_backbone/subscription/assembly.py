@@ -115,7 +115,7 @@ class Assembly:
             and not self.quarantine.running_alone
             and not self.in_flight.full
             and not self.in_flight.blocked
-            and not self._loader.lacks_storage
+            and not self._loader.hands_over
         )
 
     async def give_back(self, *, all_of_them: bool = False) -> None:

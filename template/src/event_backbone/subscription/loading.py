@@ -9,7 +9,13 @@ from datetime import timedelta
 from time import monotonic
 
 from event_backbone.backoff import Delays
-from event_backbone.errors import EntryUnreadable, StorageError, StorageMissing, StorageUnavailable
+from event_backbone.errors import (
+    EntryUnreadable,
+    RequirementUnknown,
+    StorageError,
+    StorageMissing,
+    StorageUnavailable,
+)
 from event_backbone.model import Payload
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import load_event_payloads
@@ -18,7 +24,7 @@ from event_backbone.subscription.in_flight import InFlight
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF
 from event_backbone.subscription.settlement import Settlement
-from event_backbone.wire import read_entry
+from event_backbone.wire import read_entry, read_inline
 
 _NOT_READY_SECONDS = 30.0
 
@@ -30,7 +36,8 @@ class Loader:
     """Reads metadata and loads payloads.
 
     While a storage does not answer, its events come back after a while, which uses up no attempt. They stay in flight,
-    so reading is bounded meanwhile. An event whose storage this process was not given is handed over to the group.
+    so reading is bounded meanwhile. An event that this process cannot read, as it lacks the storage or is out of date,
+    is handed over to the group.
     """
 
     def __init__(
@@ -52,8 +59,8 @@ class Loader:
         self._missing: dict[str, float] = {}
 
     @property
-    def lacks_storage(self) -> bool:
-        """Whether an event was met lately whose storage this process was not given."""
+    def hands_over(self) -> bool:
+        """Whether an event was met lately that this process cannot read: it lacks its storage, or is too old."""
         return any(until > monotonic() for until in self._missing.values())
 
     async def load_one(self, event: InFlight) -> bool:
@@ -73,7 +80,13 @@ class Loader:
         wanted: list[InFlight] = []
         loaded_events: list[LoadedEvent] = []
         for event in events:
-            loaded = self._read(event)
+            try:
+                loaded = self._read(event)
+            except RequirementUnknown as error:
+                self._hand_over(event, error)
+                if in_turn is not None:
+                    in_turn.skip(event)
+                continue
             if loaded is None:
                 ready.append(event)
             else:
@@ -85,14 +98,22 @@ class Loader:
             await self._load(wanted, loaded_events, on_loaded, in_turn)
 
     def _read(self, event: InFlight) -> LoadedEvent | None:
-        """Decode the metadata, and return what wants its payload."""
+        """Decode the metadata, and return what wants its payload, unless that is in the entry.
+
+        Raises RequirementUnknown.
+        """
         try:
             metadata, references = read_entry(event.fields, self._scope.stream, event.key)
         except EntryUnreadable as error:
             event.loaded = error
             return None
         event.loaded = loaded = LoadedEvent(metadata, None, references, event.repeats)
-        return loaded if self._handling.wants(metadata) else None
+        if not self._handling.wants(metadata):
+            return None
+        if not references:
+            loaded.payload = read_inline(event.fields)
+            return None
+        return loaded
 
     async def _load(
         self,
@@ -134,12 +155,12 @@ class Loader:
             self._outage = False
             self._delays.reset()
 
-    def _hand_over(self, event: InFlight, error: StorageMissing) -> None:
-        """Leave an event to members that have its storage; not ready meanwhile, so that a rollout stops here."""
+    def _hand_over(self, event: InFlight, error: StorageMissing | RequirementUnknown) -> None:
+        """Leave an event to members that can read it; not ready meanwhile, so that a rollout stops here."""
         now, text = monotonic(), str(error)
         if self._missing.get(text, now) <= now:
             self._missing = {each: until for each, until in self._missing.items() if until > now}
-            self._monitor.storage_missing(error)
+            self._monitor.handed_over(error)
         self._missing[text] = now + _NOT_READY_SECONDS
         self._settlement.hand_over(event)
 

@@ -145,11 +145,11 @@ class Monitor:
         telemetry.outages.add(1, {"uri": self._uri, "side": "storage"})
         _log.warning("Payloads of %s cannot be loaded: %s They will be retried.", self._stream, error)
 
-    def storage_missing(self, error: BackboneError) -> None:
-        """Report events whose storage this process was not given."""
+    def handed_over(self, error: BackboneError) -> None:
+        """Report events that this process cannot read, but another may."""
         telemetry.outages.add(1, {"uri": self._uri, "side": "storage"})
         _log.error(
-            "Payloads of %s cannot be loaded: %s Their events wait for a consumer of group %s that has it.",
+            "Events of %s cannot be read here: %s They wait for a consumer of group %s that can.",
             self._stream,
             error,
             self._group,

@@ -16,9 +16,9 @@ from event_backbone.errors import (
     GroupMissing,
     NotSent,
     OutcomeUnknown,
-    PayloadConflict,
     PayloadErased,
     PayloadGone,
+    RequirementUnknown,
     StorageMissing,
     StorageUnavailable,
     StreamUnavailable,
@@ -60,12 +60,15 @@ _FIXED_TEXT: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
         "The event may or may not have been sent; repeating the request may send it twice.",
     ),
     EventIdExpired: (HTTPStatus.CONFLICT, "The event id is too old for its event to be sent again; use a new one."),
-    PayloadConflict: (HTTPStatus.CONFLICT, "Another body was already saved under this event id; use a new one."),
     PayloadGone: (HTTPStatus.GONE, "The payload of this event is missing or has expired."),
     PayloadErased: (HTTPStatus.GONE, "The payload of this event was erased."),
     EntryUnreadable: (
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "This event was written in a form that the service cannot read; see the service's log.",
+    ),
+    RequirementUnknown: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "This event was written by a later version of the service; it can be read once this one is updated.",
     ),
     ContractError: (
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -82,7 +85,6 @@ _TEXT_WITH_IDEMPOTENCY_KEY: Mapping[type[BackboneError], str] = {
         "without one it may send the event twice."
     ),
     EventIdExpired: "This Idempotency-Key is too old for its event to be sent again; use a new one.",
-    PayloadConflict: "Another body was already saved under this Idempotency-Key; use a new one.",
 }
 """What is said instead where a client can send an Idempotency-Key."""
 

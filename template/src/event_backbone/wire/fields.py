@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 WIRE_FORMAT = b"1"
 FORMAT_FIELD = "wire"
 METADATA_FIELD = "metadata"
+INLINE_PREFIX = "arg:"  # an argument of a payload that is in the entry itself, by its name
 
 # The header of an event that was produced once.
 ONCE_HEADER = "once"
@@ -29,6 +30,7 @@ LONGEST_LEASE_FIELD = "lease"
 
 # A payload. No argument's name begins with an underscore.
 EMPTY_FIELD = "_empty"
+COPY_FIELD = "_of"  # in a cache: the key of the payload of which this is a copy
 ERASED_FIELD = "_erased"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

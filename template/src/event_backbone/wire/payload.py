@@ -1,4 +1,4 @@
-"""A payload as one JSON object, the form in which S3 keeps it."""
+"""A payload as one JSON object."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import re
 
 from event_backbone.errors import DecodeError
 from event_backbone.model.payload import Payload
-from event_backbone.wire.fields import ERASED_FIELD
-
-ERASED_JSON = f'{{"{ERASED_FIELD}":true}}'.encode()
-"""What replaces an erased payload."""
 
 _decoder = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")

@@ -9,14 +9,22 @@ from uuid import UUID
 
 from pydantic_core import SchemaValidator, core_schema
 
-from event_backbone.errors import EntryUnreadable
+from event_backbone.errors import EntryUnreadable, RequirementUnknown
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.metadata import NO_HEADERS, Metadata, metadata_read_later
-from event_backbone.model.payload import REFERENCE_KEY, PayloadReference, trusted_reference
+from event_backbone.model.payload import REFERENCE_KEY, Payload, PayloadReference
 from event_backbone.model.stream_name import StreamName
-from event_backbone.wire.fields import EPOCH, FORMAT_FIELD, METADATA_FIELD, MICROSECOND, WIRE_FORMAT
+from event_backbone.wire.fields import (
+    EPOCH,
+    FORMAT_FIELD,
+    INLINE_PREFIX,
+    METADATA_FIELD,
+    MICROSECOND,
+    WIRE_FORMAT,
+)
 
-_FORMAT_NAME, _METADATA_NAME = FORMAT_FIELD.encode(), METADATA_FIELD.encode()
+_FORMAT_NAME, _METADATA_NAME, _INLINE = FORMAT_FIELD.encode(), METADATA_FIELD.encode(), INLINE_PREFIX.encode()
+_KNOWN_REQUIREMENTS = frozenset[str]()
 
 
 class Document(TypedDict):
@@ -26,11 +34,13 @@ class Document(TypedDict):
     event: str
     version: int
     at: int
+    size: int
     payload: list[str | tuple[str, str]]
     correlation: NotRequired[str]
     causation: NotRequired[str | None]
     key: NotRequired[str | None]
     headers: NotRequired[dict[str, str] | None]
+    requires: NotRequired[list[str] | None]
 
 
 def _new_validator() -> SchemaValidator:
@@ -50,6 +60,7 @@ def _new_validator() -> SchemaValidator:
         "event": text,
         "version": whole,
         "at": clock,
+        "size": core_schema.int_schema(strict=True, ge=0),
         "payload": core_schema.list_schema(reference),
     }
     optional = {
@@ -57,6 +68,7 @@ def _new_validator() -> SchemaValidator:
         "causation": core_schema.nullable_schema(text),
         "key": core_schema.nullable_schema(text),
         "headers": headers,
+        "requires": core_schema.nullable_schema(core_schema.list_schema(text)),
     }
     return SchemaValidator(
         core_schema.typed_dict_schema(
@@ -75,7 +87,12 @@ _read_document = cast("Callable[[bytes], Document]", _new_validator().validate_j
 def read_entry(
     fields: Mapping[bytes, bytes], stream: StreamName, key: EventKey
 ) -> tuple[Metadata, tuple[PayloadReference, ...]]:
-    """Return an entry's metadata and the references to its payload; raise EntryUnreadable when it cannot be read."""
+    """Return an entry's metadata and the references to its payload; none when the payload is in the entry itself.
+
+    Raises:
+        EntryUnreadable: the entry is not in wire format 1.
+        RequirementUnknown: a later version wrote the entry, and reading it requires what is not known here.
+    """
     if fields.get(_FORMAT_NAME) != WIRE_FORMAT:
         raise EntryUnreadable(
             f"Entry {key} is not in a known wire format; another program or a later version wrote it."
@@ -85,8 +102,27 @@ def read_entry(
         document = _read_document(written)
     except (KeyError, ValueError):
         raise EntryUnreadable(f"Entry {key} has metadata that is not in wire format 1.") from None
-    metadata = metadata_read_later(key, document["event"], document["version"], stream, written, _rest_of)
+    if document.get("requires"):
+        _check_requirements(document)
+    metadata = metadata_read_later(
+        key, document["event"], document["version"], document["size"], stream, written, _rest_of
+    )
     return metadata, _references_of(document)
+
+
+def read_inline(fields: Mapping[bytes, bytes]) -> Payload:
+    """Return the payload of an entry that has it inline."""
+    length = len(_INLINE)
+    return {name[length:].decode(): value for name, value in fields.items() if name.startswith(_INLINE)}
+
+
+def _check_requirements(document: Document) -> None:
+    unknown = sorted({*(document.get("requires") or ())} - _KNOWN_REQUIREMENTS)
+    if unknown:
+        raise RequirementUnknown(
+            f"An event requires {', '.join(map(repr, unknown))[:200]}, which this version of event_backbone does not "
+            "know; update it."
+        )
 
 
 def has_event_id(fields: Mapping[bytes, bytes], event_id: UUID) -> bool:
@@ -104,10 +140,12 @@ def _references_of(document: Document) -> tuple[PayloadReference, ...]:
     """Return the references to the payload."""
     event_id, references = document["id"], document["payload"]
     if len(references) == 1 and isinstance(references[0], str):
-        return (trusted_reference(references[0], event_id),)
+        return (PayloadReference(references[0], event_id, event_id),)
     return tuple(
         [
-            trusted_reference(each, event_id) if isinstance(each, str) else trusted_reference(*each)
+            PayloadReference(each, event_id, event_id)
+            if isinstance(each, str)
+            else PayloadReference(each[0], event_id, each[1])
             for each in references
         ]
     )

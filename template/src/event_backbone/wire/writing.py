@@ -75,11 +75,22 @@ class MetadataMembers:
         )
 
 
-def write_metadata(members: MetadataMembers, references: str) -> bytes:
+def write_metadata(members: MetadataMembers, references: str, size_bytes: int) -> bytes:
     """Return the value of the entry's ``metadata`` field; ``references`` are from ``write_references``.
 
-    Members that have their default are left out.
+    ``size_bytes`` is the size of the payload. Members that have their default are left out.
     """
+    return f'{{{first_members(members, size_bytes)},"payload":{references}{optional_members(members)}}}'.encode()
+
+
+def first_members(members: MetadataMembers, size_bytes: int) -> str:
+    """Return the members that every entry and record has, as JSON without braces."""
+    kind = _event_and_version(members.event, members.version)
+    return f'"id":"{members.id_text}",{kind},"at":{members.at_microseconds},"size":{size_bytes}'
+
+
+def optional_members(members: MetadataMembers) -> str:
+    """Return the members that differ from their defaults, each after a comma."""
     id_text, correlation_id = members.id_text, members.correlation_id
     optional: dict[str, object] = {}
     if correlation_id is not None and correlation_id != id_text:
@@ -90,14 +101,12 @@ def write_metadata(members: MetadataMembers, references: str) -> bytes:
         optional["key"] = members.partition_key
     if members.headers:
         optional["headers"] = members.headers
-    kind = _event_and_version(members.event, members.version)
-    rest = f",{_members(optional)}" if optional else ""
-    return f'{{"id":"{id_text}",{kind},"at":{members.at_microseconds},"payload":{references}{rest}}}'.encode()
+    return f",{_members(optional)}" if optional else ""
 
 
-def write_references(references: Sequence[PayloadReference], id_text: str) -> str:
+def write_references(references: Sequence[PayloadReference]) -> str:
     """Return where the payload is, as JSON: the storage's name, with a key only if that is not the event id."""
-    written = [each.storage if each.key == id_text else [each.storage, each.key] for each in references]
+    written = [each.storage if each.key == each.event_id else [each.storage, each.key] for each in references]
     return to_json(written).decode()
 
 

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from hashlib import sha256
+from datetime import UTC, datetime
 
 from event_backbone.model import StreamName
 from event_backbone.storage.s3.options import S3Options
 
-# Segments that are legal in a URI but not in an object key; no URI has "_".
-_AWKWARD_SEGMENTS: Mapping[str, str] = {"": "_", ".": "_dot"}
 
+def pack_key(options: S3Options, stream: StreamName, pack_id: str) -> str:
+    """Return ``[<prefix>/][<environment>/]packs/<uri>/<yyyy>/<mm>/<dd>/<hh>/<pack id>.jsonl``.
 
-def payload_key(options: S3Options, stream: StreamName, key: str) -> str:
-    """Return ``[<prefix>/][<environment>/]<2 hex digits>/<uri>/<key>.json`` for the key of a payload reference.
-
-    The digits are the beginning of the key's SHA-256: they spread a busy stream over the partitions that S3 makes of
-    prefixes.
+    The time (UTC) is that of the pack id, a UUIDv7 in 32 hex digits.
     """
-    segments = [_AWKWARD_SEGMENTS.get(segment, segment) for segment in stream.uri.split("/")]
-    spread = sha256(key.encode()).hexdigest()[:2]
-    return _below_environment(options, stream.environment, "/".join((spread, *segments, f"{key}.json")))
+    hour = datetime.fromtimestamp(int(pack_id[:12], 16) / 1000, UTC).strftime("%Y/%m/%d/%H")
+    return below_environment(options, stream.environment, f"packs/{stream.uri}/{hour}/{pack_id}.jsonl")
 
 
-def probe_key(options: S3Options, environment: str) -> str:
-    """Return the key of the object by which reading and writing are tried."""
-    return _below_environment(options, environment, "_check.json")
+def marker_key(options: S3Options, environment: str) -> str:
+    """Return the key of the object that says whose packs these are."""
+    return below_environment(options, environment, "event-backbone.json")
 
 
-def _below_environment(options: S3Options, environment: str, key: str) -> str:
+def below_environment(options: S3Options, environment: str, key: str) -> str:
+    """Return a key below the prefix and, if it is to be in the key, the environment."""
     above = (options.prefix, environment if options.environment_in in {None, "key"} else "", key)
     return "/".join(part for part in above if part)

@@ -1,4 +1,4 @@
-"""Payloads in S3: one JSON object an event."""
+"""Records in S3, many to an object."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from uuid import UUID
 
+from event_backbone.contract import Contract
 from event_backbone.errors import (
     ConfigurationError,
     DecodeError,
-    PayloadConflict,
     PayloadErased,
     PayloadGone,
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.model import Payload, PayloadReference, SavedPayload
+from event_backbone.model import Payload, PayloadReference, SavedPayload, new_event_id
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
-from event_backbone.storage.s3.keys import payload_key, probe_key
+from event_backbone.storage.s3.keys import marker_key, pack_key
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.wire.payload import ERASED_JSON, payload_from_json, payload_to_json
+from event_backbone.storage.s3.pack_line import PackLine
+from event_backbone.wire import Record, erase_record, read_record, write_record
 
 if TYPE_CHECKING:
     import boto3
@@ -80,20 +80,21 @@ class S3Storage:
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: S3 cannot write an object together with an entry."""
 
-    async def save(self, scope: StorageScope, event_id: UUID, payload: Payload) -> SavedPayload:
-        """Write the object unless it exists; then compare.
+    def check_contract(self, contract: type[Contract]) -> None:
+        """Do nothing: every contract fits."""
+
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
+        """Write the record as a pack of one.
 
         Raises:
-            PayloadConflict: another payload, or a tombstone, is there.
             StorageUnavailable: S3 does not answer; the object may or may not have been written.
             ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it.
         """
-        reference = PayloadReference(self._name, str(event_id))
         with storage_call(self._name, "save"):
-            objects, key = await self._objects(scope), self._key(scope, reference)
-            if not await objects.create(key, payload_to_json(payload)):
-                await _compare(objects, key, payload, event_id)
-        return SavedPayload((reference,))
+            objects, line = await self._objects(scope), write_record(record, scope.stream)
+            place = PackLine(new_event_id().hex, 0, len(line))
+            await objects.create(pack_key(self._options, scope.stream, place.pack_id), line + b"\n")
+        return SavedPayload((PayloadReference(self._name, record.metadata.id_text, str(place)),))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Fetch the objects, ``concurrency`` at a time, and call back with each as soon as it is there.
@@ -108,20 +109,24 @@ class S3Storage:
             on_payloads((position, away) for position in range(len(references)))
             return
 
-        async def fetch(position: int, key: str) -> None:
-            on_payloads(((position, await _load(objects, key)),))
+        async def fetch(position: int, reference: PayloadReference) -> None:
+            on_payloads(((position, await self._load(objects, scope, reference)),))
 
-        await gather_all(fetch(at, self._key(scope, reference)) for at, reference in enumerate(references))
+        await gather_all(fetch(at, reference) for at, reference in enumerate(references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
-        """Overwrite the objects by tombstones."""
+        """Remove the arguments from the records."""
         objects = await self._objects(scope)
-        keys = (self._key(scope, reference) for reference in references)
-        await gather_all(objects.replace(key, ERASED_JSON) for key in keys)
+        for reference in references:
+            key, line = self._place(scope, reference)
+            pack = await objects.read(key)
+            end = line.offset_bytes + line.length_bytes
+            erased = erase_record(pack[line.offset_bytes : end], reference.event_id)
+            await objects.replace(key, pack[: line.offset_bytes] + erased + pack[end:])
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the object's whole address: ``s3://<bucket>/<key>``."""
-        return f"s3://{self._options.bucket_of(scope.stream.environment)}/{self._key(scope, reference)}"
+        return f"s3://{self._options.bucket_of(scope.stream.environment)}/{self._place(scope, reference)[0]}"
 
     def readable(self) -> Mapping[str, Storage]:
         """Return itself under its name."""
@@ -133,7 +138,7 @@ class S3Storage:
         That needs exactly the permissions that producing and reading need, and finds out whether the bucket exists.
         """
         environment = scope.stream.environment
-        objects, key = await self._objects(scope), probe_key(self._options, environment)
+        objects, key = await self._objects(scope), marker_key(self._options, environment)
         if environment not in self._may_write:
             await objects.replace(key, _PROBE)
             self._may_write.add(environment)
@@ -150,8 +155,23 @@ class S3Storage:
             self._opened.clear()
             self._access = None
 
-    def _key(self, scope: StorageScope, reference: PayloadReference) -> str:
-        return payload_key(self._options, scope.stream, reference.key)
+    def _place(self, scope: StorageScope, reference: PayloadReference) -> tuple[str, PackLine]:
+        line = PackLine.parse(reference.key)
+        return pack_key(self._options, scope.stream, line.pack_id), line
+
+    async def _load(
+        self, objects: S3Objects, scope: StorageScope, reference: PayloadReference
+    ) -> Payload | StorageError:
+        try:
+            key, line = self._place(scope, reference)
+            pack = await objects.read(key)
+            found = pack[line.offset_bytes : line.offset_bytes + line.length_bytes]
+            payload = read_record(found, reference.event_id, scope.stream)
+        except DecodeError as error:
+            return PayloadGone(f"The record of event {reference.event_id} in S3 is damaged: {error}")
+        except StorageError as error:
+            return error
+        return PayloadErased(f"The payload in the S3 object {key} was erased.") if payload is None else payload
 
     async def _objects(self, scope: StorageScope) -> S3Objects:
         bucket = self._options.bucket_of(scope.stream.environment)
@@ -168,29 +188,3 @@ class S3Storage:
                 self._access = self._access or find_access(self._options, self._session)
                 self._opened[bucket] = S3Objects(bucket, self._options, self._access)
             return self._opened[bucket]
-
-
-async def _compare(objects: S3Objects, key: str, payload: Payload, event_id: UUID) -> None:
-    try:
-        document = await objects.read(key)
-    except PayloadGone as error:
-        raise StorageUnavailable(f"The S3 object {key} exists, but cannot be read to compare it.") from error
-    found = _payload(document, key)
-    if isinstance(found, StorageError) or found != payload:
-        raise PayloadConflict(f"Another payload is saved, or was erased, under event id {event_id}.")
-
-
-async def _load(objects: S3Objects, key: str) -> Payload | StorageError:
-    try:
-        return _payload(await objects.read(key), key)
-    except StorageError as error:
-        return error
-
-
-def _payload(document: bytes, key: str) -> Payload | StorageError:
-    if document == ERASED_JSON:
-        return PayloadErased(f"The payload in the S3 object {key} was erased.")
-    try:
-        return payload_from_json(document)
-    except (DecodeError, RecursionError):
-        return PayloadGone(f"The S3 object {key} is damaged: it is not a payload.")

@@ -9,7 +9,7 @@ from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
-from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, has_event_id
+from event_backbone.wire import FORMAT_FIELD, INLINE_PREFIX, METADATA_FIELD, WIRE_FORMAT, has_event_id
 from event_backbone.wire.keys import WAITING_CONSUMER
 
 
@@ -83,7 +83,8 @@ class MemoryStream:
             return event_id_error(entry.event_id, now, self._deduplicate_for)
         for write in entry.writes:
             self._log.hashes[write.purpose] = {**self._log.hashes.get(write.purpose, {}), **write.fields}
-        key = self._log.add({FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): entry.metadata})
+        inline = {f"{INLINE_PREFIX}{name}".encode(): value for name, value in entry.inline.items()}
+        key = self._log.add({FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): entry.metadata, **inline})
         self._log.seen[entry.event_id] = key
         return key
 

@@ -11,6 +11,7 @@ from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.redis.replies import event_key
 from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.values import NewEntry
+from event_backbone.wire.fields import INLINE_PREFIX
 from event_backbone.wire.lua import with_names
 
 _Refusal = tuple[bytes, *tuple[int, ...]]
@@ -24,7 +25,8 @@ APPEND = Script(
 -- Appends entries in order, each event id once, and writes their payload hashes with them.
 -- KEYS: stream. Message: deduplication window in milliseconds, then for each event {second of its id, rest of its id
 -- (12 bytes), metadata, writes}; a write is {purpose of the key, expires after milliseconds (0: never), field, value,
--- and so on}.
+-- and so on}. An event without writes may have a list of more fields of its entry and their values instead of the
+-- metadata alone: {metadata, field, value, and so on}.
 -- Returns for each event its entry id, or an error: {text}, or {"CLOCK", the server's milliseconds} for an id outside
 -- the window.
 --
@@ -64,7 +66,12 @@ local time_of_second, entry_time, time_length, after
 local function append(event)
   local second, id = event[1], event[2]
   if now >= (second + 1) * 1000 + window or second * 1000 > now + window then return {'CLOCK', now} end
-  local entry = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', event[3])
+  local metadata, entry = event[3], nil
+  if type(metadata) == 'table' then
+    entry = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', unpack(metadata))
+  else
+    entry = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', metadata)
+  end
   if type(entry) == 'table' then return {entry.err} end
   for i = 4, #event do
     local write = event[i]
@@ -138,6 +145,8 @@ def _refused(reply: object) -> list[bytes]:
 def _event(entry: NewEntry) -> list[object]:
     number = entry.event_id.int
     event: list[object] = [(number >> 80) // 1000, number.to_bytes(16)[_SECOND_BYTES:], entry.metadata]
+    if entry.inline:
+        event[2] = [entry.metadata, *chain.from_iterable((INLINE_PREFIX + k, v) for k, v in entry.inline.items())]
     for write in entry.writes:
         expires = 0 if write.expires_after is None else milliseconds(write.expires_after)
         event.append([write.purpose, expires, *chain.from_iterable(write.fields.items())])

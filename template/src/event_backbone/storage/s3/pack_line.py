@@ -1,0 +1,30 @@
+"""Where a record is: a line of a pack, as the key of a payload reference says it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from event_backbone.errors import DecodeError
+
+_KEY = re.compile(r"([0-9a-f]{32})_(\d{1,10})_(\d{1,10})")
+
+
+class PackLine(NamedTuple):
+    """A line of a pack: the pack's id (a UUIDv7 in 32 hex digits), and its first byte and length without newline."""
+
+    pack_id: str
+    offset_bytes: int
+    length_bytes: int
+
+    @classmethod
+    def parse(cls, key: str) -> PackLine:
+        """Read the key of a reference; raise DecodeError when it is not one of a pack."""
+        match = _KEY.fullmatch(key)
+        if match is None:
+            raise DecodeError("The key of a payload reference to S3 must be <pack id>_<offset>_<length>.")
+        return cls(match[1], int(match[2]), int(match[3]))
+
+    def __str__(self) -> str:
+        """Return the key of a reference to this line."""
+        return f"{self.pack_id}_{self.offset_bytes}_{self.length_bytes}"

@@ -1,0 +1,107 @@
+"""Records: what S3 keeps of an event. One line of JSON that says all of it, without Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
+
+from pydantic_core import from_json, to_json
+
+from event_backbone.errors import DecodeError
+from event_backbone.model.payload import Payload, payload_size_bytes
+from event_backbone.model.stream_name import StreamName
+from event_backbone.wire.payload import payload_from_json, payload_to_json
+from event_backbone.wire.writing import MetadataMembers, first_members, optional_members
+
+_ARGUMENTS = b',"arguments":{'  # within another member, quotes would be escaped, and no header's value is an object
+_ERASED = b',"erased":true}'
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A payload, or one part of it, and what is known of its event when it is saved.
+
+    Attributes:
+        metadata: the event's metadata.
+        payload: the arguments, or those of one part.
+        payload_id: the key in storages that keep payloads by an id: the event id, except of events produced once.
+        size_bytes: the size of the event's whole payload.
+        part: the name of the storage of this part; None if the payload is not split.
+        parts: the names of the storages of all parts.
+    """
+
+    metadata: MetadataMembers
+    payload: Payload
+    payload_id: str
+    size_bytes: int
+    part: str | None = None
+    parts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, metadata: MetadataMembers, payload: Payload) -> Record:
+        """Return the record of a whole payload, saved under its event id."""
+        return cls(metadata, payload, metadata.id_text, payload_size_bytes(payload))
+
+
+def write_record(record: Record, stream: StreamName) -> bytes:
+    """Return the record as one line of JSON, without a newline."""
+    head = f"{{{first_members(record.metadata, record.size_bytes)}{optional_members(record.metadata)}{_place(stream)}"
+    if record.part is not None:
+        head += f',"part":"{record.part}","parts":{to_json(record.parts).decode()}'
+    return b"".join((head.encode(), b',"arguments":', payload_to_json(record.payload), b"}"))
+
+
+def read_record(line: bytes, event_id: str, stream: StreamName) -> Payload | None:
+    """Return the arguments of a record; None when they were erased.
+
+    Raises:
+        DecodeError: it is not a record of this event in this stream.
+    """
+    end = line.find(_ARGUMENTS)
+    try:
+        members = cast("object", from_json(line if end < 0 else line[:end] + b"}"))
+        _check(members, event_id, stream)
+        if end >= 0 and line.endswith(b"}"):
+            return payload_from_json(line[end + len(_ARGUMENTS) - 1 : -1])
+        return _arguments_of(line, cast("dict[str, object]", members))
+    except (ValueError, RecursionError) as error:
+        raise DecodeError("The line is not a record.") from error
+
+
+def erase_record(line: bytes, event_id: str) -> bytes:
+    """Return a record without its arguments, of the same length. What is not a record is replaced whole."""
+    if line.rstrip(b" ").endswith(_ERASED):
+        return line
+    end = line.find(_ARGUMENTS)
+    kept = line[:end] if end >= 0 else f'{{"id":"{event_id}"'.encode()
+    erased = kept + _ERASED
+    return erased.ljust(len(line))
+
+
+def _check(members: object, event_id: str, stream: StreamName) -> None:
+    if not isinstance(members, dict):
+        raise DecodeError("The line is not a record.")
+    found = cast("dict[str, object]", members)
+    if found.get("id") != event_id:
+        raise DecodeError("The line is the record of another event.")
+    if (found.get("uri"), found.get("environment"), found.get("partition")) != (
+        stream.uri,
+        stream.environment,
+        stream.partition,
+    ):
+        raise DecodeError("The line is the record of another stream.")
+
+
+def _arguments_of(line: bytes, members: dict[str, object]) -> Payload | None:
+    """Return the arguments of a record that another program has written in another order."""
+    if members.get("erased") is True:
+        return None
+    if "arguments" not in members:
+        raise DecodeError("The record has no arguments.")
+    return payload_from_json(payload_from_json(line)["arguments"])
+
+
+@lru_cache(maxsize=256)
+def _place(stream: StreamName) -> str:
+    return f',"uri":"{stream.uri}","environment":"{stream.environment}","partition":{stream.partition}'

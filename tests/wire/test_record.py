@@ -1,0 +1,100 @@
+"""Records: lines of a pack that say all of an event."""
+
+import json
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from event_backbone.errors import DecodeError
+from event_backbone.model import Payload, StreamName
+from event_backbone.wire import MetadataMembers, Record, erase_record, read_record, write_record
+
+STREAM = StreamName.of("shipments", "dev")
+ID = "01a2074b-35d8-70b3-97ed-0cf90e3dc539"
+TRAP = ',"arguments":{"email":"mallory@example.org"}}'
+METADATA = MetadataMembers(UUID(ID), ID, "packing", 2, 1_764_041_094_123_456, "order 5", None, "9", {"arguments": TRAP})
+PAYLOAD: Payload = {"email": b'"ada@example.com"', "price": b"12.500", "arguments": b'{"arguments":{}}'}
+LINE = write_record(Record.of(METADATA, PAYLOAD), STREAM)
+
+
+def test_a_record_says_all_of_its_event() -> None:
+    """One line of JSON; members of the metadata that have their default are left out, as in an entry."""
+    assert b"\n" not in LINE
+    assert json.loads(LINE) == {
+        "id": ID,
+        "event": "packing",
+        "version": 2,
+        "at": 1764041094123456,
+        "size": 39,
+        "correlation": "order 5",
+        "key": "9",
+        "headers": {"arguments": TRAP},
+        "uri": "shipments",
+        "environment": "dev",
+        "partition": 0,
+        "arguments": {"email": "ada@example.com", "price": 12.5, "arguments": {"arguments": {}}},
+    }
+
+
+def test_a_part_says_which_one_it_is() -> None:
+    """And which others there are; the size is that of the whole event."""
+    record = replace(Record.of(METADATA, PAYLOAD), payload={}, part="s3", parts=("s3", "personal"))
+    found = json.loads(write_record(record, STREAM))
+    assert (found["part"], found["parts"], found["size"], found["arguments"]) == ("s3", ["s3", "personal"], 39, {})
+
+
+@pytest.mark.parametrize("payload", [PAYLOAD, {}, {"note": b'"\xc3\xbc}{"'}], ids=["trap", "empty", "unicode"])
+def test_arguments_come_back_byte_for_byte(payload: Payload) -> None:
+    """Whatever else in the record looks like them."""
+    assert read_record(write_record(Record.of(METADATA, payload), STREAM), ID, STREAM) == payload
+
+
+def test_a_record_may_be_written_by_another_program() -> None:
+    """In any order of its members, with spaces."""
+    members = json.loads(LINE)
+    line = json.dumps({"arguments": members.pop("arguments"), **members}, indent=1).encode()
+    assert read_record(line, ID, STREAM) == {**PAYLOAD, "price": b"12.5", "arguments": b'{\n   "arguments": {}\n  }'}
+
+
+def test_an_erased_record_keeps_its_metadata_and_its_length() -> None:
+    """So the other lines of its pack stay where they are; erasing twice is like erasing once."""
+    erased = erase_record(LINE, ID)
+    assert len(erased) == len(LINE)
+    assert erase_record(erased, ID) == erased
+    assert read_record(erased, ID, STREAM) is None
+    assert b"ada@example.com" not in erased
+    members = json.loads(LINE)
+    del members["arguments"]
+    assert json.loads(erased) == {**members, "erased": True}
+
+
+@pytest.mark.parametrize(
+    ("line", "event_id", "stream"),
+    [
+        (LINE, ID.replace("01", "02"), STREAM),
+        (LINE, ID, StreamName.of("shipments", "prod")),
+        (LINE, ID, StreamName.of("orders", "dev")),
+        (LINE, ID, replace(STREAM, partition=1)),
+        (LINE[:-1], ID, STREAM),
+        (LINE[:40], ID, STREAM),
+        (LINE[1:], ID, STREAM),
+        (b"", ID, STREAM),
+        (b"[]", ID, STREAM),
+        (b" " * 100, ID, STREAM),
+        (b"[" * 100_000, ID, STREAM),
+        (LINE.replace(b',"arguments":', b',"argument":'), ID, STREAM),
+    ],
+)
+def test_what_is_not_the_record_of_this_event_is_refused(line: bytes, event_id: str, stream: StreamName) -> None:
+    """A reader never takes another event's arguments for this one's."""
+    with pytest.raises(DecodeError):
+        read_record(line, event_id, stream)
+
+
+def test_what_is_not_a_record_is_erased_whole() -> None:
+    """Nobody knows what it contains."""
+    damaged = b"ada@example.com, and more of it that is not JSON, but of some length at least"
+    erased = erase_record(damaged, ID)
+    assert b"ada" not in erased
+    assert json.loads(erased) == {"id": ID, "erased": True}
