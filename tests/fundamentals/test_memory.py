@@ -9,11 +9,12 @@ import pytest
 
 from event_backbone import Backbone, Consumer, Context, Contract, Retry, event
 from event_backbone.errors import StorageUnavailable
-from event_backbone.model import PayloadReference
+from event_backbone.model import PayloadReference, SavedPayload
 from event_backbone.storage import MemoryStorage, RedisHashStorage, StorageScope
 from event_backbone.storage.base import OnPayloads
 from event_backbone.stream.base import Streams
 from event_backbone.testing import memory_backbone
+from event_backbone.wire import Record
 from tests.support.crashes import crash
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, group_state, nothing_is_left, run_to_the_end, stopped_within
@@ -32,7 +33,7 @@ class Files(Contract):
 
 
 class Measured(MemoryStorage):
-    """Notes how many bytes of payloads were asked for and are not finished with; may fail at first."""
+    """Notes how many bytes of payloads are being saved, or were loaded and are not finished with; may fail at first."""
 
     def __init__(self, *failures: StorageUnavailable) -> None:
         """Begin with nothing; the first calls fail."""
@@ -42,24 +43,34 @@ class Measured(MemoryStorage):
         self.beside_the_largest = 0
         self.failures = list(failures)
 
+    async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
+        """Save it, which takes some turns of the event loop."""
+        self.begin([record.size_bytes])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.finished(record.size_bytes)
+        return await super().save(scope, record)
+
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Load what is there."""
         if self.failures:
             failure = self.failures.pop()
             on_payloads((position, failure) for position in range(len(references)))
             return
-        sizes = [len((self._payloads[self.location(scope, each)] or {})["content"]) for each in references]
+        self.begin([len((self._payloads[self.location(scope, each)] or {})["content"]) for each in references])
+        await super().load(scope, references, on_payloads)
+
+    def begin(self, sizes: Sequence[int]) -> None:
+        """Note payloads that are in memory from now on."""
         if max(sizes) > OVERSIZE:
             self.beside_the_largest += self.bytes_now + sum(sizes) - max(sizes)
         else:
             self.bytes_now += sum(sizes)
             self.most_bytes = max(self.most_bytes, self.bytes_now)
-        await super().load(scope, references, on_payloads)
 
-    def finished(self, content: str) -> None:
-        """Note that a handler has ended."""
-        if len(content) < OVERSIZE:
-            self.bytes_now -= len(content) + len('""')
+    def finished(self, size: int) -> None:
+        """Note that one of them was finished with."""
+        self.bytes_now -= 0 if size > OVERSIZE else size
 
 
 async def store(backbone: Backbone, *sizes: int) -> None:
@@ -67,6 +78,17 @@ async def store(backbone: Backbone, *sizes: int) -> None:
     producer = backbone.producer(Files, uri=URI)
     for number, size in enumerate(sizes):
         await producer.stored(f"{number} ".ljust(size, "x"))
+
+
+async def test_produce_calls_wait_for_capacity_in_bytes(redis_url: str) -> None:
+    """However many calls there are at once; a larger payload is saved alone, and none is lost."""
+    storage = Measured()
+    async with Backbone(redis_url, storage=storage, environment="test", queue_bytes=4 * (SIZE + 2)) as backbone:
+        producer = backbone.producer(Files, uri=URI)
+        sizes = [*[SIZE] * 20, OVERSIZE, *[SIZE] * 19]
+        keys = await asyncio.gather(*(producer.stored("x" * size) for size in sizes))
+    assert len(set(keys)) == len(sizes)
+    assert (storage.most_bytes, storage.beside_the_largest) == (4 * (SIZE + 2), 0)
 
 
 @pytest.mark.parametrize(("concurrency", "failures"), [(1, []), (8, [StorageUnavailable("not now")])])
@@ -87,7 +109,7 @@ async def test_payloads_in_memory_are_bounded_by_their_bytes(
             await ctx.ack()  # its payload counts until the handler ends
         for _ in range(3):
             await asyncio.sleep(0)
-        storage.finished(content)
+        storage.finished(len(content) + len('""'))
         if number == 5 and ctx.attempt == 1:
             raise Retry(timedelta(0))
 
