@@ -6,9 +6,18 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from event_backbone import Backbone, Consumer, Context, EventNotFound, Reject, Retry, StoredEvent
-from event_backbone.contract import Contract, event
-from event_backbone.errors import PayloadErased
+from event_backbone import (
+    Backbone,
+    Consumer,
+    Context,
+    Contract,
+    EventNotFound,
+    PayloadErased,
+    Reject,
+    Retry,
+    StoredEvent,
+    event,
+)
 from event_backbone.storage import RedisHashStorage
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from event_backbone.subscription.in_flight import InFlight
+
+class CountedEvent(Protocol):
+    """An event in flight: whether it still is, and how many bytes of its payload count."""
+
+    active: bool
+    loaded_bytes: int
 
 
 class PayloadMemory:
@@ -29,7 +33,7 @@ class PayloadMemory:
         self.turn = asyncio.Lock()
         self._released = asyncio.Event()
 
-    def try_take(self, events: Sequence[InFlight], sizes_bytes: Sequence[int]) -> bool:
+    def try_take(self, events: Sequence[CountedEvent], sizes_bytes: Sequence[int]) -> bool:
         """Count the payloads of these events if all of them fit and nobody waits; return whether they do."""
         total = sum(sizes_bytes)
         if self.turn.locked() or self._loaded_bytes + self._inline_bytes() + total > self._most_bytes:
@@ -39,7 +43,7 @@ class PayloadMemory:
             event.loaded_bytes = size_bytes
         return True
 
-    async def take(self, events: Sequence[InFlight], sizes_bytes: Sequence[int]) -> int:
+    async def take(self, events: Sequence[CountedEvent], sizes_bytes: Sequence[int]) -> int:
         """Wait until the first payload fits; count it and those after it that fit too, and return how many.
 
         To be called within ``turn``. Payloads of events that are no longer in flight fit, and do not count.

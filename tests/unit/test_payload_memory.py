@@ -129,7 +129,7 @@ async def test_payloads_in_memory_are_bounded_by_their_bytes(
 async def test_with_memory_for_one_payload_everything_is_handled(
     redis_url: str, streams: Streams, concurrency: int
 ) -> None:
-    """Suspects that run alone, inline payloads, large ones and empty ones: none waits for ever for another."""
+    """Suspects that run alone, inline payloads, large ones and empty ones: none waits for another forever."""
     storage, numbers = RedisHashStorage(inline_up_to_bytes=SIZE), list[int]()
     consumer = Consumer(Files)
 
