@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from event_backbone.storage.s3.objects import S3Objects
 
 _FORMAT = 1
+_MOST_BYTES = 1000
 _KEPT = timedelta(seconds=5).total_seconds()
 
 
@@ -124,13 +125,13 @@ def _content(version: object, environment: object, storage: object) -> bytes:
 def _normal(found: bytes) -> bytes:
     """Return what a marker says, without white space and without members that a later version may add."""
     try:
-        members: object = from_json(found)
+        members: object = from_json(found[:_MOST_BYTES])
     except ValueError:
-        return b"something else"
+        members = None
     if not isinstance(members, dict):
         return b"something else"
     said = cast("dict[str, object]", members)
     values = [said.get(name) for name in ("format", "environment", "storage")]
-    if not all(isinstance(value, str | int | None) for value in values) or len(found) > 1000:
+    if not all(isinstance(value, str | int | None) for value in values):
         return b"something else"
     return _content(*values)
