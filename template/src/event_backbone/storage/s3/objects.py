@@ -10,14 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from obstore.store import S3Store
 
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.storage.s3.problems import problem_of, read_error, write_error
+from event_backbone.storage.s3.problems import ignores_ranges, is_beyond_end, problem_of, read_error, write_error
 
 if TYPE_CHECKING:
     from event_backbone.storage.s3.access import S3Access
@@ -34,7 +34,7 @@ atexit.register(time.sleep, _LAST_PAUSE.total_seconds())
 
 
 class S3Objects:
-    """Reads and writes whole objects. Retries itself: obstore would retry for minutes, and never a create."""
+    """Reads and writes objects. Retries itself: obstore would retry for minutes, and never a create."""
 
     def __init__(self, bucket: str, options: S3Options, access: S3Access) -> None:
         """Prepare a client; nothing connects yet. Raises ConfigurationError when obstore refuses a setting."""
@@ -79,11 +79,32 @@ class S3Objects:
 
     async def read(self, key: str) -> bytes:
         """Return an object's bytes; raise PayloadGone or StorageUnavailable."""
+        return await self._read(key, lambda: self._get(key))
+
+    async def read_range(self, key: str, first: int, length: int) -> bytes:
+        """Return some of an object's bytes, fewer if it ends before; raise PayloadGone or StorageUnavailable."""
 
         async def get() -> bytes:
-            answer = await self._store.get_async(key)
-            return bytes(await answer.bytes_async())
+            try:
+                return await self._get(key, (first, first + length))
+            except BaseError as error:
+                if is_beyond_end(error):
+                    return b""
+                if ignores_ranges(error):
+                    return (await self._get(key))[first : first + length]
+                raise
 
+        return await self._read(key, get) if length else b""
+
+    async def _get(self, key: str, part: tuple[int, int] | None = None) -> bytes:
+        answer = await self._store.get_async(key, options=None if part is None else {"range": part})
+        body = bytes(await answer.bytes_async())
+        first, end = answer.range
+        if len(body) != end - first:
+            raise GenericError("The answer is shorter than it says.")  # obstore believes the Content-Range
+        return body
+
+    async def _read(self, key: str, get: Callable[[], Awaitable[bytes]]) -> bytes:
         try:
             return await self._within_deadline(get)
         except (*_FAILURES, TimeoutError) as error:

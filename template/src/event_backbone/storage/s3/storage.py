@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING
 from event_backbone.contract import Contract
 from event_backbone.errors import (
     ConfigurationError,
-    DecodeError,
-    PayloadErased,
     PayloadGone,
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.model import Payload, PayloadReference, SavedPayload, new_event_id
+from event_backbone.model import PayloadReference, SavedPayload, new_event_id
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
-from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.s3.keys import marker_key, pack_key
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.options import S3Options
 from event_backbone.storage.s3.pack_line import PackLine
-from event_backbone.wire import Record, erase_record, read_record, write_record
+from event_backbone.storage.s3.pack_reader import PackReader
+from event_backbone.wire import Record, erase_record, write_record
 
 if TYPE_CHECKING:
     import boto3
@@ -66,6 +64,7 @@ class S3Storage:
         self._opened: dict[str, S3Objects] = {}
         self._opening = threading.Lock()
         self._may_write: set[str] = set()
+        self._reader = PackReader(self._options, _explain_missing)
 
     @property
     def name(self) -> str:
@@ -97,10 +96,10 @@ class S3Storage:
         return SavedPayload((PayloadReference(self._name, record.metadata.id_text, str(place)),))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
-        """Fetch the objects, ``concurrency`` at a time, and call back with each as soon as it is there.
+        """Read the packs, ``concurrency`` at a time, and call back with the lines of each as soon as it is there.
 
-        An object that is not a payload counts as gone. A wrong setting is StorageUnavailable here, so that no event is
-        dead-lettered because of it; ``check`` reports it at start-up.
+        A line that is not the event's record counts as gone. A wrong setting is StorageUnavailable here, so that no
+        event is dead-lettered because of it; ``check`` reports it at start-up.
         """
         try:
             objects = await self._objects(scope)
@@ -108,11 +107,7 @@ class S3Storage:
             away = StorageUnavailable(str(error))
             on_payloads((position, away) for position in range(len(references)))
             return
-
-        async def fetch(position: int, reference: PayloadReference) -> None:
-            on_payloads(((position, await self._load(objects, scope, reference)),))
-
-        await gather_all(fetch(at, reference) for at, reference in enumerate(references))
+        await self._reader.load(objects, scope, references, on_payloads)
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Remove the arguments from the records."""
@@ -123,6 +118,7 @@ class S3Storage:
             end = line.offset_bytes + line.length_bytes
             erased = erase_record(pack[line.offset_bytes : end], reference.event_id)
             await objects.replace(key, pack[: line.offset_bytes] + erased + pack[end:])
+            self._reader.forget(key)
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the object's whole address: ``s3://<bucket>/<key>``."""
@@ -151,6 +147,7 @@ class S3Storage:
 
     async def close(self) -> None:
         """Drop clients and credentials; their connections close with them."""
+        self._reader.close()
         with self._opening:
             self._opened.clear()
             self._access = None
@@ -158,20 +155,6 @@ class S3Storage:
     def _place(self, scope: StorageScope, reference: PayloadReference) -> tuple[str, PackLine]:
         line = PackLine.parse(reference.key)
         return pack_key(self._options, scope.stream, line.pack_id), line
-
-    async def _load(
-        self, objects: S3Objects, scope: StorageScope, reference: PayloadReference
-    ) -> Payload | StorageError:
-        try:
-            key, line = self._place(scope, reference)
-            pack = await objects.read(key)
-            found = pack[line.offset_bytes : line.offset_bytes + line.length_bytes]
-            payload = read_record(found, reference.event_id, scope.stream)
-        except DecodeError as error:
-            return PayloadGone(f"The record of event {reference.event_id} in S3 is damaged: {error}")
-        except StorageError as error:
-            return error
-        return PayloadErased(f"The payload in the S3 object {key} was erased.") if payload is None else payload
 
     async def _objects(self, scope: StorageScope) -> S3Objects:
         bucket = self._options.bucket_of(scope.stream.environment)
@@ -188,3 +171,7 @@ class S3Storage:
                 self._access = self._access or find_access(self._options, self._session)
                 self._opened[bucket] = S3Objects(bucket, self._options, self._access)
             return self._opened[bucket]
+
+
+async def _explain_missing(objects: S3Objects, environment: str, error: PayloadGone) -> StorageError:  # noqa: ARG001
+    return error
