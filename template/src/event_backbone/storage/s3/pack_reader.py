@@ -21,9 +21,9 @@ from event_backbone.storage.single_flight import SingleFlight
 from event_backbone.wire import read_record
 
 if TYPE_CHECKING:
-    from event_backbone.storage.s3.objects import S3Objects
+    from event_backbone.storage.s3.object_store import ObjectStore
 
-ExplainMissing = Callable[["S3Objects", str, PayloadGone], Awaitable[StorageError]]
+ExplainMissing = Callable[["ObjectStore", str, PayloadGone], Awaitable[StorageError]]
 """Returns what it means that an environment's bucket does not have an object."""
 
 _Fetches = SingleFlight[tuple[PackPlace, int], bytes | StorageError]
@@ -61,7 +61,7 @@ class PackReader:
         self._fetches: PerLoop[_Fetches] = PerLoop(_Fetches)
 
     async def load(
-        self, objects: S3Objects, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads
+        self, objects: ObjectStore, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads
     ) -> None:
         """Call back with the lines of each pack, all at once, as soon as it is there. ``Storage.load`` says more."""
         packs = self._by_pack(scope, references, on_payloads)
@@ -96,7 +96,7 @@ class PackReader:
         return list(packs.values())
 
     async def _load_pack(
-        self, objects: S3Objects, scope: StorageScope, wanted: _Wanted, on_payloads: OnPayloads
+        self, objects: ObjectStore, scope: StorageScope, wanted: _Wanted, on_payloads: OnPayloads
     ) -> None:
         first_byte, found = await self._find(objects, wanted)
         damaged = _Wanted(wanted.place)
@@ -105,7 +105,7 @@ class PackReader:
         if damaged.lines:
             on_payloads(await self._read_again(objects, scope, damaged))
 
-    async def _find(self, objects: S3Objects, wanted: _Wanted) -> tuple[int, bytes | StorageError]:
+    async def _find(self, objects: ObjectStore, wanted: _Wanted) -> tuple[int, bytes | StorageError]:
         """Return the whole pack or the part that is wanted, and which of the pack's bytes is the first in it."""
         place = wanted.place
         pack = self._cache.get(place)
@@ -116,19 +116,19 @@ class PackReader:
             return 0, await fetches.call(fetch, lambda: self._fetch(objects, *fetch))
         return wanted.first_byte, await self._fetch_range(objects, wanted)
 
-    async def _fetch(self, objects: S3Objects, place: PackPlace, forgotten: int) -> bytes | StorageError:
+    async def _fetch(self, objects: ObjectStore, place: PackPlace, forgotten: int) -> bytes | StorageError:
         read_at = monotonic()
         pack = await self._explained(objects, place, objects.read(place.key))
         if isinstance(pack, bytes):
             self._cache.keep(place, pack, read_at, forgotten)
         return pack
 
-    async def _fetch_range(self, objects: S3Objects, wanted: _Wanted) -> bytes | StorageError:
+    async def _fetch_range(self, objects: ObjectStore, wanted: _Wanted) -> bytes | StorageError:
         first_byte, place = wanted.first_byte, wanted.place
         part = objects.read_range(place.key, first_byte, wanted.end_byte - first_byte)
         return await self._explained(objects, place, part)
 
-    async def _explained(self, objects: S3Objects, place: PackPlace, read: Awaitable[bytes]) -> bytes | StorageError:
+    async def _explained(self, objects: ObjectStore, place: PackPlace, read: Awaitable[bytes]) -> bytes | StorageError:
         try:
             return await read
         except PayloadForbidden as error:
@@ -139,7 +139,7 @@ class PackReader:
             return error
 
     async def _read_again(
-        self, objects: S3Objects, scope: StorageScope, damaged: _Wanted
+        self, objects: ObjectStore, scope: StorageScope, damaged: _Wanted
     ) -> list[tuple[int, Payload | StorageError]]:
         """Read damaged lines past the cache, in one request; what is still damaged is gone."""
         found = await self._fetch_range(objects, damaged)
