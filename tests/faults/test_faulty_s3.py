@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+import tracemalloc
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -227,6 +229,28 @@ class TestFaultyS3:
         answers = await case.load(*((missing_reference("s3"),) for _ in range(20)))
         assert all(isinstance(answer, StorageUnavailable) for answer in answers)
         assert time.monotonic() - started < 3
+
+
+async def test_a_large_load_holds_what_is_under_way_and_the_cache_and_no_more(options: S3Options) -> None:
+    """However many packs it reads; what its caller keeps is the caller's."""
+    options = replace(options, concurrency=4, pack_events=2, pack_cache_bytes=2 << 20, deadline=MINUTE)
+    case = StorageCase(S3Storage(options))
+    payload: Payload = {"blob": b'"' + b"x" * (256 << 10) + b'"'}
+    references = [each for _ in range(40) for (each,) in await asyncio.gather(case.save(payload), case.save(payload))]
+    held: list[int] = []
+
+    def on_payloads(results: Iterable[tuple[int, Payload | StorageError]]) -> None:
+        assert [found for _, found in results] == [payload] * 2
+        runtime = tracemalloc.Filter(inclusive=True, filename_pattern="*/event_backbone/*")
+        held.append(sum(each.size for each in tracemalloc.take_snapshot().filter_traces([runtime]).traces))
+
+    tracemalloc.start()
+    try:
+        await case.storage.load(case.scope(), references, on_payloads)
+    finally:
+        tracemalloc.stop()
+    assert len(held) == 40
+    assert 1 << 20 < max(held) < 6 << 20
 
 
 class TestSilentS3:
