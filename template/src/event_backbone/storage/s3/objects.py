@@ -7,24 +7,35 @@ import atexit
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 from obstore.store import S3Store
 
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.storage.s3.problems import problem_of, read_error, write_error
+from event_backbone.storage.s3.problems import (
+    ignores_ranges,
+    is_beyond_end,
+    is_unmet_condition,
+    problem_of,
+    read_error,
+    write_error,
+)
 
 if TYPE_CHECKING:
+    from obstore import Attributes, PutMode
+
     from event_backbone.storage.s3.access import S3Access
 
 T = TypeVar("T")
-_WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is busy, and may yet fail; worth retrying
+_JSON = "application/json"
 _FAILURES = (BaseError, FileNotFoundError)  # the second is obstore's error for any 404
+_CONDITIONS = (AlreadyExistsError, PreconditionError, FileNotFoundError)
 _BACKOFF = Backoff(first=timedelta(milliseconds=100), longest=timedelta(seconds=5), jitter=1)
 _LAST_PAUSE = timedelta(milliseconds=50)
 
@@ -34,7 +45,7 @@ atexit.register(time.sleep, _LAST_PAUSE.total_seconds())
 
 
 class S3Objects:
-    """Reads and writes whole objects. Retries itself: obstore would retry for minutes, and never a create."""
+    """Reads and writes objects. Retries itself: obstore would retry for minutes, and never a create."""
 
     def __init__(self, bucket: str, options: S3Options, access: S3Access) -> None:
         """Prepare a client; nothing connects yet. Raises ConfigurationError when obstore refuses a setting."""
@@ -48,46 +59,62 @@ class S3Objects:
         except (BaseError, ValueError) as error:
             raise ConfigurationError(f"The settings for the S3 bucket {bucket} do not fit together.") from error
 
-    async def create(self, key: str, body: bytes) -> bool:
+    async def create(self, key: str, body: bytes, *, content_type: str = _JSON) -> bool:
         """Write an object that does not exist; False when it exists, perhaps from an earlier try with a lost answer.
 
         Raises ConfigurationError, or StorageUnavailable when it may or may not have been written.
         """
+        return await self._write(partial(self._put, key, body, "create", content_type))
 
-        async def put() -> bool:
-            try:
-                await self._store.put_async(
-                    key, body, attributes={"Content-Type": "application/json"}, mode="create", use_multipart=False
-                )
-            except AlreadyExistsError as error:
-                if _WRITERS_MEET in str(error):
-                    raise
-                return False
-            return True
+    async def replace(self, key: str, body: bytes, e_tag: str | None, *, content_type: str = _JSON) -> bool:
+        """Write an object if it still is the version with this tag; False when it is not. Raises as ``create`` does."""
+        return await self._write(partial(self._put, key, body, {"e_tag": e_tag}, content_type))
 
-        return await self._write(put)
-
-    async def replace(self, key: str, body: bytes) -> None:
-        """Write an object, whatever was there. Raises as ``create`` does."""
-
-        async def put() -> None:
-            await self._store.put_async(
-                key, body, attributes={"Content-Type": "application/json"}, mode="overwrite", use_multipart=False
-            )
-
-        await self._write(put)
+    async def read_version(self, key: str) -> tuple[bytes, str | None]:
+        """Return an object's bytes, and the tag of this version; raise PayloadGone or StorageUnavailable."""
+        return await self._read(key, partial(self._get, key))
 
     async def read(self, key: str) -> bytes:
         """Return an object's bytes; raise PayloadGone or StorageUnavailable."""
+        return (await self.read_version(key))[0]
+
+    async def read_range(self, key: str, first: int, length: int) -> bytes:
+        """Return some of an object's bytes, fewer if it ends before; raise PayloadGone or StorageUnavailable."""
 
         async def get() -> bytes:
-            answer = await self._store.get_async(key)
-            return bytes(await answer.bytes_async())
+            try:
+                return (await self._get(key, (first, first + length)))[0]
+            except BaseError as error:
+                if is_beyond_end(error):
+                    return b""
+                if ignores_ranges(error):
+                    return (await self._get(key))[0][first : first + length]
+                raise
 
+        return await self._read(key, get) if length else b""
+
+    async def _get(self, key: str, part: tuple[int, int] | None = None) -> tuple[bytes, str | None]:
+        answer = await self._store.get_async(key, options=None if part is None else {"range": part})
+        body, (first, end) = bytes(await answer.bytes_async()), answer.range
+        if len(body) != end - first:
+            raise GenericError("The answer is shorter than its header says.")  # which is all that obstore goes by
+        return body, answer.meta["e_tag"]
+
+    async def _read(self, key: str, get: Callable[[], Awaitable[T]]) -> T:
         try:
             return await self._within_deadline(get)
         except (*_FAILURES, TimeoutError) as error:
             raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
+
+    async def _put(self, key: str, body: bytes, mode: PutMode, content_type: str) -> bool:
+        attributes: Attributes = {"Content-Type": content_type}
+        try:
+            await self._store.put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
+        except _CONDITIONS as error:
+            if is_unmet_condition(error, of_replacing=mode != "create"):
+                return False
+            raise
+        return True
 
     async def _write(self, put: Callable[[], Awaitable[T]]) -> T:
         try:

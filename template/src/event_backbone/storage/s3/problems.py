@@ -57,6 +57,7 @@ _SENTENCES: Mapping[Problem, str] = {
     "unsupported": "S3 at {endpoint} does not support conditional writes (If-None-Match), which are required.",
     "outage": f"S3 at {{endpoint}} does not answer, or refuses for now; start it or correct {ENDPOINT_VARIABLE}.",
 }
+_NOT_PARTIAL = "non-partial response when range requested"  # obstore's text about 200 with everything
 _RENEWAL = "credential provider"
 _REDIRECT = "redirect without LOCATION"  # obstore keeps nothing else of S3's own answer; a proxy would give a location
 
@@ -72,6 +73,28 @@ def problem_of(error: Exception) -> Problem:
     if _RENEWAL in text:
         return "expired"
     return "region" if _REDIRECT in text else "outage"
+
+
+def is_beyond_end(error: Exception) -> bool:
+    """Return whether an object has no byte of the range that was asked for."""
+    match = _CODE.search(str(error))
+    return match is not None and match.group(1) == "InvalidRange"
+
+
+def ignores_ranges(error: Exception) -> bool:
+    """Return whether the server answers a range with the whole object, as HTTP lets it."""
+    return _NOT_PARTIAL in str(error)
+
+
+def is_unmet_condition(error: Exception, *, of_replacing: bool) -> bool:
+    """Return whether a conditional write found the object in another state than it was to be.
+
+    That is 412 with S3's own code, and 404 if the version that was to be replaced has been deleted. 409 is not: another
+    writer is busy, and may yet fail.
+    """
+    match = _CODE.search(str(error))
+    code = match and match.group(1)
+    return code == "PreconditionFailed" or (of_replacing and code == "NoSuchKey")
 
 
 def read_error(problem: Problem, bucket: str, key: str, endpoint: str) -> StorageError:
