@@ -252,10 +252,7 @@ class Backbone:
         await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key)
 
     def location(self, event: StoredEvent) -> list[str]:
-        """Return where each part of an event's payload is, for people.
-
-        A Redis key, a stream entry, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
-        """
+        """Return where each part of a payload is, for people: a Redis key, a stream entry, or bytes of an S3 object."""
         return locations_of(event, self._storages, self._scope(event.metadata.uri))
 
     async def check(self) -> None:
