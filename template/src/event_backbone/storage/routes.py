@@ -48,7 +48,7 @@ class Routes:
         known = known_arguments()
         for name in self._by_event:
             if name not in known:
-                raise _unknown("by_event", name, "an event that no contract has", known)
+                raise _unknown("by_event", name, "an event that no contract has", _nearest(name, known))
         own = {each.name for each in events_of(contract)}
         arguments = {name: _arguments_of(contract, name) if name in own else names for name, names in known.items()}
         for name in self._by_argument:
@@ -81,18 +81,22 @@ def _check_argument(name: str, known: Mapping[str, Collection[str]], arguments: 
     if not event:
         every = {each for names in known.values() for each in names}
         if argument not in every:
-            raise _unknown("by_argument", name, "an argument that no event has", every)
+            nearest = _nearest(argument, every)
+            raise _unknown("by_argument", name, "an argument that no event has", nearest)
     elif event not in known:
-        whole = [f"{each}.{argument}" for each, names in known.items() if argument in names]
-        raise _unknown("by_argument", name, f"but no contract has an event {event!r}", whole)
+        nearest = _nearest(event, [each for each, names in known.items() if argument in names], after=f".{argument}")
+        raise _unknown("by_argument", name, f"but no contract has an event {event!r}", nearest)
     elif argument not in arguments[event]:
-        whole = [f"{event}.{each}" for each in arguments[event]]
-        raise _unknown("by_argument", name, f"but event {event!r} has no argument {argument!r}", whole)
+        nearest = _nearest(argument, arguments[event], before=f"{event}.")
+        raise _unknown("by_argument", name, f"but event {event!r} has no argument {argument!r}", nearest)
 
 
-def _unknown(parameter: str, name: str, problem: str, known: Collection[str]) -> ConfigurationError:
-    nearest = get_close_matches(name, sorted(known), 1)
-    end = f"; did you mean {nearest[0]!r}?" if nearest else "."
+def _nearest(name: str, known: Collection[str], *, before: str = "", after: str = "") -> str | None:
+    return next((f"{before}{each}{after}" for each in get_close_matches(name, sorted(known), 1)), None)
+
+
+def _unknown(parameter: str, name: str, problem: str, nearest: str | None) -> ConfigurationError:
+    end = "." if nearest is None else f"; did you mean {nearest!r}?"
     return ConfigurationError(f"SplitStorage({parameter}=...) names {name!r}, {problem}{end}")
 
 
