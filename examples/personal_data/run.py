@@ -1,4 +1,4 @@
-"""Keeps who ordered in S3, under a credential of its own, and the rest of each order in Redis.
+"""Keeps who ordered in S3, under a separate credential, and the rest of each order in Redis.
 
 A mailer has that credential. A program for statistics has not, and gets every order without the customer. Then one
 customer is erased: the orders stay, and new groups read them from the beginning.

@@ -162,19 +162,21 @@ async def test_item_41_an_expired_hash_is_filled_again_from_s3(redis_url: str) -
 async def test_item_42_personal_data_in_another_bucket(
     redis_url: str, s3_server: S3Server, s3_environment: Mapping[str, str]
 ) -> None:
-    """Each bucket has its part, and the consumer gets both as one event."""
+    """Each bucket has its part, and the consumer gets both as one event; another event is there whole."""
     bucket = s3_environment["S3_EVENT_SOURCE_BUCKET"]
     private_bucket = f"{bucket}-private"
     s3_server.create_bucket(private_bucket)
     private = S3Storage(S3Options(bucket=private_bucket), name="private")
-    async with Backbone(
-        redis_url, storage=SplitStorage(S3Storage(), {"email": private}), environment="dev"
-    ) as backbone:
+    storage = SplitStorage(S3Storage(), {"email": private}, {"note": private})
+    async with Backbone(redis_url, storage=storage, environment="dev") as backbone:
         key = await backbone.producer(SplitShipments, uri=URI).packing(EMAIL, 7, NOW)
         for_all, personal = backbone.location(await backbone.reader(URI).get(key))
         assert arguments_in(s3_server, bucket, for_all) == REST
         assert arguments_in(s3_server, private_bucket, personal) == {"email": EMAIL}
         assert await consume_packing(backbone) == [(EMAIL, 7, NOW)]
+        note = await backbone.producer(SplitShipments, uri=URI).note("private")
+        (whole,) = backbone.location(await backbone.reader(URI).get(note))
+        assert arguments_in(s3_server, private_bucket, whole) == {"text": "private"}
 
 
 @pytest.mark.usefixtures("s3_environment")

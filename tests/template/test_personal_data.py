@@ -1,4 +1,4 @@
-"""Personal data in S3 under a credential of its own, the rest in Redis: the example, run as its text says."""
+"""Personal data in S3 under a separate credential, the rest in Redis: the example, run as its text says."""
 
 import os
 import subprocess

@@ -26,7 +26,7 @@ def erase(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
 ) -> None:
-    """Erase the payload of an event, or one part of it, for good; its metadata stays."""
+    """Erase the payload of an event, or one part of it, permanently; its metadata stays."""
     run_async(_erase(project_of(ctx), key_of(key), part, ask=not yes))
 
 

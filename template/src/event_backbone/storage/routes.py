@@ -26,13 +26,14 @@ class Routes:
         by_event: Mapping[str, Storage | Part],
     ) -> None:
         """Choose by names; raise ConfigurationError when two storages have the same name."""
-        given = {each: _part(each) for each in (default, *by_event.values(), *by_argument.values())}
-        storages = {part: storage_of(part) for part in given.values()}
-        _refuse_equal_names(tuple(storages))
+        given = [_part(each) for each in (default, *by_event.values(), *by_argument.values())]
+        parts = {_identity(part): part for part in given}
+        _refuse_equal_names(tuple(parts.values()))
+        storages = {identity: storage_of(part) for identity, part in parts.items()}
         self.default = default
         self.storages: Sequence[Storage] = tuple(storages.values())
-        self._by_argument = {name: storages[given[each]] for name, each in by_argument.items()}
-        self._by_event = {name: storages[given[each]] for name, each in by_event.items()}
+        self._by_argument = {name: storages[_identity(_part(each))] for name, each in by_argument.items()}
+        self._by_event = {name: storages[_identity(_part(each))] for name, each in by_event.items()}
 
     def of_event(self, event: str) -> Storage:
         """Return where the arguments of an event go that are not named themselves."""
@@ -74,6 +75,11 @@ class Routes:
 
 def _part(given: Storage | Part) -> Part:
     return given if isinstance(given, Part) else Part(given)
+
+
+def _identity(part: Part) -> tuple[object, bool]:
+    """Return what is the same for parts of the same storage, which need not be hashable."""
+    return part.storage if isinstance(part.storage, str) else id(part.storage), part.optional
 
 
 def _check_argument(name: str, known: Mapping[str, Collection[str]], arguments: Mapping[str, Collection[str]]) -> None:

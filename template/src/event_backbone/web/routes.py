@@ -80,7 +80,7 @@ def event_routes(
         contract: the contract whose events are produced; it is checked here.
         uri: names the stream.
         payloads: whether the read route returns arguments; without them it returns metadata alone.
-        erasing: whether there is ``DELETE /events/{key}/payload``, which erases a payload for good, and with
+        erasing: whether there is ``DELETE /events/{key}/payload``, which erases a payload permanently, and with
             ``?part=<storage>`` a part of it.
         authorize: a FastAPI dependency that guards all these routes; it raises HTTPException to refuse.
 
@@ -206,7 +206,7 @@ def _erase_endpoint(uri: str) -> Callable[..., Awaitable[None]]:
             str | None, Query(description="The name of a storage: erase only the part of the payload that it has.")
         ] = None,
     ) -> None:
-        """Erase the payload of an event for good; its metadata stays. May be repeated."""
+        """Erase the payload of an event permanently; its metadata stays. May be repeated."""
         await _backbone(request).erase(uri, _key_of(key), part=part)
 
     return erase
