@@ -78,6 +78,12 @@ class ArgumentsCodec:
         """The arguments in the order of the signature, with resolved annotations."""
         return resolve(self._declared, self._function, self._local_names, event=self._event)
 
+    @cached_property
+    def nullable(self) -> frozenset[str]:
+        """The names of the arguments whose type admits None."""
+        readers = (self._converters or self._build()).readers
+        return frozenset(name for name, read in readers.items() if _admits_null(read))
+
     def check(self) -> None:
         """Build what encoding and decoding need; raise ContractError when a type or a default cannot work."""
         self._build()
@@ -267,6 +273,14 @@ def _getter_of(names: tuple[str, ...]) -> Callable[[Mapping[str, bytes]], tuple[
     if len(names) > 1:
         return cast("Callable[[Mapping[str, bytes]], tuple[bytes, ...]]", itemgetter(*names))
     return lambda payload: tuple([payload[name] for name in names])
+
+
+def _admits_null(read: Callable[[bytes], object]) -> bool:
+    try:
+        read(b"[null]")
+    except Exception:  # noqa: BLE001 - validators are the users' code and may raise anything
+        return False
+    return True
 
 
 def _always(name: str, _: int | str) -> str:
