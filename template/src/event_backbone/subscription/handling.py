@@ -51,6 +51,11 @@ class LoadedEvent:
     references: tuple[PayloadReference, ...] = ()
     repeats: int = 0
 
+    @property
+    def inline(self) -> bool:
+        """Whether the payload is in the entry itself."""
+        return not self.references
+
 
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
@@ -145,6 +150,7 @@ class Handling:
             call, arguments = self._call_for(event, ctx)
         except (DecodeError, StorageError) as error:
             return self._refused(ctx, attempts, error)
+        event.payload = None  # the arguments are enough
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return FINISHED
