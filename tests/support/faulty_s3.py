@@ -39,6 +39,7 @@ class FaultyS3:
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
+    headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     faults: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
     reads: Refusal | Page | None = None
 
@@ -62,6 +63,7 @@ class FaultyS3:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(method)
+        self.headers.append(headers)
         fault = self.faults.popleft() if self.faults else self.reads if method == "GET" else None
         if isinstance(fault, Refusal):
             writer.write(_error(fault))

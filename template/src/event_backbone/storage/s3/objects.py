@@ -8,18 +8,18 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import S3Store
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
+from event_backbone.storage.s3.client import object_attributes, object_tags, open_bucket
 from event_backbone.storage.s3.options import S3Options
 from event_backbone.storage.s3.problems import problem_of, read_error, write_error
 
 if TYPE_CHECKING:
+    from obstore import PutMode
+
     from event_backbone.storage.s3.access import S3Access
 
 T = TypeVar("T")
@@ -43,10 +43,8 @@ class S3Objects:
         self._deadline = options.deadline.total_seconds()
         self._tries = options.retries + 1
         self._slots = PerLoop(lambda: asyncio.Semaphore(options.concurrency))
-        try:
-            self._store = _open_store(bucket, options, access)
-        except (BaseError, ValueError) as error:
-            raise ConfigurationError(f"The settings for the S3 bucket {bucket} do not fit together.") from error
+        self._store = open_bucket(bucket, options, access)
+        self._attributes, self._tags = object_attributes(options), object_tags(options)
 
     async def create(self, key: str, body: bytes) -> bool:
         """Write an object that does not exist; False when it exists, perhaps from an earlier try with a lost answer.
@@ -56,9 +54,7 @@ class S3Objects:
 
         async def put() -> bool:
             try:
-                await self._store.put_async(
-                    key, body, attributes={"Content-Type": "application/json"}, mode="create", use_multipart=False
-                )
+                await self._put(key, body, "create")
             except AlreadyExistsError as error:
                 if _WRITERS_MEET in str(error):
                     raise
@@ -71,9 +67,7 @@ class S3Objects:
         """Write an object, whatever was there. Raises as ``create`` does."""
 
         async def put() -> None:
-            await self._store.put_async(
-                key, body, attributes={"Content-Type": "application/json"}, mode="overwrite", use_multipart=False
-            )
+            await self._put(key, body, "overwrite")
 
         await self._write(put)
 
@@ -88,6 +82,11 @@ class S3Objects:
             return await self._within_deadline(get)
         except (*_FAILURES, TimeoutError) as error:
             raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
+
+    async def _put(self, key: str, body: bytes, mode: PutMode) -> None:
+        await self._store.put_async(
+            key, body, attributes=self._attributes, tags=self._tags, mode=mode, use_multipart=False
+        )
 
     async def _write(self, put: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -106,23 +105,3 @@ class S3Objects:
                         raise
                 await delays.wait()
             return await call()
-
-
-def _open_store(bucket: str, options: S3Options, access: S3Access) -> S3Store:
-    # Everything that obstore would otherwise take from AWS_* variables, or ask a metadata service for, is given.
-    return S3Store(
-        bucket,
-        aws_endpoint_url_s3=access.endpoint,
-        region=access.region,
-        credential_provider=access.credentials,
-        skip_signature=False,
-        virtual_hosted_style_request=False,
-        conditional_put="etag",
-        s3_express=False,
-        client_options={
-            "allow_http": urlsplit(access.endpoint).scheme == "http",
-            "connect_timeout": options.connect_timeout,
-            "timeout": options.request_timeout,
-        },
-        retry_config={"max_retries": 0, "retry_timeout": options.deadline},
-    )
