@@ -62,11 +62,8 @@ def open_bucket(bucket: str, options: S3Options, access: S3Access) -> S3Store:
 
 
 def object_attributes(options: S3Options) -> Attributes:
-    """Return the attributes that every object is written with."""
-    attributes: Attributes = {"Content-Type": "application/json"}
-    if options.storage_class:
-        attributes["Storage-Class"] = options.storage_class
-    return attributes
+    """Return the attributes that every object is written with, whatever it contains."""
+    return {"Storage-Class": options.storage_class} if options.storage_class else {}
 
 
 def object_tags(options: S3Options) -> dict[str, str] | None:
