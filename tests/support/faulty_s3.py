@@ -13,7 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-Fault = Literal["lose the answer", "cut the body", "say nothing"]
+Fault = Literal[
+    "lose the request", "lose the answer", "say nothing", "cut the body", "shorten the body", "spoil the body"
+]
+"""What becomes of a request. A body that is cut ends before its length; one that is shortened has the right length."""
 
 
 @dataclass
@@ -33,22 +36,27 @@ class Page:
     body: bytes = b"<html><body><h1>Sorry</h1></body></html>"
 
 
+Choice = Fault | Refusal | Page
+
+
 @dataclass
 class FaultyS3:
     """Its requests and objects; ``faults`` are used up one per request, ``writes`` one per PUT.
 
-    ``reads`` lasts until it is removed.
+    ``reads``, ``choose`` (by method and path) and ``has_bucket`` last until they are changed.
     """
 
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
-    faults: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
-    writes: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
+    faults: deque[Choice] = field(default_factory=deque[Choice])
+    writes: deque[Choice] = field(default_factory=deque[Choice])
     reads: Refusal | Page | None = None
+    choose: Callable[[str, str], Choice | None] = lambda *_: None
+    has_bucket: bool = True
 
-    def fail(self, fault: Fault | Refusal | Page, requests: int = 1) -> None:
+    def fail(self, fault: Choice, requests: int = 1) -> None:
         """Let the next requests that have no fault yet fail like this."""
         self.faults.extend(fault for _ in range(requests))
 
@@ -69,21 +77,27 @@ class FaultyS3:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(method)
         self.headers.append(headers)
-        faults = self.writes if method == "PUT" and self.writes else self.faults
-        fault = faults.popleft() if faults else self.reads if method == "GET" else None
-        if isinstance(fault, Refusal):
-            writer.write(_error(fault))
-            return True
-        if isinstance(fault, Page):
-            writer.write(_page(fault))
+        fault = self._fault(method, path)
+        if isinstance(fault, Refusal | Page):
+            writer.write(_error(fault) if isinstance(fault, Refusal) else _page(fault))
             return True
         if fault == "say nothing":
             await asyncio.sleep(3600)
-        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path)
+        if fault == "lose the request":
+            return False
+        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path, headers, fault)
         if fault == "lose the answer":
             return False
         writer.write(answer[:-5] if fault == "cut the body" else answer)
-        return fault is None
+        return fault != "cut the body"
+
+    def _fault(self, method: str, path: str) -> Choice | None:
+        faults = self.writes if method == "PUT" and self.writes else self.faults
+        if faults:
+            return faults.popleft()
+        if not self.has_bucket:
+            return Refusal(404, "NoSuchBucket")
+        return (self.reads if method == "GET" else None) or self.choose(method, path)
 
     def _stored(self, path: str, body: bytes, headers: dict[str, str]) -> bytes:
         there = path in self.objects
@@ -94,13 +108,23 @@ class FaultyS3:
         self.objects[path] = body
         return f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\nContent-Length: 0\r\n\r\n".encode()
 
-    def _fetched(self, path: str) -> bytes:
+    def _fetched(self, path: str, headers: dict[str, str], fault: Choice | None) -> bytes:
         if path not in self.objects:
             return _error(Refusal(404, "NoSuchKey"))
-        body = self.objects[path]
-        modified = "Last-Modified: Mon, 23 Nov 2026 06:00:00 GMT"
-        head = f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\n{modified}\r\nContent-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body
+        whole = body = self.objects[path]
+        status = "200 OK"
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", "")):
+            first, last = int(asked[1]), min(int(asked[2]), len(whole) - 1)
+            if first >= len(whole):
+                return _error(Refusal(416, "InvalidRange"))
+            status = f"206 Partial Content\r\nContent-Range: bytes {first}-{last}/{len(whole)}"
+            body = whole[first : last + 1]
+        if fault == "shorten the body":
+            body = body[: len(body) // 2]
+        if fault == "spoil the body":
+            body = body[::-1]
+        described = f"ETag: {_e_tag(whole)}\r\nLast-Modified: Mon, 23 Nov 2026 06:00:00 GMT"
+        return f"HTTP/1.1 {status}\r\n{described}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _e_tag(body: bytes) -> str:
