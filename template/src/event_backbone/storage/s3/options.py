@@ -179,9 +179,13 @@ def _problems(options: S3Options) -> Iterator[str]:
         yield "Time-outs and concurrency of S3Options must be positive, retries not negative."
     if options.pack_cache_bytes < 0:
         yield "pack_cache_bytes of S3Options must not be negative; 0 keeps nothing."
+    yield from _pack_problems(options)
+    yield from _object_problems(options)
+
+
+def _pack_problems(options: S3Options) -> Iterator[str]:
     if options.pack_events < 1 or options.pack_bytes < 1 or not timedelta(0) <= options.pack_linger < options.deadline:
         yield "pack_events and pack_bytes of S3Options must be positive, pack_linger at least 0 and below the deadline."
-    yield from _object_problems(options)
 
 
 def _object_problems(options: S3Options) -> Iterator[str]:
