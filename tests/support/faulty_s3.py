@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Fault = Literal[
-    "lose the request", "lose the answer", "say nothing", "cut the body", "shorten the body", "spoil the body"
+    "lose the request",
+    "lose the answer",
+    "say nothing",
+    "cut the body",
+    "shorten the body",
+    "spoil the body",
+    "ignore the range",
 ]
 """What becomes of a request. A body that is cut ends before its length; one that is shortened has the right length."""
 
@@ -113,7 +119,7 @@ class FaultyS3:
             return _error(Refusal(404, "NoSuchKey"))
         whole = body = self.objects[path]
         status = "200 OK"
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", "")):
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", "") if fault != "ignore the range" else ""):
             first, last = int(asked[1]), min(int(asked[2]), len(whole) - 1)
             if first >= len(whole):
                 return _error(Refusal(416, "InvalidRange"))
@@ -133,17 +139,21 @@ def _e_tag(body: bytes) -> str:
 
 @dataclass
 class Relay:
-    """Passes everything on to an S3 server, signatures intact, except reads of the object to delay."""
+    """Passes everything on to an S3 server, signatures intact, except reads of the object to delay.
+
+    ``written`` is the path of the last object that was written.
+    """
 
     endpoint: str = ""
+    written: str = ""
     delayed: str | None = None
     holding: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
-    def delay(self, key: str) -> None:
-        """Delay reads of the object whose key ends like this, until ``released`` is set."""
-        self.delayed = key
+    def delay_last(self) -> None:
+        """Delay reads of the object that was written last, until ``released`` is set."""
+        self.delayed = self.written
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
@@ -155,7 +165,9 @@ class Relay:
                 length = re.search(rb"content-length: *(\d+)", head.lower())
                 body = await client.readexactly(int(length.group(1))) if length else b""
                 path = head.split(b" ", 2)[1].decode()
-                if self.delayed is not None and head.startswith(b"GET") and path.endswith(self.delayed):
+                if head.startswith(b"PUT"):
+                    self.written = path
+                if head.startswith(b"GET") and path == self.delayed:
                     self.holding.set()
                     await self.released.wait()
                 to_server.write(head + body)
