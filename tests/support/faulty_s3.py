@@ -45,6 +45,10 @@ class Page:
 Choice = Fault | Refusal | Page
 
 
+def no_fault(method: str, path: str) -> None:
+    """Choose to answer as S3 does."""
+
+
 @dataclass
 class FaultyS3:
     """Its requests and objects; ``faults`` are used up one per request, ``writes`` one per PUT.
@@ -59,7 +63,7 @@ class FaultyS3:
     faults: deque[Choice] = field(default_factory=deque[Choice])
     writes: deque[Choice] = field(default_factory=deque[Choice])
     reads: Refusal | Page | None = None
-    choose: Callable[[str, str], Choice | None] = lambda *_: None
+    choose: Callable[[str, str], Choice | None] = no_fault
     has_bucket: bool = True
 
     def fail(self, fault: Choice, requests: int = 1) -> None:
