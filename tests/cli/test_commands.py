@@ -251,6 +251,26 @@ def test_bucket_create_makes_the_bucket_once(
     assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in answer.errors
 
 
+def test_bucket_policy_prints_json_for_the_bucket_and_environment_and_nothing_else(
+    redis_shop: Shop, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the project's own role, or the one asked for; it can be piped into a file, with no server running."""
+    monkeypatch.setenv("SHOP_STORAGE", "s3")
+    monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "another")
+    monkeypatch.setenv("S3_EVENT_SOURCE_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("REDIS_EVENT_SOURCE_ENDPOINT", "127.0.0.1:1")
+    whole = redis_shop("bucket", "policy")
+    packs, marker = json.loads(whole.output)["Statement"]
+    assert packs["Resource"] == "arn:aws:s3:::another/test/packs/*"
+    assert marker["Resource"] == "arn:aws:s3:::another/test/event-backbone.json"
+    assert packs["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert redis_shop("bucket", "policy", "--role", "both").output == whole.output
+    monkeypatch.setenv("SHOP_ROLE", "consumer")
+    packs, _ = json.loads(redis_shop("bucket", "policy").output)["Statement"]
+    assert packs["Action"] == ["s3:GetObject"]
+    assert redis_shop("bucket", "policy", "--role", "producer").output == whole.output
+
+
 def run_in_a_shell(command: str, folder: Path, redis_url: str) -> "subprocess.CompletedProcess[str]":
     """Run a line of a shell in which `shop` is the shop."""
     path = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
