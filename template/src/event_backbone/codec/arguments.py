@@ -274,7 +274,7 @@ def _writer_of(parameter: Parameter, adapter: TypeAdapter[tuple[object, ...]]) -
     """Return what writes a valid value as JSON, and raises if it does not fit the type."""
     if _is_plain(parameter.annotation):
         # Neither tuple, aliases nor warnings: fast path, see decision 0008.
-        plain: TypeAdapter[object] = TypeAdapter(parameter.annotation, config=CONFIG)
+        plain: TypeAdapter[object] = TypeAdapter(cast("Any", parameter.annotation), config=CONFIG)
         return plain.serializer.to_json
     write = adapter.serializer.to_json
     return lambda value: write((value,), by_alias=True, warnings="error")[1:-1]
