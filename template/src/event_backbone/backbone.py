@@ -236,23 +236,28 @@ class Backbone:
         """Return the state of every consumer group of a stream."""
         return await self._require_open().stream(self._scope(uri).stream).groups()
 
-    async def erase(self, uri: str, key: EventKey) -> None:
+    async def erase(self, uri: str, key: EventKey, *, part: str | None = None) -> list[str]:
         """Erase an event's payload in every storage that has a part of it; its entry and metadata stay.
 
-        From then on the payload reads as ``erased``. An inline payload is erased with its entry: nobody finds that
-        event any more. May be called twice.
+        From then on the payload reads as ``erased``. With ``part``, the name of a storage, only what that storage has
+        is erased: the rest reads as ``partial``. An inline payload is erased with its entry: nobody finds that event
+        any more. May be called twice. Returns where the parts are that were erased, as ``location`` does.
 
         Raises:
-            EventNotFound: the stream has no event with this key.
+            EventNotFound: the stream has no event with this key, or the event has no such part; the text names those
+                that it has.
             StorageMissing: a part is in a storage that this backbone does not have; nothing was erased.
             PayloadGone: a part is not there, so that it keeps reading as ``gone``; the others were erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)
-        await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key)
+        return await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key, part)
 
     def location(self, event: StoredEvent) -> list[str]:
-        """Return where each part of a payload is, for people: a Redis key, a stream entry, or bytes of an S3 object."""
+        """Return where each part of an event's payload is, for people.
+
+        A Redis key, the stream's entry, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
+        """
         return locations_of(event, self._storages, self._scope(event.metadata.uri))
 
     async def check(self) -> None:

@@ -25,7 +25,7 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
+from event_backbone.model import Metadata, NewDeadLetter, PartialPayload, Payload, PayloadReference
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
@@ -33,6 +33,7 @@ from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracin
 from event_backbone.stream.base import GroupLeases
 from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
+from event_backbone.subscription.partial import decode_delivery
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class Handling:
         """
         attributes = self.attributes_of(event.metadata.event)
         try:
-            call, arguments = self._call_for(event)
+            call, arguments = self._call_for(event, ctx)
         except (DecodeError, StorageError) as error:
             return self._refused(ctx, attempts, error)
         event.payload = None  # the arguments are enough
@@ -175,8 +176,11 @@ class Handling:
     def _current(self, ctx: Context[Any]) -> HandledEvent:
         return HandledEvent(ctx, self._leases, self._group)
 
-    def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
-        """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
+    def _call_for(self, event: LoadedEvent, ctx: Context[Any]) -> tuple[Handler | None, dict[str, object]]:
+        """Return what handles the event, to be called with its context and these arguments; None when nothing does.
+
+        Of a partial payload the context's metadata then names what is missing.
+        """
         metadata, payload = event.metadata, event.payload
         if payload is None:
             definition_for(self._contract, metadata.event, metadata.version)
@@ -184,7 +188,11 @@ class Handling:
         if isinstance(payload, StorageError):
             raise payload
         try:
-            definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
+            if isinstance(payload, PartialPayload):
+                attributes = self.attributes_of(metadata.event)
+                definition, arguments = decode_delivery(self._contract, payload, ctx, attributes)
+            else:
+                definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
         except (UnknownEvent, UnknownVersion):
             if self._consumer.fallback_handler is None:
                 raise
@@ -195,7 +203,7 @@ class Handling:
         fallback = self._consumer.fallback_handler
         if fallback is None:
             return None, {}
-        stored = StoredEvent(metadata, payload, event.references)
+        stored = StoredEvent(ctx.metadata, payload, event.references)
 
         def call(ctx: Context[Any]) -> Awaitable[None]:
             return fallback(ctx, stored)
