@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NotRequired, TypedDict, cast
 from uuid import UUID
 
@@ -112,8 +113,13 @@ def read_entry(
 
 def read_inline(fields: Mapping[bytes, bytes]) -> Payload:
     """Return the payload of an entry that has it inline."""
-    length = len(_INLINE)
-    return {name[length:].decode(): value for name, value in fields.items() if name.startswith(_INLINE)}
+    return {name: value for field, value in fields.items() if (name := _argument_of(field))}
+
+
+@lru_cache(maxsize=4096)  # fast path, see decision 0010
+def _argument_of(field: bytes) -> str:
+    """Return the name of the argument that this field of an entry holds; empty if it is another field."""
+    return field[len(_INLINE) :].decode() if field.startswith(_INLINE) else ""
 
 
 def _check_requirements(document: Document) -> None:
