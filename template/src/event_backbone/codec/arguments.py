@@ -117,9 +117,9 @@ class ArgumentsCodec:
             return self._decode_one_by_one(converters, payload)
         arguments: dict[str, object] = {}
         position = 0
-        for name in self._names:  # half the cost of zip: fast path, see decision 0008
+        for name in self._names:  # half the cost of zip or enumerate: fast path, see decision 0008
             arguments[name] = values[position]
-            position += 1
+            position += 1  # noqa: SIM113
         return arguments
 
     def json_schema(self) -> dict[str, JsonValue]:

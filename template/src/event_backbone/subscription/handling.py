@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
@@ -51,9 +51,21 @@ class LoadedEvent:
     repeats: int = 0
 
 
+class _Route(NamedTuple):
+    """Where events of one name and version go (fast path, see decision 0010: it is found out once).
+
+    ``call`` and ``decode`` are None unless the contract has just this version, and the consumer handlers for it.
+    """
+
+    wanted: bool
+    call: Handler | None = None
+    decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
+
+
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
 
+_NO_ROUTE = _Route(wanted=False)
 _UNKNOWN = "unknown"
 _MOST_NAMES_LOGGED = 1000
 
@@ -98,22 +110,27 @@ class Handling:
         self._tracing = True
         self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
         self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
-        self._wanted: dict[tuple[str, int], bool] = {}
+        self._routes: dict[tuple[str, int], _Route] = {}
         self._logged: set[tuple[str, str]] = set()
 
     def wants(self, metadata: Metadata) -> bool:
         """Return whether the event's payload is needed: it has a handler, or may have one."""
         identity = (metadata.event, metadata.version)
-        wanted = self._wanted.get(identity)
-        if wanted is not None:
-            return wanted
+        route = self._routes.get(identity)
+        if route is not None:
+            return route.wanted
         has_fallback = self._consumer.fallback_handler is not None
         try:
             definition = definition_for(self._contract, *identity)
         except (UnknownEvent, UnknownVersion):
             return has_fallback
-        wanted = self._wanted[identity] = has_fallback or bool(self._consumer.handlers_of(definition))
-        return wanted
+        handlers = self._consumer.handlers_of(definition)
+        if handlers and definition.version == metadata.version:
+            route = _Route(wanted=True, call=_call_of(handlers), decode=definition.codec.decode)
+        else:
+            route = _Route(has_fallback or bool(handlers))
+        self._routes[identity] = route
+        return route.wanted
 
     def begin_batch(self) -> None:
         """Check whether anybody traces, once for many events (fast path, see decision 0010)."""
@@ -139,9 +156,14 @@ class Handling:
         meanwhile is caused by this event. Run it as a task: a cancellation passes
         through; unless it was the caller's own, the caller passes it to ``failed``.
         """
-        attributes = self.attributes_of(event.metadata.event)
+        metadata, payload = event.metadata, event.payload
+        attributes = self._attributes.get(metadata.event, self._unknown_attributes)
+        route = self._routes.get((metadata.event, metadata.version), _NO_ROUTE)
         try:
-            call, arguments = self._call_for(event)
+            if route.decode is not None and isinstance(payload, dict):  # as every complete payload is
+                call, arguments = route.call, route.decode(payload)
+            else:
+                call, arguments = self._call_for(event)
         except (DecodeError, StorageError) as error:
             return self._refused(ctx, attempts, error)
         if call is None:
@@ -185,7 +207,7 @@ class Handling:
         else:
             handlers = self._consumer.handlers_of(definition)
             if handlers:
-                return handlers[0] if len(handlers) == 1 else functools.partial(_call_all, handlers), arguments
+                return _call_of(handlers), arguments
         fallback = self._consumer.fallback_handler
         if fallback is None:
             return None, {}
@@ -265,6 +287,10 @@ class Handling:
             " > ".join(place) or "an unknown place",
         )
         return decision
+
+
+def _call_of(handlers: tuple[Handler, ...]) -> Handler:
+    return handlers[0] if len(handlers) == 1 else functools.partial(_call_all, handlers)
 
 
 async def _call_all(handlers: Sequence[Handler], ctx: Context[Any], /, **arguments: object) -> None:

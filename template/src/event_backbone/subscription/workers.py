@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
@@ -107,7 +107,7 @@ class Workers:
             self._in_flight.pace.began(now)
         while self._ready and self._has_capacity():
             event = self._ready.popleft()
-            if event.active and self._begin(event) is None and perf_counter() > until:
+            if event.active and self._begin(event) is None and self._in_flight.pace.since > until:
                 # Handlers that never wait would keep every other task, such as the look, from running.
                 self.start_ready()
                 return
@@ -123,7 +123,7 @@ class Workers:
         ack = functools.partial(self._settlement.acks.ack, event)
         ctx = Context(loaded.metadata, event.attempt, ack, self._handling.services)
         handling = self._handling.handle(loaded, ctx, event.attempts)
-        task = _start_eagerly(self._loop, handling, self._context.copy())
+        task = _start_eagerly(handling, loop=self._loop, context=self._context.copy())
         if task.done():
             self._decide(event, ctx, task)
             return None
@@ -203,15 +203,30 @@ class Workers:
             self._settlement.settle(event, outcome)
 
 
-def _start_eagerly(
-    loop: asyncio.AbstractEventLoop, running: Coroutine[object, None, Outcome], context: contextvars.Context
+class _Start(Protocol):
+    """Returns a task that has begun, and may be done already. To be called by the running loop, within no task."""
+
+    def __call__(
+        self,
+        running: Coroutine[object, None, Outcome],
+        /,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+    ) -> asyncio.Task[Outcome]: ...
+
+
+def _start_on_3_11(
+    running: Coroutine[object, None, Outcome], /, *, loop: asyncio.AbstractEventLoop, context: contextvars.Context
 ) -> asyncio.Task[Outcome]:
-    """Return a task that has begun, and may be done already. To be called by the running loop, within no task."""
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(running, loop=loop, context=context, eager_start=True)
     task = asyncio.Task(running, loop=loop, context=context)
     queue = cast("object", getattr(loop, "_ready", None))
     if isinstance(queue, deque):
         first_step = cast("deque[asyncio.Handle]", queue).pop()
         first_step._run()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see the module
     return task
+
+
+_start_eagerly: _Start = _start_on_3_11
+if sys.version_info >= (3, 12):
+    _start_eagerly = functools.partial(asyncio.Task, eager_start=True)
