@@ -2,9 +2,7 @@
 
 A handler may cancel its task or set context variables without affecting the next event. Tasks start eagerly: each runs
 to where it first waits before the caller goes on. A handler that never waits then costs no turn of the event loop, and
-what follows many events, such as their acks, is done for them together. Python has eager tasks since 3.12. For 3.11,
-which now gets security fixes only, the first step of a task is taken from the event loop's queue, where it has just
-been put. On an event loop without such a queue, as uvloop on 3.11, a task begins in its turn.
+what follows many events, such as their acks, is done for them together (``eager_start``).
 """
 
 from __future__ import annotations
@@ -12,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import sys
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any
 
 from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
+from event_backbone.subscription.eager_start import eager_start
 from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import Member
@@ -58,6 +56,7 @@ class Workers:
         self._member = member
         self._broken = broken
         self._loop = asyncio.get_running_loop()
+        self._start = eager_start(self._loop)
         self._context = contextvars.copy_context()
         self._ready: deque[InFlight] = deque()
         self._tasks: dict[asyncio.Task[Outcome], InFlight] = {}
@@ -123,7 +122,7 @@ class Workers:
         ack = functools.partial(self._settlement.acks.ack, event)
         ctx = Context(loaded.metadata, event.attempt, ack, self._handling.services)
         handling = self._handling.handle(loaded, ctx, event.attempts)
-        task = _start_eagerly(handling, loop=self._loop, context=self._context.copy())
+        task = self._start(handling, loop=self._loop, context=self._context.copy())
         if task.done():
             self._decide(event, ctx, task)
             return None
@@ -201,32 +200,3 @@ class Workers:
             return
         if not event.abandoned and not ctx.acked:
             self._settlement.settle(event, outcome)
-
-
-class _Start(Protocol):
-    """Returns a task that has begun, and may be done already. To be called by the running loop, within no task."""
-
-    def __call__(
-        self,
-        running: Coroutine[object, None, Outcome],
-        /,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        context: contextvars.Context,
-    ) -> asyncio.Task[Outcome]: ...
-
-
-def _start_on_3_11(
-    running: Coroutine[object, None, Outcome], /, *, loop: asyncio.AbstractEventLoop, context: contextvars.Context
-) -> asyncio.Task[Outcome]:
-    task = asyncio.Task(running, loop=loop, context=context)
-    queue = cast("object", getattr(loop, "_ready", None))
-    if isinstance(queue, deque):
-        first_step = cast("deque[asyncio.Handle]", queue).pop()
-        first_step._run()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see the module
-    return task
-
-
-_start_eagerly: _Start = _start_on_3_11
-if sys.version_info >= (3, 12):
-    _start_eagerly = functools.partial(asyncio.Task, eager_start=True)
