@@ -96,7 +96,7 @@ class Handling:
 
         ``attributes`` go with every metric, ``spans`` trace. By ``leases`` handlers produce events once.
         """
-        self.services = services
+        self._services = services
         self._on_failure = on_failure
         self._consumer = consumer
         self._contract = consumer.contract
@@ -149,7 +149,11 @@ class Handling:
         _log.error("%s It goes to the dead letters.", error)
         return self._retry.decide(1, error)
 
-    async def handle(self, event: LoadedEvent, ctx: Context[Any], attempts: int) -> Outcome:
+    def context_of(self, metadata: Metadata, attempt: int, ack: Callable[[], Awaitable[None]]) -> HandledEvent:
+        """Return what handlers get, and their producers see, of an attempt; ``ack`` acks the event."""
+        return HandledEvent(metadata, attempt, ack, self._services, self._leases, self._group)
+
+    async def handle(self, event: LoadedEvent, ctx: HandledEvent, attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. What the handlers produce
@@ -170,7 +174,7 @@ class Handling:
             telemetry.unhandled.add(1, attributes)
             return FINISHED
         failed: Outcome | None = None
-        token, start = set_current_event(self._current(ctx)), perf_counter()
+        token, start = set_current_event(ctx), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 failed = await self._call_within(call, arguments, ctx, attempts)
@@ -187,9 +191,6 @@ class Handling:
             return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
         telemetry.handled.add(1, attributes)
         return FINISHED
-
-    def _current(self, ctx: Context[Any]) -> HandledEvent:
-        return HandledEvent(ctx, self._leases, self._group)
 
     def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
@@ -219,7 +220,7 @@ class Handling:
         return call, {}
 
     async def _call_within(
-        self, call: Handler, arguments: Mapping[str, object], ctx: Context[Any], attempts: int
+        self, call: Handler, arguments: Mapping[str, object], ctx: HandledEvent, attempts: int
     ) -> Outcome | None:
         """Call within a span and all interceptors, the first one outermost; return what a failure was decided to mean.
 
@@ -242,7 +243,7 @@ class Handling:
     def _place_of(self, error: BaseException) -> tuple[str, ...]:
         return place_of(error, handlers=self._consumer.codes())
 
-    def _refused(self, ctx: Context[Any], attempts: int, error: DecodeError | StorageError) -> Outcome:
+    def _refused(self, ctx: HandledEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
         if isinstance(error, PayloadErased):
             return self._skipped(ctx.metadata, "erased", "it was erased")
         if isinstance(error, UnknownEvent) and self._unknown == "skip":
@@ -252,7 +253,7 @@ class Handling:
         decision: Outcome = self._retry.decide(attempts, error)
         if error.__cause__ is not None and isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place_of(error))  # an upcaster raised it
-        log_outcome(self._current(ctx), decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
+        log_outcome(ctx, decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
         return decision
 
     def _skipped(self, metadata: Metadata, reason: str, words: str) -> Outcome:
@@ -264,11 +265,11 @@ class Handling:
             _log.info(text, metadata.key, metadata.event, words)
         return FINISHED
 
-    def failed(self, ctx: Context[Any], attempts: int, error: BaseException) -> Outcome:
+    def failed(self, ctx: HandledEvent, attempts: int, error: BaseException) -> Outcome:
         """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
         return self._failed(ctx, attempts, error, self._place_of(error))
 
-    def _failed(self, ctx: Context[Any], attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
+    def _failed(self, ctx: HandledEvent, attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
         if self._on_failure is not None:
             self._on_failure(ctx.metadata, error)
         decision: Outcome = self._retry.decide(attempts, error, handling=True)
@@ -277,7 +278,7 @@ class Handling:
         elif isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place)
         log_outcome(
-            self._current(ctx),
+            ctx,
             decision,
             "Event %s (%s) failed on attempt %d with %s at %s. It %s.",
             ctx.metadata.key,

@@ -229,7 +229,8 @@ class EventsInFlight:
         for event in active:
             event.active = False
             del self.events[event.key]
-            self.unparked.discard(event)
+            if self.unparked:
+                self.unparked.discard(event)
             self._count[event.stage] -= 1
         if active:
             if self._capacity_wanted:

@@ -14,11 +14,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from time import perf_counter
-from typing import Any
 
-from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
 from event_backbone.subscription.eager_start import eager_start
+from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.handling import Handling, LoadedEvent
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import Member
@@ -120,7 +119,7 @@ class Workers:
             self._settlement.settle(event, self._handling.unreadable(loaded))
             return None
         ack = functools.partial(self._settlement.acks.ack, event)
-        ctx = Context(loaded.metadata, event.attempt, ack, self._handling.services)
+        ctx = self._handling.context_of(loaded.metadata, event.attempt, ack)
         handling = self._handling.handle(loaded, ctx, event.attempts)
         task = self._start(handling, loop=self._loop, context=self._context.copy())
         if task.done():
@@ -181,13 +180,13 @@ class Workers:
         last = self._last
         return last is None or not last.active or last.stage == "waiting"
 
-    def _done(self, event: InFlight, ctx: Context[Any], task: asyncio.Task[Outcome]) -> None:
+    def _done(self, event: InFlight, ctx: HandledEvent, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[task]
         event.task = None
         self._decide(event, ctx, task)
         self._start_ready()
 
-    def _decide(self, event: InFlight, ctx: Context[Any], task: asyncio.Task[Outcome]) -> None:
+    def _decide(self, event: InFlight, ctx: HandledEvent, task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
         try:
             outcome = task.result()

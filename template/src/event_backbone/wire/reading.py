@@ -54,7 +54,7 @@ def _new_validator() -> SchemaValidator:
         ge=(datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND,
         le=(datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND,
     )
-    reference = core_schema.union_schema([text, core_schema.tuple_schema([text, key])])
+    reference = core_schema.union_schema([text, core_schema.tuple_schema([text, key])], mode="left_to_right")
     headers = core_schema.nullable_schema(core_schema.dict_schema(text, text))
     members = {
         "id": event_id,
@@ -146,7 +146,9 @@ def _references_of(document: Document) -> tuple[PayloadReference, ...]:
     """Return the references to the payload."""
     event_id, references = document["id"], document["payload"]
     if len(references) == 1 and isinstance(references[0], str):
-        return (PayloadReference(references[0], event_id, event_id),)
+        # Half the cost of PayloadReference(...): fast path, see decision 0010.
+        reference = tuple.__new__(PayloadReference, (references[0], event_id, event_id))  # pyright: ignore[reportUnknownMemberType]
+        return (reference,)
     return tuple(
         [
             PayloadReference(each, event_id, event_id)
