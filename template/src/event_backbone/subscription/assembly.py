@@ -130,7 +130,7 @@ class Assembly:
 
     def _route(self, events: Sequence[InFlight]) -> None:
         """Send events on their way: suspects into quarantine, the others to be loaded."""
-        suspects = [event for event in events if event.suspicious]
+        suspects = [event for event in events if event.attempt > 1 and event.suspicious]
         if suspects:
             self.quarantine.add(suspects)
             events = [event for event in events if not event.suspicious]

@@ -11,7 +11,7 @@ from typing import Literal
 from event_backbone.errors import EntryUnreadable
 from event_backbone.model import EventKey
 from event_backbone.stream.values import Delivery, Lease
-from event_backbone.subscription.handling import LoadedEvent
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
@@ -244,7 +244,8 @@ class EventsInFlight:
         for event in active:
             event.active = False
             del self.events[event.key]
-            self.unparked.discard(event)
+            if self.unparked:
+                self.unparked.discard(event)
             self._count[event.stage] -= 1
             if event.task is None:  # else the handler still has the payload
                 released += event.loaded_bytes
