@@ -38,7 +38,7 @@ class redis_errors:  # noqa: N801 - reads as a verb: `with redis_errors():`
     program, and is not translated.
     """
 
-    # A class, as a generator costs three times as much, for every batch of both sides: fast path, see decision 0012.
+    # A class, as a generator costs twice as much, for every batch of both sides: fast path, see decision 0012.
     __slots__ = ("_address", "_group_missing", "_unavailable")
 
     def __init__(
