@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from hiredis import Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -48,12 +48,12 @@ class PipelinedConnection:
         self._pipeline: Pipeline | None = None
         self._connecting = asyncio.Lock()
 
-    async def call(self, *parts: Argument) -> object:
-        """Send one command and return its reply as hiredis reads it: errors are ``hiredis.ReplyError`` objects.
+    def call(self, *parts: Argument) -> Coroutine[Any, Any, object]:
+        """Return a coroutine that sends one command and returns its reply; errors are ``hiredis.ReplyError`` objects.
 
         A cancelled call abandons the connection, which may be dead: all other calls that wait there fail.
         """
-        return await self._send(packed_command(parts), None)
+        return self._send(packed_command(parts), None)
 
     async def call_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Like ``call`` for one command on each of many keys, in one write: the replies in order, errors among them."""

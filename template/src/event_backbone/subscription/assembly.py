@@ -51,7 +51,9 @@ class Assembly:
             concurrency=options.concurrency,
             broken=broken,
         )
-        self._loader = loader = Loader(scope, storages, handling, monitor, self.settlement)
+        self._loader = loader = Loader(
+            scope, storages, handling, monitor, settlement=self.settlement, in_flight=self.in_flight
+        )
         self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
         self.quarantine = self._quarantine(leases, loader, options)
         self.intake = self._intake(options)

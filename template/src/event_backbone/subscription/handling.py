@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
@@ -25,7 +24,7 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
+from event_backbone.model import Metadata, NewDeadLetter, PartialPayload, Payload, PayloadReference
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
@@ -33,6 +32,8 @@ from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracin
 from event_backbone.stream.base import GroupLeases
 from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
+from event_backbone.subscription.partial import decode_delivery
+from event_backbone.subscription.route import NO_ROUTE, Route, call_of
 
 _log = logging.getLogger(__name__)
 
@@ -50,22 +51,15 @@ class LoadedEvent:
     references: tuple[PayloadReference, ...] = ()
     repeats: int = 0
 
-
-class _Route(NamedTuple):
-    """Where events of one name and version go (fast path, see decision 0010: it is found out once).
-
-    ``call`` and ``decode`` are None unless the contract has just this version, and the consumer handlers for it.
-    """
-
-    wanted: bool
-    call: Handler | None = None
-    decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
+    @property
+    def inline(self) -> bool:
+        """Whether the payload is in the entry itself."""
+        return not self.references
 
 
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
 
-_NO_ROUTE = _Route(wanted=False)
 _UNKNOWN = "unknown"
 _MOST_NAMES_LOGGED = 1000
 
@@ -110,7 +104,7 @@ class Handling:
         self._tracing = True
         self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
         self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
-        self._routes: dict[tuple[str, int], _Route] = {}
+        self._routes: dict[tuple[str, int], Route] = {}
         self._logged: set[tuple[str, str]] = set()
 
     def wants(self, metadata: Metadata) -> bool:
@@ -126,9 +120,9 @@ class Handling:
             return has_fallback
         handlers = self._consumer.handlers_of(definition)
         if handlers and definition.version == metadata.version:
-            route = _Route(wanted=True, call=_call_of(handlers), decode=definition.codec.decode)
+            route = Route(wanted=True, call=call_of(handlers), decode=definition.codec.decode)
         else:
-            route = _Route(has_fallback or bool(handlers))
+            route = Route(has_fallback or bool(handlers))
         self._routes[identity] = route
         return route.wanted
 
@@ -162,14 +156,15 @@ class Handling:
         """
         metadata, payload = event.metadata, event.payload
         attributes = self._attributes.get(metadata.event, self._unknown_attributes)
-        route = self._routes.get((metadata.event, metadata.version), _NO_ROUTE)
+        route = self._routes.get((metadata.event, metadata.version), NO_ROUTE)
         try:
-            if route.decode is not None and isinstance(payload, dict):  # as every complete payload is
+            if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
                 call, arguments = route.call, route.decode(payload)
             else:
-                call, arguments = self._call_for(event)
+                call, arguments = self._call_for(event, ctx)
         except (DecodeError, StorageError) as error:
             return self._refused(ctx, attempts, error)
+        event.payload = payload = None  # the arguments are enough
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return FINISHED
@@ -192,8 +187,11 @@ class Handling:
         telemetry.handled.add(1, attributes)
         return FINISHED
 
-    def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
-        """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
+    def _call_for(self, event: LoadedEvent, ctx: HandledEvent) -> tuple[Handler | None, dict[str, object]]:
+        """Return what handles the event, to be called with its context and these arguments; None when nothing does.
+
+        Of a partial payload the context's metadata then names what is missing.
+        """
         metadata, payload = event.metadata, event.payload
         if payload is None:
             definition_for(self._contract, metadata.event, metadata.version)
@@ -201,18 +199,22 @@ class Handling:
         if isinstance(payload, StorageError):
             raise payload
         try:
-            definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
+            if isinstance(payload, PartialPayload):
+                attributes = self.attributes_of(metadata.event)
+                definition, arguments = decode_delivery(self._contract, payload, ctx, attributes)
+            else:
+                definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
         except (UnknownEvent, UnknownVersion):
             if self._consumer.fallback_handler is None:
                 raise
         else:
             handlers = self._consumer.handlers_of(definition)
             if handlers:
-                return _call_of(handlers), arguments
+                return call_of(handlers), arguments
         fallback = self._consumer.fallback_handler
         if fallback is None:
             return None, {}
-        stored = StoredEvent(metadata, payload, event.references)
+        stored = StoredEvent(ctx.metadata, payload, event.references)
 
         def call(ctx: Context[Any]) -> Awaitable[None]:
             return fallback(ctx, stored)
@@ -290,25 +292,7 @@ class Handling:
         return decision
 
 
-def _call_of(handlers: tuple[Handler, ...]) -> Handler:
-    return handlers[0] if len(handlers) == 1 else functools.partial(_call_all, handlers)
-
-
-async def _call_all(handlers: Sequence[Handler], ctx: Context[Any], /, **arguments: object) -> None:
-    calls = (handler(ctx, **arguments) for handler in handlers)
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    errors = [each for each in results if isinstance(each, BaseException)]
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup("several handlers of one event failed", [_as_exception(each) for each in errors])
-
-
 def _within(
     interceptor: HandleInterceptor, call_next: Callable[[Context[Any]], Awaitable[None]]
 ) -> Callable[[Context[Any]], Awaitable[None]]:
     return lambda ctx: interceptor(ctx, call_next)
-
-
-def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)

@@ -183,6 +183,8 @@ class Workers:
     def _done(self, event: InFlight, ctx: HandledEvent, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[task]
         event.task = None
+        if not event.active:  # its end came first, by an ack within the handler or a lost lease
+            self._in_flight.release_payload(event)
         self._decide(event, ctx, task)
         self._start_ready()
 

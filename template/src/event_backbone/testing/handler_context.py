@@ -33,6 +33,7 @@ class ContextFields(TypedDict, total=False):
     environment: str
     correlation_id: str
     causation_id: str | None
+    missing: tuple[str, ...]
 
 
 @overload
@@ -65,6 +66,7 @@ def context(*, services: object = None, **fields: Unpack[ContextFields]) -> Cont
         environment=fields.get("environment", "test"),
         correlation_id=fields.get("correlation_id", str(event_id)),
         causation_id=fields.get("causation_id"),
+        missing=fields.get("missing", ()),
     )
     attempt = fields.get("attempt", 1)
     if not _in_a_task():

@@ -111,6 +111,11 @@ def read_entry(
     return metadata, _references_of(document)
 
 
+def is_inline(name: bytes) -> bool:
+    """Return whether a field of an entry is an argument of an inline payload."""
+    return name.startswith(_INLINE)
+
+
 def read_inline(fields: Mapping[bytes, bytes]) -> Payload:
     """Return the payload of an entry that has it inline."""
     return {name: value for field, value in fields.items() if (name := _argument_of(field))}
@@ -119,7 +124,7 @@ def read_inline(fields: Mapping[bytes, bytes]) -> Payload:
 @lru_cache(maxsize=4096)  # fast path, see decision 0010
 def _argument_of(field: bytes) -> str:
     """Return the name of the argument that this field of an entry holds; empty if it is another field."""
-    return field[len(_INLINE) :].decode() if field.startswith(_INLINE) else ""
+    return field[len(_INLINE) :].decode() if is_inline(field) else ""
 
 
 def _check_requirements(document: Document) -> None:

@@ -9,16 +9,21 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-from obstore.store import S3Store
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
+from event_backbone.storage.s3.client import object_attributes, object_tags, open_bucket
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.storage.s3.problems import is_unmet_condition, problem_of, read_error, write_error
+from event_backbone.storage.s3.problems import (
+    ignores_ranges,
+    is_beyond_end,
+    is_unmet_condition,
+    problem_of,
+    read_error,
+    write_error,
+)
 
 if TYPE_CHECKING:
     from obstore import Attributes, PutMode
@@ -38,7 +43,7 @@ atexit.register(time.sleep, _LAST_PAUSE.total_seconds())
 
 
 class S3Objects:
-    """Reads and writes whole objects. Retries itself: obstore would retry for minutes, and never a create."""
+    """Reads and writes objects. Retries itself: obstore would retry for minutes, and never a create."""
 
     def __init__(self, bucket: str, options: S3Options, access: S3Access) -> None:
         """Prepare a client; nothing connects yet. Raises ConfigurationError when obstore refuses a setting."""
@@ -47,10 +52,8 @@ class S3Objects:
         self._deadline = options.deadline.total_seconds()
         self._tries = options.retries + 1
         self._slots = PerLoop(lambda: asyncio.Semaphore(options.concurrency))
-        try:
-            self._store = _open_store(bucket, options, access)
-        except (BaseError, ValueError) as error:
-            raise ConfigurationError(f"The settings for the S3 bucket {bucket} do not fit together.") from error
+        self._store = open_bucket(bucket, options, access)
+        self._attributes, self._tags = object_attributes(options), object_tags(options)
 
     async def create(self, key: str, body: bytes, *, content_type: str = _JSON) -> bool:
         """Write an object that does not exist; False when it exists, perhaps from an earlier try with a lost answer.
@@ -65,32 +68,46 @@ class S3Objects:
 
     async def read_version(self, key: str) -> tuple[bytes, str | None]:
         """Return an object's bytes, and the tag of this version; raise PayloadGone or StorageUnavailable."""
-
-        async def get() -> tuple[bytes, str | None]:
-            answer = await self._store.get_async(key)
-            return bytes(await answer.bytes_async()), answer.meta["e_tag"]
-
-        try:
-            return await self._within_deadline(get)
-        except (*_FAILURES, TimeoutError) as error:
-            raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
+        return await self._read(key, partial(self._get, key))
 
     async def read(self, key: str) -> bytes:
         """Return an object's bytes; raise PayloadGone or StorageUnavailable."""
+        return (await self.read_version(key))[0]
+
+    async def read_range(self, key: str, first: int, length: int) -> bytes:
+        """Return some of an object's bytes, fewer if it ends before; raise PayloadGone or StorageUnavailable."""
 
         async def get() -> bytes:
-            answer = await self._store.get_async(key)
-            return bytes(await answer.bytes_async())
+            try:
+                return (await self._get(key, (first, first + length)))[0]
+            except BaseError as error:
+                if is_beyond_end(error):
+                    return b""
+                if ignores_ranges(error):
+                    return (await self._get(key))[0][first : first + length]
+                raise
 
+        return await self._read(key, get) if length else b""
+
+    async def _get(self, key: str, part: tuple[int, int] | None = None) -> tuple[bytes, str | None]:
+        answer = await self._store.get_async(key, options=None if part is None else {"range": part})
+        body, (first, end) = bytes(await answer.bytes_async()), answer.range
+        if len(body) != end - first:
+            raise GenericError("The answer is shorter than its header says.")  # which is all that obstore goes by
+        return body, answer.meta["e_tag"]
+
+    async def _read(self, key: str, get: Callable[[], Awaitable[T]]) -> T:
         try:
             return await self._within_deadline(get)
         except (*_FAILURES, TimeoutError) as error:
             raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
 
     async def _put(self, key: str, body: bytes, mode: PutMode, content_type: str) -> bool:
-        attributes: Attributes = {"Content-Type": content_type}
+        attributes: Attributes = {**self._attributes, "Content-Type": content_type}
         try:
-            await self._store.put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
+            await self._store.put_async(
+                key, body, attributes=attributes, tags=self._tags, mode=mode, use_multipart=False
+            )
         except _CONDITIONS as error:
             if is_unmet_condition(error, of_replacing=mode != "create"):
                 return False
@@ -114,23 +131,3 @@ class S3Objects:
                         raise
                 await delays.wait()
             return await call()
-
-
-def _open_store(bucket: str, options: S3Options, access: S3Access) -> S3Store:
-    # Everything that obstore would otherwise take from AWS_* variables, or ask a metadata service for, is given.
-    return S3Store(
-        bucket,
-        aws_endpoint_url_s3=access.endpoint,
-        region=access.region,
-        credential_provider=access.credentials,
-        skip_signature=False,
-        virtual_hosted_style_request=False,
-        conditional_put="etag",
-        s3_express=False,
-        client_options={
-            "allow_http": urlsplit(access.endpoint).scheme == "http",
-            "connect_timeout": options.connect_timeout,
-            "timeout": options.request_timeout,
-        },
-        retry_config={"max_retries": 0, "retry_timeout": options.deadline},
-    )
