@@ -16,7 +16,8 @@ from event_backbone.model.correlation import lineage
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import HandleSpans
 from event_backbone.stream.memory import MemoryStreams
-from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.handling import Handling
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.outcome import Finished, Outcome
 from event_backbone.testing import context
 

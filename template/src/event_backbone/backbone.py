@@ -58,8 +58,7 @@ class Backbone:
         produce_interceptors: wrap every produce call; the first one is the outermost.
         handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.
         produce_timeout: after this time a produce call raises NotSent or OutcomeUnknown.
-        queue_bytes: how many bytes of payloads may be on their way to one stream; calls beyond that wait. A larger one
-            is sent when no other is on its way.
+        queue_bytes: of payloads, on their way to one stream at once; more wait. A larger one is sent alone.
         drain: how long the exit may take to send what is queued.
         deduplicate_for: how long two calls with the same event id make one event.
 
@@ -275,13 +274,9 @@ class Backbone:
     async def reserve_event_id(self, uri: str, token: str, request: bytes) -> Reservation:
         """Return the event id for an idempotency token; a new token gets a new id.
 
-        Producing with this id makes one event, however often a client repeats its request. The token is remembered as
-        long as event ids are (``deduplicate_for``).
-
-        Args:
-            uri: the stream that the event goes to.
-            token: the client's token; only its hash is stored.
-            request: what the client asked for, to detect another request with the same token.
+        Producing with this id makes one event, however often a client repeats its request. The token, of which only a
+        hash is stored, is remembered as long as event ids are (``deduplicate_for``). ``request`` is what the client
+        asked for, to detect another request with the same token.
         """
         digest = hashlib.sha256(request).hexdigest()
         stream = self._require_open().stream(self._scope(uri).stream)

@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any
@@ -19,18 +19,21 @@ from event_backbone.errors import (
     DecodeError,
     EntryUnreadable,
     PayloadErased,
+    PayloadNotGiven,
     StorageError,
     UnknownEvent,
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, NewDeadLetter, PartialPayload, Payload, PayloadReference
+from event_backbone.model import Metadata, NewDeadLetter, PartialPayload
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracing
 from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.calls import call_of, within
 from event_backbone.subscription.handled_event import HandledEvent
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
 from event_backbone.subscription.partial import decode_delivery
 from event_backbone.subscription.route import NO_ROUTE, Route, call_of
@@ -38,23 +41,15 @@ from event_backbone.subscription.route import NO_ROUTE, Route, call_of
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class LoadedEvent:
-    """An event whose metadata was read.
+class _Route(NamedTuple):
+    """Where events of one name and version go (fast path, see decision 0010: it is found out once).
 
-    ``payload`` is what was loaded, or why it could not be; None means that no handler wants it. ``repeats`` counts how
-    often this attempt was begun before.
+    ``call`` and ``decode`` are None unless the contract has just this version, and the consumer handlers for it.
     """
 
-    metadata: Metadata
-    payload: Payload | StorageError | None
-    references: tuple[PayloadReference, ...] = ()
-    repeats: int = 0
-
-    @property
-    def inline(self) -> bool:
-        """Whether the payload is in the entry itself."""
-        return not self.references
+    wanted: bool
+    call: Handler | None = None
+    decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
 
 
 OnFailure = Callable[[Metadata, BaseException], None]
@@ -120,7 +115,7 @@ class Handling:
             return has_fallback
         handlers = self._consumer.handlers_of(definition)
         if handlers and definition.version == metadata.version:
-            route = Route(wanted=True, call=call_of(handlers), decode=definition.codec.decode)
+            route = _Route(wanted=True, call=call_of(handlers), decode=definition.codec.decode)
         else:
             route = Route(has_fallback or bool(handlers))
         self._routes[identity] = route
@@ -158,7 +153,7 @@ class Handling:
         attributes = self._attributes.get(metadata.event, self._unknown_attributes)
         route = self._routes.get((metadata.event, metadata.version), NO_ROUTE)
         try:
-            if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
+            if route.decode is not None and type(payload) is dict:  # as every complete payload is
                 call, arguments = route.call, route.decode(payload)
             else:
                 call, arguments = self._call_for(event, ctx)
@@ -230,7 +225,7 @@ class Handling:
         """
         inner: Callable[[Context[Any]], Awaitable[None]] = functools.partial(call, **arguments)
         for interceptor in reversed(self._interceptors):
-            inner = _within(interceptor, inner)
+            inner = within(interceptor, inner)
         with self._spans.handling(ctx.metadata, ctx.attempt) if self._tracing else NOT_TRACED:
             try:
                 await inner(ctx)
@@ -248,6 +243,8 @@ class Handling:
     def _refused(self, ctx: HandledEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
         if isinstance(error, PayloadErased):
             return self._skipped(ctx.metadata, "erased", "it was erased")
+        if isinstance(error, PayloadNotGiven):
+            return self._skipped(ctx.metadata, "not-given", "this program was not given its payload, on purpose")
         if isinstance(error, UnknownEvent) and self._unknown == "skip":
             return self._skipped(ctx.metadata, "unknown-event", f"{self._contract.__name__} does not have it")
         if self._on_failure is not None:
@@ -290,9 +287,3 @@ class Handling:
             " > ".join(place) or "an unknown place",
         )
         return decision
-
-
-def _within(
-    interceptor: HandleInterceptor, call_next: Callable[[Context[Any]], Awaitable[None]]
-) -> Callable[[Context[Any]], Awaitable[None]]:
-    return lambda ctx: interceptor(ctx, call_next)

@@ -11,7 +11,7 @@ from typing import Literal
 from event_backbone.errors import EntryUnreadable
 from event_backbone.model import EventKey
 from event_backbone.stream.values import Delivery, Lease
-from event_backbone.subscription.handling import LoadedEvent
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace

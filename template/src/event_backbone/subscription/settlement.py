@@ -18,8 +18,9 @@ from event_backbone.errors import LeaseLost, StreamUnavailable
 from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF, Outage, Refusals

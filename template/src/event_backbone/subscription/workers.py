@@ -18,8 +18,9 @@ from time import perf_counter
 from event_backbone.errors import EntryUnreadable
 from event_backbone.subscription.eager_start import eager_start
 from event_backbone.subscription.handled_event import HandledEvent
-from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.outcome import Outcome
 from event_backbone.subscription.settlement import Settlement

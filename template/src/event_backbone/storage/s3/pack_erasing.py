@@ -61,7 +61,7 @@ async def _read_whole(objects: S3Objects, key: str) -> tuple[bytes, str | None]:
 
 def _looks_whole(pack: bytes) -> bool:
     *lines, end = pack.split(b"\n")
-    return not end and all(line.startswith(b"{") and line.endswith(b"}") for line in lines)
+    return not end and all(line.startswith(b"{") and line.rstrip(b" ").endswith(b"}") for line in lines)
 
 
 def _erase(pack: bytearray, line: PackLine, event_id: str, stream: StreamName) -> bool:
