@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
@@ -36,7 +36,6 @@ from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
 from event_backbone.subscription.partial import decode_delivery
-from event_backbone.subscription.route import NO_ROUTE, Route, call_of
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +54,7 @@ class _Route(NamedTuple):
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
 
+_NO_ROUTE = _Route(wanted=False)
 _UNKNOWN = "unknown"
 _MOST_NAMES_LOGGED = 1000
 
@@ -99,7 +99,7 @@ class Handling:
         self._tracing = True
         self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
         self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
-        self._routes: dict[tuple[str, int], Route] = {}
+        self._routes: dict[tuple[str, int], _Route] = {}
         self._logged: set[tuple[str, str]] = set()
 
     def wants(self, metadata: Metadata) -> bool:
@@ -117,7 +117,7 @@ class Handling:
         if handlers and definition.version == metadata.version:
             route = _Route(wanted=True, call=call_of(handlers), decode=definition.codec.decode)
         else:
-            route = Route(has_fallback or bool(handlers))
+            route = _Route(has_fallback or bool(handlers))
         self._routes[identity] = route
         return route.wanted
 
@@ -151,7 +151,7 @@ class Handling:
         """
         metadata, payload = event.metadata, event.payload
         attributes = self._attributes.get(metadata.event, self._unknown_attributes)
-        route = self._routes.get((metadata.event, metadata.version), NO_ROUTE)
+        route = self._routes.get((metadata.event, metadata.version), _NO_ROUTE)
         try:
             if route.decode is not None and type(payload) is dict:  # as every complete payload is
                 call, arguments = route.call, route.decode(payload)
