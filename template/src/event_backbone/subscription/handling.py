@@ -153,7 +153,7 @@ class Handling:
         attributes = self._attributes.get(metadata.event, self._unknown_attributes)
         route = self._routes.get((metadata.event, metadata.version), _NO_ROUTE)
         try:
-            if route.decode is not None and type(payload) is dict:  # as every complete payload is
+            if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
                 call, arguments = route.call, route.decode(payload)
             else:
                 call, arguments = self._call_for(event, ctx)
