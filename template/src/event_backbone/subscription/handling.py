@@ -153,13 +153,13 @@ class Handling:
         attributes = self._attributes.get(metadata.event, self._unknown_attributes)
         route = self._routes.get((metadata.event, metadata.version), _NO_ROUTE)
         try:
-            if route.decode is not None and type(payload) is dict:  # as every complete payload is
+            if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
                 call, arguments = route.call, route.decode(payload)
             else:
                 call, arguments = self._call_for(event, ctx)
         except (DecodeError, StorageError) as error:
             return self._refused(ctx, attempts, error)
-        event.payload = None  # the arguments are enough
+        event.payload = payload = None  # the arguments are enough
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return FINISHED
