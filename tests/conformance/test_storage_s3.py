@@ -68,6 +68,32 @@ async def test_the_environment_is_where_it_was_asked_for(
     assert await case.load_one(references) == PAYLOAD
 
 
+async def test_everything_is_written_as_the_options_say(client: "S3Client", s3_bucket: str) -> None:
+    """Also what an erasure rewrites, and the object by which access is checked."""
+    options = S3Options(
+        encryption="aws:kms",
+        kms_key="arn:aws:kms:us-east-1:123456789012:key/11112222-3333-4444-5555-666677778888",
+        storage_class="STANDARD_IA",
+        tags={"team": "orders + returns", "größe": "ü=1"},
+    )
+    case = s3_case(S3Storage(options), client)
+    await case.storage.check(case.scope())
+    await case.storage.erase(case.scope(), await case.save(PAYLOAD))
+
+    def look() -> list[tuple[object, ...]]:
+        found: list[tuple[object, ...]] = []
+        for each in client.list_objects_v2(Bucket=s3_bucket).get("Contents", []):
+            key = each.get("Key", "")
+            head = client.head_object(Bucket=s3_bucket, Key=key)
+            tags = client.get_object_tagging(Bucket=s3_bucket, Key=key)["TagSet"]
+            kms = (head["ServerSideEncryption"], head["SSEKMSKeyId"], head["BucketKeyEnabled"])
+            found.append((*kms, head["StorageClass"], {tag["Key"]: tag["Value"] for tag in tags}))
+        return found
+
+    expected = ("aws:kms", options.kms_key, True, "STANDARD_IA", options.tags)
+    assert await asyncio.to_thread(look) == [expected] * 2
+
+
 async def test_a_bucket_is_pleasant_to_look_at(case: StorageCase, client: "S3Client") -> None:
     """Dated folders with lines that anyone can read; what was saved at the same time is one object."""
     saved = await asyncio.gather(*(case.save({"number": str(number).encode()}) for number in range(3)))

@@ -22,7 +22,7 @@ from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
-from event_backbone.storage.by_name import storage_named, storages_by_name
+from event_backbone.storage.by_name import locations_of, storages_by_name
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import GroupState, PendingEntry, Reservation
@@ -58,6 +58,7 @@ class Backbone:
         produce_interceptors: wrap every produce call; the first one is the outermost.
         handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.
         produce_timeout: after this time a produce call raises NotSent or OutcomeUnknown.
+        queue_bytes: of payloads, on their way to one stream at once; more wait. A larger one is sent alone.
         drain: how long the exit may take to send what is queued.
         deduplicate_for: how long two calls with the same event id make one event.
 
@@ -75,6 +76,7 @@ class Backbone:
         produce_interceptors: Iterable[ProduceInterceptor] = (),
         handle_interceptors: Iterable[HandleInterceptor] = (),
         produce_timeout: timedelta = timedelta(seconds=10),
+        queue_bytes: int = 64 * 1024 * 1024,
         drain: timedelta = timedelta(seconds=10),
         deduplicate_for: timedelta = timedelta(minutes=10),
         _streams: Streams | None = None,
@@ -82,6 +84,8 @@ class Backbone:
         """Check the settings; nothing is connected yet."""
         if not timedelta(0) < produce_timeout < deduplicate_for:
             raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
+        if queue_bytes < 1:
+            raise ConfigurationError(f"queue_bytes must be 1 or more, not {queue_bytes}.")
         self._settings = RedisSettings.of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
         self._storage: Storage = RedisHashStorage() if storage is None else storage
@@ -90,6 +94,7 @@ class Backbone:
         self._produce_interceptors = tuple(produce_interceptors)
         self._handle_interceptors = tuple(handle_interceptors)
         self._produce_timeout = produce_timeout
+        self._queue_bytes = queue_bytes
         self._drain = drain
         self._deduplicate_for = deduplicate_for
         self._given_streams = _streams
@@ -151,7 +156,8 @@ class Backbone:
         batcher = self._batchers.get(scope.stream)
         if batcher is None:
             stream = self._require_open().stream(scope.stream)
-            batcher = self._batchers[scope.stream] = Batcher(stream, event_loop=self._event_loop)
+            batcher = Batcher(stream, queue_bytes=self._queue_bytes, event_loop=self._event_loop)
+            self._batchers[scope.stream] = batcher
         producer = Producer(
             batcher,
             self._storage,
@@ -233,8 +239,8 @@ class Backbone:
         """Erase an event's payload in every storage that has a part of it; its entry and metadata stay.
 
         From then on the payload reads as ``erased``. With ``part``, the name of a storage, only what that storage has
-        is erased: the rest reads as ``partial``. May be called twice. Returns where the parts are that were erased, as
-        ``location`` does.
+        is erased: the rest reads as ``partial``. An inline payload is erased with its entry: nobody finds that event
+        any more. May be called twice. Returns where the parts are that were erased, as ``location`` does.
 
         Raises:
             EventNotFound: the stream has no event with this key, or the event has no such part; the text names those
@@ -249,10 +255,9 @@ class Backbone:
     def location(self, event: StoredEvent) -> list[str]:
         """Return where each part of an event's payload is, for people.
 
-        A Redis key, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
+        A Redis key, the stream's entry, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
         """
-        scope = self._scope(event.metadata.uri)
-        return [storage_named(self._storages, each.storage).location(scope, each) for each in event.references]
+        return locations_of(event, self._storages, self._scope(event.metadata.uri))
 
     async def check(self) -> None:
         """Check that Redis and the storages answer and are set up as needed.
@@ -269,13 +274,9 @@ class Backbone:
     async def reserve_event_id(self, uri: str, token: str, request: bytes) -> Reservation:
         """Return the event id for an idempotency token; a new token gets a new id.
 
-        Producing with this id makes one event, however often a client repeats its request. The token is remembered as
-        long as event ids are (``deduplicate_for``).
-
-        Args:
-            uri: the stream that the event goes to.
-            token: the client's token; only its hash is stored.
-            request: what the client asked for, to detect another request with the same token.
+        Producing with this id makes one event, however often a client repeats its request. The token, of which only a
+        hash is stored, is remembered as long as event ids are (``deduplicate_for``). ``request`` is what the client
+        asked for, to detect another request with the same token.
         """
         digest = hashlib.sha256(request).hexdigest()
         stream = self._require_open().stream(self._scope(uri).stream)

@@ -88,4 +88,5 @@ def _bucket() -> typer.Typer:
     commands = typer.Typer(no_args_is_help=True)
     commands.callback()(bucket.bucket)
     commands.command()(bucket.create)
+    commands.command()(bucket.policy)
     return commands

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
 from functools import cached_property, partial
 from inspect import cleandoc
 from operator import itemgetter
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
-from uuid import UUID
+from typing import Any, cast
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
@@ -21,9 +16,8 @@ from event_backbone.codec.config import CONFIG
 from event_backbone.codec.explanation import explain, field_names
 from event_backbone.codec.signature import Parameter, read_parameters, resolve
 from event_backbone.codec.times import aware_only
+from event_backbone.codec.writer import writer_of
 from event_backbone.errors import ArgumentsInvalid, ContractError, DecodeError
-
-_SCALARS = (bool, bytes, date, datetime, Decimal, float, int, NoneType, str, time, timedelta, UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +30,7 @@ class _Converters:
 
     validate: Callable[[tuple[object, ...]], tuple[object, ...]]
     validate_json: Callable[[bytes], tuple[object, ...]]
-    writers: tuple[tuple[str, Callable[..., bytes], bool | Literal["error"]], ...]
+    writers: tuple[tuple[str, Callable[[object], bytes]], ...]
     readers: Mapping[str, Callable[[bytes], tuple[object, ...]]]
     default_bytes: Mapping[str, bytes]
     positional_only_calls: int
@@ -96,14 +90,14 @@ class ArgumentsCodec:
         """
         converters = self._converters or self._build()
         payload: dict[str, bytes] = {}
-        values = self._validated(converters, args, kwargs)
-        for value, (name, write, warnings) in zip(values, converters.writers, strict=True):
-            try:
-                payload[name] = write((value,), by_alias=True, warnings=warnings)[1:-1]
-            except Exception:  # noqa: BLE001 - serializers are the users' code and may raise anything
-                raise ArgumentsInvalid(
-                    f"Argument {name!r} of event {self._event!r} has a value that its type cannot write as JSON."
-                ) from None
+        name, values = "", self._validated(converters, args, kwargs)
+        try:
+            for (name, write), value in zip(converters.writers, values):  # noqa: B905 - equal lengths, as in decode
+                payload[name] = write(value)
+        except Exception:  # noqa: BLE001 - serializers are the users' code and may raise anything
+            raise ArgumentsInvalid(
+                f"Argument {name!r} of event {self._event!r} has a value that its type cannot write as JSON."
+            ) from None
         return payload
 
     def arguments(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
@@ -121,7 +115,12 @@ class ArgumentsCodec:
             values = converters.validate_json(b"[" + b",".join(self._get_values(payload)) + b"]")
         except Exception:  # noqa: BLE001 - validators are the users' code and may raise anything
             return self._decode_one_by_one(converters, payload)
-        return dict(zip(self._names, values))  # noqa: B905 - equal lengths; fast path, see decision 0008
+        arguments: dict[str, object] = {}
+        position = 0
+        for name in self._names:  # half the cost of zip or enumerate: fast path, see decision 0008
+            arguments[name] = values[position]
+            position += 1  # noqa: SIM113
+        return arguments
 
     def json_schema(self) -> dict[str, JsonValue]:
         """Return the JSON schema of all arguments as one object."""
@@ -207,10 +206,7 @@ class ArgumentsCodec:
             self._converters = _Converters(
                 validate=given.validator.validate_python,
                 validate_json=whole.validator.validate_json,
-                writers=tuple(
-                    (each.name, adapters[each.name].serializer.to_json, True if _is_plain(each.annotation) else "error")
-                    for each in self.parameters
-                ),
+                writers=tuple((each.name, writer_of(each, adapters[each.name])) for each in self.parameters),
                 readers={name: adapter.validator.validate_json for name, adapter in adapters.items()},
                 default_bytes={
                     each.name: self._default_bytes(each, adapters[each.name])
@@ -285,10 +281,3 @@ def _admits_null(read: Callable[[bytes], object]) -> bool:
 
 def _always(name: str, _: int | str) -> str:
     return name
-
-
-def _is_plain(annotation: object) -> bool:
-    """Return whether valid values always serialize as typed, so that no check is needed (see decision 0008)."""
-    if get_origin(annotation) in {Union, UnionType}:
-        return all(map(_is_plain, get_args(annotation)))
-    return isinstance(annotation, type) and (annotation in _SCALARS or issubclass(annotation, Enum))

@@ -12,6 +12,7 @@ from event_backbone.errors import ConfigurationError
 from event_backbone.storage.base import Storage
 from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.parts import Part, storage_of
+from event_backbone.storage.redis_hash import refuse_inline
 
 _MODULE = re.compile(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
 
@@ -25,10 +26,10 @@ class Routes:
         by_argument: Mapping[str, Storage | Part],
         by_event: Mapping[str, Storage | Part],
     ) -> None:
-        """Choose by names; raise ConfigurationError when two storages have the same name."""
+        """Choose by names; raise ConfigurationError if two storages have one name, or one is inline."""
         given = [_part(each) for each in (default, *by_event.values(), *by_argument.values())]
         parts = {_identity(part): part for part in given}
-        _refuse_equal_names(tuple(parts.values()))
+        _refuse_what_does_not_fit(tuple(parts.values()))
         storages = {identity: storage_of(part) for identity, part in parts.items()}
         self.default = default
         self.storages: Sequence[Storage] = tuple(storages.values())
@@ -119,9 +120,11 @@ def _declared(event: EventDefinition, argument: str) -> str:
     return f"{argument}: {text}"
 
 
-def _refuse_equal_names(parts: Sequence[Part]) -> None:
+def _refuse_what_does_not_fit(parts: Sequence[Part]) -> None:
     taken: set[str] = set()
     for part in parts:
+        if not isinstance(part.storage, str):
+            refuse_inline(part.storage, "the parts of a split are not in stream entries.")
         names = _names(part.storage)
         if both := taken & names:
             raise ConfigurationError(

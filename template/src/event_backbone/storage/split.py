@@ -44,7 +44,8 @@ class SplitStorage:
             by_event: the storage of all other arguments of an event, by the event's name on the wire.
 
         Raises:
-            ConfigurationError: two of the storages, or their caches, have the same name.
+            ConfigurationError: two of the storages, or their caches, have the same name, or one of them puts payloads
+                into stream entries.
         """
         self._routes = Routes(default, by_argument, by_event)
         self._readable = {name: each for part in self.parts for name, each in part.readable().items()}
@@ -74,6 +75,8 @@ class SplitStorage:
         for part, _ in pieces:
             if isinstance(part, StorageNotGiven):
                 return await part.save(scope, record)  # refuses, before anything is saved
+        if len(pieces) == 1:
+            return await pieces[0][0].save(scope, record)
         parts = tuple(part.name for part, _ in pieces)
         saved = await gather_all(
             part.save(scope, replace(record, payload=piece, part=part.name, parts=parts)) for part, piece in pieces
