@@ -1,7 +1,7 @@
 """What is read of packs, how often, and that nobody is given another event's line. Time is virtual: nothing waits."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -77,8 +77,8 @@ class Reading:
         """Load as the storage does, and note how many came with each call."""
         found: dict[int, Payload | StorageError] = {}
 
-        def on_payloads(results: object) -> None:
-            some = dict(results)  # type: ignore[call-overload]
+        def on_payloads(results: Iterable[tuple[int, Payload | StorageError]]) -> None:
+            some = dict(results)
             assert not found.keys() & some.keys()
             self.calls.append(len(some))
             found.update(some)
