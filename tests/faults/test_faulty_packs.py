@@ -46,7 +46,7 @@ def packs(server: FaultyS3) -> list[str]:
 
 
 async def save_all(case: StorageCase) -> list[References]:
-    """Save all payloads at the same time, each for its own caller."""
+    """Save all payloads at the same time, each for another caller."""
     return list(await asyncio.gather(*(case.save(payload) for payload in PAYLOADS)))
 
 
@@ -92,7 +92,7 @@ async def test_each_event_of_a_pack_gets_its_own_payload_whatever_the_first_answ
 
 
 async def test_each_caller_of_a_pack_that_cannot_be_saved_is_told_so(case: StorageCase, server: FaultyS3) -> None:
-    """With its own error; saving again is a new pack, and what may have been written disturbs nobody."""
+    """Each with a separate error; saving again is a new pack, and what may have been written disturbs nobody."""
     await case.storage.check(case.scope())
     server.fail("lose the answer")
     server.fail(Refusal(503, "SlowDown"), 2)

@@ -69,12 +69,13 @@ def test_bash_can_read_it(script: Path) -> None:
 
 
 def test_every_test_is_in_one_of_two_runs(clone: Clone) -> None:
-    """Some folders in parallel; all others, new ones included, one by one."""
+    """Some folders on all cores; all others, new ones included, two files at a time."""
     assert clone.run("scripts/test", "--all").returncode == 0
     together, apart = clone.calls
     named = re.findall(r"tests/[\w/.]+", together)
     assert re.fullmatch(r"its own: --numprocesses=\S+ --maxprocesses=\d+ --dist=\w+( tests/[\w/.]+)+ --all", together)
-    assert apart == f"its own: {' '.join(f'--ignore={each}' for each in named)} --all"
+    two = "--numprocesses=auto --maxprocesses=2 --dist=loadfile"
+    assert apart == f"its own: {two} {' '.join(f'--ignore={each}' for each in named)} --all"
     assert all((ROOT / each).exists() for each in named)
 
 
@@ -84,7 +85,7 @@ def test_arguments_are_those_of_pytest(clone: Clone) -> None:
     assert clone.calls == ["its own: --uvloop -k one or two"]
 
 
-@pytest.mark.parametrize("failing", ["--numprocesses", "--ignore"])
+@pytest.mark.parametrize("failing", ["--dist=worksteal", "--ignore"])
 def test_one_failed_run_fails_the_whole_and_stops_nothing(clone: Clone, failing: str) -> None:
     """Whichever of the two it is."""
     clone.replace("pytest", f'{NOTED}[[ "$*" != *{failing}* ]]\n')

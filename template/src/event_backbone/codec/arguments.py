@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
 from functools import cached_property, partial
 from inspect import cleandoc
 from operator import itemgetter
-from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
-from uuid import UUID
+from typing import Any, cast
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
@@ -21,9 +16,8 @@ from event_backbone.codec.config import CONFIG
 from event_backbone.codec.explanation import explain, field_names
 from event_backbone.codec.signature import Parameter, read_parameters, resolve
 from event_backbone.codec.times import aware_only
+from event_backbone.codec.writer import writer_of
 from event_backbone.errors import ArgumentsInvalid, ContractError, DecodeError
-
-_SCALARS = (bool, bytes, date, datetime, Decimal, float, int, NoneType, str, time, timedelta, UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +206,7 @@ class ArgumentsCodec:
             self._converters = _Converters(
                 validate=given.validator.validate_python,
                 validate_json=whole.validator.validate_json,
-                writers=tuple((each.name, _writer_of(each, adapters[each.name])) for each in self.parameters),
+                writers=tuple((each.name, writer_of(each, adapters[each.name])) for each in self.parameters),
                 readers={name: adapter.validator.validate_json for name, adapter in adapters.items()},
                 default_bytes={
                     each.name: self._default_bytes(each, adapters[each.name])
@@ -287,20 +281,3 @@ def _admits_null(read: Callable[[bytes], object]) -> bool:
 
 def _always(name: str, _: int | str) -> str:
     return name
-
-
-def _writer_of(parameter: Parameter, adapter: TypeAdapter[tuple[object, ...]]) -> Callable[[object], bytes]:
-    """Return what writes a valid value as JSON, and raises if it does not fit the type."""
-    if _is_plain(parameter.annotation):
-        # Neither tuple, aliases nor warnings: fast path, see decision 0008.
-        plain: TypeAdapter[object] = TypeAdapter(cast("Any", parameter.annotation), config=CONFIG)
-        return plain.serializer.to_json
-    write = adapter.serializer.to_json
-    return lambda value: write((value,), by_alias=True, warnings="error")[1:-1]
-
-
-def _is_plain(annotation: object) -> bool:
-    """Return whether valid values always serialize as typed, so that no check is needed (see decision 0008)."""
-    if get_origin(annotation) in {Union, UnionType}:
-        return all(map(_is_plain, get_args(annotation)))
-    return isinstance(annotation, type) and (annotation in _SCALARS or issubclass(annotation, Enum))

@@ -124,7 +124,7 @@ def _refuse_what_does_not_fit(parts: Sequence[Part]) -> None:
     taken: set[str] = set()
     for part in parts:
         if not isinstance(part.storage, str):
-            refuse_inline(part.storage, "parts are not in the stream entry, so that each can be erased alone.")
+            refuse_inline(part.storage, "the parts of a split are not in stream entries.")
         names = _names(part.storage)
         if both := taken & names:
             raise ConfigurationError(
