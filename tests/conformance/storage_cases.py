@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 
 
 def place_of(location: str) -> tuple[str, str]:
-    """Return bucket and key of an object's address."""
-    bucket, _, key = location.removeprefix("s3://").partition("/")
+    """Return bucket and key of the object in which a line is."""
+    bucket, _, key = location.removeprefix("s3://").partition(" ")[0].partition("/")
     return bucket, key
 
 
+def bytes_of(location: str) -> str:
+    """Return the bytes of a line, as a request takes them."""
+    return "bytes=" + location.partition(" (bytes ")[2].rstrip(")")
+
+
 def s3_case(storage: Storage, client: "S3Client") -> StorageCase:
-    """A case whose locations are addresses of objects."""
+    """A case whose locations are lines of objects."""
 
     def read(location: str) -> bytes | None:
         bucket, key = place_of(location)
         try:
-            return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            return client.get_object(Bucket=bucket, Key=key, Range=bytes_of(location))["Body"].read()
         except client.exceptions.NoSuchKey:
             return None
 

@@ -1,6 +1,7 @@
 """Payloads in S3, through moto over HTTP."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -60,7 +61,7 @@ async def test_the_environment_is_where_it_was_asked_for(
     references = await case.save(PAYLOAD)
     (location,) = case.locations(references)
     assert location.startswith(f"s3://{bucket}/all/events/{below}")
-    assert location.endswith(".jsonl")
+    assert re.search(r"\.jsonl \(bytes 0-\d+\)$", location)
     assert await case.look(location) is not None
     assert await case.load_one(references) == PAYLOAD
 

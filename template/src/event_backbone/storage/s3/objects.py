@@ -7,24 +7,28 @@ import atexit
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.storage.s3.problems import problem_of, read_error, write_error
+from event_backbone.storage.s3.problems import is_unmet_condition, problem_of, read_error, write_error
 
 if TYPE_CHECKING:
+    from obstore import Attributes, PutMode
+
     from event_backbone.storage.s3.access import S3Access
 
 T = TypeVar("T")
-_WRITERS_MEET = "ConditionalRequestConflict"  # 409: another writer is busy, and may yet fail; worth retrying
+_JSON = "application/json"
 _FAILURES = (BaseError, FileNotFoundError)  # the second is obstore's error for any 404
+_CONDITIONS = (AlreadyExistsError, PreconditionError, FileNotFoundError)
 _BACKOFF = Backoff(first=timedelta(milliseconds=100), longest=timedelta(seconds=5), jitter=1)
 _LAST_PAUSE = timedelta(milliseconds=50)
 
@@ -48,34 +52,28 @@ class S3Objects:
         except (BaseError, ValueError) as error:
             raise ConfigurationError(f"The settings for the S3 bucket {bucket} do not fit together.") from error
 
-    async def create(self, key: str, body: bytes) -> bool:
+    async def create(self, key: str, body: bytes, *, content_type: str = _JSON) -> bool:
         """Write an object that does not exist; False when it exists, perhaps from an earlier try with a lost answer.
 
         Raises ConfigurationError, or StorageUnavailable when it may or may not have been written.
         """
+        return await self._write(partial(self._put, key, body, "create", content_type))
 
-        async def put() -> bool:
-            try:
-                await self._store.put_async(
-                    key, body, attributes={"Content-Type": "application/json"}, mode="create", use_multipart=False
-                )
-            except AlreadyExistsError as error:
-                if _WRITERS_MEET in str(error):
-                    raise
-                return False
-            return True
+    async def replace(self, key: str, body: bytes, e_tag: str | None, *, content_type: str = _JSON) -> bool:
+        """Write an object if it still is the version with this tag; False when it is not. Raises as ``create`` does."""
+        return await self._write(partial(self._put, key, body, {"e_tag": e_tag}, content_type))
 
-        return await self._write(put)
+    async def read_version(self, key: str) -> tuple[bytes, str | None]:
+        """Return an object's bytes, and the tag of this version; raise PayloadGone or StorageUnavailable."""
 
-    async def replace(self, key: str, body: bytes) -> None:
-        """Write an object, whatever was there. Raises as ``create`` does."""
+        async def get() -> tuple[bytes, str | None]:
+            answer = await self._store.get_async(key)
+            return bytes(await answer.bytes_async()), answer.meta["e_tag"]
 
-        async def put() -> None:
-            await self._store.put_async(
-                key, body, attributes={"Content-Type": "application/json"}, mode="overwrite", use_multipart=False
-            )
-
-        await self._write(put)
+        try:
+            return await self._within_deadline(get)
+        except (*_FAILURES, TimeoutError) as error:
+            raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
 
     async def read(self, key: str) -> bytes:
         """Return an object's bytes; raise PayloadGone or StorageUnavailable."""
@@ -88,6 +86,16 @@ class S3Objects:
             return await self._within_deadline(get)
         except (*_FAILURES, TimeoutError) as error:
             raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
+
+    async def _put(self, key: str, body: bytes, mode: PutMode, content_type: str) -> bool:
+        attributes: Attributes = {"Content-Type": content_type}
+        try:
+            await self._store.put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
+        except _CONDITIONS as error:
+            if is_unmet_condition(error, of_replacing=mode != "create"):
+                return False
+            raise
+        return True
 
     async def _write(self, put: Callable[[], Awaitable[T]]) -> T:
         try:

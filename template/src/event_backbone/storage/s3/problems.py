@@ -74,6 +74,17 @@ def problem_of(error: Exception) -> Problem:
     return "region" if _REDIRECT in text else "outage"
 
 
+def is_unmet_condition(error: Exception, *, of_replacing: bool) -> bool:
+    """Return whether a conditional write found the object in another state than it was to be.
+
+    That is 412 with S3's own code, and 404 if the version that was to be replaced has been deleted. 409 is not: another
+    writer is busy, and may yet fail.
+    """
+    match = _CODE.search(str(error))
+    code = match and match.group(1)
+    return code == "PreconditionFailed" or (of_replacing and code == "NoSuchKey")
+
+
 def read_error(problem: Problem, bucket: str, key: str, endpoint: str) -> StorageError:
     """Return what a failed read means for the event.
 

@@ -12,20 +12,25 @@ from event_backbone.errors import (
     ConfigurationError,
     DecodeError,
     PayloadErased,
+    PayloadForbidden,
     PayloadGone,
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.model import Payload, PayloadReference, SavedPayload, new_event_id
+from event_backbone.model import Payload, PayloadReference, SavedPayload, StreamName
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
-from event_backbone.storage.s3.keys import marker_key, pack_key
+from event_backbone.storage.per_loop import PerLoop
+from event_backbone.storage.s3.keys import pack_key
 from event_backbone.storage.s3.libraries import require_libraries
+from event_backbone.storage.s3.marker import Marker
 from event_backbone.storage.s3.options import S3Options
+from event_backbone.storage.s3.pack_erasing import erase_lines
 from event_backbone.storage.s3.pack_line import PackLine
-from event_backbone.wire import Record, erase_record, read_record, write_record
+from event_backbone.storage.s3.pack_writer import PackWriter
+from event_backbone.wire import Record, read_record, write_record
 
 if TYPE_CHECKING:
     import boto3
@@ -33,14 +38,13 @@ if TYPE_CHECKING:
     from event_backbone.storage.s3.access import S3Access
     from event_backbone.storage.s3.objects import S3Objects
 
-_PROBE = b'{"_check":true}'
-
 
 class S3Storage:
-    """Keeps a payload as one object, ``application/json``, whose members are the arguments.
+    """Keeps records in packs: objects of one record a line, which are written once, whole, and only if absent.
 
-    Its key follows from the event id, and it is written only if absent: saving again changes nothing, even after a
-    lost answer. Needs s3:PutObject and s3:GetObject, nothing else. Erasing overwrites, so in a bucket with versions the
+    What is saved at the same time shares a pack, and so a request. Saving a payload again makes a second record; what
+    the entry refers to counts, and a record that no entry refers to stays until a lifecycle rule removes its pack.
+    Needs s3:PutObject and s3:GetObject, nothing else. Erasing writes the pack again, so in a bucket with versions the
     old version stays until a lifecycle rule removes it. boto3 finds the credentials, obstore moves the bytes. May be
     used from several event loops and threads.
     """
@@ -65,7 +69,8 @@ class S3Storage:
         self._access: S3Access | None = None
         self._opened: dict[str, S3Objects] = {}
         self._opening = threading.Lock()
-        self._may_write: set[str] = set()
+        self._marker = Marker(self._options, self._name)
+        self._writers = PerLoop[dict[StreamName, PackWriter]](dict)
 
     @property
     def name(self) -> str:
@@ -84,17 +89,16 @@ class S3Storage:
         """Do nothing: every contract fits."""
 
     async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
-        """Write the record as a pack of one.
+        """Write the record, in one pack with those that are saved at the same time.
 
         Raises:
-            StorageUnavailable: S3 does not answer; the object may or may not have been written.
-            ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it.
+            StorageUnavailable: S3 does not answer; the record may or may not have been written.
+            ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it, or its
+                marker says that it is another environment's or storage's.
         """
         with storage_call(self._name, "save"):
-            objects, line = await self._objects(scope), write_record(record, scope.stream)
-            place = PackLine(new_event_id().hex, 0, len(line))
-            await objects.create(pack_key(self._options, scope.stream, place.pack_id), line + b"\n")
-        return SavedPayload((PayloadReference(self._name, record.metadata.id_text, str(place)),))
+            line = await self._writer(scope.stream).save(write_record(record, scope.stream))
+        return SavedPayload((PayloadReference(self._name, record.metadata.id_text, str(line)),))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Fetch the objects, ``concurrency`` at a time, and call back with each as soon as it is there.
@@ -115,45 +119,60 @@ class S3Storage:
         await gather_all(fetch(at, reference) for at, reference in enumerate(references))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
-        """Remove the arguments from the records."""
+        """Remove the arguments from the records, whose packs are written again, each once.
+
+        Raises:
+            PayloadGone: a record is not there, or damaged; the others were erased.
+            StorageUnavailable, ConfigurationError: S3 does not answer, or refuses; some may be erased.
+        """
         objects = await self._objects(scope)
+        packs: dict[str, list[tuple[PackLine, str]]] = {}
         for reference in references:
             key, line = self._place(scope, reference)
-            pack = await objects.read(key)
-            end = line.offset_bytes + line.length_bytes
-            erased = erase_record(pack[line.offset_bytes : end], reference.event_id)
-            await objects.replace(key, pack[: line.offset_bytes] + erased + pack[end:])
+            packs.setdefault(key, []).append((line, reference.event_id))
+
+        async def erase(key: str, lines: Sequence[tuple[PackLine, str]]) -> None:
+            try:
+                await erase_lines(objects, key, scope.stream, lines)
+            except PayloadForbidden:
+                raise
+            except PayloadGone as error:
+                raise await self._marker.explain_missing(objects, scope.stream.environment, error) from error
+
+        await gather_all(erase(key, lines) for key, lines in packs.items())
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
-        """Return the object's whole address: ``s3://<bucket>/<key>``."""
-        return f"s3://{self._options.bucket_of(scope.stream.environment)}/{self._place(scope, reference)[0]}"
+        """Return where the line is: ``s3://<bucket>/<key> (bytes <first>-<last>)``, first and last byte included."""
+        bucket, (key, line) = self._options.bucket_of(scope.stream.environment), self._place(scope, reference)
+        return f"s3://{bucket}/{key} (bytes {line.offset_bytes}-{line.offset_bytes + line.length_bytes - 1})"
 
     def readable(self) -> Mapping[str, Storage]:
         """Return itself under its name."""
         return {self._name: self}
 
     async def check(self, scope: StorageScope) -> None:
-        """Write a small object of a fixed name, the first time, and read it, each time.
+        """Create the marker, or try to, the first time, and read it, each time.
 
-        That needs exactly the permissions that producing and reading need, and finds out whether the bucket exists.
+        That needs exactly the permissions that producing and reading need, and finds out whether the bucket exists and
+        is the right one.
         """
-        environment = scope.stream.environment
-        objects, key = await self._objects(scope), marker_key(self._options, environment)
-        if environment not in self._may_write:
-            await objects.replace(key, _PROBE)
-            self._may_write.add(environment)
-        try:
-            await objects.read(key)
-        except PayloadGone as error:
-            bucket = self._options.bucket_of(environment)
-            self._may_write.discard(environment)
-            raise ConfigurationError(f"S3 forbids reading in bucket {bucket}: grant s3:GetObject.") from error
+        await self._marker.check(await self._objects(scope), scope.stream.environment)
 
     async def close(self) -> None:
-        """Drop clients and credentials; their connections close with them."""
+        """Wait for the saves of this event loop, and drop clients and credentials; connections close with them."""
+        writers = self._writers.take() or {}
+        await gather_all(writer.close() for writer in writers.values())
         with self._opening:
             self._opened.clear()
             self._access = None
+
+    def _writer(self, stream: StreamName) -> PackWriter:
+        writers = self._writers.get()
+        found = writers.get(stream)
+        if found is None:
+            scope = StorageScope(stream)
+            found = writers[stream] = PackWriter(self._options, stream, self._marker, lambda: self._objects(scope))
+        return found
 
     def _place(self, scope: StorageScope, reference: PayloadReference) -> tuple[str, PackLine]:
         line = PackLine.parse(reference.key)

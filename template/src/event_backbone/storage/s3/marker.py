@@ -1,0 +1,137 @@
+"""The marker: a small object beside the packs that says whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+from pydantic_core import from_json, to_json
+
+from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageUnavailable
+from event_backbone.storage.per_loop import PerLoop
+from event_backbone.storage.s3.keys import marker_key
+from event_backbone.storage.s3.options import BUCKET_VARIABLE, S3Options
+
+if TYPE_CHECKING:
+    from event_backbone.storage.s3.objects import S3Objects
+
+_FORMAT = 1
+_MOST_BYTES = 1000
+_KEPT = timedelta(seconds=5).total_seconds()
+
+
+class Marker:
+    """Guards against a wrong bucket, prefix, environment or storage name. May be used from several event loops.
+
+    Nothing is written where there is another marker. Without the right one a missing object proves nothing: the bucket
+    may be the wrong one, or may have been emptied. Once seen, a marker is never created again by the same process, so
+    that one that was removed stays missing until a person has looked into it.
+    """
+
+    def __init__(self, options: S3Options, storage: str) -> None:
+        """Guard the bucket of these options, for the storage of this name."""
+        self._options = options
+        self._storage = storage
+        self._seen: set[str] = set()
+        self._problems: dict[str, tuple[float, str | None]] = {}
+        self._asking = PerLoop(asyncio.Lock)
+
+    async def require(self, objects: S3Objects, environment: str) -> None:
+        """Before something is written: create the marker, or find that it is the right one. Costs nothing once seen.
+
+        Raises:
+            ConfigurationError: the marker is another one, or may not be read.
+            StorageUnavailable: S3 does not answer.
+        """
+        if environment in self._seen:
+            return
+        async with self._asking.get():
+            if environment not in self._seen:
+                if await objects.create(self._key(environment), self._content(environment)):
+                    self._seen.add(environment)
+                else:
+                    await self._require_right(objects, environment)
+
+    async def check(self, objects: S3Objects, environment: str) -> None:
+        """Create the marker unless it was seen, and read it: what it takes to produce and to read.
+
+        Raises:
+            ConfigurationError: the marker is another one, or may not be read or written.
+            StorageUnavailable: S3 does not answer, or the marker has disappeared.
+        """
+        if environment not in self._seen:
+            await objects.create(self._key(environment), self._content(environment))
+        await self._require_right(objects, environment)
+
+    async def explain_missing(
+        self, objects: S3Objects, environment: str, error: PayloadGone
+    ) -> PayloadGone | StorageUnavailable:
+        """Return what it means that S3 has no object: ``error`` if the marker is right, else an outage.
+
+        That it is right counts only if S3 was asked after the object was found to be missing; one question serves all
+        who wait. Anything else is remembered for 5 s.
+        """
+        called = time.monotonic()
+        async with self._asking.get():
+            asked, problem = self._problems.get(environment, (-_KEPT, None))
+            if asked < called and (problem is None or asked < time.monotonic() - _KEPT):
+                asked = time.monotonic()
+                problem = await self._problem(objects, environment)
+                self._problems[environment] = (asked, problem)
+        return error if problem is None else StorageUnavailable(problem)
+
+    async def _problem(self, objects: S3Objects, environment: str) -> str | None:
+        try:
+            await self._require_right(objects, environment)
+        except (ConfigurationError, StorageUnavailable) as error:
+            return str(error)
+        return None
+
+    async def _require_right(self, objects: S3Objects, environment: str) -> None:
+        bucket, key = self._options.bucket_of(environment), self._key(environment)
+        try:
+            found = await objects.read(key)
+        except PayloadForbidden as error:
+            raise ConfigurationError(
+                f"S3 has no {key} in bucket {bucket}, or forbids reading it: grant s3:GetObject."
+            ) from error
+        except PayloadGone as error:
+            raise StorageUnavailable(
+                f"The S3 bucket {bucket} has no {key}: it was emptied, or {BUCKET_VARIABLE} or prefix is wrong; "
+                "restore its objects, or correct the setting."
+            ) from error
+        ours = self._content(environment)
+        if _normal(found) != ours:
+            raise ConfigurationError(
+                f"s3://{bucket}/{key} says {_normal(found).decode()}, and this is {ours.decode()}: use another bucket "
+                "or prefix, or correct the environment or the storage's name."
+            )
+        self._seen.add(environment)
+
+    def _key(self, environment: str) -> str:
+        return marker_key(self._options, environment)
+
+    def _content(self, environment: str) -> bytes:
+        # With "nothing", all environments share the bucket.
+        return _content(_FORMAT, None if self._options.environment_in == "nothing" else environment, self._storage)
+
+
+def _content(version: object, environment: object, storage: object) -> bytes:
+    return to_json({"format": version, "environment": environment, "storage": storage})
+
+
+def _normal(found: bytes) -> bytes:
+    """Return what a marker says, without white space and without members that a later version may add."""
+    try:
+        members: object = from_json(found[:_MOST_BYTES])
+    except ValueError:
+        members = None
+    if not isinstance(members, dict):
+        return b"something else"
+    said = cast("dict[str, object]", members)
+    values = [said.get(name) for name in ("format", "environment", "storage")]
+    if not all(isinstance(value, str | int | None) for value in values):
+        return b"something else"
+    return _content(*values)
