@@ -1,7 +1,7 @@
 """Payloads in Redis hashes, on the stream's own server and on another one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import cast
 
@@ -11,10 +11,12 @@ from redis.asyncio import Redis
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone
 from event_backbone.model import Payload, PayloadReference, SavedPayload, new_event_id
-from event_backbone.storage import RedisHashStorage, StorageScope
+from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, SplitStorage, StorageScope
 from tests.conformance.storage_cases import redis_case
 from tests.conformance.storage_suite import PAYLOAD, ByIdSuite, StorageCase, StorageSuite, VisibleSuite
 from tests.support.records import record_of
+
+INLINE = RedisHashStorage(name="inline", inline_up_to_bytes=1)
 
 
 class TestOnTheStreamsOwnServer(StorageSuite, VisibleSuite):
@@ -53,6 +55,46 @@ async def test_the_write_plan_is_what_save_asks_for(own: StorageCase, redis_url:
     assert await own.storage.save(scope, record_of(PAYLOAD, event_id)) == SavedPayload((reference,), (write,))
     assert RedisHashStorage(redis=redis_url).write_plan(scope) is None
     assert own.storage.write_plan(StorageScope(scope.stream)) is None
+
+
+async def test_small_payloads_are_left_to_the_entry(redis: Redis, connection: RedisConnection) -> None:
+    """Up to the bound, also those without arguments; what is saved without a plan is a hash that can be read."""
+    case = redis_case(RedisHashStorage(inline_up_to_bytes=4), redis, connection)
+    plan, event_id = case.storage.write_plan(case.scope()), str(new_event_id())
+    assert plan is not None
+    assert [plan(event_id, payload) for payload in ({}, {"a": b"12"}, {"a": b"12", "b": b"34"})] == [None] * 3
+    write = plan(event_id, {"a": b"12", "b": b"345"})
+    assert write is not None
+    assert write.purpose == f"payload:{event_id}"
+    assert await case.load_one(await case.save({"a": b"1"})) == {"a": b"1"}
+    ordinary = RedisHashStorage().write_plan(case.scope())
+    assert ordinary is not None
+    assert ordinary(event_id, {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: RedisHashStorage(inline_up_to_bytes=-1), "must be from 0 to 65536, not -1"),
+        (lambda: RedisHashStorage(inline_up_to_bytes=65537), "must be from 0 to 65536, not 65537"),
+        (lambda: RedisHashStorage(timedelta(hours=1), inline_up_to_bytes=1), "a stream entry does not expire"),
+        (
+            lambda: RedisHashStorage(redis="localhost:1", inline_up_to_bytes=1),
+            "a stream entry is on the stream's own server",
+        ),
+        (lambda: CachedStorage(MemoryStorage(), INLINE), "must be 0 here: .* no cache can be in one"),
+        (
+            lambda: CachedStorage(INLINE, MemoryStorage()),
+            "must be 0 here: a payload in a stream entry cannot be cached",
+        ),
+        (lambda: SplitStorage(INLINE, {}), "must be 0 here: the parts of a split"),
+        (lambda: SplitStorage(MemoryStorage(), {"email": INLINE}), "must be 0 here: the parts of a split"),
+    ],
+)
+def test_inline_payloads_are_refused_where_they_cannot_work(make: Callable[[], object], sentence: str) -> None:
+    """When the storage is made, in one sentence."""
+    with pytest.raises(ConfigurationError, match=sentence):
+        make()
 
 
 async def test_the_key_says_stream_and_event(own: StorageCase, redis: Redis) -> None:

@@ -14,6 +14,7 @@ from tests.conformance.stream_append import AppendSuite
 from tests.conformance.stream_dead_letters import DeadLetterSuite
 from tests.conformance.stream_follow_ups import FollowUpSuite
 from tests.conformance.stream_groups import GroupSuite
+from tests.conformance.stream_inline import InlineSuite
 from tests.conformance.stream_leases import LeaseSuite
 from tests.conformance.stream_looks import LookSuite
 from tests.conformance.stream_marks import MarkSuite
@@ -105,6 +106,10 @@ def rig() -> MemoryRig:
 
 class TestMemoryAppend(AppendSuite):
     """Appending and reading without a group."""
+
+
+class TestMemoryInline(InlineSuite):
+    """Payloads in entries, and erasing them."""
 
 
 class TestMemoryGroups(GroupSuite):

@@ -14,6 +14,7 @@ from tests.conformance.stream_append import AppendSuite
 from tests.conformance.stream_dead_letters import DeadLetterSuite
 from tests.conformance.stream_follow_ups import FOLLOW_UP, FollowUpSuite
 from tests.conformance.stream_groups import GroupSuite
+from tests.conformance.stream_inline import InlineSuite
 from tests.conformance.stream_leases import LeaseSuite
 from tests.conformance.stream_looks import LookSuite
 from tests.conformance.stream_marks import MarkSuite
@@ -134,6 +135,10 @@ async def rig(redis_url: str) -> AsyncIterator[RedisRig]:
 
 class TestRedisAppend(AppendSuite):
     """Appending and reading without a group."""
+
+
+class TestRedisInline(InlineSuite):
+    """Payloads in entries, and erasing them."""
 
 
 class TestRedisGroups(GroupSuite):

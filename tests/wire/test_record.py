@@ -5,15 +5,29 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from event_backbone.errors import DecodeError
 from event_backbone.model import Payload, StreamName
-from event_backbone.wire import MetadataMembers, Record, erase_record, read_record, write_record
+from event_backbone.wire import (
+    MetadataMembers,
+    Record,
+    erase_record,
+    payload_from_json,
+    read_record,
+    write_record,
+)
 
 STREAM = StreamName.of("shipments", "dev")
 ID = "01a2074b-35d8-70b3-97ed-0cf90e3dc539"
 TRAP = ',"arguments":{"email":"mallory@example.org"}}'
 METADATA = MetadataMembers(UUID(ID), ID, "packing", 2, 1_764_041_094_123_456, "order 5", None, "9", {"arguments": TRAP})
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["a", "arguments", 'b"\\', "é"]), inner),
+    max_leaves=6,
+)
 PAYLOAD: Payload = {"email": b'"ada@example.com"', "price": b"12.500", "arguments": b'{"arguments":{}}'}
 LINE = write_record(Record.of(METADATA, PAYLOAD), STREAM)
 
@@ -55,6 +69,46 @@ def test_a_record_may_be_written_by_another_program() -> None:
     members = json.loads(LINE)
     line = json.dumps({"arguments": members.pop("arguments"), **members}, indent=1).encode()
     assert read_record(line, ID, STREAM) == {**PAYLOAD, "price": b"12.5", "arguments": b'{\n   "arguments": {}\n  }'}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"other":{"b":1,"arguments":{"a":7}},%s,"arguments":{"a":1}}',
+        '{"arguments":{"a":1},%s,"other":{"b":1,"arguments":{"a":7}}}',
+        '{%s,"arguments":{"a":7},"arguments":{"a":1}}',
+        '{%s,"arguments":{"a":7,"a":1}}',
+        '{%s,"arguments":{"a":1},"other":{"a":7}}',
+        '{%s,"arguments":{"a":1 } }',
+        '{%s,"arguments":{"\\u0061":1}}',
+    ],
+)
+def test_what_only_looks_like_the_arguments_is_not_taken_for_them(line: str) -> None:
+    """Of two members with one name the last one counts, as for every reader of JSON."""
+    members = f'"id":"{ID}","uri":"shipments","environment":"dev","partition":0'
+    assert read_record((line % members).encode(), ID, STREAM) == {"a": b"1"}
+
+
+@given(st.data(), st.dictionaries(st.sampled_from(["a", "b", "id", "erased", "größe", 'x"']), VALUES))
+def test_the_fast_reading_of_arguments_is_like_the_slow_one(data: st.DataObject, arguments: dict[str, object]) -> None:
+    """However the members are ordered and written, and whatever byte of it was lost or changed."""
+    compact = data.draw(st.booleans())
+    separators = data.draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]))
+    payload = {name: json.dumps(value, separators=separators).encode() for name, value in arguments.items()}
+    line = write_record(Record.of(METADATA, payload), STREAM)
+    if not compact:
+        members = data.draw(
+            st.permutations(list({**json.loads(line), "other": {"b": 1, "arguments": {"a": 2}}}.items()))
+        )
+        line = json.dumps(dict(members), separators=separators, ensure_ascii=data.draw(st.booleans())).encode()
+    assert read_record(line, ID, STREAM) == payload_from_json(payload_from_json(line)["arguments"])
+    at = data.draw(st.integers(0, len(line) - 1))
+    changed = line[:at] + data.draw(st.sampled_from([b"", b" ", b'"', b"\\", b"}", b"{", b",", b"0"])) + line[at + 1 :]
+    try:
+        found = read_record(changed, ID, STREAM)
+    except DecodeError:
+        return
+    assert found is None or found == payload_from_json(payload_from_json(changed)["arguments"])
 
 
 def test_an_erased_record_keeps_its_metadata_and_its_length() -> None:

@@ -22,7 +22,7 @@ from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
-from event_backbone.storage.by_name import storage_named, storages_by_name
+from event_backbone.storage.by_name import locations_of, storages_by_name
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.values import GroupState, PendingEntry, Reservation
@@ -232,7 +232,8 @@ class Backbone:
     async def erase(self, uri: str, key: EventKey) -> None:
         """Erase an event's payload in every storage that has a part of it; its entry and metadata stay.
 
-        From then on the payload reads as ``erased``. May be called twice.
+        From then on the payload reads as ``erased``. An inline payload is erased with its entry: nobody finds that
+        event any more. May be called twice.
 
         Raises:
             EventNotFound: the stream has no event with this key.
@@ -244,8 +245,7 @@ class Backbone:
 
     def location(self, event: StoredEvent) -> list[str]:
         """Return where each part of an event's payload is, for people: Redis keys and ``s3://<bucket>/<key>``."""
-        scope = self._scope(event.metadata.uri)
-        return [storage_named(self._storages, each.storage).location(scope, each) for each in event.references]
+        return locations_of(event, self._storages, self._scope(event.metadata.uri))
 
     async def check(self) -> None:
         """Check that Redis and the storages answer and are set up as needed.

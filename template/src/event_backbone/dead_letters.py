@@ -13,14 +13,16 @@ from event_backbone.errors import (
     EntryUnreadable,
     EventNotFound,
     PayloadErased,
+    PayloadGone,
     RequirementUnknown,
+    StorageError,
 )
-from event_backbone.model import EventKey, Metadata, PayloadReference
+from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_payloads
 from event_backbone.stream.base import Streams
 from event_backbone.stream.values import DeadLetter, key_before
-from event_backbone.wire import read_entry
+from event_backbone.wire import read_entry, read_inline
 
 _PAGE = 1000
 _PAYLOADS_AT_ONCE = 100
@@ -34,7 +36,7 @@ class DeadEvent:
     "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone" and "crashed". ``error`` is
     the name of the error's type and ``place`` where it was raised, as ``place_of`` returns it; ``detail`` is the reason
     of a ``Reject``, or a sentence of this package. None of them contains a payload. ``references`` say where the
-    payload is.
+    payload is; there are none if it is in the entry itself.
     """
 
     id: str
@@ -101,6 +103,7 @@ class DeadLetters:
     def __init__(self, streams: Streams, scope: StorageScope, group: str, storages: Mapping[str, Storage]) -> None:
         """Work on the dead letters of ``group`` in the stream of ``scope``, with payloads from ``storages``."""
         self._admin = streams.group_admin(scope.stream, group)
+        self._stream = streams.stream(scope.stream)
         self._scope = scope
         self._storages = storages
 
@@ -141,6 +144,8 @@ class DeadLetters:
         """
         if dead_letter.metadata is None:
             raise EntryUnreadable(f"The metadata of event {dead_letter.key} cannot be read.")
+        if not dead_letter.references:
+            return StoredEvent(dead_letter.metadata, await self._inline(dead_letter.key))
         (content,) = await collect_available_payloads(self._scope, self._storages, [dead_letter.references])
         return StoredEvent(dead_letter.metadata, content, dead_letter.references)
 
@@ -163,7 +168,7 @@ class DeadLetters:
     async def redrive_all(self, *, dry_run: bool = False, **filters: Unpack[DeadLetterFilters]) -> Redriven:
         """Redrive dead letters, as ``redrive`` does; a dry run only counts them.
 
-        Events whose payload was erased meanwhile are skipped by the subscription that they are delivered to.
+        Events whose payload was erased meanwhile are skipped where they are delivered, or not found if it was inline.
         """
         events = 0
         not_found: list[EventKey] = []
@@ -215,9 +220,19 @@ class DeadLetters:
             some = letters[first : first + _PAYLOADS_AT_ONCE]
             references = [self._shown(letter).references for letter in some]
             contents = await collect_available_payloads(self._scope, self._storages, references)
-            found = zip(some, contents, strict=True)
-            erased += [letter for letter, content in found if isinstance(content, PayloadErased)]
+            with_entry = await self._stream.erased([letter.entry.key for letter in some])
+            for letter, content in zip(some, contents, strict=True):
+                if isinstance(content, PayloadErased) or letter.entry.key in with_entry:
+                    erased.append(letter)
         return erased
+
+    async def _inline(self, key: EventKey) -> Payload | StorageError:
+        """Return the payload in an event's entry: no dead letter has a copy of it."""
+        entry = await self._stream.get(key)
+        if entry is None:
+            erased = await self._stream.erased([key])
+            return PayloadErased(f"Event {key} was erased.") if erased else PayloadGone(f"Event {key} is gone.")
+        return read_inline(entry.fields)
 
     async def _find(self, dead_letter_id: str) -> DeadLetter | None:
         before = EventKey.parse(dead_letter_id).predecessor()

@@ -16,8 +16,13 @@ async def erase_payload(stream: Stream, storages: Mapping[str, Storage], scope: 
     """Erase an event's payload; ``Backbone.erase`` has the guarantees."""
     entry = await stream.get(key)
     if entry is None:
+        if await stream.erased([key]):
+            return
         raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
     _, references = read_entry(entry.fields, scope.stream, key)
+    if not references:  # the payload is in the entry itself
+        await stream.erase(key)
+        return
     found = [(storage_named(storages, reference.storage), reference) for reference in references]
     for storage, reference in found:
         await storage.erase(scope, [reference])

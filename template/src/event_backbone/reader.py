@@ -71,7 +71,9 @@ class Reader:
         """
         entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
         if entry is None:
-            raise EventNotFound(f"Stream {self._stream.name.key} has no event {key}.")
+            erased = await self._stream.erased([key])
+            end = " any longer: it was erased." if erased else "."
+            raise EventNotFound(f"Stream {self._stream.name.key} has no event {key}{end}")
         (event,) = await self._load([self._event_of(entry)])
         return event
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ConfigurationError
-from event_backbone.storage.base import Storage
+from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.redis_hash import RedisHashStorage
 
@@ -14,6 +15,13 @@ def storage_named(storages: Mapping[str, Storage], name: str) -> Storage:
     if storage is None:
         raise storage_missing(name)
     return storage
+
+
+def locations_of(event: StoredEvent, storages: Mapping[str, Storage], scope: StorageScope) -> list[str]:
+    """Return where each part of an event's payload is, for people; raise StorageMissing."""
+    if not event.references:
+        return [f"in the entry {event.key} of stream {scope.stream.key}"]
+    return [storage_named(storages, each.storage).location(scope, each) for each in event.references]
 
 
 def storages_by_name(storages: Sequence[Storage], *, beside_stream: bool) -> Mapping[str, Storage]:

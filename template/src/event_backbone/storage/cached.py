@@ -18,6 +18,7 @@ from event_backbone.spans import storage_call
 from event_backbone.storage.base import Cache, OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.loading import collect_references
+from event_backbone.storage.redis_hash import refuse_inline
 from event_backbone.wire import Record
 from event_backbone.wire.fields import COPY_FIELD
 
@@ -55,6 +56,8 @@ class CachedStorage:
             raise ConfigurationError("Put the cache around each part: SplitStorage(default=CachedStorage(...)).")
         if set(cache.readable()) != {cache.name} or cache.name == origin.name:
             raise ConfigurationError(f"The cache must be a single storage with another name than {origin.name!r}.")
+        for storage in (origin, cache):
+            refuse_inline(storage, "a payload in a stream entry cannot be cached, and no cache can be in one.")
         self._origin = origin
         self._cache = cache
         self._cache_circuit = CircuitBreaker(cache_timeout, retry_cache_after)

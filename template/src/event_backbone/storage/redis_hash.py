@@ -15,7 +15,7 @@ from event_backbone.errors import (
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, payload_size_bytes
 from event_backbone.settings import RedisSettings
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
@@ -34,6 +34,7 @@ from event_backbone.wire.keys import PAYLOAD_KEY
 
 _DEFAULT_NAME = "redis-hash"
 _EXPECTED_BYTES = 64 * 1024
+_MOST_INLINE_BYTES = 64 * 1024  # entries are read by number, some hundred at once, before anybody knows their size
 _ERASED = ERASED_FIELD.encode()
 
 
@@ -45,10 +46,18 @@ class RedisHashStorage:
     On the stream's own Redis the hash is written in the same atomic step as the stream entry: neither is ever there
     without the other, and since the stream knows its recent event ids, no second payload replaces the first. On another
     server (``redis``) the hash is saved before the entry, at the price of one round trip per event.
+
+    With ``inline_up_to_bytes`` a small payload becomes part of its stream entry instead: no second key, and no second
+    read. It is erased together with its entry.
     """
 
     def __init__(
-        self, expires_after: timedelta | None = None, *, redis: str | None = None, name: str = _DEFAULT_NAME
+        self,
+        expires_after: timedelta | None = None,
+        *,
+        redis: str | None = None,
+        name: str = _DEFAULT_NAME,
+        inline_up_to_bytes: int = 0,
     ) -> None:
         """Prepare the storage, without connecting.
 
@@ -56,12 +65,16 @@ class RedisHashStorage:
             expires_after: how long a payload lives, from its save on; None keeps it forever.
             redis: another server's address, written as REDIS_EVENT_SOURCE_ENDPOINT; None is the stream's own.
             name: what references call this storage; two on one server need different names.
+            inline_up_to_bytes: payloads of at most so many bytes, as encoded, are in the stream entry, those of events
+                without arguments included; at most 64 KiB, and 0 is none. Not with ``expires_after`` or ``redis``, nor
+                in a CachedStorage or SplitStorage.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
         if expires_after is not None and expires_after <= timedelta(0):
             raise ConfigurationError("expires_after of RedisHashStorage must be positive; None means never.")
+        self._inline_up_to_bytes = _checked_inline(inline_up_to_bytes, expires_after, redis)
         self._name = storage_name(name)
         self._expires_after = expires_after
         self._purpose = PAYLOAD_KEY if name == _DEFAULT_NAME else f"{PAYLOAD_KEY}:{name}"
@@ -78,15 +91,25 @@ class RedisHashStorage:
         """How long a payload lives; None means forever."""
         return self._expires_after
 
+    @property
+    def inline_up_to_bytes(self) -> int:
+        """Payloads of at most so many bytes are in the stream entry; 0 means none."""
+        return self._inline_up_to_bytes
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return how a payload becomes a hash on the stream's own Redis; None if payloads go to another server."""
-        return self._write if self._own is None and scope.redis is not None else None
+        if self._own is not None or scope.redis is None:
+            return None
+        return self._write_unless_inline if self._inline_up_to_bytes else self._write
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""
 
     async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
-        """Return the hash, to be written with the entry, or on another server write it now unless it exists."""
+        """Return the hash, to be written with the entry, or on another server write it now unless it exists.
+
+        Nothing that is saved this way is inline: only ``write_plan`` can put a payload into the entry.
+        """
         connection = self._connection(scope)
         reference = PayloadReference(self._name, record.metadata.id_text, record.payload_id)
         write = self._write(reference.key, record.payload)
@@ -151,12 +174,38 @@ class RedisHashStorage:
     def _write(self, event_id: str, payload: Payload) -> HashWrite:
         return HashWrite(f"{self._purpose}:{event_id}", payload or {EMPTY_FIELD: b"1"}, self._expires_after)
 
+    def _write_unless_inline(self, event_id: str, payload: Payload) -> HashWrite | None:
+        inline = payload_size_bytes(payload) <= self._inline_up_to_bytes
+        return None if inline else self._write(event_id, payload)
+
     def _connection(self, scope: StorageScope) -> RedisConnection:
         if self._own is not None:
             return self._own.get()
         if scope.redis is None:
             raise ConfigurationError("RedisHashStorage without redis= needs a stream on Redis; MemoryStorage does not.")
         return scope.redis
+
+
+def refuse_inline(storage: Storage, sentence: str) -> None:
+    """Raise ConfigurationError if the storage puts payloads into stream entries; ``sentence`` says why not here."""
+    if isinstance(storage, RedisHashStorage) and storage.inline_up_to_bytes:
+        raise ConfigurationError(f"inline_up_to_bytes of RedisHashStorage must be 0 here: {sentence}")
+
+
+def _checked_inline(inline_up_to_bytes: int, expires_after: timedelta | None, redis: str | None) -> int:
+    if not 0 <= inline_up_to_bytes <= _MOST_INLINE_BYTES:
+        raise ConfigurationError(
+            f"inline_up_to_bytes of RedisHashStorage must be from 0 to {_MOST_INLINE_BYTES}, not {inline_up_to_bytes}."
+        )
+    if inline_up_to_bytes and expires_after is not None:
+        raise ConfigurationError(
+            "RedisHashStorage takes either inline_up_to_bytes or expires_after: a stream entry does not expire."
+        )
+    if inline_up_to_bytes and redis is not None:
+        raise ConfigurationError(
+            "RedisHashStorage takes either inline_up_to_bytes or redis: a stream entry is on the stream's own server."
+        )
+    return inline_up_to_bytes
 
 
 def _own_connections(settings: RedisSettings) -> PerLoop[RedisConnection]:

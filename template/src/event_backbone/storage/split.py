@@ -14,6 +14,7 @@ from event_backbone.storage.base import OnPayloads, Storage, StorageScope, Write
 from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references
+from event_backbone.storage.redis_hash import refuse_inline
 from event_backbone.wire import Record
 
 _log = logging.getLogger("event_backbone")
@@ -34,7 +35,8 @@ class SplitStorage:
         """Choose a storage for each argument; the same name means the same storage in every event.
 
         Raises:
-            ConfigurationError: two of the storages, or their caches, have the same name.
+            ConfigurationError: two of the storages, or their caches, have the same name, or one of them puts payloads
+                into stream entries.
         """
         self._default = default
         self._by_argument = dict(by_argument)
@@ -129,6 +131,7 @@ def _parts(default: Storage, by_argument: Mapping[str, Storage]) -> tuple[Storag
     parts = tuple({id(storage): storage for storage in (default, *by_argument.values())}.values())
     taken: set[str] = set()
     for part in parts:
+        refuse_inline(part, "the parts of a split are not in the stream entry, so that each can be erased alone.")
         names = {part.name, part.cache.name} if isinstance(part, CachedStorage) else set(part.readable())
         if both := taken & names:
             raise ConfigurationError(

@@ -84,6 +84,17 @@ class Stream(Protocol):
         """
         ...
 
+    async def erase(self, key: EventKey) -> bool:
+        """Delete the entry with this key, and remember for good that it was erased; return whether it was there.
+
+        One step. Where the entry is pending it stays so, until its member finishes it or a look finds it erased.
+        """
+        ...
+
+    async def erased(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
+        """Return which of these entries were erased."""
+        ...
+
     async def groups(self) -> Sequence[GroupState]:
         """Return the state of every consumer group."""
         ...
@@ -178,8 +189,8 @@ class GroupLeases(Protocol):
     async def dead_letter(self, lease: Lease, letter: NewDeadLetter) -> frozenset[EventKey]:
         """Move the entry to the group's dead letters and ack it, in one step: both or neither.
 
-        Of an entry that was deleted from the stream the dead letter holds no fields. What is kept of its follow-up
-        events stays.
+        An inline payload is not copied. Of an entry that was deleted from the stream the dead letter holds no fields.
+        What is kept of its follow-up events stays.
         """
         ...
 

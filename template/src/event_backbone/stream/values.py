@@ -67,6 +67,7 @@ class Look:
     Attributes:
         deliveries: what was due, and what members whose row has ended left behind; each counted as a delivery.
         vanished: pending entries that are no longer in the stream: lost events.
+        erased: pending entries that were erased (``Stream.erase``); they need no handling any more.
         more: there is more to take than the look was allowed to.
         row_ended: this member's own row had ended, or was missing: others may have taken what it has in flight.
         parked: how many entries of the group wait for their due time.
@@ -74,6 +75,7 @@ class Look:
 
     deliveries: tuple[Delivery, ...] = ()
     vanished: tuple[EventKey, ...] = ()
+    erased: tuple[EventKey, ...] = ()
     more: bool = False
     row_ended: bool = False
     parked: int = 0
@@ -87,20 +89,25 @@ class Comparison:
         lost: leases that are no longer this member's.
         deliveries: what only the server knew, as after a lost answer; not counted again.
         vanished: entries only the server knew, and that are no longer in the stream: lost events.
+        erased: entries only the server knew, and that were erased.
     """
 
     lost: frozenset[EventKey] = frozenset()
     deliveries: tuple[Delivery, ...] = ()
     vanished: tuple[EventKey, ...] = ()
+    erased: tuple[EventKey, ...] = ()
 
 
-Parking = Literal["parked", "lost", "vanished", "full"]
-"""What became of an entry to be parked; ``full`` and ``lost`` changed nothing, ``vanished`` ended it."""
+Parking = Literal["parked", "lost", "vanished", "erased", "full"]
+"""What became of an entry to be parked; ``full`` and ``lost`` changed nothing, ``vanished`` and ``erased`` ended it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that a group could not handle. ``id`` identifies the dead letter in its group; ``entry`` is a copy."""
+    """An event that a group could not handle.
+
+    ``id`` identifies the dead letter in its group; ``entry`` is a copy of the entry without an inline payload.
+    """
 
     id: str
     entry: Entry

@@ -14,7 +14,7 @@ from datetime import timedelta
 from time import monotonic
 
 from event_backbone.stream.base import GroupReader
-from event_backbone.stream.values import Delivery, Start
+from event_backbone.stream.values import Comparison, Delivery, Look, Start
 from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.monitoring import Monitor
 
@@ -108,8 +108,7 @@ class Member:
         self.more, self.parked = look.more, look.parked
         self._row_ended = self._row_ended or look.row_ended
         self._valid_until = sent + self._lease_seconds * _VALID_PART_OF_LEASE
-        if look.vanished:
-            self._monitor.vanished(look.vanished)
+        self._missing(look)
         return look.deliveries
 
     async def compare(self) -> Sequence[Delivery]:
@@ -121,8 +120,7 @@ class Member:
             # Its own call may have ended or changed this lease meanwhile; that call knows better.
             if event.attempt == lease.attempt and event.stage != "settling":
                 self._in_flight.lose(event)
-        if comparison.vanished:
-            self._monitor.vanished(comparison.vanished)
+        self._missing(comparison)
         wait_seconds = self._lease_seconds / _COMPARISONS_PER_LEASE
         if self._answer_lost:
             wait_seconds, self._answer_lost = min(wait_seconds, _ABANDONED_CALLS_END_SECONDS), False
@@ -143,6 +141,13 @@ class Member:
         made = await self._reader.ensure(start)
         self._next_look = self._next_comparison = 0.0
         return made
+
+    def _missing(self, found: Look | Comparison) -> None:
+        """Report entries that were pending and are no longer in the stream."""
+        if found.vanished:
+            self._monitor.vanished(found.vanished)
+        if found.erased:
+            self._monitor.erased(found.erased)
 
     async def leave(self) -> None:
         """Leave the group; what is still in flight is taken by others within a second."""

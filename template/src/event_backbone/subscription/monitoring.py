@@ -58,6 +58,11 @@ class Monitor:
         listed = ", ".join(str(key) for key in list(keys)[:10])
         _log.error("%d pending events of %s are no longer in the stream: %s.", len(keys), self._stream, listed)
 
+    def erased(self, keys: Collection[EventKey]) -> None:
+        """Report events that were erased, entry and all, before this group had finished them."""
+        telemetry.skipped.add(len(keys), {**self.attributes, "event": "unknown", "reason": "erased"})
+        _log.info("%d pending events of %s are skipped: they were erased.", len(keys), self._stream)
+
     def start_has_no_effect(self, start: Start) -> None:
         """Report that the group exists, so that it goes on where it is."""
         _log.info("Group %s of %s exists already, so start=%s has no effect.", self._group, self._stream, start)

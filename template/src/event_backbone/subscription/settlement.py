@@ -244,9 +244,9 @@ class Settlement:
         self._failed.pop(event, None)
         if parking == "lost":
             self._in_flight.lose(event)
-        elif parking == "vanished":
+        elif parking in {"vanished", "erased"}:
             self._in_flight.let_go(event)
-            self._monitor.vanished((event.key,))
+            (self._monitor.erased if parking == "erased" else self._monitor.vanished)((event.key,))
         else:
             self._in_flight.let_go(event)
             if later.counts:

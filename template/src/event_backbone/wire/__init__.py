@@ -2,7 +2,7 @@
 
 from event_backbone.wire.fields import FORMAT_FIELD, INLINE_PREFIX, METADATA_FIELD, ONCE_HEADER, WIRE_FORMAT
 from event_backbone.wire.payload import payload_from_json, payload_to_json
-from event_backbone.wire.reading import has_event_id, read_entry, read_inline
+from event_backbone.wire.reading import has_event_id, is_inline, read_entry, read_inline
 from event_backbone.wire.record import Record, erase_record, read_record, write_record
 from event_backbone.wire.writing import MetadataMembers, write_metadata, write_once_header, write_references
 
@@ -16,6 +16,7 @@ __all__ = [
     "Record",
     "erase_record",
     "has_event_id",
+    "is_inline",
     "payload_from_json",
     "payload_to_json",
     "read_entry",

@@ -14,6 +14,7 @@ MEMBERS_KEY = "members"  # <group>: sorted set of the group's members, by the en
 GROUP_KEY = "group"  # <group>: hash of what the group remembers of its looks
 ONCE_KEY = "once"  # <group>: hash of what is kept of follow-up events, by the entry that was handled
 DEAD_LETTERS_KEY = "dead"  # <group>: stream of dead letters
+TOMBSTONES_KEY = "tombstones"  # set of the ids of entries that were deleted to erase their inline payload
 
 WAITING_CONSUMER = "waiting"
 """The reserved consumer of parked entries: nobody reads under this name."""

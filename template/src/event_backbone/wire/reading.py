@@ -110,10 +110,15 @@ def read_entry(
     return metadata, _references_of(document)
 
 
+def is_inline(name: bytes) -> bool:
+    """Return whether a field of an entry is an argument of an inline payload."""
+    return name.startswith(_INLINE)
+
+
 def read_inline(fields: Mapping[bytes, bytes]) -> Payload:
     """Return the payload of an entry that has it inline."""
     length = len(_INLINE)
-    return {name[length:].decode(): value for name, value in fields.items() if name.startswith(_INLINE)}
+    return {name[length:].decode(): value for name, value in fields.items() if is_inline(name)}
 
 
 def _check_requirements(document: Document) -> None:

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from event_backbone.errors import DecodeError
 from event_backbone.model.payload import Payload, payload_size_bytes
 from event_backbone.model.stream_name import StreamName
-from event_backbone.wire.payload import payload_from_json, payload_to_json
+from event_backbone.wire.payload import payload_from_json, payload_to_json, slice_compact
 from event_backbone.wire.writing import MetadataMembers, first_members, optional_members
 
 _ARGUMENTS = b',"arguments":{'  # within another member, quotes would be escaped, and no header's value is an object
@@ -58,13 +58,9 @@ def read_record(line: bytes, event_id: str, stream: StreamName) -> Payload | Non
     Raises:
         DecodeError: it is not a record of this event in this stream.
     """
-    end = line.find(_ARGUMENTS)
     try:
-        members = cast("object", from_json(line if end < 0 else line[:end] + b"}"))
-        _check(members, event_id, stream)
-        if end >= 0 and line.endswith(b"}"):
-            return payload_from_json(line[end + len(_ARGUMENTS) - 1 : -1])
-        return _arguments_of(line, cast("dict[str, object]", members))
+        members = cast("object", from_json(line))
+        return _arguments_of(line, _checked(members, event_id, stream))
     except (ValueError, RecursionError) as error:
         raise DecodeError("The line is not a record.") from error
 
@@ -79,7 +75,7 @@ def erase_record(line: bytes, event_id: str) -> bytes:
     return erased.ljust(len(line))
 
 
-def _check(members: object, event_id: str, stream: StreamName) -> None:
+def _checked(members: object, event_id: str, stream: StreamName) -> dict[str, object]:
     if not isinstance(members, dict):
         raise DecodeError("The line is not a record.")
     found = cast("dict[str, object]", members)
@@ -91,15 +87,22 @@ def _check(members: object, event_id: str, stream: StreamName) -> None:
         stream.partition,
     ):
         raise DecodeError("The line is the record of another stream.")
+    return found
 
 
 def _arguments_of(line: bytes, members: dict[str, object]) -> Payload | None:
-    """Return the arguments of a record that another program has written in another order."""
+    """Return the arguments, each as it is written; None when they were erased."""
     if members.get("erased") is True:
         return None
-    if "arguments" not in members:
+    arguments = members.get("arguments")
+    if not isinstance(arguments, dict):
         raise DecodeError("The record has no arguments.")
-    return payload_from_json(payload_from_json(line)["arguments"])
+    names = cast("dict[str, object]", arguments)
+    first = line.find(_ARGUMENTS)
+    found = slice_compact(line, first + len(_ARGUMENTS) - 1, names) if names and first >= 0 else None
+    if found is not None or not names:
+        return found or {}
+    return payload_from_json(payload_from_json(line)["arguments"])  # as another program may have written it
 
 
 @lru_cache(maxsize=256)

@@ -65,15 +65,16 @@ class MemoryGroupReader:
         leases = {Lease(key, group.pending[key].attempt) for key in group.keys_of(self._member)}
         deliveries: list[Delivery] = []
         vanished: list[EventKey] = []
+        erased: list[EventKey] = []
         for key, attempt in sorted(leases.difference(in_flight)):
             entry = self._log.entries.get(key)
             if entry is None:
                 self._log.finish(self._group, key)
-                vanished.append(key)
+                (erased if key in self._log.tombstones else vanished).append(key)
             else:
                 deliveries.append(kept.delivery(entry, attempt))
         lost = frozenset(lease.key for lease in in_flight if lease not in leases)
-        return Comparison(lost, tuple(deliveries), tuple(vanished))
+        return Comparison(lost, tuple(deliveries), tuple(vanished), tuple(erased))
 
     async def leave(self) -> None:
         """Remove this member if nothing is pending under its name; else end its row, so that others take it at once."""

@@ -31,7 +31,7 @@ class MemoryGroupLeases:
             return "full"
         if lease.key not in self._log.entries:
             self._log.finish(self._group, lease.key)
-            return "vanished"
+            return "erased" if lease.key in self._log.tombstones else "vanished"
         milliseconds = after // timedelta(milliseconds=1)
         if not failed:
             self._give_back(lease, milliseconds)

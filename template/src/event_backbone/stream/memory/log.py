@@ -11,6 +11,7 @@ from uuid import UUID
 from event_backbone.errors import GroupMissing
 from event_backbone.model import EventKey, FollowUp, KeptFollowUp, NewDeadLetter, StreamName
 from event_backbone.stream.values import DeadLetter, Delivery, Entry
+from event_backbone.wire import is_inline
 from event_backbone.wire.keys import WAITING_CONSUMER
 
 LONGEST_WAIT = timedelta(seconds=1)
@@ -104,6 +105,7 @@ class Log:
     memberships: dict[str, Membership] = field(default_factory=dict[str, Membership])
     dead: dict[str, dict[str, DeadLetter]] = field(default_factory=dict[str, dict[str, DeadLetter]])
     dead_letters_so_far: int = 0
+    tombstones: set[EventKey] = field(default_factory=set[EventKey])
     seen: dict[UUID, EventKey] = field(default_factory=dict[UUID, EventKey])
     tokens: dict[str, tuple[UUID, str, float]] = field(default_factory=dict[str, tuple[UUID, str, float]])
     hashes: dict[str, Mapping[str, bytes]] = field(default_factory=dict[str, Mapping[str, bytes]])
@@ -169,14 +171,16 @@ class Log:
         self.membership(group).due[key] = now + after
 
     def add_dead_letter(self, group: str, key: EventKey, letter: NewDeadLetter, attempts: int) -> None:
-        """Add a dead letter with a copy of the entry."""
+        """Add a dead letter with a copy of the entry, without an inline payload."""
         letters = self.dead.setdefault(group, {})
         self.dead_letters_so_far += 1
         now = self.wall()
+        entry = self.entries.get(key)
+        fields = {} if entry is None else {name: entry.fields[name] for name in entry.fields if not is_inline(name)}
         letter_id = f"{int(now * 1000)}-{self.dead_letters_so_far}"
         letters[letter_id] = DeadLetter(
             id=letter_id,
-            entry=self.entries.get(key, Entry(key, {})),
+            entry=Entry(key, fields),
             reason=letter.reason,
             detail=letter.detail,
             error=letter.error,

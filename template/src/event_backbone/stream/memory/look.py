@@ -28,6 +28,7 @@ class MemoryLook:
         self._now = log.now()
         self._deliveries: list[Delivery] = []
         self._vanished: list[EventKey] = []
+        self._erased: list[EventKey] = []
 
     def make(self) -> Look:
         """Renew the row, take what is due and what ended rows left behind."""
@@ -39,6 +40,7 @@ class MemoryLook:
         return Look(
             tuple(self._deliveries),
             tuple(self._vanished),
+            tuple(self._erased),
             more=more_due or more_left,
             row_ended=row_ended,
             parked=len(self._kept.due),
@@ -96,7 +98,7 @@ class MemoryLook:
         rows, now = self._kept.rows, self._now
         if now < self._kept.hold:
             return False
-        left, more = _half(self._limit - len(self._deliveries) - len(self._vanished)), False
+        left, more = _half(self._limit - self._taken), False
         for name in sorted((name for name, end in rows.items() if end <= now), key=lambda name: (rows[name], name)):
             keys = self._group.keys_of(name)
             for key in keys[:left]:
@@ -109,11 +111,15 @@ class MemoryLook:
             left = max(0, left - len(keys))
         return more
 
+    @property
+    def _taken(self) -> int:
+        return len(self._deliveries) + len(self._vanished) + len(self._erased)
+
     def _take(self, key: EventKey, pending: Pending) -> None:
         entry = self._log.entries.get(key)
         if entry is None:
             self._log.finish(self._group_name, key)
-            self._vanished.append(key)
+            (self._erased if key in self._log.tombstones else self._vanished).append(key)
             return
         pending.consumer, pending.attempt, pending.since = self._member, pending.attempt + 1, self._now
         self._group.consumers.add(self._member)

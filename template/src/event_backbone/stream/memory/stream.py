@@ -70,6 +70,18 @@ class MemoryStream:
             kept = self._log.tokens[token] = (event_id, request, now + keep.total_seconds())
         return Reservation(kept[0], same_request=kept[1] == request)
 
+    async def erase(self, key: EventKey) -> bool:
+        """Delete the entry with this key, and remember that it was erased; return whether it was there."""
+        if key not in self._log.entries:
+            return False
+        self._log.remove(key)
+        self._log.tombstones.add(key)
+        return True
+
+    async def erased(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
+        """Return which of these entries were erased."""
+        return frozenset(keys) & self._log.tombstones
+
     async def groups(self) -> Sequence[GroupState]:
         """Return the state of every consumer group."""
         return [self._state(name, group) for name, group in self._log.groups.items()]

@@ -71,10 +71,13 @@ class RedisGroupReader:
         """Renew this member's row, and take over what is due and what ended rows leave behind."""
         message = [self._group, self._member, milliseconds(lease), max(0, min(limit, _MOST_AT_A_LOOK))]
         reply = await self._run_once(LOOK, message)
-        rows, vanished, more, ended, parked = cast("tuple[list[list[object]], list[bytes], int, int, int]", reply)
+        rows, vanished, erased, more, ended, parked = cast(
+            "tuple[list[list[object]], list[bytes], list[bytes], int, int, int]", reply
+        )
         return Look(
             tuple(delivery_of(row, self._name.partition) for row in rows),
             self._keys(vanished),
+            self._keys(erased),
             more=more == 1,
             row_ended=ended == 1,
             parked=parked,
@@ -88,13 +91,15 @@ class RedisGroupReader:
         unknown = [entry_id for entry_id, count in pending.items() if attempts.get(entry_id) != count]
         deliveries: list[Delivery] = []
         vanished: list[bytes] = []
+        erased: list[bytes] = []
         for first in range(0, len(unknown), _FETCHED_AT_ONCE):
             some = unknown[first : first + _FETCHED_AT_ONCE]
             reply = await self._run_once(FETCH, [self._group, self._member, some])
-            rows, gone = cast("tuple[list[list[object]], list[bytes]]", reply)
+            rows, *missing = cast("tuple[list[list[object]], list[bytes], list[bytes]]", reply)
             deliveries += [delivery_of(row, self._name.partition) for row in rows]
-            vanished += gone
-        return Comparison(lost, tuple(deliveries), self._keys(vanished))
+            vanished += missing[0]
+            erased += missing[1]
+        return Comparison(lost, tuple(deliveries), self._keys(vanished), self._keys(erased))
 
     async def leave(self) -> None:
         """Remove this member if nothing is pending under its name; else end its row."""

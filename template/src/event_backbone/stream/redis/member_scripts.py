@@ -5,6 +5,7 @@ A message is one argument packed by ``script_message``; all times are the server
 
 from event_backbone.connection import ALLOW_OOM, Script
 from event_backbone.stream.redis.follow_up_records import FORGET
+from event_backbone.stream.redis.tombstones import WAS_ERASED
 from event_backbone.wire.lua import with_names
 
 ENSURE = Script(
@@ -34,8 +35,8 @@ LOOK = Script(
         + """
 -- Renews a member's row, then takes over what is due and what members whose row has ended left behind.
 -- KEYS: stream. Message: group, member, lease in milliseconds, limit (how many entries it may take; 0 only renews).
--- Returns {entries taken, each {id, fields, delivery count, note}; ids that have left the stream; 1 if more could be
--- taken, else 0; 1 if the member's own row had ended, else 0; how many entries are parked}.
+-- Returns {entries taken, each {id, fields, delivery count, note}; ids that have left the stream; ids that were erased;
+-- 1 if more could be taken, else 0; 1 if the member's own row had ended, else 0; how many entries are parked}.
 --
 -- Keeps promise 4. A living member is never taken for a dead one: its row is at least half a lease from its end
 -- whenever it has looked (a row is rewritten when a quarter old, looks are at most a quarter apart), so only a silence
@@ -53,6 +54,7 @@ local WAITING = '$WAITING_CONSUMER'
 local call = redis.call
 """
         + FORGET
+        + WAS_ERASED
         + """
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -124,7 +126,7 @@ if now - swept >= lease / 4 or now < swept then
 end
 
 -- Takes entries over, which counts a delivery of each, and drops those that have left the stream.
-local rows, vanished = {}, {}
+local rows, vanished, erased = {}, {}, {}
 local function take(ids, counts)
   local noted = call('HMGET', notes, unpack(ids))
   local found = {}
@@ -133,7 +135,8 @@ local function take(ids, counts)
     if found[id] then
       rows[#rows + 1] = {id, found[id], counts[i] + 1, noted[i]}
     else
-      vanished[#vanished + 1] = id
+      local missing = was_erased(id) and erased or vanished
+      missing[#missing + 1] = id
       forget({id})
     end
   end
@@ -168,7 +171,7 @@ local more = 0
 if limit > 0 then take_due(math.ceil(limit / 2)) end
 if call('ZCOUNT', due, '-inf', now) > 0 then more = 1 end
 if now >= hold then
-  local left = math.ceil((limit - #rows - #vanished) / 2)
+  local left = math.ceil((limit - #rows - #vanished - #erased) / 2)
   for _, name in ipairs(call('ZRANGE', members, '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)) do
     if left > 0 then left = left - take_from(name, left) end
     if #call('XPENDING', stream, group, '-', '+', 1, name) > 0 then
@@ -179,7 +182,7 @@ if now >= hold then
     call('ZREM', members, name)
   end
 end
-return {rows, vanished, more, ended and 1 or 0, call('ZCARD', due)}
+return {rows, vanished, erased, more, ended and 1 or 0, call('ZCARD', due)}
 """
     )
 )
@@ -190,15 +193,16 @@ FETCH = Script(
 -- Reads entries that are pending under a member's name without its knowledge, as after a lost answer.
 -- KEYS: stream. Message: group, member, entry ids.
 -- Returns {entries still pending under this name, each {id, fields, delivery count, note}; ids that have left the
--- stream, which are acked}.
+-- stream, and ids that were erased, both of which are acked}.
 -- Keeps promise 4: a lost answer costs no attempt, because nothing is claimed and so no delivery is counted.
 local stream, message = KEYS[1], cmsgpack.unpack(ARGV[1])
 local group, member, ids = unpack(message)
 local base = '{' .. stream .. '}:'
 local notes = base .. '$ATTEMPTS_KEY:' .. group
-local rows, vanished = {}, {}
+local rows, vanished, erased = {}, {}, {}
 """
         + FORGET
+        + WAS_ERASED
         + """
 for _, id in ipairs(ids) do
   local row = redis.call('XPENDING', stream, group, id, id, 1, member)[1]
@@ -208,10 +212,11 @@ for _, id in ipairs(ids) do
   elseif row then
     redis.call('XACK', stream, group, id)
     forget({id})
-    vanished[#vanished + 1] = id
+    local missing = was_erased(id) and erased or vanished
+    missing[#missing + 1] = id
   end
 end
-return {rows, vanished}
+return {rows, vanished, erased}
 """
     )
 )

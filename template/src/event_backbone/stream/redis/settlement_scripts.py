@@ -3,6 +3,7 @@
 from event_backbone.connection import ALLOW_OOM, Script
 from event_backbone.stream.redis.attempt_notes import NOTES
 from event_backbone.stream.redis.follow_up_records import FOLLOW_UPS, FORGET
+from event_backbone.stream.redis.tombstones import WAS_ERASED
 from event_backbone.wire.lua import with_names
 
 # Every message begins with: group, member, entry ids in order, their attempts (delivery counts), and whether this call
@@ -112,19 +113,22 @@ PARK = _script(
 -- Notes a failure of one attempt, and parks its entry until it is due; or gives the attempt back, which counts nothing.
 -- The message goes on with: milliseconds until it is due, how many entries of the group may be parked (-1: any number),
 -- and whether the attempt failed.
--- Returns "parked"; "full" or "lost" (nothing was changed); or "vanished" (the entry has left the stream and is ended).
+-- Returns "parked"; "full" or "lost" (nothing was changed); or "vanished" or "erased" (the entry has left the stream
+-- and is ended).
 -- Keeps promise 5: failure, parking and due time are one step, and the delivery count stays. In a repeated call, what
 -- is no longer this member's was parked by the first call.
 """,
     _OWNED,
     _PARK_ONE,
+    WAS_ERASED,
     """
 local id, attempt, after, most, failed = owned[1], attempts[1], message[6], message[7], message[8]
 if not id then return repeated and 'parked' or 'lost' end
 if most >= 0 and redis.call('ZCARD', due) >= most then return 'full' end
 local at = now_milliseconds() + after
-if not failed then return give_back(id, attempt, at) and 'parked' or 'vanished' end
-if not park(id, attempt, at) then return 'vanished' end
+local given = failed and park(id, attempt, at) or not failed and give_back(id, attempt, at)
+if not given then return was_erased(id) and 'erased' or 'vanished' end
+if not failed then return 'parked' end
 local failures, _, alone, marked = noted(id, attempt)
 note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0)
 return 'parked'
@@ -185,8 +189,9 @@ return lost
 
 DEAD_LETTER = _script(
     """
--- Copies one entry to the dead letters of the group, with the reason, and acks it. Of an entry that has left the stream
--- the dead letter holds no fields. What is kept of its follow-up events stays, so that a redrive does not repeat them.
+-- Copies one entry, without an inline payload, to the dead letters of the group, with the reason, and acks it. Of an
+-- entry that has left the stream the dead letter holds no fields. What is kept of its follow-up events stays, so that a
+-- redrive does not repeat them.
 -- The message goes on with: reason, detail, error type, place.
 -- Returns the ids whose lease was lost.
 -- Keeps promise 5: both in one step. A full server refuses XADD, which comes first, and then nothing is acked.
@@ -197,7 +202,13 @@ DEAD_LETTER = _script(
 local id = owned[1]
 if id then
   local entry = redis.call('XRANGE', stream, id, id)[1]
-  local letter = entry and entry[2] or {}
+  local fields, letter = entry and entry[2] or {}, {}
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, #'$INLINE_PREFIX') ~= '$INLINE_PREFIX' then
+      letter[#letter + 1] = fields[i]
+      letter[#letter + 1] = fields[i + 1]
+    end
+  end
   local about = {'$DEAD_LETTER_SOURCE', id, '$DEAD_LETTER_ATTEMPTS', attempts[1],
     '$DEAD_LETTER_REASON', message[6], '$DEAD_LETTER_DETAIL', message[7], '$DEAD_LETTER_ERROR', message[8],
     '$DEAD_LETTER_PLACE', message[9]}

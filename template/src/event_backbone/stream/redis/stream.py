@@ -12,9 +12,10 @@ from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.append import append
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
 from event_backbone.stream.redis.script_message import milliseconds
+from event_backbone.stream.redis.tombstones import ERASE
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
 from event_backbone.wire import has_event_id
-from event_backbone.wire.keys import TOKEN_KEY
+from event_backbone.wire.keys import TOKEN_KEY, TOMBSTONES_KEY
 from event_backbone.wire.lua import with_names
 
 _START = EventKey(0)
@@ -140,6 +141,20 @@ class RedisStream:
             return Reservation(event_id, same_request=True)
         kept_id, _, kept_request = kept.decode().partition(" ")
         return Reservation(UUID(kept_id), same_request=kept_request == request)
+
+    async def erase(self, key: EventKey) -> bool:
+        """Delete the entry with this key, and remember that it was erased; return whether it was there."""
+        with self._redis.errors():
+            return await self._redis.run(ERASE, (self._name.key,), (key.entry_id,)) == 1
+
+    async def erased(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
+        """Return which of these entries were erased."""
+        if not keys:
+            return frozenset()
+        ids = [key.entry_id for key in keys]
+        with self._redis.errors():
+            reply = await self._redis.command("SMISMEMBER", self._name.key_of(TOMBSTONES_KEY), *ids)
+        return frozenset(key for key, found in zip(keys, cast("list[int]", reply), strict=True) if found)
 
     async def groups(self) -> Sequence[GroupState]:
         """Return the state of every consumer group."""
