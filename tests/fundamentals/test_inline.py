@@ -108,9 +108,7 @@ async def test_erasing_an_inline_event_deletes_its_entry(backbone: Backbone) -> 
     assert sorted(remembering.numbers) == [0, 2]
 
 
-async def test_an_erased_inline_event_is_skipped_and_not_taken_for_lost(
-    backbone: Backbone, streams: Streams
-) -> None:
+async def test_an_erased_inline_event_is_skipped_and_not_taken_for_lost(backbone: Backbone, streams: Streams) -> None:
     """Whether a crashed consumer had it, or a handler runs: what runs is finished, and nothing is called anew."""
     metrics = CountedMetrics()
     producer = backbone.producer(Parcels, uri=URI)
