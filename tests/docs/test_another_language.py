@@ -175,7 +175,7 @@ async def test_erased_gone_and_unavailable_payloads_are_told_apart(
 async def test_the_line_of_another_event_is_not_taken_for_this_one(
     redis_url: str, redis: Redis, client: "S3Client"
 ) -> None:
-    """Compared are event id, URI and environment; a line that does not parse is no event's."""
+    """Compared are event id, URI and environment; a line that does not parse belongs to no event."""
     await _produce(redis_url, S3Storage())
     entries: Any = redis.xrange(STREAM)
     (event_id, reference), (other_id, _) = [
