@@ -105,8 +105,8 @@ def _place_of(s3: S3Server, event_id: str) -> str:
     names = ("S3_EVENT_SOURCE_ACCESS_KEY", "S3_EVENT_SOURCE_SECRET", "S3_EVENT_SOURCE_REGION")
     places = S3ReadBack(BUCKET, s3.endpoint, *(variables[name] for name in names)).find(event_id)
     if len(places) != 1:
-        sys.exit(f"There must be one object for the event in S3, not {len(places)}.")
-    return f"{places[0].name} ({places[0].size_bytes} bytes)"
+        sys.exit(f"There must be one record of the event in S3, not {len(places)}.")
+    return str(places[0])
 
 
 async def _caused_by(event_id: str) -> StoredEvent:

@@ -1,6 +1,7 @@
 """Payloads in S3, through moto over HTTP."""
 
 import asyncio
+import json
 import re
 import threading
 import time
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from event_backbone.errors import ConfigurationError, PayloadGone, StorageUnavailable
+from event_backbone.errors import ConfigurationError, PayloadErased, PayloadGone, StorageUnavailable
+from event_backbone.model import PayloadReference
 from event_backbone.storage import S3Options, S3Storage
 from event_backbone.storage.buckets import check_bucket, create_bucket
 from event_backbone.testing.servers import S3Server
@@ -64,6 +66,79 @@ async def test_the_environment_is_where_it_was_asked_for(
     assert re.search(r"\.jsonl \(bytes 0-\d+\)$", location)
     assert await case.look(location) is not None
     assert await case.load_one(references) == PAYLOAD
+
+
+async def test_a_bucket_is_pleasant_to_look_at(case: StorageCase, client: "S3Client") -> None:
+    """Dated folders with lines that anyone can read; what was saved at the same time is one object."""
+    saved = await asyncio.gather(*(case.save({"number": str(number).encode()}) for number in range(3)))
+    listed = await asyncio.to_thread(client.list_objects_v2, Bucket="events")
+    marker, pack = [each.get("Key", "") for each in listed.get("Contents", [])]
+    assert marker == "dev/event-backbone.json"
+    assert re.fullmatch(r"dev/packs/shipments/\d{4}/\d\d/\d\d/\d\d/[0-9a-f]{32}\.jsonl", pack)
+    found = await asyncio.to_thread(client.get_object, Bucket="events", Key=pack)
+    assert found["ContentType"] == "application/x-ndjson"
+    records = [json.loads(line) for line in found["Body"].read().splitlines()]
+    assert [record["id"] for record in records] == [reference.event_id for (reference,) in saved]
+    assert [record["arguments"] for record in records] == [{"number": number} for number in range(3)]
+    assert [json.loads(await case.look(case.locations(each)[0]) or b"") for each in saved] == records
+
+
+async def test_those_who_erase_lines_of_one_pack_at_the_same_time_lose_nothing(client: "S3Client") -> None:
+    """Whoever finds the pack changed reads it again; the other lines stay where they are, and readable."""
+    cases = [s3_case(S3Storage(), client) for _ in range(4)]
+    saved = await asyncio.gather(*(cases[0].save({**PAYLOAD, "n": str(n).encode()}) for n in range(20)))
+    lines = [references[0] for references in saved]
+    await asyncio.gather(*(each.storage.erase(each.scope(), lines[n : n + 3]) for n, each in enumerate(cases)))
+    answers = await s3_case(S3Storage(), client).load(*saved)
+    assert [type(answer) for answer in answers[:6]] == [PayloadErased] * 6
+    assert answers[6:] == [{**PAYLOAD, "n": str(n).encode()} for n in range(6, 20)]
+    bucket, key = place_of(cases[0].locations(saved[0])[0])
+    found = await asyncio.to_thread(client.get_object, Bucket=bucket, Key=key)
+    pack = found["Body"].read()
+    assert pack.count(b"ann@example.org") == 14
+    assert [json.loads(line).get("erased") for line in pack.splitlines()] == [True] * 6 + [None] * 14
+
+
+async def test_erasing_what_is_not_there_says_so_and_erases_the_rest(case: StorageCase) -> None:
+    """No tombstone could be left. A reference that leads to another event's line erases nothing of it."""
+    first, second, third = [lines[0] for lines in await asyncio.gather(*(case.save(PAYLOAD) for _ in range(3)))]
+    wrong = PayloadReference("s3", first.event_id, second.key)
+    across = PayloadReference("s3", third.event_id, third.key.rpartition("_")[0] + "_9999")
+    for missing in (missing_reference("s3"), wrong, across):
+        with pytest.raises(PayloadGone):
+            await case.storage.erase(case.scope(), [missing, first])
+    kinds = [type(answer) for answer in await case.load((first,), (second,), (third,))]
+    assert kinds == [PayloadErased, dict, dict]
+
+
+async def test_a_bucket_that_was_emptied_is_an_outage_until_somebody_acts(
+    case: StorageCase, client: "S3Client"
+) -> None:
+    """Nothing in it counts as lost, and a process that has seen the marker does not make a new one."""
+    references = await case.save(PAYLOAD)
+    for key in ("dev/event-backbone.json", place_of(case.locations(references)[0])[1]):
+        await asyncio.to_thread(client.delete_object, Bucket="events", Key=key)
+    with pytest.raises(StorageUnavailable, match="it was emptied"):
+        await case.storage.erase(case.scope(), references)
+    assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
+    with pytest.raises(StorageUnavailable, match="it was emptied"):
+        await case.storage.check(case.scope())
+    restarted = s3_case(S3Storage(), client)
+    await restarted.storage.check(case.scope())
+    with pytest.raises(PayloadGone):
+        await restarted.storage.erase(case.scope(), references)
+
+
+async def test_a_bucket_of_another_storage_is_not_written_to(case: StorageCase, client: "S3Client") -> None:
+    """One sentence names both; reading goes on."""
+    references = await case.save(PAYLOAD)
+    other = s3_case(S3Storage(name="private"), client)
+    for refused in (other.save(PAYLOAD), other.storage.check(case.scope())):
+        with pytest.raises(ConfigurationError, match=r'"storage":"s3"}, and this is .*"storage":"private"}: use'):
+            await refused
+    listed = await asyncio.to_thread(client.list_objects_v2, Bucket="events")
+    assert listed["KeyCount"] == 2
+    assert await other.load_one(tuple(each._replace(storage="private") for each in references)) == PAYLOAD
 
 
 async def test_a_missing_bucket_is_a_wrong_setting_when_saving_and_an_outage_when_loading(client: "S3Client") -> None:
@@ -129,6 +204,8 @@ async def test_one_storage_serves_several_event_loops_and_threads(case: StorageC
 
     found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, elsewhere()) for _ in range(3)))
     assert found == [[PAYLOAD] * 8] * 3
+    saved = await asyncio.gather(*(asyncio.to_thread(asyncio.run, case.save(PAYLOAD)) for _ in range(3)))
+    assert await case.load(*saved) == [PAYLOAD] * 3
     assert await case.load_one(references) == PAYLOAD
 
 

@@ -7,7 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageError, StorageUnavailable
+from event_backbone.errors import (
+    ConfigurationError,
+    PayloadErased,
+    PayloadForbidden,
+    PayloadGone,
+    StorageError,
+    StorageUnavailable,
+)
 from event_backbone.model import Payload
 from event_backbone.storage import (
     CachedStorage,
@@ -31,11 +38,22 @@ class TestFaultyS3:
     """S3 when it misbehaves."""
 
     async def test_a_save_whose_answer_is_lost_succeeds_once(self, case: StorageCase, server: FaultyS3) -> None:
-        """The repetition finds the object there."""
+        """The repetition finds the same bytes there, of the marker as of the pack."""
+        server.fail("lose the answer")
+        await case.save(PAYLOAD)
         server.fail("lose the answer")
         references = await case.save(PAYLOAD)
-        assert len(server.objects) == 1
+        assert len([path for path in server.objects if path.endswith(".jsonl")]) == 2
         assert await case.load_one(references) == PAYLOAD
+
+    async def test_an_erase_whose_answer_is_lost_is_one(self, case: StorageCase, server: FaultyS3) -> None:
+        """The repetition finds that another version is there, and that it is what was wanted."""
+        references = await case.save(PAYLOAD)
+        server.requests.clear()
+        server.writes.extend([Refusal(409, "ConditionalRequestConflict"), "lose the answer"])
+        await case.storage.erase(case.scope(), references * 2)
+        assert server.requests[-5:] == ["GET", "PUT", "PUT", "PUT", "GET"]
+        assert isinstance(await case.load_one(references), PayloadErased)
 
     async def test_slow_down_is_obeyed_and_tried_again(self, case: StorageCase, server: FaultyS3) -> None:
         """Saving and loading alike."""

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import hashlib
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -34,12 +35,16 @@ class Page:
 
 @dataclass
 class FaultyS3:
-    """Its requests and objects; ``faults`` are used up one per request, ``reads`` lasts until it is removed."""
+    """Its requests and objects; ``faults`` are used up one per request, ``writes`` one per PUT.
+
+    ``reads`` lasts until it is removed.
+    """
 
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
     faults: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
+    writes: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
     reads: Refusal | Page | None = None
 
     def fail(self, fault: Fault | Refusal | Page, requests: int = 1) -> None:
@@ -62,7 +67,8 @@ class FaultyS3:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(method)
-        fault = self.faults.popleft() if self.faults else self.reads if method == "GET" else None
+        faults = self.writes if method == "PUT" and self.writes else self.faults
+        fault = faults.popleft() if faults else self.reads if method == "GET" else None
         if isinstance(fault, Refusal):
             writer.write(_error(fault))
             return True
@@ -71,24 +77,32 @@ class FaultyS3:
             return True
         if fault == "say nothing":
             await asyncio.sleep(3600)
-        answer = self._stored(path, body, "if-none-match" in headers) if method == "PUT" else self._fetched(path)
+        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path)
         if fault == "lose the answer":
             return False
         writer.write(answer[:-5] if fault == "cut the body" else answer)
         return fault is None
 
-    def _stored(self, path: str, body: bytes, only_new: bool) -> bytes:
-        if only_new and path in self.objects:
+    def _stored(self, path: str, body: bytes, headers: dict[str, str]) -> bytes:
+        there = path in self.objects
+        if there and "if-none-match" in headers:
+            return _error(Refusal(412, "PreconditionFailed"))
+        if "if-match" in headers and not (there and headers["if-match"] == _e_tag(self.objects[path])):
             return _error(Refusal(412, "PreconditionFailed"))
         self.objects[path] = body
-        return b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\n\r\n'
+        return f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\nContent-Length: 0\r\n\r\n".encode()
 
     def _fetched(self, path: str) -> bytes:
         if path not in self.objects:
             return _error(Refusal(404, "NoSuchKey"))
         body = self.objects[path]
         modified = "Last-Modified: Mon, 23 Nov 2026 06:00:00 GMT"
-        return f'HTTP/1.1 200 OK\r\nETag: "1"\r\n{modified}\r\nContent-Length: {len(body)}\r\n\r\n'.encode() + body
+        head = f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\n{modified}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+
+def _e_tag(body: bytes) -> str:
+    return f'"{hashlib.md5(body).hexdigest()}"'  # noqa: S324 - as S3 does
 
 
 @dataclass

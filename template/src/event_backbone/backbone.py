@@ -238,13 +238,17 @@ class Backbone:
         Raises:
             EventNotFound: the stream has no event with this key.
             StorageMissing: a part is in a storage that this backbone does not have; nothing was erased.
+            PayloadGone: a part is not there, so that it keeps reading as ``gone``; the others were erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)
         await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key)
 
     def location(self, event: StoredEvent) -> list[str]:
-        """Return where each part of an event's payload is, for people: Redis keys and ``s3://<bucket>/<key>``."""
+        """Return where each part of an event's payload is, for people.
+
+        A Redis key, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
+        """
         return locations_of(event, self._storages, self._scope(event.metadata.uri))
 
     async def check(self) -> None:

@@ -8,6 +8,7 @@ from event_backbone.errors import EventNotFound
 from event_backbone.model import EventKey
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.by_name import storage_named
+from event_backbone.storage.gather import gather_all
 from event_backbone.stream.base import Stream
 from event_backbone.wire import read_entry
 
@@ -24,5 +25,4 @@ async def erase_payload(stream: Stream, storages: Mapping[str, Storage], scope: 
         await stream.erase(key)
         return
     found = [(storage_named(storages, reference.storage), reference) for reference in references]
-    for storage, reference in found:
-        await storage.erase(scope, [reference])
+    await gather_all(storage.erase(scope, [reference]) for storage, reference in found)

@@ -77,11 +77,14 @@ class Storage(Protocol):
         ...
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
-        """Replace payloads by tombstones, which load as PayloadErased. May be called twice."""
+        """Replace payloads by tombstones, which load as PayloadErased. May be called twice.
+
+        Where no tombstone can take the place of what is not there, PayloadGone is raised once the others are erased.
+        """
         ...
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
-        """Return where the payload is, for people: a Redis key, or ``s3://<bucket>/<key>``."""
+        """Return where the payload is, for people: a Redis key, or the line of a pack in S3."""
         ...
 
     def readable(self) -> Mapping[str, Storage]:

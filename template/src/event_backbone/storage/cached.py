@@ -119,8 +119,15 @@ class CachedStorage:
         await self._cache_circuit.call(lambda: self.put_into_cache(scope, loaded))
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
-        """Erase in both. Raises even when only the cache does not answer: erase again, or wait until it has expired."""
-        await self._origin.erase(scope, references)
+        """Erase in both. Raises even when only the cache does not answer: erase again, or wait until it has expired.
+
+        What the origin no longer has is erased from the cache, and raises PayloadGone.
+        """
+        try:
+            await self._origin.erase(scope, references)
+        except PayloadGone:
+            await self._cache.erase(scope, self._copies(references))
+            raise
         await self._cache.erase(scope, self._copies(references))
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:

@@ -157,7 +157,8 @@ def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[Event
             event_key = EventKey.parse(key)
         except ConfigurationError as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
-        event = await _backbone(request).reader(uri).get(event_key)
+        backbone = _backbone(request)
+        event = await backbone.reader(uri).get(event_key)
         metadata = event.metadata
         return EventResponse(
             key=event.key,
@@ -171,6 +172,7 @@ def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[Event
             causation_id=metadata.causation_id,
             payload=event.payload if payloads else "withheld",
             arguments=event.arguments if payloads and event.payload == "present" else None,
+            locations=backbone.location(event) if payloads else [],
         )
 
     return read

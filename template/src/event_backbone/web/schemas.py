@@ -31,6 +31,9 @@ class EventResponse(BaseModel):
         description="Whether the payload is there, is missing or expired, was erased, or is not returned here."
     )
     arguments: dict[str, JsonValue] | None = Field(description="The payload by argument name, when it is present.")
+    locations: list[str] = Field(
+        description="Where the payload is: a Redis key, or a line in S3, for each part. Empty if it is withheld."
+    )
 
 
 class ErrorResponse(BaseModel):

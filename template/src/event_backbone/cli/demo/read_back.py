@@ -13,10 +13,15 @@ _COUNT = 1000
 
 @dataclass(frozen=True, slots=True)
 class PayloadLocation:
-    """Where a payload was found, and its size there."""
+    """Where a payload was found, and its size there; in S3 also the record, as it was read."""
 
     name: str
     size_bytes: int
+    record: str = ""
+
+    def __str__(self) -> str:
+        """Return the name, with the size unless the name says which bytes it is."""
+        return self.name if self.record else f"{self.name} ({self.size_bytes} bytes)"
 
 
 class RedisReadBack:
@@ -56,7 +61,7 @@ class RedisReadBack:
 
 
 class S3ReadBack:
-    """Reads the objects of a bucket."""
+    """Reads the packs of a bucket."""
 
     def __init__(self, bucket: str, endpoint: str, access_key: str, secret: str, region: str) -> None:
         """Read this bucket."""
@@ -67,10 +72,25 @@ class S3ReadBack:
         self._client = session.client("s3", endpoint_url=endpoint)
 
     def find(self, event_id: str) -> list[PayloadLocation]:
-        """Return the objects whose key names the event, with the size of what was downloaded."""
+        """Return the lines that are the event's record, each read by itself once it is found."""
         listed = self._client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
-        keys = sorted(str(each["Key"]) for each in listed if event_id in each["Key"])
-        return [PayloadLocation(f"s3://{self._bucket}/{key}", len(self._download(key))) for key in keys]
+        packs = sorted(str(each["Key"]) for each in listed if each["Key"].endswith(".jsonl"))
+        return [self._read(pack, first, last) for pack in packs for first, last in self._lines(pack, event_id)]
 
-    def _download(self, key: str) -> bytes:
-        return cast("bytes", self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+    def _lines(self, pack: str, event_id: str) -> list[tuple[int, int]]:
+        """Return the first and last byte of each line with this id."""
+        found: list[tuple[int, int]] = []
+        first = 0
+        for line in self._download(pack).splitlines():
+            if json.loads(line)["id"] == event_id:
+                found.append((first, first + len(line) - 1))
+            first += len(line) + 1
+        return found
+
+    def _read(self, pack: str, first: int, last: int) -> PayloadLocation:
+        record = self._download(pack, Range=f"bytes={first}-{last}")
+        name = f"s3://{self._bucket}/{pack} (bytes {first}-{last})"
+        return PayloadLocation(name, len(record), record.decode())
+
+    def _download(self, pack: str, **options: str) -> bytes:
+        return cast("bytes", self._client.get_object(Bucket=self._bucket, Key=pack, **options)["Body"].read())

@@ -34,6 +34,9 @@ def print_report(results: Sequence[EventResult], *, consumes: bool, took: timede
         columns += ["Attempts", "Handled by"]
         rows = [[*row, str(len(each.attempts)), _handlers(each)] for row, each in zip(rows, results, strict=True)]
     print_table("", columns, rows)
+    for each in results[:1]:
+        for record in (location.record for location in each.locations if location.record):
+            print_line(f"The record of {each.sent.event}, as it was read from S3:\n  {record}")
     sender = f"sent by process {results[0].sent.pid}" if results else "sent"
     print_line(f"{len(results)} events {sender} in {took.total_seconds():.1f} seconds; servers and processes are gone.")
 
@@ -53,7 +56,7 @@ def print_next_steps(project: Project) -> None:
 
 
 def _locations(result: EventResult) -> str:
-    return "\n".join(f"{each.name} ({each.size_bytes} bytes)" for each in result.locations) or "nowhere"
+    return "\n".join(map(str, result.locations)) or "nowhere"
 
 
 def _handlers(result: EventResult) -> str:

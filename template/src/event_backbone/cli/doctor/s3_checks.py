@@ -17,6 +17,7 @@ _SUBJECT = "S3 bucket"
 async def check_bucket_exists(project: Project, environment: str, options: S3Options) -> list[Finding]:
     """Look for the bucket. Missing permission to do so is no failure: producing and reading do not need it."""
     from event_backbone.storage.buckets import check_bucket  # noqa: PLC0415 - brings boto3
+    from event_backbone.storage.s3.keys import below_environment  # noqa: PLC0415
 
     try:
         bucket = options.resolved().bucket_of(environment)
@@ -28,4 +29,5 @@ async def check_bucket_exists(project: Project, environment: str, options: S3Opt
     if state == "unknown":
         text = f"Without s3:ListBucket nobody can check whether {bucket} exists; producing and reading work without it."
         return [warn(_SUBJECT, text)]
-    return [ok(_SUBJECT, f"{bucket} exists")]
+    folder = below_environment(options.resolved(), environment, f"packs/{project.uri}/")
+    return [ok(_SUBJECT, f"{bucket} exists; payloads are below s3://{bucket}/{folder}")]

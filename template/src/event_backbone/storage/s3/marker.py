@@ -15,7 +15,7 @@ from event_backbone.storage.s3.keys import marker_key
 from event_backbone.storage.s3.options import BUCKET_VARIABLE, S3Options
 
 if TYPE_CHECKING:
-    from event_backbone.storage.s3.objects import S3Objects
+    from event_backbone.storage.s3.object_store import ObjectStore
 
 _FORMAT = 1
 _MOST_BYTES = 1000
@@ -38,7 +38,7 @@ class Marker:
         self._problems: dict[str, tuple[float, str | None]] = {}
         self._asking = PerLoop(asyncio.Lock)
 
-    async def require(self, objects: S3Objects, environment: str) -> None:
+    async def require(self, objects: ObjectStore, environment: str) -> None:
         """Before something is written: create the marker, or find that it is the right one. Costs nothing once seen.
 
         Raises:
@@ -54,7 +54,7 @@ class Marker:
                 else:
                     await self._require_right(objects, environment)
 
-    async def check(self, objects: S3Objects, environment: str) -> None:
+    async def check(self, objects: ObjectStore, environment: str) -> None:
         """Create the marker unless it was seen, and read it: what it takes to produce and to read.
 
         Raises:
@@ -66,7 +66,7 @@ class Marker:
         await self._require_right(objects, environment)
 
     async def explain_missing(
-        self, objects: S3Objects, environment: str, error: PayloadGone
+        self, objects: ObjectStore, environment: str, error: PayloadGone
     ) -> PayloadGone | StorageUnavailable:
         """Return what it means that S3 has no object: ``error`` if the marker is right, else an outage.
 
@@ -82,14 +82,14 @@ class Marker:
                 self._problems[environment] = (asked, problem)
         return error if problem is None else StorageUnavailable(problem)
 
-    async def _problem(self, objects: S3Objects, environment: str) -> str | None:
+    async def _problem(self, objects: ObjectStore, environment: str) -> str | None:
         try:
             await self._require_right(objects, environment)
         except (ConfigurationError, StorageUnavailable) as error:
             return str(error)
         return None
 
-    async def _require_right(self, objects: S3Objects, environment: str) -> None:
+    async def _require_right(self, objects: ObjectStore, environment: str) -> None:
         bucket, key = self._options.bucket_of(environment), self._key(environment)
         try:
             found = await objects.read(key)

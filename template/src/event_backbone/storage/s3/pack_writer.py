@@ -17,7 +17,7 @@ from event_backbone.storage.s3.pack_line import PackLine
 
 if TYPE_CHECKING:
     from event_backbone.storage.s3.marker import Marker
-    from event_backbone.storage.s3.objects import S3Objects
+    from event_backbone.storage.s3.object_store import ObjectStore
 
 PACK_CONTENT_TYPE = "application/x-ndjson"
 _REQUESTS = 4  # from which on a pack that is not full waits
@@ -76,7 +76,7 @@ class PackWriter:
         options: S3Options,
         stream: StreamName,
         marker: Marker,
-        open_objects: Callable[[], Awaitable[S3Objects]],
+        open_objects: Callable[[], Awaitable[ObjectStore]],
     ) -> None:
         """Write where ``options`` say; ``marker`` is asked first."""
         self._options = options
@@ -218,7 +218,7 @@ class PackWriter:
                 f"S3 has not answered within {deadline:g} s; start it or correct {ENDPOINT_VARIABLE}."
             ) from error
 
-    async def _create(self, objects: S3Objects, pack: _Pack) -> None:
+    async def _create(self, objects: ObjectStore, pack: _Pack) -> None:
         lines = [(call, line) for call, line in pack.lines.items() if not call.done()]
         body = b"".join(part for _, line in lines for part in (line, b"\n"))
         while lines:
@@ -230,7 +230,7 @@ class PackWriter:
                 return
 
 
-async def _has(objects: S3Objects, key: str, body: bytes) -> bool:
+async def _has(objects: ObjectStore, key: str, body: bytes) -> bool:
     """Return whether the object was written by an earlier try whose answer was lost; else its name is taken."""
     try:
         return await objects.read(key) == body

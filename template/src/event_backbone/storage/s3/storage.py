@@ -175,7 +175,10 @@ class S3Storage:
         return found
 
     def _place(self, scope: StorageScope, reference: PayloadReference) -> tuple[str, PackLine]:
-        line = PackLine.parse(reference.key)
+        try:
+            line = PackLine.parse(reference.key)
+        except DecodeError as error:
+            raise PayloadGone(f"The reference of event {reference.event_id} to S3 is damaged: {error}") from error
         return pack_key(self._options, scope.stream, line.pack_id), line
 
     async def _load(

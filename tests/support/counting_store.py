@@ -1,0 +1,62 @@
+"""Objects in memory, which count their requests and take as long as a test says."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from event_backbone.errors import PayloadGone
+
+
+@dataclass
+class CountingStore:
+    """An ``ObjectStore``.
+
+    Attributes:
+        latency: how many seconds each request takes.
+        taken: how many of the next packs find another object under their name.
+        lost: how many of the next packs are written without an answer, and tried again.
+        errors: what the next packs raise.
+        asked_at: when each pack was to be written.
+        sizes: the numbers of their lines.
+    """
+
+    latency: float = 0
+    taken: int = 0
+    lost: int = 0
+    errors: list[Exception] = field(default_factory=list[Exception])
+    objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    asked_at: list[float] = field(default_factory=list[float])
+    sizes: list[int] = field(default_factory=list[int])
+    reads: int = 0
+
+    @property
+    def packs(self) -> dict[str, bytes]:
+        """The objects that are packs."""
+        return {key: body for key, body in self.objects.items() if key.endswith(".jsonl")}
+
+    async def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> bool:
+        """Write an object that does not exist."""
+        if not key.endswith(".jsonl"):
+            return self.objects.setdefault(key, body) is body
+        assert key not in self.objects
+        self.asked_at.append(asyncio.get_running_loop().time())
+        self.sizes.append(body.count(b"\n"))
+        await asyncio.sleep(self.latency)
+        if self.errors:
+            raise self.errors.pop(0)
+        if self.taken:
+            self.taken -= 1
+            self.objects[key] = b"another's"
+            return False
+        self.objects[key] = body
+        if self.lost:
+            self.lost -= 1
+            return False
+        return True
+
+    async def read(self, key: str) -> bytes:
+        """Return an object."""
+        self.reads += 1
+        await asyncio.sleep(self.latency)
+        if key not in self.objects:
+            raise PayloadGone(key)
+        return self.objects[key]
