@@ -102,7 +102,8 @@ class StorageSuite:
         assert await case.load(*saved) == [PAYLOAD, PAYLOAD]
 
     async def test_what_was_never_saved_is_gone(self, case: StorageCase) -> None:
-        """A typed outcome, never an empty payload."""
+        """A typed outcome, never an empty payload, where others were saved."""
+        await case.save(PAYLOAD)
         references = tuple(missing_reference(name) for name in case.storage.readable())
         assert isinstance(await case.load_one(references), PayloadGone)
 

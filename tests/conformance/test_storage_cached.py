@@ -1,5 +1,6 @@
 """S3 behind a cache in Redis."""
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorag
 from event_backbone.storage.base import Cache
 from event_backbone.storage.loading import collect_references
 from event_backbone.testing.servers import RedisServer
-from tests.conformance.storage_cases import s3_case
+from tests.conformance.storage_cases import place_of, s3_case
 from tests.conformance.storage_suite import PAYLOAD, StorageCase, StorageSuite
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
@@ -87,6 +88,20 @@ async def test_what_the_cache_lost_is_read_from_the_origin_and_put_back(cached: 
     for each in references:
         await cached.remove(cached.locations(each)[0])
     assert await cached.load(*references) == [PAYLOAD] * 3
+
+
+async def test_of_a_pack_only_what_was_asked_for_is_put_into_the_cache(cached: StorageCase, redis: Redis) -> None:
+    """Two lines of three are loaded; the third is read with them, and copied only when somebody wants it."""
+    saved = await asyncio.gather(*(cached.save({**PAYLOAD, "n": b"%d" % n}) for n in range(3)))
+    assert len({place_of(cached.locations(each)[0]) for each in saved}) == 1
+    await redis.flushdb()
+    assert await cached.load(*saved[:2]) == [{**PAYLOAD, "n": b"%d" % n} for n in range(2)]
+    keys = ["{dev:shipments}:payload:" + reference.event_id for (reference,) in saved]
+    assert [await redis.exists(key) for key in keys] == [1, 1, 0]
+    await cached.storage.erase(cached.scope(), saved[2])
+    await redis.flushdb()
+    answers = await cached.load(*saved)
+    assert [type(answer) for answer in answers] == [dict, dict, PayloadErased]
 
 
 async def test_a_refill_never_covers_a_tombstone(cached: StorageCase, redis: Redis) -> None:

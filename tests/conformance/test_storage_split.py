@@ -1,5 +1,6 @@
 """A payload split by argument: personal data in a separate storage."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,10 +12,18 @@ from event_backbone.connection import RedisConnection
 from event_backbone.contract import Contract, event
 from event_backbone.errors import ConfigurationError, PayloadErased, StorageMissing, StorageUnavailable
 from event_backbone.model import Payload
-from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
+from event_backbone.storage import (
+    CachedStorage,
+    MemoryStorage,
+    RedisHashStorage,
+    S3Options,
+    S3Storage,
+    SplitStorage,
+    Storage,
+)
 from event_backbone.storage.loading import collect_event_payloads, collect_references
 from event_backbone.testing import memory_backbone
-from tests.conformance.storage_cases import redis_case, s3_case
+from tests.conformance.storage_cases import place_of, redis_case, s3_case
 from tests.conformance.storage_suite import PAYLOAD, ByIdSuite, StorageCase, StorageSuite, VisibleSuite
 from tests.support.shipment import ShipmentTracking
 
@@ -144,6 +153,21 @@ class Invoices(Contract):
     @event
     def sent(self, vat_number: str) -> None:
         """An invoice is on its way."""
+
+
+async def test_parts_may_be_in_packs_of_two_storages(client: "S3Client") -> None:
+    """Each has its own packs and marker; one part of an event can be erased, which concerns no other event."""
+    personal = S3Storage(S3Options(prefix="personal"), name="personal")
+    case = s3_case(SplitStorage(default=S3Storage(), by_argument={"email": personal}), client)
+    payloads: list[Payload] = [{**PAYLOAD, "product_id": b"%d" % n} for n in range(40)]
+    saved = await asyncio.gather(*(case.save(payload) for payload in payloads))
+    assert len({place_of(location) for references in saved for location in case.locations(references)}) == 2
+    assert await case.load(*saved) == payloads
+    await case.storage.erase(case.scope(), saved[7][1:])
+    answers = await case.load(*saved)
+    assert isinstance(answers.pop(7), PayloadErased)
+    assert answers == payloads[:7] + payloads[8:]
+    assert await case.load(saved[7][:1]) == [{"product_id": b"7", "time": PAYLOAD["time"]}]
 
 
 async def test_a_name_that_no_event_has_is_said_once_with_the_nearest(caplog: pytest.LogCaptureFixture) -> None:

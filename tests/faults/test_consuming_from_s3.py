@@ -10,7 +10,7 @@ import pytest
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import PayloadGone
-from event_backbone.model import PayloadReference, new_event_id
+from event_backbone.model import PayloadReference
 from event_backbone.policy import RetryPolicy
 from event_backbone.storage import (
     MemoryStorage,
@@ -65,6 +65,23 @@ class TestConsumingFromFaultyS3:
                 await eventually(lambda: len(remembering.numbers) == 5)
         assert sorted(remembering.numbers) == list(range(5))
         assert remembering.attempts == [1] * 5
+
+    async def test_events_of_one_pack_share_its_requests(self, backbone: Backbone, server: FaultyS3) -> None:
+        """Those of a consumer that handles one event at a time, of another group, and of a reader."""
+        producer = backbone.producer(Parcels, uri=URI)
+        await asyncio.gather(*(producer.packed(number) for number in range(300)))
+        packs = len([path for path in server.objects if path.endswith(".jsonl")])
+        assert packs < 10
+        server.requests.clear()
+        for concurrency in (1, 50):
+            remembering = Remembering()
+            group = f"group-{concurrency}"
+            await run_to_the_end(
+                backbone.subscribe(remembering.consumer, uri=URI, group=group, concurrency=concurrency, max_events=300)
+            )
+            assert sorted(remembering.numbers) == list(range(300))
+        assert len([event.arguments async for event in backbone.reader(URI).scan()]) == 300
+        assert packs <= server.requests.count("GET") <= 2 * packs
 
     async def test_a_storage_that_forgets_a_payload_ends_the_subscription(self, redis_url: str) -> None:
         """With an error: otherwise the event would stay where it is, and nobody would know."""
@@ -145,9 +162,8 @@ class TestOneSlowPayload:
     async def test_delays_neither_its_batch_nor_the_next(self, backbone: Backbone, relay: Relay) -> None:
         """The ninety-nine others are handled while it hangs, and what comes after them; then it is handled too."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
-        slow = new_event_id()
-        relay.delay(f"{slow}.json")
-        await producer.packed.using(event_id=slow)(0)
+        await producer.packed(0)
+        relay.delay_last()
         await pack(backbone, *range(1, 100))
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
             await eventually(lambda: len(remembering.numbers) == 99)
@@ -163,10 +179,9 @@ class TestOneSlowPayload:
     ) -> None:
         """With concurrency 1; those before it are handled meanwhile."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
-        slow = new_event_id()
-        relay.delay(f"{slow}.json")
         await pack(backbone, *range(20))
-        await producer.packed.using(event_id=slow)(20)
+        await producer.packed(20)
+        relay.delay_last()
         await pack(backbone, *range(21, 40))
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, concurrency=1)):
             await eventually(lambda: len(remembering.numbers) == 20)
@@ -179,9 +194,8 @@ class TestOneSlowPayload:
     async def test_does_not_keep_a_stop_waiting(self, backbone: Backbone, relay: Relay) -> None:
         """Its request is abandoned, and the event goes back to the group, not counted as an attempt."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
-        slow = new_event_id()
-        relay.delay(f"{slow}.json")
-        await producer.packed.using(event_id=slow)(0)
+        await producer.packed(0)
+        relay.delay_last()
         tasks = asyncio.all_tasks()
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
             await relay.holding.wait()

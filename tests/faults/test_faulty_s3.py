@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+import tracemalloc
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,9 +27,10 @@ from event_backbone.storage import (
     SplitStorage,
 )
 from event_backbone.storage.loading import collect_event_payloads, load_event_payloads
+from event_backbone.storage.s3.pack_line import PackLine
 from tests.conformance.storage_suite import PAYLOAD, StorageCase
 from tests.support.eventually import eventually
-from tests.support.faulty_s3 import FaultyS3, Page, Refusal
+from tests.support.faulty_s3 import Fault, FaultyS3, Page, Refusal
 from tests.support.records import missing_reference
 
 SOON = timedelta(seconds=1)
@@ -68,11 +71,26 @@ class TestFaultyS3:
         server.fail(Refusal(409, "ConditionalRequestConflict"))
         assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
 
-    async def test_a_cut_body_is_fetched_again(self, case: StorageCase, server: FaultyS3) -> None:
-        """Half a payload is not a payload."""
-        references = await case.save(PAYLOAD)
-        server.fail("cut the body")
-        assert await case.load_one(references) == PAYLOAD
+    @pytest.mark.parametrize("lines", [1, 3])
+    @pytest.mark.parametrize("fault", ["cut the body", "shorten the body", "ignore the range"])
+    async def test_part_of_what_was_asked_for_is_never_taken_for_all(
+        self, case: StorageCase, server: FaultyS3, fault: Fault, lines: int
+    ) -> None:
+        """Of a whole pack, or of one line: it is asked for again, or found in more than was asked for."""
+        saved = await asyncio.gather(*(case.save({**PAYLOAD, "n": b"%d" % n}) for n in range(3)))
+        server.fail(fault)
+        assert await case.load(*saved[-lines:]) == [{**PAYLOAD, "n": b"%d" % n} for n in range(3)][-lines:]
+        assert len([path for path in server.objects if path.endswith(".jsonl")]) == 1
+
+    async def test_a_line_beyond_the_end_of_its_pack_is_damaged(self, case: StorageCase, server: FaultyS3) -> None:
+        """S3 has no byte of that range; waiting would not help."""
+        (reference,) = await case.save(PAYLOAD)
+        pack_id, _, length = PackLine.parse(reference.key)
+        server.requests.clear()
+        answer = await case.load_one((reference._replace(key=str(PackLine(pack_id, 10_000, length))),))
+        assert type(answer) is PayloadGone
+        assert server.requests == ["GET"] * 2
+        assert await case.load_one((reference,)) == PAYLOAD
 
     async def test_tries_end(self, case: StorageCase, server: FaultyS3) -> None:
         """After two repetitions it is an outage, which is for others to wait out."""
@@ -126,10 +144,16 @@ class TestFaultyS3:
         assert type(answer) is PayloadForbidden
         await away.close()
 
-    async def test_an_object_that_s3_does_not_have_is_gone(self, case: StorageCase) -> None:
-        """S3 answers so with its own code, if the credentials may list the bucket."""
+    async def test_an_object_that_s3_does_not_have_is_gone_if_the_bucket_is_the_right_one(
+        self, case: StorageCase, options: S3Options, server: FaultyS3
+    ) -> None:
+        """S3 answers so with its own code, if the credentials may list the bucket; without the marker, wait."""
         answer = await case.load_one((missing_reference("s3"),))
-        assert type(answer) is PayloadGone
+        assert isinstance(answer, StorageUnavailable)
+        assert "it was emptied, or S3_EVENT_SOURCE_BUCKET or prefix is wrong" in str(answer)
+        server.objects["/events/dev/event-backbone.json"] = b'{"format":1,"environment":"dev","storage":"s3"}'
+        restarted = StorageCase(S3Storage(options))
+        assert type(await restarted.load_one((missing_reference("s3"),))) is PayloadGone
 
     @pytest.mark.parametrize(
         "page",
@@ -207,6 +231,28 @@ class TestFaultyS3:
         assert time.monotonic() - started < 3
 
 
+async def test_a_large_load_holds_what_is_under_way_and_the_cache_and_no_more(options: S3Options) -> None:
+    """However many packs it reads; what its caller keeps is the caller's."""
+    options = replace(options, concurrency=4, pack_events=2, pack_cache_bytes=2 << 20, deadline=MINUTE)
+    case = StorageCase(S3Storage(options))
+    payload: Payload = {"blob": b'"' + b"x" * (256 << 10) + b'"'}
+    references = [each for _ in range(40) for (each,) in await asyncio.gather(case.save(payload), case.save(payload))]
+    held: list[int] = []
+
+    def on_payloads(results: Iterable[tuple[int, Payload | StorageError]]) -> None:
+        assert [found for _, found in results] == [payload] * 2
+        runtime = tracemalloc.Filter(inclusive=True, filename_pattern="*/event_backbone/*")
+        held.append(sum(each.size for each in tracemalloc.take_snapshot().filter_traces([runtime]).traces))
+
+    tracemalloc.start()
+    try:
+        await case.storage.load(case.scope(), references, on_payloads)
+    finally:
+        tracemalloc.stop()
+    assert len(held) == 40
+    assert 1 << 20 < max(held) < 6 << 20
+
+
 class TestSilentS3:
     """S3 that accepts a request and never answers, while others need no part of it."""
 
@@ -220,11 +266,11 @@ class TestSilentS3:
         cached = CachedStorage(patient, MemoryStorage())
         case = StorageCase(cached)
         (kept,) = await case.save(PAYLOAD)
-        (lost,) = await StorageCase(patient).save(PAYLOAD)
+        (lost,), (other,) = [await StorageCase(patient).save(PAYLOAD) for _ in range(2)]
         server.fail("say nothing")
         found: dict[int, Payload | StorageError] = {}
         before = asyncio.all_tasks()
-        loading = asyncio.create_task(cached.load(case.scope(), [lost, kept, lost], found.update))
+        loading = asyncio.create_task(cached.load(case.scope(), [lost, kept, other], found.update))
         await eventually(lambda: server.requests.count("GET") == 2)
         await eventually(lambda: len(found) == 2)
         assert found[1] == PAYLOAD

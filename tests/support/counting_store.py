@@ -17,6 +17,8 @@ class CountingStore:
         errors: what the next packs raise.
         asked_at: when each pack was to be written.
         sizes: the numbers of their lines.
+        ranges: first byte and length of each part of an object that was read.
+        reading: how many reads are under way.
     """
 
     latency: float = 0
@@ -27,6 +29,8 @@ class CountingStore:
     asked_at: list[float] = field(default_factory=list[float])
     sizes: list[int] = field(default_factory=list[int])
     reads: int = 0
+    ranges: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    reading: int = 0
 
     @property
     def packs(self) -> dict[str, bytes]:
@@ -56,7 +60,19 @@ class CountingStore:
     async def read(self, key: str) -> bytes:
         """Return an object."""
         self.reads += 1
-        await asyncio.sleep(self.latency)
+        return await self._read(key)
+
+    async def read_range(self, key: str, first: int, length: int) -> bytes:
+        """Return a part of an object."""
+        self.ranges.append((first, length))
+        return (await self._read(key))[first : first + length]
+
+    async def _read(self, key: str) -> bytes:
+        self.reading += 1
+        try:
+            await asyncio.sleep(self.latency)
+        finally:
+            self.reading -= 1
         if key not in self.objects:
             raise PayloadGone(key)
         return self.objects[key]

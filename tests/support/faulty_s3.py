@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-Fault = Literal["lose the answer", "cut the body", "say nothing"]
+Fault = Literal["lose the answer", "cut the body", "shorten the body", "ignore the range", "say nothing"]
 
 
 @dataclass
@@ -77,11 +77,12 @@ class FaultyS3:
             return True
         if fault == "say nothing":
             await asyncio.sleep(3600)
-        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path)
+        part = None if fault == "ignore the range" else headers.get("range")
+        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path, part, fault)
         if fault == "lose the answer":
             return False
         writer.write(answer[:-5] if fault == "cut the body" else answer)
-        return fault is None
+        return fault is None or fault == "ignore the range"
 
     def _stored(self, path: str, body: bytes, headers: dict[str, str]) -> bytes:
         there = path in self.objects
@@ -92,13 +93,21 @@ class FaultyS3:
         self.objects[path] = body
         return f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\nContent-Length: 0\r\n\r\n".encode()
 
-    def _fetched(self, path: str) -> bytes:
+    def _fetched(self, path: str, part: str | None, fault: Fault | None) -> bytes:
         if path not in self.objects:
             return _error(Refusal(404, "NoSuchKey"))
-        body = self.objects[path]
-        modified = "Last-Modified: Mon, 23 Nov 2026 06:00:00 GMT"
-        head = f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\n{modified}\r\nContent-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body
+        body = whole = self.objects[path]
+        head = f"ETag: {_e_tag(whole)}\r\nLast-Modified: Mon, 23 Nov 2026 06:00:00 GMT\r\n"
+        if part is not None:
+            first, last = map(int, part.removeprefix("bytes=").split("-"))
+            body = whole[first : last + 1]
+            if not body:
+                return _error(Refusal(416, "InvalidRange"))
+            head += f"Content-Range: bytes {first}-{first + len(body) - 1}/{len(whole)}\r\n"
+        if fault == "shorten the body":
+            body = body[:-1]
+        status = "200 OK" if part is None else "206 Partial Content"
+        return f"HTTP/1.1 {status}\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _e_tag(body: bytes) -> str:
@@ -107,17 +116,21 @@ def _e_tag(body: bytes) -> str:
 
 @dataclass
 class Relay:
-    """Passes everything on to an S3 server, signatures intact, except reads of the object to delay."""
+    """Passes everything on to an S3 server, signatures intact, except reads of the object to delay.
+
+    ``written`` is the path of the last object that was written.
+    """
 
     endpoint: str = ""
+    written: str = ""
     delayed: str | None = None
     holding: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
-    def delay(self, key: str) -> None:
-        """Delay reads of the object whose key ends like this, until ``released`` is set."""
-        self.delayed = key
+    def delay_last(self) -> None:
+        """Delay reads of the object that was written last, until ``released`` is set."""
+        self.delayed = self.written
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
@@ -129,7 +142,9 @@ class Relay:
                 length = re.search(rb"content-length: *(\d+)", head.lower())
                 body = await client.readexactly(int(length.group(1))) if length else b""
                 path = head.split(b" ", 2)[1].decode()
-                if self.delayed is not None and head.startswith(b"GET") and path.endswith(self.delayed):
+                if head.startswith(b"PUT"):
+                    self.written = path
+                if head.startswith(b"GET") and path == self.delayed:
                     self.holding.set()
                     await self.released.wait()
                 to_server.write(head + body)

@@ -1,4 +1,4 @@
-"""What writing packs and the marker needs of S3."""
+"""What packs and the marker need of S3."""
 
 from __future__ import annotations
 
@@ -17,4 +17,8 @@ class ObjectStore(Protocol):
 
     async def read(self, key: str) -> bytes:
         """Return an object's bytes; raise PayloadGone, PayloadForbidden or StorageUnavailable."""
+        ...
+
+    async def read_range(self, key: str, first: int, length: int) -> bytes:
+        """Return some of an object's bytes, fewer if it ends before. Raises as ``read`` does."""
         ...

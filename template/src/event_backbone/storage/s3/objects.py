@@ -11,14 +11,21 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 from obstore.store import S3Store
 
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
 from event_backbone.storage.s3.options import S3Options
-from event_backbone.storage.s3.problems import is_unmet_condition, problem_of, read_error, write_error
+from event_backbone.storage.s3.problems import (
+    ignores_ranges,
+    is_beyond_end,
+    is_unmet_condition,
+    problem_of,
+    read_error,
+    write_error,
+)
 
 if TYPE_CHECKING:
     from obstore import Attributes, PutMode
@@ -38,7 +45,7 @@ atexit.register(time.sleep, _LAST_PAUSE.total_seconds())
 
 
 class S3Objects:
-    """Reads and writes whole objects. Retries itself: obstore would retry for minutes, and never a create."""
+    """Reads and writes objects. Retries itself: obstore would retry for minutes, and never a create."""
 
     def __init__(self, bucket: str, options: S3Options, access: S3Access) -> None:
         """Prepare a client; nothing connects yet. Raises ConfigurationError when obstore refuses a setting."""
@@ -65,23 +72,35 @@ class S3Objects:
 
     async def read_version(self, key: str) -> tuple[bytes, str | None]:
         """Return an object's bytes, and the tag of this version; raise PayloadGone or StorageUnavailable."""
-
-        async def get() -> tuple[bytes, str | None]:
-            answer = await self._store.get_async(key)
-            return bytes(await answer.bytes_async()), answer.meta["e_tag"]
-
-        try:
-            return await self._within_deadline(get)
-        except (*_FAILURES, TimeoutError) as error:
-            raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
+        return await self._read(key, partial(self._get, key))
 
     async def read(self, key: str) -> bytes:
         """Return an object's bytes; raise PayloadGone or StorageUnavailable."""
+        return (await self.read_version(key))[0]
+
+    async def read_range(self, key: str, first: int, length: int) -> bytes:
+        """Return some of an object's bytes, fewer if it ends before; raise PayloadGone or StorageUnavailable."""
 
         async def get() -> bytes:
-            answer = await self._store.get_async(key)
-            return bytes(await answer.bytes_async())
+            try:
+                return (await self._get(key, (first, first + length)))[0]
+            except BaseError as error:
+                if is_beyond_end(error):
+                    return b""
+                if ignores_ranges(error):
+                    return (await self._get(key))[0][first : first + length]
+                raise
 
+        return await self._read(key, get) if length else b""
+
+    async def _get(self, key: str, part: tuple[int, int] | None = None) -> tuple[bytes, str | None]:
+        answer = await self._store.get_async(key, options=None if part is None else {"range": part})
+        body, (first, end) = bytes(await answer.bytes_async()), answer.range
+        if len(body) != end - first:
+            raise GenericError("The answer is shorter than its header says.")  # which is all that obstore goes by
+        return body, answer.meta["e_tag"]
+
+    async def _read(self, key: str, get: Callable[[], Awaitable[T]]) -> T:
         try:
             return await self._within_deadline(get)
         except (*_FAILURES, TimeoutError) as error:

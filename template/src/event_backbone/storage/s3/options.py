@@ -48,6 +48,7 @@ class S3Options:
         retries: how often a failed request is repeated.
         deadline: how long a call may take in all, waiting for a free slot included; keep it far below a lease.
         concurrency: how many requests may be under way at a time, in one process and event loop.
+        pack_cache_bytes: how much of what was read in the last 60 s a process keeps, for other lines of the same packs.
         pack_events: how many events a pack has at most; 1 makes an object for each event.
         pack_bytes: how many bytes a pack has at most, unless a single event has more.
         pack_linger: for how long packs that are not full wait for more events; a lone event never waits.
@@ -66,6 +67,7 @@ class S3Options:
     retries: int = 2
     deadline: timedelta = timedelta(seconds=10)
     concurrency: int = 64
+    pack_cache_bytes: int = 32 * 1024 * 1024
     pack_events: int = 256
     pack_bytes: int = 4 << 20
     pack_linger: timedelta = timedelta(0)
@@ -137,6 +139,8 @@ def _problems(options: S3Options) -> Iterator[str]:
     durations = (options.connect_timeout, options.request_timeout, options.deadline)
     if min(durations) <= timedelta(0) or options.retries < 0 or options.concurrency < 1:
         yield "Time-outs and concurrency of S3Options must be positive, retries not negative."
+    if options.pack_cache_bytes < 0:
+        yield "pack_cache_bytes of S3Options must not be negative; 0 keeps nothing."
     if options.pack_events < 1 or options.pack_bytes < 1 or not timedelta(0) <= options.pack_linger < options.deadline:
         yield "pack_events and pack_bytes of S3Options must be positive, pack_linger at least 0 and below the deadline."
 

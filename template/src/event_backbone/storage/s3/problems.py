@@ -57,6 +57,7 @@ _SENTENCES: Mapping[Problem, str] = {
     "unsupported": "S3 at {endpoint} does not support conditional writes (If-None-Match), which are required.",
     "outage": f"S3 at {{endpoint}} does not answer, or refuses for now; start it or correct {ENDPOINT_VARIABLE}.",
 }
+_NOT_PARTIAL = "non-partial response when range requested"  # obstore's text about 200 with everything
 _RENEWAL = "credential provider"
 _REDIRECT = "redirect without LOCATION"  # obstore keeps nothing else of S3's own answer; a proxy would give a location
 
@@ -72,6 +73,17 @@ def problem_of(error: Exception) -> Problem:
     if _RENEWAL in text:
         return "expired"
     return "region" if _REDIRECT in text else "outage"
+
+
+def is_beyond_end(error: Exception) -> bool:
+    """Return whether an object has no byte of the range that was asked for."""
+    match = _CODE.search(str(error))
+    return match is not None and match.group(1) == "InvalidRange"
+
+
+def ignores_ranges(error: Exception) -> bool:
+    """Return whether the server answers a range with the whole object, as HTTP lets it."""
+    return _NOT_PARTIAL in str(error)
 
 
 def is_unmet_condition(error: Exception, *, of_replacing: bool) -> bool:

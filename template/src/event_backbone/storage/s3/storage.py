@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 from event_backbone.contract import Contract
 from event_backbone.errors import (
     ConfigurationError,
-    DecodeError,
-    PayloadErased,
     PayloadForbidden,
     PayloadGone,
-    StorageError,
     StorageUnavailable,
 )
-from event_backbone.model import Payload, PayloadReference, SavedPayload, StreamName
+from event_backbone.model import PayloadReference, SavedPayload, StreamName
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
@@ -29,8 +26,9 @@ from event_backbone.storage.s3.marker import Marker
 from event_backbone.storage.s3.options import S3Options
 from event_backbone.storage.s3.pack_erasing import erase_lines
 from event_backbone.storage.s3.pack_line import PackLine
+from event_backbone.storage.s3.pack_reader import PackReader
 from event_backbone.storage.s3.pack_writer import PackWriter
-from event_backbone.wire import Record, read_record, write_record
+from event_backbone.wire import Record, write_record
 
 if TYPE_CHECKING:
     import boto3
@@ -71,6 +69,7 @@ class S3Storage:
         self._opening = threading.Lock()
         self._marker = Marker(self._options, self._name)
         self._writers = PerLoop[dict[StreamName, PackWriter]](dict)
+        self._reader = PackReader(self._options, self._marker.explain_missing)
 
     @property
     def name(self) -> str:
@@ -101,10 +100,10 @@ class S3Storage:
         return SavedPayload((PayloadReference(self._name, record.metadata.id_text, str(line)),))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
-        """Fetch the objects, ``concurrency`` at a time, and call back with each as soon as it is there.
+        """Read the packs, ``concurrency`` at a time, and call back with the lines of each as soon as it is there.
 
-        An object that is not a payload counts as gone. A wrong setting is StorageUnavailable here, so that no event is
-        dead-lettered because of it; ``check`` reports it at start-up.
+        A line that is not the event's record counts as gone. A wrong setting is StorageUnavailable here, so that no
+        event is dead-lettered because of it; ``check`` reports it at start-up.
         """
         try:
             objects = await self._objects(scope)
@@ -112,11 +111,7 @@ class S3Storage:
             away = StorageUnavailable(str(error))
             on_payloads((position, away) for position in range(len(references)))
             return
-
-        async def fetch(position: int, reference: PayloadReference) -> None:
-            on_payloads(((position, await self._load(objects, scope, reference)),))
-
-        await gather_all(fetch(at, reference) for at, reference in enumerate(references))
+        await self._reader.load(objects, scope, references, on_payloads)
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Remove the arguments from the records, whose packs are written again, each once.
@@ -138,6 +133,8 @@ class S3Storage:
                 raise
             except PayloadGone as error:
                 raise await self._marker.explain_missing(objects, scope.stream.environment, error) from error
+            finally:
+                self._reader.forget(key)
 
         await gather_all(erase(key, lines) for key, lines in packs.items())
 
@@ -162,6 +159,7 @@ class S3Storage:
         """Wait for the saves of this event loop, and drop clients and credentials; connections close with them."""
         writers = self._writers.take() or {}
         await gather_all(writer.close() for writer in writers.values())
+        self._reader.close()
         with self._opening:
             self._opened.clear()
             self._access = None
@@ -180,20 +178,6 @@ class S3Storage:
         except DecodeError as error:
             raise PayloadGone(f"The reference of event {reference.event_id} to S3 is damaged: {error}") from error
         return pack_key(self._options, scope.stream, line.pack_id), line
-
-    async def _load(
-        self, objects: S3Objects, scope: StorageScope, reference: PayloadReference
-    ) -> Payload | StorageError:
-        try:
-            key, line = self._place(scope, reference)
-            pack = await objects.read(key)
-            found = pack[line.offset_bytes : line.offset_bytes + line.length_bytes]
-            payload = read_record(found, reference.event_id, scope.stream)
-        except DecodeError as error:
-            return PayloadGone(f"The record of event {reference.event_id} in S3 is damaged: {error}")
-        except StorageError as error:
-            return error
-        return PayloadErased(f"The payload in the S3 object {key} was erased.") if payload is None else payload
 
     async def _objects(self, scope: StorageScope) -> S3Objects:
         bucket = self._options.bucket_of(scope.stream.environment)
