@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from event_backbone.contract import Contract
 from event_backbone.errors import (
     ConfigurationError,
+    DecodeError,
     PayloadForbidden,
     PayloadGone,
     StorageUnavailable,
