@@ -1,5 +1,7 @@
 """Outcomes of events that cannot be read: one test for each row of docs/reference/outcomes.md."""
 
+from typing import cast
+
 import pytest
 from redis.asyncio import Redis
 
@@ -109,6 +111,26 @@ async def test_storage_not_given(redis_url: str, counted: CountedMetrics, caplog
         assert counted.count("event_backbone.outages", side="storage") == 1
     (said,) = [each.getMessage() for each in caplog.records if "'elsewhere'" in each.getMessage()]
     assert "also_read=" in said
+
+
+async def test_requirement_not_known(
+    backbone: Backbone, redis: Redis, counted: CountedMetrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits, uncounted and not ready, for a member that can read it; the next event is handled."""
+    remembering = Remembering()
+    await pack(backbone, 1)
+    ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(STREAM.key))
+    later = fields[b"metadata"].removesuffix(b"}") + b',"requires":["encryption"]}'
+    await redis.xadd(STREAM.key, {"wire": "1", "metadata": later})
+    await pack(backbone, 2)
+    async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)) as waiting:
+        await eventually(lambda: sorted(remembering.numbers) == [1, 2])
+        await eventually(lambda: parked(backbone))
+        assert not waiting.ready
+    assert (remembering.attempts, await letters(backbone)) == ([1, 1], [])
+    assert counted.count("event_backbone.outages", side="storage") == 1
+    (said,) = [each.getMessage() for each in caplog.records if "encryption" in each.getMessage()]
+    assert "update it" in said
 
 
 async def test_storage_down(redis_url: str, own_redis: RedisServer, counted: CountedMetrics) -> None:

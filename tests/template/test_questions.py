@@ -138,7 +138,7 @@ REFUSED = [
     ("uri", "Shipment", "Use only a-z, 0-9 and . _ / : -, startin"),
     ("uri", "shop\n", "Use only a-z, 0-9 and . _ / : -, startin"),
     ("uri", "", "Use only a-z, 0-9 and . _ / : -, startin"),
-    ("uri", "a/../b", "Remove the segment .. from the URI."),
+    *(("uri", uri, "Remove empty segments, . and .. from the") for uri in ("a/../b", "a//b", "a/", "a/./b")),
     ("uri", "a" * 101, "Keep it to 100 characters: it has 101."),
     ("consumer_group", "a b", "Use only letters, digits and . _ : -, st"),
     ("consumer_group", "a\n", "Use only letters, digits and . _ : -, st"),

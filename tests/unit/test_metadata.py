@@ -82,11 +82,22 @@ def test_environments_are_written_in_lower_case_and_short(written: str, expected
     assert environment_name(written) == expected
 
 
-@pytest.mark.parametrize("uri", ["", "Shipments", "a b", "../a", "a/../b", "-a", "ä", "a" * 129, "a{b}"])
+@pytest.mark.parametrize(
+    "uri", ["", "Shipments", "a b", "../a", "a/../b", "a//b", "a/", "a/./b", "-a", "ä", "a" * 129, "a{b}"]
+)
 def test_an_invalid_uri_is_refused(uri: str) -> None:
     """The sentence lists what is allowed."""
     with pytest.raises(ConfigurationError, match="is not valid: use 1 to 128 of"):
         StreamName.of(uri)
+
+
+@pytest.mark.parametrize(
+    ("environment", "fix"), [("a_b", "use only letters"), ("Packs", "use another one"), ("archive", "use another one")]
+)
+def test_an_invalid_environment_is_refused(environment: str, fix: str) -> None:
+    """Also one that a bucket has a folder for."""
+    with pytest.raises(ConfigurationError, match=fix):
+        environment_name(environment)
 
 
 def test_the_stream_key_holds_environment_uri_and_partition() -> None:

@@ -36,7 +36,7 @@ _UNAVAILABLE = {
 _PRODUCE_RESPONSES: _Responses = {
     201: {"headers": _header("Location", "Where the event can be read.", type="string", format="uri-reference")},
     **_error(400, "The Idempotency-Key has a wrong length."),
-    **_error(409, "The Idempotency-Key is too old, or another payload is saved under it; use a new one."),
+    **_error(409, "The Idempotency-Key is too old; use a new one."),
     **_error(422, "The arguments do not fit, or the Idempotency-Key was used for another event or body."),
     503: {**_UNAVAILABLE, "model": OutcomeUnknownResponse | ErrorResponse},
 }
