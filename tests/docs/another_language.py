@@ -111,8 +111,8 @@ class FromPacks:
             record = json.loads(line)
         except ValueError:
             return "gone"
-        place = (record["id"], record["uri"], record["environment"], record["partition"])
-        if place != (event_id, self.uri, self.environment, 0):
+        place = [record.get(name) for name in ("id", "uri", "environment", "partition")]
+        if place != [event_id, self.uri, self.environment, 0]:
             return "gone"
         return "erased" if record.get("erased") else cast("Arguments", record["arguments"])
 
