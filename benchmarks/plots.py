@@ -69,7 +69,7 @@ def _s3(tables: Mapping[str, Table]) -> Figure:
         axes.set(title=title, xlabel="latency added, ms", yscale="log")
         axes.grid(visible=True, which="both", alpha=0.3)
     produce.set_ylabel("events per second")
-    produce.legend()
+    figure.legend(*produce.get_legend_handles_labels(), loc="outside lower center", ncols=len(lines))
     return figure
 
 
