@@ -11,7 +11,7 @@ from event_backbone import Backbone, Consumer, Context, Contract, EventKey, Outg
 from event_backbone.model import new_event_id
 from event_backbone.storage import MemoryStorage, SplitStorage
 from tests.acceptance.deployment import ON_SERVERS, Deployment
-from tests.support.shipment import NOW, URI, Billing, Product, ShipmentTracking, User, consume
+from tests.support.shipment import NOW, URI, Billing, Product, ShipmentTracking, SplitShipments, User, consume
 
 CallNext = Callable[[Outgoing], Awaitable[EventKey]]
 
@@ -96,7 +96,7 @@ async def test_item_11_one_event_to_several_streams(deployment: Deployment) -> N
 
     split = SplitStorage(deployment.storage(), {"email": MemoryStorage("private")})
     async with deployment.backbone(storage=split, produce_interceptors=[mark]) as backbone:
-        producers = [backbone.producer(ShipmentTracking, uri=uri) for uri in uris]
+        producers = [backbone.producer(SplitShipments, uri=uri) for uri in uris]
 
         async def packing_to_all(email: str, product_id: int) -> list[EventKey]:
             sends = (each.packing.using(event_id=event_id) for each in producers)
@@ -106,7 +106,7 @@ async def test_item_11_one_event_to_several_streams(deployment: Deployment) -> N
         assert await packing_to_all("jo@example.com", 7) == keys
         for uri, key in zip(uris, keys, strict=True):
             (found,) = [each async for each in backbone.reader(uri).scan()]
-            arguments = found.as_(ShipmentTracking.packing).arguments
+            arguments = found.as_(SplitShipments.packing).arguments
             assert arguments == {"email": "jo@example.com", "product_id": 7, "time": NOW}
             assert (found.key, found.metadata.event_id, found.metadata.headers["shop"]) == (key, event_id, "blue")
             assert [each.storage for each in found.references] == [split.name, "private"]
@@ -126,17 +126,17 @@ async def test_items_12_and_13_everything_at_once(deployment: Deployment) -> Non
 
     apart = {"email": MemoryStorage("private"), "time": MemoryStorage("times")}
     split = SplitStorage(deployment.storage(), apart)
-    consumer = Consumer(ShipmentTracking)
+    consumer = Consumer(SplitShipments)
 
-    @consumer.on(ShipmentTracking.packing)
-    async def packing(ctx: Context, email: str, product_id: int, time: datetime) -> None:
+    @consumer.on(SplitShipments.packing)
+    async def packing(ctx: Context, email: str | None, product_id: int, time: datetime | None) -> None:
         seen.append(f"{product_id} to {email} at {time}")
 
     async with deployment.backbone(
         environment="Production", storage=split, produce_interceptors=[outgoing], handle_interceptors=[incoming]
     ) as backbone:
         assert backbone.environment == "prod"
-        key = await backbone.producer(ShipmentTracking, uri=URI).packing("jo@example.com", 7, NOW)
+        key = await backbone.producer(SplitShipments, uri=URI).packing("jo@example.com", 7, NOW)
         assert len(backbone.location(await backbone.reader(URI).get(key))) == 3
         await consume(backbone, consumer, 1)
     assert seen == ["blue", f"7 to jo@example.com at {NOW}"]

@@ -26,7 +26,7 @@ from event_backbone.wire import Record
 from tests.support.eventually import eventually
 from tests.support.s3 import Server, s3_client
 from tests.support.seaweed import ACCESS_KEY, SECRET, SeaweedServer
-from tests.support.shipment import NOW, URI, ShipmentTracking, consume
+from tests.support.shipment import NOW, URI, ShipmentTracking, SplitShipments, consume
 
 EMAIL, REST = "jo@example.com", {"product_id": 7, "time": "2026-01-02T03:04:05.678901Z"}
 
@@ -40,11 +40,11 @@ def arguments_in(server: Server, bucket: str, location: str) -> object:
 
 async def consume_packing(backbone: Backbone) -> list[tuple[object, ...]]:
     """Return the arguments of the next packing, as a consumer gets them."""
-    consumer = Consumer(ShipmentTracking)
+    consumer = Consumer(SplitShipments)
     seen: list[tuple[object, ...]] = []
 
-    @consumer.on(ShipmentTracking.packing)
-    async def packing(ctx: Context, email: str, product_id: int, time: datetime) -> None:
+    @consumer.on(SplitShipments.packing)
+    async def packing(ctx: Context, email: str | None, product_id: int, time: datetime | None) -> None:
         seen.append((email, product_id, time))
 
     await consume(backbone, consumer, 1)
@@ -74,7 +74,7 @@ async def test_item_10_a_payload_is_saved_once_in_the_storage_of_its_part() -> N
     """One save and one load an event and part: what is for one argument gets that argument, the rest goes elsewhere."""
     private, rest, unused = _CountingStorage("private"), _CountingStorage("rest"), _CountingStorage("unused")
     async with memory_backbone(SplitStorage(rest, {"email": private, "text": unused})) as backbone:
-        await backbone.producer(ShipmentTracking, uri=URI).packing(EMAIL, 7, NOW)
+        await backbone.producer(SplitShipments, uri=URI).packing(EMAIL, 7, NOW)
         assert await consume_packing(backbone) == [(EMAIL, 7, NOW)]
     assert (private.saved, private.loaded) == ([{"email"}], [1])
     assert (rest.saved, rest.loaded) == ([{"product_id", "time"}], [1])
@@ -84,11 +84,11 @@ async def test_item_10_a_payload_is_saved_once_in_the_storage_of_its_part() -> N
 async def test_item_40_personal_data_in_s3_and_the_rest_in_redis(
     redis_url: str, s3_server: S3Server, s3_environment: Mapping[str, str]
 ) -> None:
-    """The consumer gets both parts as one event; erasing it leaves the event known, without its payload."""
+    """The consumer gets both parts as one event; after one part or both are erased, the event is still known."""
     bucket = s3_environment["S3_EVENT_SOURCE_BUCKET"]
     storage = SplitStorage(RedisHashStorage(), {"email": S3Storage()})
     async with Backbone(redis_url, storage=storage, environment="dev") as backbone:
-        key = await backbone.producer(ShipmentTracking, uri=URI).packing(EMAIL, 7, NOW)
+        key = await backbone.producer(SplitShipments, uri=URI).packing(EMAIL, 7, NOW)
         stored = await backbone.reader(URI).get(key)
         assert [reference.storage for reference in stored.references] == ["redis-hash", "s3"]
         in_redis, in_s3 = backbone.location(stored)
@@ -97,6 +97,8 @@ async def test_item_40_personal_data_in_s3_and_the_rest_in_redis(
             kept = await redis.hgetall(in_redis)
         assert kept == {name.encode(): to_json(value) for name, value in REST.items()}
         assert await consume_packing(backbone) == [(EMAIL, 7, NOW)]
+        assert await backbone.erase(URI, key, part="s3") == [in_s3]
+        assert (await backbone.reader(URI).get(key)).arguments == REST
         await backbone.erase(URI, key)
         erased = await backbone.reader(URI).get(key)
         assert (erased.metadata.event, erased.payload) == ("packing", "erased")
@@ -160,19 +162,21 @@ async def test_item_41_an_expired_hash_is_filled_again_from_s3(redis_url: str) -
 async def test_item_42_personal_data_in_another_bucket(
     redis_url: str, s3_server: S3Server, s3_environment: Mapping[str, str]
 ) -> None:
-    """Each bucket has its part, and the consumer gets both as one event."""
+    """Each bucket has its part, and the consumer gets both as one event; another event is there whole."""
     bucket = s3_environment["S3_EVENT_SOURCE_BUCKET"]
     private_bucket = f"{bucket}-private"
     s3_server.create_bucket(private_bucket)
     private = S3Storage(S3Options(bucket=private_bucket), name="private")
-    async with Backbone(
-        redis_url, storage=SplitStorage(S3Storage(), {"email": private}), environment="dev"
-    ) as backbone:
-        key = await backbone.producer(ShipmentTracking, uri=URI).packing(EMAIL, 7, NOW)
+    storage = SplitStorage(S3Storage(), {"email": private}, {"note": private})
+    async with Backbone(redis_url, storage=storage, environment="dev") as backbone:
+        key = await backbone.producer(SplitShipments, uri=URI).packing(EMAIL, 7, NOW)
         for_all, personal = backbone.location(await backbone.reader(URI).get(key))
         assert arguments_in(s3_server, bucket, for_all) == REST
         assert arguments_in(s3_server, private_bucket, personal) == {"email": EMAIL}
         assert await consume_packing(backbone) == [(EMAIL, 7, NOW)]
+        note = await backbone.producer(SplitShipments, uri=URI).note("private")
+        (whole,) = backbone.location(await backbone.reader(URI).get(note))
+        assert arguments_in(s3_server, private_bucket, whole) == {"text": "private"}
 
 
 @pytest.mark.usefixtures("s3_environment")

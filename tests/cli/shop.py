@@ -1,7 +1,8 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
-SHOP_STORAGE chooses the storage (redis-hash or s3), SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS
-whether its handlers fail (never, once, always), and SHOP_HANGS whether ``closed`` never ends (no, task, thread).
+SHOP_STORAGE chooses the storage (redis-hash, inline, s3 or split), SHOP_ROLE the role (both, producer or consumer),
+SHOP_FAILS whether its handlers fail (never, once, always), and SHOP_HANGS whether ``closed`` never ends (no, task,
+thread).
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from event_backbone.contract import Contract, event
 from event_backbone.errors import Reject, Retry
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.otlp import configure_otlp
+from event_backbone.storage import RedisHashStorage, SplitStorage
 from event_backbone.worker import Worker
 
 if TYPE_CHECKING:
@@ -66,7 +68,11 @@ def open_backbone(settings: None = None, /, *, handle_interceptors: Sequence[Han
         from event_backbone.storage.s3 import S3Storage
 
         return Backbone(storage=S3Storage(), handle_interceptors=handle_interceptors)
-    return Backbone(handle_interceptors=handle_interceptors)
+    if setting("STORAGE", "redis-hash") == "split":
+        split = SplitStorage(RedisHashStorage(), {"packing.tags": RedisHashStorage(name="personal")})
+        return Backbone(storage=split, handle_interceptors=handle_interceptors)
+    storage = RedisHashStorage(inline_up_to_bytes=1024 if setting("STORAGE", "redis-hash") == "inline" else 0)
+    return Backbone(storage=storage, handle_interceptors=handle_interceptors)
 
 
 def s3_options(settings: None) -> "S3Options":

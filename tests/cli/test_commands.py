@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -33,6 +34,26 @@ def test_produce_prints_the_key_and_show_prints_the_event(redis_shop: Shop) -> N
     assert "ada@example.com" in table
     assert produced_at in table
     assert str(event["event_id"]) in table
+
+
+def test_erase_says_what_it_has_erased_and_where(redis_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One part, then the whole payload; `show` and `tail` say what is missing."""
+    monkeypatch.setenv("SHOP_STORAGE", "split")
+    key = redis_shop("produce", "packing", "--json", '{"email": "a@b.c", "tags": ["fragile"]}').output.strip()
+    rest, personal = cast("list[str]", redis_shop("show", key, "--json").lines[0]["locations"])
+    wrong = redis_shop("erase", key, "--part", "tags", "--yes")
+    assert (wrong.code, "its payload is in 'redis-hash' and 'personal'." in wrong.errors) == (1, True)
+    erased = redis_shop("erase", key, "--part", "personal", "--yes")
+    assert erased.output == f"The part 'personal' of event {key} is erased:\n  {personal}\n"
+    (event,) = redis_shop("show", key, "--json").lines
+    assert (event["payload"], event["missing_parts"]) == ("partial", {"personal": "erased"})
+    assert event["arguments"] == {"email": "a@b.c"}
+    assert "personal erased" in redis_shop("show", key).output
+    line = f'{key}  packing  {{"email":"a@b.c"}}  (payload partial: personal erased)\n'
+    assert redis_shop("tail", "--no-follow").output == line
+    whole = redis_shop("erase", key, "--yes")
+    assert whole.output == f"The payload of event {key} is erased:\n  {rest}\n  {personal}\n"
+    assert redis_shop("tail", "--no-follow").output == f"{key}  packing  (payload erased)\n"
 
 
 @pytest.mark.parametrize("name", ["order_placed", "order-placed", "OrderPlaced", "ORDER_PLACED"])
@@ -62,6 +83,8 @@ WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     "produce packing --json {} --sample": (2, "Give --json or --sample, not both."),
     "show 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "show 1-0": (1, "Stream test:shop has no event 1-0."),
+    "erase 1-0 --yes": (1, "Stream test:shop has no event 1-0."),
+    "erase 1-0": (2, "Give --yes to erase without being asked."),
     "tail --from now -n 3": (2, "Give --from or --last, not both."),
     "tail --event nothing": (2, "'nothing' is not an event of Shop; choose one of: order_placed, packing, closed."),
     "tail --from yesterday": (2, "'yesterday' is not a valid start; give beginning"),
@@ -226,6 +249,26 @@ def test_bucket_create_makes_the_bucket_once(
     answer = redis_shop("bucket", "create")
     assert (answer.code, answer.errors.count("\n")) == (1, 1)
     assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in answer.errors
+
+
+def test_bucket_policy_prints_json_for_the_bucket_and_environment_and_nothing_else(
+    redis_shop: Shop, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the project's own role, or the one asked for; it can be piped into a file, with no server running."""
+    monkeypatch.setenv("SHOP_STORAGE", "s3")
+    monkeypatch.setenv("S3_EVENT_SOURCE_BUCKET", "another")
+    monkeypatch.setenv("S3_EVENT_SOURCE_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("REDIS_EVENT_SOURCE_ENDPOINT", "127.0.0.1:1")
+    whole = redis_shop("bucket", "policy")
+    packs, marker = json.loads(whole.output)["Statement"]
+    assert packs["Resource"] == "arn:aws:s3:::another/test/packs/*"
+    assert marker["Resource"] == "arn:aws:s3:::another/test/event-backbone.json"
+    assert packs["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert redis_shop("bucket", "policy", "--role", "both").output == whole.output
+    monkeypatch.setenv("SHOP_ROLE", "consumer")
+    packs, _ = json.loads(redis_shop("bucket", "policy").output)["Statement"]
+    assert packs["Action"] == ["s3:GetObject"]
+    assert redis_shop("bucket", "policy", "--role", "producer").output == whole.output
 
 
 def run_in_a_shell(command: str, folder: Path, redis_url: str) -> "subprocess.CompletedProcess[str]":

@@ -114,26 +114,38 @@ def test_redrive_and_discard_take_keys_filters_and_a_dry_run(redis_shop: Shop, n
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "said"), [("n", 1, "Nothing was discarded."), ("y", 0, "3 dead letters discarded.")]
+    ("command", "typed", "code", "said"),
+    [
+        ("dead-letters discard --all", "n", 1, "Nothing was discarded."),
+        ("dead-letters discard --all", "y", 0, "3 dead letters discarded."),
+        ("erase", "n", 1, "Nothing was erased."),
+    ],
 )
-def test_a_bulk_discard_asks_on_a_terminal(
-    redis_shop: Shop, night: list[EventKey], redis_url: str, tmp_path: Path, typed: str, code: int, said: str
+def test_what_cannot_be_undone_asks_on_a_terminal(
+    redis_shop: Shop,
+    night: list[EventKey],
+    redis_url: str,
+    tmp_path: Path,
+    command: str,
+    typed: str,
+    code: int,
+    said: str,
 ) -> None:
-    """Elsewhere it wants --yes."""
-    answer = redis_shop("dead-letters", "discard", "--all")
-    assert (answer.code, "Give --yes to discard them without being asked" in answer.errors) == (2, True)
+    """A bulk discard and an erasure; elsewhere they want --yes."""
+    arguments = [*command.split(), *([str(night[0])] if command == "erase" else [])]
+    answer = redis_shop(*arguments)
+    assert (answer.code, "Give --yes to" in answer.errors) == (2, True)
     keyboard, terminal = os.openpty()
     os.write(keyboard, f"{typed}\n".encode())
     environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
-    process = start_shop(
-        "dead-letters", "discard", "--all", temporary=tmp_path, environment=environment, terminal=terminal
-    )
+    process = start_shop(*arguments, temporary=tmp_path, environment=environment, terminal=terminal)
     output, errors = process.communicate(timeout=30)
     os.close(keyboard)
     os.close(terminal)
     assert (process.returncode, said in output + errors) == (code, True)
     left = redis_shop("dead-letters", "discard", "--all", "--yes").output
     assert ("3 dead letters discarded." in left) == (typed == "n")
+    assert redis_shop("show", str(night[0]), "--json").lines[0]["payload"] == "present"
 
 
 @pytest.fixture

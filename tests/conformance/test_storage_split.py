@@ -1,7 +1,7 @@
 """A payload split by argument: personal data in a separate storage."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,19 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
-from event_backbone.contract import Contract, event
-from event_backbone.errors import ConfigurationError, PayloadErased, StorageMissing, StorageUnavailable
-from event_backbone.model import Payload
+from event_backbone.errors import (
+    PayloadErased,
+    PayloadGone,
+    PayloadNotGiven,
+    StorageError,
+    StorageMissing,
+    StorageUnavailable,
+)
+from event_backbone.model import PartialPayload, Payload
 from event_backbone.storage import (
     CachedStorage,
     MemoryStorage,
+    Part,
     RedisHashStorage,
     S3Options,
     S3Storage,
@@ -22,10 +29,9 @@ from event_backbone.storage import (
     Storage,
 )
 from event_backbone.storage.loading import collect_event_payloads, collect_references
-from event_backbone.testing import memory_backbone
 from tests.conformance.storage_cases import place_of, redis_case, s3_case
 from tests.conformance.storage_suite import PAYLOAD, ByIdSuite, StorageCase, StorageSuite, VisibleSuite
-from tests.support.shipment import ShipmentTracking
+from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -104,23 +110,16 @@ async def test_a_storage_without_a_part_has_no_reference(
     assert await case.load_one(references) == payload
 
 
-async def test_one_part_erased_makes_the_event_erased(case: StorageCase, personal: MemoryStorage) -> None:
-    """Personal data is erased separately; that is the event's outcome, not a missing argument."""
-    references = await case.save(PAYLOAD)
-    await personal.erase(case.scope(), references[1:])
-    assert isinstance(await case.load_one(references), PayloadErased)
-
-
-async def test_a_final_outcome_counts_before_an_outage(case: StorageCase, personal: MemoryStorage) -> None:
-    """Waiting for one part is useless when another one will never come."""
+async def test_an_outage_of_one_part_is_waited_for_whatever_became_of_the_others(
+    case: StorageCase, personal: MemoryStorage
+) -> None:
+    """What it has may be delivered later, without what was erased."""
     away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
     storages: Mapping[str, Storage] = {**case.storage.readable(), "rest": away}
     references = await case.save(PAYLOAD)
+    await personal.erase(case.scope(), references[1:])
     (waiting,) = await collect_event_payloads(case.scope(), storages, [references])
     assert isinstance(waiting, StorageUnavailable)
-    await personal.erase(case.scope(), references[1:])
-    (erased,) = await collect_event_payloads(case.scope(), storages, [references])
-    assert isinstance(erased, PayloadErased)
     await away.close()
 
 
@@ -147,12 +146,7 @@ async def test_parts_may_have_a_cache_each(connection: RedisConnection, redis: R
     await storage.check(case.scope())
 
 
-class Invoices(Contract):
-    """A contract beside that of shipments."""
-
-    @event
-    def sent(self, vat_number: str) -> None:
-        """An invoice is on its way."""
+HOUR = timedelta(hours=1)
 
 
 async def test_parts_may_be_in_packs_of_two_storages(client: "S3Client") -> None:
@@ -165,28 +159,48 @@ async def test_parts_may_be_in_packs_of_two_storages(client: "S3Client") -> None
     assert await case.load(*saved) == payloads
     await case.storage.erase(case.scope(), saved[7][1:])
     answers = await case.load(*saved)
-    assert isinstance(answers.pop(7), PayloadErased)
+    partial = answers.pop(7)
+    assert isinstance(partial, PartialPayload)
+    assert partial == {"product_id": b"7", "time": PAYLOAD["time"]}
     assert answers == payloads[:7] + payloads[8:]
-    assert await case.load(saved[7][:1]) == [{"product_id": b"7", "time": PAYLOAD["time"]}]
 
 
-async def test_a_name_that_no_event_has_is_said_once_with_the_nearest(caplog: pytest.LogCaptureFixture) -> None:
-    """Its argument would stay in the default storage; a split for several contracts is fine."""
-    personal = MemoryStorage("personal")
-    names = ("email", "vat_number", "vat_numbr", "zzz")
-    storage = SplitStorage(default=MemoryStorage(), by_argument=dict.fromkeys(names, personal))
-    async with memory_backbone(storage=storage) as backbone:
-        for contract in (ShipmentTracking, Invoices, ShipmentTracking):
-            backbone.producer(contract, uri="shipments")
-    assert caplog.messages == [
-        "SplitStorage(by_argument=...) names 'vat_numbr', an argument that no event has; did you mean 'vat_number'?",
-        "SplitStorage(by_argument=...) names 'zzz', an argument that no event has.",
-    ]
+REASONS: dict[str, tuple[Callable[[], Storage], type[StorageError]]] = {
+    "a hash that has expired": (lambda: RedisHashStorage(timedelta(milliseconds=1), name="personal"), PayloadGone),
+    "erased in S3": (lambda: S3Storage(name="personal"), PayloadErased),
+    "erased behind a cache": (
+        lambda: CachedStorage(S3Storage(name="personal"), RedisHashStorage(HOUR, name="cache")),
+        PayloadErased,
+    ),
+    "deleted by hand": (lambda: S3Storage(name="personal"), PayloadGone),
+    "not given": (lambda: S3Storage(name="personal"), PayloadNotGiven),
+}
 
 
-def test_two_storages_of_one_name_are_refused() -> None:
-    """References could not distinguish them, and they would share a hash; caches count too."""
-    cached = CachedStorage(MemoryStorage("s3"), RedisHashStorage())
-    for other in (RedisHashStorage(), CachedStorage(MemoryStorage("other"), RedisHashStorage())):
-        with pytest.raises(ConfigurationError, match="are named 'redis-hash'"):
-            SplitStorage(default=cached, by_argument={"email": other})
+@pytest.mark.parametrize("reason", REASONS)
+async def test_the_rest_of_a_payload_is_loaded_without_a_missing_part(
+    reason: str, client: "S3Client", connection: RedisConnection, redis: Redis
+) -> None:
+    """It is known why the part is missing; an event that has only this part has the error itself."""
+    kept, expected = REASONS[reason]
+    writing = StorageCase(SplitStorage(MemoryStorage("rest"), {"email": kept()}), connection)
+    events = [await writing.save(PAYLOAD), await writing.save({"email": b'"a@b.c"'})]
+    personal = [each for references in events for each in references if each.storage == "personal"]
+    if reason.startswith("erased"):
+        await writing.storage.erase(writing.scope(), personal)
+    elif reason == "deleted by hand":
+        for reference in personal:
+            await s3_case(writing.storage, client).remove(writing.storage.location(writing.scope(), reference))
+    elif reason == "a hash that has expired":
+        await eventually(lambda: _no_payload(redis))
+    part = Part("personal", optional=True) if reason == "not given" else kept()
+    reading = {**writing.storage.readable(), **SplitStorage(MemoryStorage("other"), {"email": part}).readable()}
+    rest, nothing = await collect_event_payloads(writing.scope(), reading, events)
+    assert isinstance(rest, PartialPayload)
+    assert rest == {name: value for name, value in PAYLOAD.items() if name != "email"}
+    assert {name: type(error) for name, error in rest.missing.items()} == {"personal": expected}
+    assert type(nothing) is expected
+
+
+async def _no_payload(redis: Redis) -> bool:
+    return await redis.dbsize() == 0

@@ -226,8 +226,11 @@ def test_writing_to_a_connection_that_was_reset_is_an_outage(
 
 async def test_an_argument_that_cannot_be_sent_is_not_an_outage(connection: RedisConnection) -> None:
     """It is a mistake in the program, which waiting does not repair: it is not translated."""
-    for call in (connection.command, connection.blocking_connection().command):
-        with pytest.raises(DataError), connection.errors():
-            await call("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(DataError), connection.errors():
+        await connection.command("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    blocking = connection.blocking_connection()
+    await blocking.open()
+    with pytest.raises(TypeError), connection.errors():
+        await blocking.command("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError), connection.errors():
         await connection.run_pipelined(ECHO, ("key",), ([],))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

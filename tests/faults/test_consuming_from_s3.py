@@ -1,19 +1,16 @@
 """What becomes of events whose payloads are in an S3 that fails, refuses, or takes its time."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
 
 import pytest
-from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
 from event_backbone.errors import PayloadGone
-from event_backbone.model import EventKey, PayloadReference
+from event_backbone.model import PayloadReference
 from event_backbone.policy import RetryPolicy
 from event_backbone.storage import (
     MemoryStorage,
@@ -146,15 +143,6 @@ class TestConsumingFromFaultyS3:
             _ = event.arguments
 
 
-async def pack_of(redis_url: str, key: EventKey) -> str:
-    """Return how the key of the pack ends that has an event's record, without loading it."""
-    async with Redis.from_url(redis_url) as redis:
-        entries = await redis.xrange(f"dev:{URI}", str(key), str(key))
-    ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)
-    ((_, reference),) = json.loads(fields[b"metadata"])["payload"]
-    return str(reference).partition("_")[0] + ".jsonl"
-
-
 class TestOneSlowPayload:
     """A real object store that takes its time over one object."""
 
@@ -171,12 +159,11 @@ class TestOneSlowPayload:
         async with Backbone(redis_url, environment="dev", storage=S3Storage(options)) as backbone:
             yield backbone
 
-    async def test_delays_neither_its_batch_nor_the_next(
-        self, backbone: Backbone, relay: Relay, redis_url: str
-    ) -> None:
+    async def test_delays_neither_its_batch_nor_the_next(self, backbone: Backbone, relay: Relay) -> None:
         """The ninety-nine others are handled while it hangs, and what comes after them; then it is handled too."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
-        relay.delay(await pack_of(redis_url, await producer.packed(0)))
+        await producer.packed(0)
+        relay.delay_last()
         await pack(backbone, *range(1, 100))
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
             await eventually(lambda: len(remembering.numbers) == 99)
@@ -188,12 +175,13 @@ class TestOneSlowPayload:
             await eventually(lambda: sorted(remembering.numbers) == list(range(150)))
 
     async def test_keeps_those_after_it_waiting_when_events_are_handled_in_order(
-        self, backbone: Backbone, relay: Relay, redis_url: str
+        self, backbone: Backbone, relay: Relay
     ) -> None:
         """With concurrency 1; those before it are handled meanwhile."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
         await pack(backbone, *range(20))
-        relay.delay(await pack_of(redis_url, await producer.packed(20)))
+        await producer.packed(20)
+        relay.delay_last()
         await pack(backbone, *range(21, 40))
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP, concurrency=1)):
             await eventually(lambda: len(remembering.numbers) == 20)
@@ -203,10 +191,11 @@ class TestOneSlowPayload:
             await eventually(lambda: len(remembering.numbers) == 50)
         assert remembering.numbers == list(range(50))
 
-    async def test_does_not_keep_a_stop_waiting(self, backbone: Backbone, relay: Relay, redis_url: str) -> None:
+    async def test_does_not_keep_a_stop_waiting(self, backbone: Backbone, relay: Relay) -> None:
         """Its request is abandoned, and the event goes back to the group, not counted as an attempt."""
         remembering, producer = Remembering(), backbone.producer(Parcels, uri=URI)
-        relay.delay(await pack_of(redis_url, await producer.packed(0)))
+        await producer.packed(0)
+        relay.delay_last()
         tasks = asyncio.all_tasks()
         async with stopped_within(backbone.subscribe(remembering.consumer, uri=URI, group=GROUP)):
             await relay.holding.wait()

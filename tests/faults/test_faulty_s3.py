@@ -190,6 +190,8 @@ class TestFaultyS3:
             (Refusal(400, "AuthorizationHeaderMalformed"), "another region; set S3_EVENT_SOURCE_REGION"),
             (Refusal(301, "PermanentRedirect"), "another region; set S3_EVENT_SOURCE_REGION"),
             (Refusal(404, "NoSuchBucket"), "bucket events does not exist"),
+            (Refusal(400, "KMS.DisabledException"), "cannot use the KMS key for bucket events; correct kms_key"),
+            (Refusal(400, "InvalidStorageClass"), "refuses the encryption, storage_class or tags of S3Options"),
             (Refusal(501, "NotImplemented"), "conditional writes"),
         ],
     )

@@ -8,14 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from event_backbone.errors import ConfigurationError, StorageUnavailable
-from event_backbone.model import new_event_id
-from event_backbone.storage import (
-    S3Storage,
-)
+from event_backbone.errors import ConfigurationError, PayloadForbidden, StorageUnavailable
+from event_backbone.model import PartialPayload, new_event_id
+from event_backbone.storage import Part, S3Options, S3Storage, SplitStorage
 from tests.conformance.storage_suite import PAYLOAD, StorageCase
 from tests.support.eventually import eventually
-from tests.support.seaweed import SeaweedServer, seaweed_options
+from tests.support.seaweed import (
+    GUEST_ACCESS_KEY,
+    GUEST_BUCKET,
+    GUEST_SECRET,
+    SeaweedServer,
+    seaweed_options,
+)
 
 
 class TestSeaweed:
@@ -33,6 +37,29 @@ class TestSeaweed:
             with pytest.raises(ConfigurationError, match="does not know these credentials"):
                 await case.storage.check(case.scope())
             assert isinstance(await case.load_one(references), StorageUnavailable)
+
+    async def test_a_program_without_the_credential_of_a_part_gets_the_rest(self, seaweed: SeaweedServer) -> None:
+        """If the part is optional; else it is forbidden, as a policy may be corrected. It cannot save the part."""
+        seaweed.create_bucket(GUEST_BUCKET)
+        owner = seaweed_options(seaweed)
+        guest = replace(owner, access_key=GUEST_ACCESS_KEY, secret_key=GUEST_SECRET)
+
+        def case_of(options: S3Options, *, optional: bool = False) -> StorageCase:
+            personal = S3Storage(options, name="personal")
+            part = Part(personal, optional=True) if optional else personal
+            return StorageCase(SplitStorage(S3Storage(replace(options, bucket=GUEST_BUCKET)), {"email": part}))
+
+        references = await case_of(owner).save(PAYLOAD)
+        assert await case_of(owner, optional=True).load_one(references) == PAYLOAD
+        reading = case_of(guest, optional=True)
+        await reading.storage.check(reading.scope())
+        rest = await reading.load_one(references)
+        assert rest == {name: value for name, value in PAYLOAD.items() if name != "email"}
+        assert isinstance(rest, PartialPayload)
+        assert rest.states() == {"personal": "not-given"}
+        assert isinstance(await case_of(guest).load_one(references), PayloadForbidden)
+        with pytest.raises(ConfigurationError, match="S3 forbids writing to bucket"):
+            await reading.save(PAYLOAD)
 
     async def test_of_many_who_save_one_event_all_succeed(self, seaweed: SeaweedServer) -> None:
         """Whichever of them appends the entry, its record is there."""

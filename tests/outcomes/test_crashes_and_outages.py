@@ -5,6 +5,7 @@ from datetime import timedelta
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
+from event_backbone.storage import RedisHashStorage
 from event_backbone.stream.base import Streams
 from event_backbone.stream.values import Lease
 from event_backbone.testing.servers import RedisServer
@@ -66,6 +67,19 @@ async def test_event_deleted_while_pending(
         await eventually(lambda: counted.count("event_backbone.vanished", group=GROUP) == 1)
     (state,) = await backbone.groups(URI)
     assert state.pending == 0
+
+
+async def test_inline_event_erased_while_pending(redis_url: str, streams: Streams, counted: CountedMetrics) -> None:
+    """Its entry is deleted, and yet it is not lost: it is skipped, and no longer pending."""
+    storage, lease = RedisHashStorage(inline_up_to_bytes=64), timedelta(milliseconds=200)
+    async with Backbone(redis_url, storage=storage, environment="test") as backbone:
+        key = await backbone.producer(Parcels, uri=URI).packed(1)
+        await crash(streams, 1)
+        await backbone.erase(URI, key)
+        async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, lease=lease)):
+            await eventually(lambda: counted.count("event_backbone.skipped", reason="erased", group=GROUP) == 1)
+        (state,) = await backbone.groups(URI)
+    assert state.pending == counted.count("event_backbone.vanished") == 0
 
 
 async def test_group_missing(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:

@@ -6,7 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
-from event_backbone.storage import MemoryStorage, RedisHashStorage, S3Options, S3Storage
+from event_backbone.consumer import Consumer, Context
+from event_backbone.contract import Contract, event
+from event_backbone.storage import MemoryStorage, RedisHashStorage, S3Options, S3Storage, SplitStorage
 from event_backbone.testing.servers import RedisServer
 from tests.outcomes.one_event import AT_ONCE, OtherParcels, assert_dead, assert_skipped, handle_one, letters, parked
 from tests.support.crashes import STREAM
@@ -14,6 +16,14 @@ from tests.support.eventually import eventually
 from tests.support.faulty_s3 import Refusal, faulty_s3
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack, run_to_the_end, stopped_within
+
+
+class Calls(Contract):
+    """Who rang at the door, whose number can be missing."""
+
+    @event
+    def rung(self, number: int, phone: str | None) -> None:
+        """Somebody rang."""
 
 
 async def test_entry_of_another_writer(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:
@@ -85,6 +95,30 @@ async def test_payload_erased(backbone: Backbone, counted: CountedMetrics) -> No
     await handle_one(backbone, remembering.consumer)
     await assert_skipped(backbone, counted, "erased", "packed")
     assert remembering.numbers == []
+
+
+async def test_payload_partial(redis_url: str, redis: Redis, counted: CountedMetrics) -> None:
+    """Handled with None for what was in the missing part, which is counted."""
+    split = SplitStorage(RedisHashStorage(), {"phone": RedisHashStorage(name="personal")})
+    missing: list[tuple[str, ...]] = []
+    consumer = Consumer(Calls)
+
+    @consumer.on(Calls.rung)
+    async def rung(ctx: Context, number: int, phone: str | None) -> None:
+        missing.append(ctx.metadata.missing)
+
+    async with Backbone(redis_url, storage=split, environment="test") as backbone:
+        producer = backbone.producer(Calls, uri=URI)
+        await backbone.erase(URI, await producer.rung(1, "555-1234"), part="personal")
+        gone = await producer.rung(2, "555-1234")
+        (_, place) = backbone.location(await backbone.reader(URI).get(gone))
+        assert await redis.delete(place) == 1
+        await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=2, retry=AT_ONCE))
+        assert await letters(backbone) == []
+    assert missing == [("phone",)] * 2
+    for reason in ("erased", "gone"):
+        assert counted.count("event_backbone.partial", reason=reason, uri=URI, group=GROUP, event="rung") == 1
+    assert counted.count("event_backbone.handled", group=GROUP, event="rung") == 2
 
 
 async def test_storage_not_given(redis_url: str, counted: CountedMetrics, caplog: pytest.LogCaptureFixture) -> None:

@@ -68,11 +68,12 @@ class CountingStore:
         return (await self._read(key))[first : first + length]
 
     async def _read(self, key: str) -> bytes:
+        found = self.objects.get(key)
         self.reading += 1
         try:
             await asyncio.sleep(self.latency)
         finally:
             self.reading -= 1
-        if key not in self.objects:
+        if found is None:
             raise PayloadGone(key)
-        return self.objects[key]
+        return found

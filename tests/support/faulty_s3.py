@@ -13,7 +13,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-Fault = Literal["lose the answer", "cut the body", "shorten the body", "ignore the range", "say nothing"]
+Fault = Literal[
+    "lose the request",
+    "lose the answer",
+    "say nothing",
+    "cut the body",
+    "shorten the body",
+    "spoil the body",
+    "ignore the range",
+]
+"""What becomes of a request. A body that is cut ends before its length; one that is shortened has the right length."""
 
 
 @dataclass
@@ -33,21 +42,31 @@ class Page:
     body: bytes = b"<html><body><h1>Sorry</h1></body></html>"
 
 
+Choice = Fault | Refusal | Page
+
+
+def no_fault(method: str, path: str) -> None:
+    """Choose to answer as S3 does."""
+
+
 @dataclass
 class FaultyS3:
     """Its requests and objects; ``faults`` are used up one per request, ``writes`` one per PUT.
 
-    ``reads`` lasts until it is removed.
+    ``reads``, ``choose`` (by method and path) and ``has_bucket`` last until they are changed.
     """
 
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
-    faults: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
-    writes: deque[Fault | Refusal | Page] = field(default_factory=deque[Fault | Refusal | Page])
+    headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    faults: deque[Choice] = field(default_factory=deque[Choice])
+    writes: deque[Choice] = field(default_factory=deque[Choice])
     reads: Refusal | Page | None = None
+    choose: Callable[[str, str], Choice | None] = no_fault
+    has_bucket: bool = True
 
-    def fail(self, fault: Fault | Refusal | Page, requests: int = 1) -> None:
+    def fail(self, fault: Choice, requests: int = 1) -> None:
         """Let the next requests that have no fault yet fail like this."""
         self.faults.extend(fault for _ in range(requests))
 
@@ -67,22 +86,28 @@ class FaultyS3:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(method)
-        faults = self.writes if method == "PUT" and self.writes else self.faults
-        fault = faults.popleft() if faults else self.reads if method == "GET" else None
-        if isinstance(fault, Refusal):
-            writer.write(_error(fault))
-            return True
-        if isinstance(fault, Page):
-            writer.write(_page(fault))
+        self.headers.append(headers)
+        fault = self._fault(method, path)
+        if isinstance(fault, Refusal | Page):
+            writer.write(_error(fault) if isinstance(fault, Refusal) else _page(fault))
             return True
         if fault == "say nothing":
             await asyncio.sleep(3600)
-        part = None if fault == "ignore the range" else headers.get("range")
-        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path, part, fault)
+        if fault == "lose the request":
+            return False
+        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path, headers, fault)
         if fault == "lose the answer":
             return False
         writer.write(answer[:-5] if fault == "cut the body" else answer)
-        return fault is None or fault == "ignore the range"
+        return fault != "cut the body"
+
+    def _fault(self, method: str, path: str) -> Choice | None:
+        faults = self.writes if method == "PUT" and self.writes else self.faults
+        if faults:
+            return faults.popleft()
+        if not self.has_bucket:
+            return Refusal(404, "NoSuchBucket")
+        return (self.reads if method == "GET" else None) or self.choose(method, path)
 
     def _stored(self, path: str, body: bytes, headers: dict[str, str]) -> bytes:
         there = path in self.objects
@@ -93,21 +118,23 @@ class FaultyS3:
         self.objects[path] = body
         return f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\nContent-Length: 0\r\n\r\n".encode()
 
-    def _fetched(self, path: str, part: str | None, fault: Fault | None) -> bytes:
+    def _fetched(self, path: str, headers: dict[str, str], fault: Choice | None) -> bytes:
         if path not in self.objects:
             return _error(Refusal(404, "NoSuchKey"))
-        body = whole = self.objects[path]
-        head = f"ETag: {_e_tag(whole)}\r\nLast-Modified: Mon, 23 Nov 2026 06:00:00 GMT\r\n"
-        if part is not None:
-            first, last = map(int, part.removeprefix("bytes=").split("-"))
-            body = whole[first : last + 1]
-            if not body:
+        whole = body = self.objects[path]
+        status = "200 OK"
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", "") if fault != "ignore the range" else ""):
+            first, last = int(asked[1]), min(int(asked[2]), len(whole) - 1)
+            if first >= len(whole):
                 return _error(Refusal(416, "InvalidRange"))
-            head += f"Content-Range: bytes {first}-{first + len(body) - 1}/{len(whole)}\r\n"
+            status = f"206 Partial Content\r\nContent-Range: bytes {first}-{last}/{len(whole)}"
+            body = whole[first : last + 1]
         if fault == "shorten the body":
-            body = body[:-1]
-        status = "200 OK" if part is None else "206 Partial Content"
-        return f"HTTP/1.1 {status}\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+            body = body[: len(body) // 2]
+        if fault == "spoil the body":
+            body = body[::-1]
+        described = f"ETag: {_e_tag(whole)}\r\nLast-Modified: Mon, 23 Nov 2026 06:00:00 GMT"
+        return f"HTTP/1.1 {status}\r\n{described}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _e_tag(body: bytes) -> str:

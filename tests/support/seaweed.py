@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import shutil
 import sysconfig
@@ -20,6 +21,23 @@ from event_backbone.testing.process import OwnedProcess
 ACCESS_KEY = "seaweed"
 SECRET = "seaweed-secret"
 REGION = "us-east-1"
+GUEST_ACCESS_KEY = "guest"
+GUEST_SECRET = "guest-secret"
+GUEST_BUCKET = "for-guests"
+
+_IDENTITIES = {
+    "identities": [
+        {
+            "name": name,
+            "credentials": [{"accessKey": access_key, "secretKey": secret}],
+            "actions": [f"{action}{bucket}" for action in actions],
+        }
+        for name, access_key, secret, actions, bucket in (
+            ("owner", ACCESS_KEY, SECRET, ("Admin", "Read", "Write", "List"), ""),
+            ("guest", GUEST_ACCESS_KEY, GUEST_SECRET, ("Read", "Write"), f":{GUEST_BUCKET}"),
+        )
+    ]
+}
 
 _SOON = timedelta(seconds=1)
 _READY_WITHIN = timedelta(seconds=30)
@@ -31,7 +49,8 @@ _HIGHEST_PORT = 65_535
 class SeaweedServer(EmbeddedServer):
     """SeaweedFS with its S3 gateway, on free loopback ports; use it as a context manager.
 
-    Objects survive ``kill`` and ``start``, on the same endpoint. Credentials other than its own are refused.
+    Objects survive ``kill`` and ``start``, on the same endpoint. Credentials other than its own are refused, and
+    those of a guest in any bucket but one.
     """
 
     def __init__(self) -> None:
@@ -97,6 +116,8 @@ class SeaweedServer(EmbeddedServer):
 
     def _start(self, process: OwnedProcess, ports: list[int]) -> None:
         folder = process.folder
+        identities = folder / "identities.json"
+        identities.write_text(json.dumps(_IDENTITIES), encoding="utf-8")
         names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port")
         process.start(
             [
@@ -106,9 +127,10 @@ class SeaweedServer(EmbeddedServer):
                 *(f"-s3.localSocket={folder}/s3.sock", f"-filer.localSocket={folder}/filer.sock"),
                 *("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
                 "-master.telemetry=false",
+                f"-s3.config={identities}",
                 *("-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"),
             ],
-            environment={**os.environ, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
+            environment=os.environ,
         )
 
 

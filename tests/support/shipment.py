@@ -42,6 +42,18 @@ class ShipmentTracking(Contract):
         """Somebody noted something."""
 
 
+class SplitShipments(Contract):
+    """Shipments of which some arguments are kept apart, and can be missing."""
+
+    @event
+    def packing(self, email: str | None, product_id: int, time: datetime | None) -> None:
+        """The parcel is being packed."""
+
+    @event
+    def note(self, text: str) -> None:
+        """Somebody noted something."""
+
+
 class Billing(Contract):
     """What happens to an invoice."""
 

@@ -83,6 +83,14 @@ class HeldStream:
         """Keep an event id for a token."""
         return await self._stream.reserve(token, request, event_id, keep)
 
+    async def erase(self, key: EventKey) -> bool:
+        """Delete an entry and remember that it was erased."""
+        return await self._stream.erase(key)
+
+    async def erased(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
+        """Return which entries were erased."""
+        return await self._stream.erased(keys)
+
     async def groups(self) -> Sequence[GroupState]:
         """Return the state of every consumer group."""
         return await self._stream.groups()

@@ -177,6 +177,8 @@ def test_settings_that_cannot_work_are_refused() -> None:
         Backbone("localhost:1", environment="no spaces")
     with pytest.raises(ConfigurationError, match="produce_timeout"):
         Backbone("localhost:1", produce_timeout=timedelta(minutes=10))
+    with pytest.raises(ConfigurationError, match="queue_bytes must be 1 or more, not 0"):
+        Backbone("localhost:1", queue_bytes=0)
     with pytest.raises(ConfigurationError, match="Two storages are named 'memory'"):
         Backbone("localhost:1", storage=MemoryStorage(), also_read=[MemoryStorage()])
     with pytest.raises(ConfigurationError, match="scheme"):

@@ -16,7 +16,8 @@ from event_backbone.model.correlation import lineage
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import HandleSpans
 from event_backbone.stream.memory import MemoryStreams
-from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.handling import Handling
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.outcome import Finished, Outcome
 from event_backbone.testing import context
 
@@ -58,6 +59,10 @@ def handling(
     )
 
 
+async def no_ack() -> None:
+    """Succeed."""
+
+
 async def deliver(
     to: Handling,
     payload: Payload | Exception | None,
@@ -68,9 +73,7 @@ async def deliver(
     ack: Callable[[], Awaitable[None]] | None = None,
 ) -> Outcome:
     """Deliver an event with this payload."""
-    ctx = context(event=name, version=version, attempt=attempt)
-    if ack is not None:
-        ctx = Context(ctx.metadata, attempt, ack, None)
+    ctx = to.context_of(context(event=name, version=version).metadata, attempt, ack or no_ack)
     return await to.handle(LoadedEvent(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
@@ -116,8 +119,8 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
         seen.append(lineage(None, None) == (ctx.metadata.correlation_id, str(ctx.metadata.event_id)))
         raise OSError
 
-    ctx, outside = context(event="packing"), context()
-    await handling(consumer).handle(LoadedEvent(ctx.metadata, PACKING), ctx, 1)
+    metadata, outside, to = context(event="packing").metadata, context(), handling(consumer)
+    await to.handle(LoadedEvent(metadata, PACKING), to.context_of(metadata, 1, no_ack), 1)
     assert (seen, lineage(None, None)) == ([True], (outside.metadata.correlation_id, str(outside.metadata.event_id)))
 
 
@@ -271,8 +274,9 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
     task.cancel()
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
-    assert to.failed(context(), 1, cancelled.value) == RetryLater(SECOND)
-    last = to.failed(context(), 3, cancelled.value)
+    ctx = to.context_of(context().metadata, 1, no_ack)
+    assert to.failed(ctx, 1, cancelled.value) == RetryLater(SECOND)
+    last = to.failed(ctx, 3, cancelled.value)
     assert isinstance(last, NewDeadLetter)
     assert (last.error, last.detail) == ("asyncio.exceptions.CancelledError", "")
     assert last.place[0].endswith(" in handle")
@@ -280,7 +284,8 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
 
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:
     """Not deliveries as the server counts them, which include crashes beside others."""
-    ctx, to = context(event="packing", attempt=9), handling(raising(ValueError()))
+    to = handling(raising(ValueError()))
+    ctx = to.context_of(context(event="packing").metadata, 9, no_ack)
     assert await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
     assert isinstance(await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
 

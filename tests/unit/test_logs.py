@@ -10,7 +10,7 @@ from opentelemetry import trace
 from event_backbone import Consumer, Context, EventLogFilter, Reject
 from event_backbone.testing import context
 from tests.support.spans import CollectedSpans
-from tests.unit.test_handling import PACKING, Ship, deliver, handling
+from tests.unit.test_handling import PACKING, Ship, deliver, handling, no_ack
 
 FIELDS = ("event", "key", "attempt", "correlation_id", "trace_id")
 
@@ -75,7 +75,7 @@ async def test_what_is_decided_elsewhere_has_its_event_too(records: list[logging
 
     to, ctx = handling(Consumer(Ship)), await asyncio.create_task(begun())
     await asyncio.create_task(deliver(to, {"email": b"12"}, attempt=2))
-    to.failed(ctx, 1, TimeoutError())
+    to.failed(to.context_of(ctx.metadata, 2, no_ack), 1, TimeoutError())
     undecodable, cancelled = map(fields_of, records)
     assert undecodable["event"] == cancelled["event"] == "packing"
     assert (cancelled["key"], cancelled["attempt"]) == (str(ctx.metadata.key), 2)

@@ -18,6 +18,7 @@ EVERYTHING = {
     "S3_EVENT_SOURCE_REGION": "eu-west-1",
     "S3_EVENT_SOURCE_ENDPOINT": "http://localhost:9000",
     "S3_EVENT_SOURCE_ENVIRONMENT_IN": "bucket",
+    "S3_EVENT_SOURCE_SESSION_TOKEN": "the-token",
 }
 
 
@@ -30,6 +31,7 @@ def test_everything_may_come_from_the_environment() -> None:
         secret_key="the-secret",
         endpoint="http://localhost:9000",
         environment_in="bucket",
+        session_token="the-token",
     )
 
 
@@ -74,6 +76,25 @@ def test_half_a_key_pair_is_an_error_that_names_the_other_half(missing: str, giv
     assert "the-" not in str(raised.value)
 
 
+def test_a_session_token_belongs_to_the_key_pair_beside_it() -> None:
+    """The variable's does not belong to a pair in the code; without a pair it belongs to nothing."""
+    token = {"S3_EVENT_SOURCE_SESSION_TOKEN": "the-token"}
+    assert S3Options("events").resolved({**PAIR, **token}).session_token == "the-token"
+    assert S3Options("events", None, "my-key", "my-secret").resolved({**PAIR, **token}).session_token is None
+    with pytest.raises(ConfigurationError, match=r"S3_EVENT_SOURCE_SESSION_TOKEN .* without the key pair") as raised:
+        S3Options("events").resolved(token)
+    assert "the-token" not in str(raised.value)
+
+
+def test_options_keep_the_tags_that_they_were_made_with() -> None:
+    """They are values: comparable, and keys of a mapping, whatever becomes of what they were made from."""
+    tags = {"team": "orders"}
+    options = S3Options("events", tags=tags)
+    tags["team"] = "another"
+    assert options == S3Options("events", tags={"team": "orders"}) != S3Options("events", tags=tags)
+    assert len({options, S3Options("events", tags={"team": "orders"})}) == 1
+
+
 def test_an_empty_variable_is_an_unset_one() -> None:
     """Compose files pass on what nobody set as empty; a variable's name is never its value."""
     empty = dict.fromkeys((*EVERYTHING, "S3_EVENT_SOURCE_PROFILE", "AWS_REGION"), "")
@@ -113,6 +134,18 @@ def test_a_bucket_that_its_environment_makes_too_long_is_refused() -> None:
         (S3Options("events", prefix="a/../b"), "prefix"),
         (S3Options("events", deadline=timedelta(0)), "Time-outs"),
         (S3Options("events", retries=-1), "retries"),
+        (S3Options("events", encryption="SSE-S3"), "encryption .* AES256, aws:kms or None"),  # type: ignore[arg-type]
+        (S3Options("events", kms_key="alias/events"), "kms_key .* needs encryption='aws:kms'"),
+        (S3Options("events", encryption="aws:kms", kms_key="alias/our events"), "kms_key .* the alias"),
+        (S3Options("events", storage_class="GLACIER"), "storage_class .* readable at once, which GLACIER is not"),
+        (S3Options("events", storage_class="DEEP_ARCHIVE"), "DEEP_ARCHIVE is not"),
+        (S3Options("events", storage_class="standard-ia"), "storage_class .* such as STANDARD_IA"),
+        (S3Options("events", checksum="MD5"), "checksum .* SHA256, CRC64NVME or None"),  # type: ignore[arg-type]
+        (S3Options("events", tags={str(number): "" for number in range(11)}), "tags .* at most 10"),
+        (S3Options("events", tags={"": "a"}), "tags"),
+        (S3Options("events", tags={"aws:team": "a"}), "tags .* no key may begin with aws:"),
+        (S3Options("events", tags={"team": "a&b"}), "tags"),
+        (S3Options("events", tags={"team": "a" * 257}), "tags"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(options: S3Options, message: str) -> None:

@@ -9,7 +9,8 @@ from httpx import AsyncClient
 from pydantic import BaseModel
 
 from event_backbone.contract import Contract, event
-from event_backbone.model import EventKey, new_event_id
+from event_backbone.model import new_event_id
+from event_backbone.storage import MemoryStorage, SplitStorage
 from event_backbone.testing.memory import memory_backbone
 from event_backbone.web import allow_everyone, event_routes, operation_id, project_version
 from tests.support.serving import serving
@@ -45,10 +46,10 @@ class Returns(Contract):
 BODY = {"user": {"name": "Ada", "email": "ada@example.com"}, "amount": 2}
 
 
-def application(*, payloads: bool = True) -> FastAPI:
+def application(*, payloads: bool = True, erasing: bool = False) -> FastAPI:
     """An application that serves the contract of orders."""
     app = FastAPI()
-    app.include_router(event_routes(Orders, uri="orders", payloads=payloads))
+    app.include_router(event_routes(Orders, uri="orders", payloads=payloads, erasing=erasing))
     return app
 
 
@@ -130,15 +131,25 @@ async def test_payloads_can_be_withheld() -> None:
     assert (event["payload"], event["arguments"], event["event"]) == ("withheld", None, "order_placed")
 
 
-async def test_an_erased_payload_is_distinguished() -> None:
-    """The event is still there, and the response has the state of its payload."""
-    backbone = memory_backbone()
-    async with serving(application(), backbone=backbone) as client:
-        posted = await client.post("/events/order-placed", json=BODY)
-        await backbone.erase("orders", EventKey.parse(posted.json()["key"]))
-        answer = await client.get(posted.headers["Location"])
-    assert answer.status_code == 200
-    assert (answer.json()["payload"], answer.json()["arguments"]) == ("erased", None)
+async def test_a_payload_can_be_erased_in_part_and_whole_where_that_is_switched_on() -> None:
+    """The event is still there, and the response has the state of its payload, and what is there of it."""
+    storage = SplitStorage(MemoryStorage(), {"amount": MemoryStorage("amounts")})
+    async with serving(application(erasing=True), backbone=memory_backbone(storage)) as client:
+        place = (await client.post("/events/order-placed", json=BODY)).headers["Location"]
+        missing = await client.delete(f"{place}/payload", params={"part": "s3"})
+        assert (missing.status_code, "in 'memory' and 'amounts'" in missing.json()["detail"]) == (404, True)
+        states: list[tuple[str, object]] = []
+        for parameters in ({"part": "amounts"}, {}, {}):
+            assert (await client.delete(f"{place}/payload", params=parameters)).status_code == 204
+            answer = (await client.get(place)).json()
+            states.append((answer["payload"], answer["arguments"]))
+        assert states == [("partial", {"user": BODY["user"]}), ("erased", None), ("erased", None)]
+        assert (await client.delete("/events/1-0/payload")).status_code == 404
+        assert (await client.delete("/events/17/payload")).status_code == 400
+    async with serving(application()) as client:
+        place = (await client.post("/events/order-placed", json=BODY)).headers["Location"]
+        assert (await client.delete(f"{place}/payload")).status_code == 404
+        assert (await client.get(place)).json()["payload"] == "present"
 
 
 async def test_every_event_route_is_guarded_by_the_one_authorize_dependency() -> None:

@@ -58,6 +58,7 @@ class Backbone:
         produce_interceptors: wrap every produce call; the first one is the outermost.
         handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.
         produce_timeout: after this time a produce call raises NotSent or OutcomeUnknown.
+        queue_bytes: of payloads, on their way to one stream at once; more wait. A larger one is sent alone.
         drain: how long the exit may take to send what is queued.
         deduplicate_for: how long two calls with the same event id make one event.
 
@@ -75,6 +76,7 @@ class Backbone:
         produce_interceptors: Iterable[ProduceInterceptor] = (),
         handle_interceptors: Iterable[HandleInterceptor] = (),
         produce_timeout: timedelta = timedelta(seconds=10),
+        queue_bytes: int = 64 * 1024 * 1024,
         drain: timedelta = timedelta(seconds=10),
         deduplicate_for: timedelta = timedelta(minutes=10),
         _streams: Streams | None = None,
@@ -82,6 +84,8 @@ class Backbone:
         """Check the settings; nothing is connected yet."""
         if not timedelta(0) < produce_timeout < deduplicate_for:
             raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
+        if queue_bytes < 1:
+            raise ConfigurationError(f"queue_bytes must be 1 or more, not {queue_bytes}.")
         self._settings = RedisSettings.of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
         self._storage: Storage = RedisHashStorage() if storage is None else storage
@@ -90,6 +94,7 @@ class Backbone:
         self._produce_interceptors = tuple(produce_interceptors)
         self._handle_interceptors = tuple(handle_interceptors)
         self._produce_timeout = produce_timeout
+        self._queue_bytes = queue_bytes
         self._drain = drain
         self._deduplicate_for = deduplicate_for
         self._given_streams = _streams
@@ -151,7 +156,8 @@ class Backbone:
         batcher = self._batchers.get(scope.stream)
         if batcher is None:
             stream = self._require_open().stream(scope.stream)
-            batcher = self._batchers[scope.stream] = Batcher(stream, event_loop=self._event_loop)
+            batcher = Batcher(stream, queue_bytes=self._queue_bytes, event_loop=self._event_loop)
+            self._batchers[scope.stream] = batcher
         producer = Producer(
             batcher,
             self._storage,
@@ -229,25 +235,27 @@ class Backbone:
         """Return the state of every consumer group of a stream."""
         return await self._require_open().stream(self._scope(uri).stream).groups()
 
-    async def erase(self, uri: str, key: EventKey) -> None:
+    async def erase(self, uri: str, key: EventKey, *, part: str | None = None) -> list[str]:
         """Erase an event's payload in every storage that has a part of it; its entry and metadata stay.
 
-        From then on the payload reads as ``erased``. An inline payload is erased with its entry: nobody finds that
-        event any more. May be called twice.
+        From then on the payload reads as ``erased``. With ``part``, the name of a storage, only what that storage has
+        is erased: the rest reads as ``partial``. An inline payload is erased with its entry: nobody finds that event
+        any more. May be called twice. Returns where the parts are that were erased, as ``location`` does.
 
         Raises:
-            EventNotFound: the stream has no event with this key.
+            EventNotFound: the stream has no event with this key, or the event has no such part; the text names those
+                that it has.
             StorageMissing: a part is in a storage that this backbone does not have; nothing was erased.
             PayloadGone: a part is not there, so that it keeps reading as ``gone``; the others were erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)
-        await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key)
+        return await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key, part)
 
     def location(self, event: StoredEvent) -> list[str]:
         """Return where each part of an event's payload is, for people.
 
-        A Redis key, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
+        A Redis key, the stream's entry, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
         """
         return locations_of(event, self._storages, self._scope(event.metadata.uri))
 
@@ -266,13 +274,9 @@ class Backbone:
     async def reserve_event_id(self, uri: str, token: str, request: bytes) -> Reservation:
         """Return the event id for an idempotency token; a new token gets a new id.
 
-        Producing with this id makes one event, however often a client repeats its request. The token is remembered as
-        long as event ids are (``deduplicate_for``).
-
-        Args:
-            uri: the stream that the event goes to.
-            token: the client's token; only its hash is stored.
-            request: what the client asked for, to detect another request with the same token.
+        Producing with this id makes one event, however often a client repeats its request. The token, of which only a
+        hash is stored, is remembered as long as event ids are (``deduplicate_for``). ``request`` is what the client
+        asked for, to detect another request with the same token.
         """
         digest = hashlib.sha256(request).hexdigest()
         stream = self._require_open().stream(self._scope(uri).stream)

@@ -39,7 +39,8 @@ class BackboneError(Exception):
     |   |-- StorageUnavailable      retryable: the storage does not answer, or not now
     |   |   `-- StorageMissing      this process was not given the storage
     |   |-- PayloadGone             the payload is missing or has expired
-    |   |   `-- PayloadForbidden    the storage refuses to hand it out
+    |   |   |-- PayloadForbidden    the storage refuses to hand it out
+    |   |   `-- PayloadNotGiven     this program was not given its storage, on purpose
     |   `-- PayloadErased           the payload was erased on purpose
     |-- StreamError                 the stream could not be read or written
     |   |-- StreamUnavailable       retryable: Redis does not answer, or not now
@@ -129,6 +130,10 @@ class PayloadForbidden(PayloadGone):
     perhaps only until a policy is corrected. A subscription therefore retries as after a failed handler, and
     dead-letters the event only after the last attempt.
     """
+
+
+class PayloadNotGiven(PayloadGone):
+    """The payload is in an optional part that this program was not given, on purpose; others may read it."""
 
 
 class PayloadErased(StorageError):

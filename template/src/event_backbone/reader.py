@@ -69,11 +69,12 @@ class Reader:
             StreamUnavailable, StorageUnavailable: waiting may help.
             StorageMissing: the payload is in a storage that this backbone was not given.
         """
-        entry = await self._stream.get(key) if key.partition == self._stream.name.partition else None
+        stream, ours = self._stream, key.partition == self._stream.name.partition
+        entry = await stream.get(key) if ours else None
         if entry is None:
-            erased = await self._stream.erased([key])
+            erased = ours and await stream.erased([key])
             end = " any longer: it was erased." if erased else "."
-            raise EventNotFound(f"Stream {self._stream.name.key} has no event {key}{end}")
+            raise EventNotFound(f"Stream {stream.name.key} has no event {key}{end}")
         (event,) = await self._load([self._event_of(entry)])
         return event
 

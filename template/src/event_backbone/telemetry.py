@@ -95,6 +95,15 @@ skipped = _counter(
     "event",
     "reason",
 )
+partial = _counter(
+    "partial",
+    "{event}",
+    "Attempts at events of which a part of the payload is missing: reason is erased, gone or not-given.",
+    "uri",
+    "group",
+    "event",
+    "reason",
+)
 lease_lost = _counter("lease_lost", "{event}", "Events whose lease was lost while in flight.", "uri", "group")
 vanished = _counter("vanished", "{event}", "Events deleted from the stream while pending: lost.", "uri", "group")
 group_recreated = _counter(

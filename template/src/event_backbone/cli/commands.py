@@ -12,6 +12,7 @@ from event_backbone.cli import (
     dead_letters,
     demo,
     doctor,
+    erase,
     events,
     health,
     pending,
@@ -52,6 +53,7 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(produce.produce)
     cli.command()(read.tail)
     cli.command()(read.show)
+    cli.command()(erase.erase)
     if project.group is not None:
         cli.command()(pending.pending)
         cli.add_typer(_dead_letters(project.group), name="dead-letters")
@@ -86,4 +88,5 @@ def _bucket() -> typer.Typer:
     commands = typer.Typer(no_args_is_help=True)
     commands.callback()(bucket.bucket)
     commands.command()(bucket.create)
+    commands.command()(bucket.policy)
     return commands

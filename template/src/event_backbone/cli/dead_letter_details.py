@@ -63,7 +63,7 @@ def _locations(backbone: Backbone, letter: DeadEvent) -> list[str]:
 async def _payload(dead_letters: DeadLetters, letter: DeadEvent) -> dict[str, object]:
     try:
         event = await dead_letters.load(letter)
-        arguments = event.arguments if event.payload == "present" else None
+        arguments = event.arguments if event.has_arguments else None
     except BackboneError as error:
         return {"payload": str(error)}
     except ValueError:

@@ -83,10 +83,11 @@ async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:
     if as_json:
         print_json(facts | {"locations": locations})
         return
+    facts["missing_parts"] = _missing(event)
     rows = [(name.replace("_", " "), value) for name, value in facts.items() if value and name != "arguments"]
     rows += [("payload stored in", each) for each in locations]
     print_table(f"Event {key}", ("Metadata", ""), rows)
-    if event.payload == "present":
+    if event.has_arguments:
         print_arguments(event.arguments)
 
 
@@ -123,9 +124,18 @@ def _facts(event: StoredEvent) -> dict[str, object]:
         "correlation_id": metadata.correlation_id,
         "causation_id": metadata.causation_id,
         "payload": event.payload,
-        "arguments": event.arguments if event.payload == "present" else None,
+        "missing_parts": event.missing_parts,
+        "arguments": event.arguments if event.has_arguments else None,
     }
 
 
 def _payload(event: StoredEvent) -> str:
-    return to_json(event.arguments).decode() if event.payload == "present" else f"(payload {event.payload})"
+    if not event.has_arguments:
+        return f"(payload {event.payload})"
+    arguments = to_json(event.arguments).decode()
+    return f"{arguments}  (payload partial: {_missing(event)})" if event.missing_parts else arguments
+
+
+def _missing(event: StoredEvent) -> str:
+    """Return which parts are missing and why, such as ``personal erased``."""
+    return ", ".join(f"{name} {state.replace('-', ' ')}" for name, state in event.missing_parts.items())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from hiredis import Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,7 +21,10 @@ class _Packer(Protocol):
     def pack_command(self, command: tuple[Argument, ...]) -> bytes: ...
 
 
-_PACKER = cast("_Packer", import_module("hiredis"))  # its own types know no command of several parts
+_packer = cast("_Packer", import_module("hiredis"))  # its own types know no command of several parts
+
+packed_command = _packer.pack_command
+"""Returns a command as bytes; raises TypeError for what is not an ``Argument``."""
 
 
 class PipelinedConnection:
@@ -42,15 +45,15 @@ class PipelinedConnection:
         self._new_connection = new_connection
         self._server = server
         self._within_seconds = answer_within.total_seconds()
-        self._pipeline: _Pipeline | None = None
+        self._pipeline: Pipeline | None = None
         self._connecting = asyncio.Lock()
 
-    async def call(self, *parts: Argument) -> object:
-        """Send one command and return its reply as hiredis reads it: errors are ``hiredis.ReplyError`` objects.
+    def call(self, *parts: Argument) -> Coroutine[Any, Any, object]:
+        """Return a coroutine that sends one command and returns its reply; errors are ``hiredis.ReplyError`` objects.
 
         A cancelled call abandons the connection, which may be dead: all other calls that wait there fail.
         """
-        return await self._send(_PACKER.pack_command(parts), None)
+        return self._send(packed_command(parts), None)
 
     async def call_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Like ``call`` for one command on each of many keys, in one write: the replies in order, errors among them."""
@@ -77,7 +80,7 @@ class PipelinedConnection:
         if pipeline is not None:
             await pipeline.close()
 
-    async def _open(self) -> _Pipeline:
+    async def _open(self) -> Pipeline:
         async with self._connecting:
             if self._pipeline is not None and not self._pipeline.lost:
                 return self._pipeline
@@ -90,7 +93,7 @@ class PipelinedConnection:
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
-            self._pipeline = _Pipeline(connection, self._within_seconds)
+            self._pipeline = Pipeline(connection, self._within_seconds)
             return self._pipeline
 
 
@@ -104,7 +107,7 @@ class _Replies:
         self.received: list[object] = []
 
 
-class _Pipeline(asyncio.Protocol):
+class Pipeline(asyncio.Protocol):
     """Takes over the socket of a connection, and gives replies to calls in the order in which they were sent."""
 
     def __init__(self, connection: PromptConnection, within_seconds: float) -> None:
@@ -125,7 +128,7 @@ class _Pipeline(asyncio.Protocol):
         """Whether it can no longer be written to."""
         return self._lost or self._transport.is_closing()
 
-    def call(self, request: bytes, replies: _Replies | None) -> asyncio.Future[object]:
+    def call(self, request: bytes, replies: _Replies | None = None) -> asyncio.Future[object]:
         """Send a request; the future holds its reply, or is done once all ``replies`` have arrived."""
         answer: asyncio.Future[object] = self._loop.create_future()
         due = self._loop.time() + self._within_seconds

@@ -1,7 +1,7 @@
 """Contracts: the events of a stream and the types of their arguments."""
 
-from event_backbone.contract.contract import Contract, argument_names, bind, check, events_of, find
-from event_backbone.contract.decode import decode_event, definition_for
+from event_backbone.contract.contract import Contract, bind, check, events_of, find, known_arguments
+from event_backbone.contract.decode import decode_event, decode_partial, definition_for
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.event_decorator import EventOf, event
 from event_backbone.contract.round_trip import assert_round_trip
@@ -12,14 +12,15 @@ __all__ = [
     "EventDefinition",
     "EventOf",
     "SendOptions",
-    "argument_names",
     "assert_round_trip",
     "bind",
     "check",
     "decode_event",
+    "decode_partial",
     "definition_for",
     "event",
     "events_of",
     "find",
+    "known_arguments",
     "send_of",
 ]

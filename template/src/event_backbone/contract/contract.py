@@ -70,14 +70,16 @@ def events_of(contract: type[Contract]) -> tuple[EventDefinition, ...]:
     return tuple(registry_of(contract).events.values())
 
 
-def argument_names() -> frozenset[str]:
-    """Return the names of all arguments of all contracts that this process has defined so far."""
+def known_arguments() -> dict[str, set[str]]:
+    """Return the arguments of each event, by its wire name, of all contracts that this process has defined so far."""
     contracts: list[type[Contract]] = [Contract]
     for contract in contracts:
         contracts.extend(contract.__subclasses__())
-    return frozenset(
-        name for contract in contracts for each in _own_events(contract) for name in each.signature.parameters
-    )
+    known: dict[str, set[str]] = {}
+    for contract in contracts:
+        for each in _own_events(contract):
+            known.setdefault(each.name, set()).update(each.signature.parameters)
+    return known
 
 
 def find(contract: type[Contract], name: str, version: int) -> EventDefinition:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from event_backbone.contract.contract import Contract, find
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.upcast import target_version, upcast
-from event_backbone.errors import UnknownVersion
+from event_backbone.errors import DecodeError, UnknownVersion
+from event_backbone.model import PartialPayload
+
+_NULL = b"null"
 
 
 def definition_for(contract: type[Contract], name: str, version: int) -> EventDefinition:
@@ -41,3 +44,37 @@ def decode_event(
             version, payload = upcast(contract, name, version, payload)
             definition = find(contract, name, version)
     return definition, definition.codec.decode(payload)
+
+
+def decode_partial(
+    contract: type[Contract], name: str, version: int, payload: PartialPayload
+) -> tuple[EventDefinition, dict[str, object], tuple[str, ...]]:
+    """Return the event's definition, its arguments, and the names of those that are None or their default for a lack.
+
+    An argument that is not in the payload is None if its type admits it, else its default. It is given to upcasters as
+    None, if the version that the contract defines has an argument of its name whose type admits None.
+
+    Raises:
+        UnknownEvent, UnknownVersion, DecodeError: as ``decode_event`` does.
+        PayloadErased, PayloadGone: an argument is missing that can be neither, or an upcaster cannot do without one.
+    """
+    definition = definition_for(contract, name, version)
+    codec = definition.codec
+    given: dict[str, bytes] = {**dict.fromkeys(codec.nullable, _NULL), **payload}
+    if version != definition.version:
+        try:
+            _, given = upcast(contract, name, version, given)
+        except DecodeError as error:
+            raise payload.error() from error
+    missing: list[str] = []
+    for each in codec.parameters:
+        if each.name in payload or given.get(each.name, _NULL) != _NULL:
+            continue  # it was there, or an upcaster made it
+        missing.append(each.name)
+        if each.name in codec.nullable:
+            given[each.name] = _NULL
+        elif each.required:
+            raise payload.error()
+        else:
+            given.pop(each.name, None)
+    return definition, codec.decode(given), tuple(missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol
 from uuid import UUID
@@ -38,10 +38,10 @@ class Sender(Protocol):
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
-    ) -> Awaitable[EventKey]:
-        """Encode one event now; once awaited, save and append it, and return its key.
+    ) -> Coroutine[Any, Any, EventKey]:
+        """Encode, save and append one event, and return its key.
 
-        The arguments are validated in the call itself. One call makes one entry, however many replies are lost; with
+        The arguments are validated before the first wait. One call makes one entry, however many replies are lost; with
         an event id from the caller, or ``once``, so do many calls.
 
         Raises:
@@ -68,9 +68,9 @@ class Send(Generic[P]):
         self._definition = definition
         self._options = options
 
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> EventKey:
-        """Produce the event and return its key once it is in the stream."""
-        return await self._sender.send(self._definition, args, kwargs, self._options)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, EventKey]:
+        """Return the coroutine that produces the event, and returns its key once it is in the stream."""
+        return self._sender.send(self._definition, args, kwargs, self._options)
 
     def using(
         self,
@@ -122,11 +122,8 @@ class DeprecatedSend(Send[P]):
 
     __slots__ = ()
 
-    # A plain function, so that the warning names the caller's line and not that of the event loop.
-    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - a coroutine as well
-        self, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, EventKey]:
-        """Warn, and return the coroutine that produces the event."""
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, EventKey]:
+        """Warn, naming the caller's line, and return the coroutine that produces the event."""
         warnings.warn(self._definition.deprecation, DeprecationWarning, stacklevel=2)
         return super().__call__(*args, **kwargs)
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_jsonable_python
 
 from event_backbone.contract.contract import Contract, events_of, find
-from event_backbone.contract.decode import decode_event
+from event_backbone.contract.decode import decode_event, decode_partial
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.event_decorator import EventOf
 from event_backbone.errors import PayloadErased, StorageError, UnknownEvent, UnknownVersion
-from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
+from event_backbone.model import EventKey, Metadata, PartialPayload, PartState, Payload, PayloadReference
 from event_backbone.wire import payload_to_json
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PayloadState = Literal["present", "gone", "erased"]
+PayloadState = Literal["present", "partial", "gone", "erased"]
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedEvent:
-    """A stored event as a contract defines it: which of its events it is, and its arguments by name."""
+    """A stored event as a contract defines it: which of its events it is, and its arguments by name.
+
+    ``missing`` names those that are None or their default because a part of the payload is missing.
+    """
 
     definition: EventDefinition
     arguments: Mapping[str, Any]
+    missing: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -38,7 +42,10 @@ class DecodedEvent:
 
 @dataclass(frozen=True, slots=True)
 class TypedEvent(Generic[P]):
-    """A stored event that is known to be ``event``, with typed access."""
+    """A stored event that is known to be ``event``, with typed access.
+
+    ``metadata.missing`` names the arguments that are None or their default because a part of the payload is missing.
+    """
 
     event: EventOf[Any, P]
     metadata: Metadata
@@ -80,14 +87,30 @@ class StoredEvent:
 
     @property
     def payload(self) -> PayloadState:
-        """Whether the payload is present, was erased on purpose, or is gone: missing, expired or forbidden."""
-        if isinstance(self.content, PayloadErased):
-            return "erased"
-        return "gone" if isinstance(self.content, StorageError) else "present"
+        """Whether the payload is present, was erased on purpose, or is gone: missing, expired or forbidden.
+
+        It is partial if another part of it is present.
+        """
+        if isinstance(self.content, StorageError):
+            return "erased" if isinstance(self.content, PayloadErased) else "gone"
+        return "partial" if isinstance(self.content, PartialPayload) else "present"
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether the payload is present, or a part of it is."""
+        return not isinstance(self.content, StorageError)
+
+    @property
+    def missing_parts(self) -> dict[str, PartState]:
+        """Why each part of a partial payload is missing, by the name of its storage."""
+        return self.content.states() if isinstance(self.content, PartialPayload) else {}
 
     @property
     def arguments(self) -> dict[str, JsonValue]:
-        """The arguments as JSON values, as they were written; raises PayloadGone or PayloadErased without them."""
+        """The arguments that are there, as JSON values, as they were written.
+
+        Raises PayloadGone or PayloadErased if none is.
+        """
         arguments: dict[str, JsonValue] = from_json(payload_to_json(self._present()))
         return arguments
 
@@ -96,9 +119,12 @@ class StoredEvent:
 
         Raises:
             UnknownEvent, UnknownVersion, DecodeError: it is not an event of the contract, or does not fit it.
-            PayloadGone, PayloadErased: there is nothing to decode.
+            PayloadGone, PayloadErased: there is nothing to decode, or an argument is missing that can be neither None
+                nor its default.
         """
         payload = self._present()
+        if isinstance(payload, PartialPayload):
+            return DecodedEvent(*decode_partial(contract, self.metadata.event, self.metadata.version, payload))
         definition, arguments = decode_event(contract, self.metadata.event, self.metadata.version, payload)
         return DecodedEvent(definition, arguments)
 
@@ -112,7 +138,7 @@ class StoredEvent:
         Raises:
             UnknownEvent: it is another event.
             UnknownVersion, DecodeError: it does not fit, even upcast.
-            PayloadGone, PayloadErased: there is nothing to decode.
+            PayloadGone, PayloadErased: as ``decode`` does.
         """
         if not self.is_(event):
             wanted = event.definition
@@ -120,10 +146,15 @@ class StoredEvent:
                 f"Event {self.key} is {self.metadata.event!r} version {self.metadata.version},"
                 f" not {wanted.name!r} version {wanted.version}."
             )
-        return TypedEvent(event, self.metadata, self.decode(event.contract).arguments)
+        decoded = self.decode(event.contract)
+        metadata = replace(self.metadata, missing=decoded.missing) if decoded.missing else self.metadata
+        return TypedEvent(event, metadata, decoded.arguments)
 
     def json(self, *, with_arguments: bool = True) -> dict[str, JsonValue]:
-        """Return key, metadata, the state of the payload and, if present, the arguments as one JSON document."""
+        """Return key, metadata, the state of the payload and the arguments that are there, as one JSON document.
+
+        If the payload is partial, ``missing_parts`` says which parts are not there, and why.
+        """
         found = self.metadata
         metadata: dict[str, JsonValue] = {
             "event_id": str(found.event_id),
@@ -138,7 +169,9 @@ class StoredEvent:
             "headers": dict(found.headers),
         }
         document: dict[str, JsonValue] = {"key": str(self.key), "metadata": metadata, "payload": self.payload}
-        if with_arguments and self.payload == "present":
+        if self.missing_parts:
+            document["missing_parts"] = dict(self.missing_parts)
+        if with_arguments and self.has_arguments:
             document["arguments"] = self.arguments
         return document
 

@@ -5,7 +5,16 @@ from event_backbone.model.event_id import event_id_error, event_id_time, new_eve
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.follow_up import FollowUp, KeptFollowUp, check_label
 from event_backbone.model.metadata import Metadata, NewMetadata
-from event_backbone.model.payload import HashWrite, Payload, PayloadReference, SavedPayload, payload_size_bytes
+from event_backbone.model.payload import (
+    HashWrite,
+    PartialPayload,
+    PartState,
+    Payload,
+    PayloadReference,
+    SavedPayload,
+    decisive_error,
+    payload_size_bytes,
+)
 from event_backbone.model.stream_name import StreamName, environment_name
 
 __all__ = [
@@ -16,11 +25,14 @@ __all__ = [
     "Metadata",
     "NewDeadLetter",
     "NewMetadata",
+    "PartState",
+    "PartialPayload",
     "Payload",
     "PayloadReference",
     "SavedPayload",
     "StreamName",
     "check_label",
+    "decisive_error",
     "environment_name",
     "event_id_error",
     "event_id_time",

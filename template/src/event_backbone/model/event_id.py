@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import uuid_utils
 
 from event_backbone.errors import ArgumentsInvalid, EventIdAhead, EventIdExpired
+from event_backbone.model.slots import setter_of
 
 _VERSION = 7
+_set_int, _set_is_safe = setter_of(UUID, "int"), setter_of(UUID, "is_safe")
 _UNITS = (("days", 24 * 3600), ("h", 3600), ("min", 60))
 
 
@@ -21,7 +23,10 @@ def new_event_id() -> UUID:
 def new_event_id_and_text() -> tuple[UUID, str]:
     """Return a new event id and its text (fast path, see decision 0005)."""
     made = uuid_utils.uuid7()
-    return UUID(int=made.int), str(made)
+    event_id = UUID.__new__(UUID)  # its __init__ looks for the one argument that was given
+    _set_int(event_id, made.int)
+    _set_is_safe(event_id, SafeUUID.unknown)
+    return event_id, str(made)
 
 
 def event_id_time(event_id: UUID) -> datetime:

@@ -33,7 +33,6 @@ _BATCH_EVENTS = 256
 _SMALL_BATCH_EVENTS = 16
 _BATCH_BYTES = 1024 * 1024
 _QUEUE_EVENTS = 4096
-_QUEUE_BYTES = 64 * 1024 * 1024
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0.5)
 
 _TOO_LATE = "The stream did not take the event in time."
@@ -95,7 +94,7 @@ class Batcher:
         stream: Stream,
         *,
         queue_events: int = _QUEUE_EVENTS,
-        queue_bytes: int = _QUEUE_BYTES,
+        queue_bytes: int = 64 * 1024 * 1024,
         event_loop: OneEventLoop | None = None,
     ) -> None:
         """Append to ``stream``. ``queue_events`` and ``queue_bytes`` are its capacity."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -28,7 +29,7 @@ from event_backbone.model import (
 from event_backbone.model.correlation import lineage
 from event_backbone.producer.batching import Batcher
 from event_backbone.producer.once import OnceEntry, send_once
-from event_backbone.spans import NOT_TRACED, ProduceSpans
+from event_backbone.spans import NOT_TRACED, EventSpan, ProduceSpans
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NOT_INLINE, NewEntry
 from event_backbone.wire import ONCE_HEADER, MetadataMembers, Record, write_metadata, write_references
@@ -76,60 +77,59 @@ class Producer:
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
-    ) -> Awaitable[EventKey]:
+    ) -> Coroutine[Any, Any, EventKey]:
         """Encode, save and append one event, and return its key; ``Sender`` has the guarantees."""
-        payload = definition.codec.encode(args, kwargs)
         if options.once is None:
-            return self._send(definition, payload, args, kwargs, options)
-        return self._send_once(definition, payload, args, kwargs, options, label=options.once)
+            return self._send(definition, args, kwargs, options)
+        return self._send_once(definition, args, kwargs, options, options.once)
 
     async def _send_once(
         self,
         definition: EventDefinition,
-        payload: Payload,
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
-        *,
         label: str,
     ) -> EventKey:
         """Send an event unless an earlier attempt at the event being handled has; return its key."""
+        payload = definition.codec.encode(args, kwargs)
         self._batcher.running_loop()
         follow_up = FollowUp(self._scope.stream.uri, definition.name, label)
 
         async def send(once: OnceEntry) -> EventKey:
             identified = replace(options, event_id=once.event_id)
-            return await self._send(definition, payload, args, kwargs, identified, once=once)
+            return await self._send(definition, args, kwargs, identified, payload=payload, once=once)
 
         return await send_once(follow_up, self._batcher.stream, self._timeout, send)
 
     async def _send(
         self,
         definition: EventDefinition,
-        payload: Payload,
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
         *,
+        payload: Payload | None = None,
         once: OnceEntry | None = None,
     ) -> EventKey:
-        """Save and append one event, and return its key."""
+        """Encode the arguments unless that is done, save and append the event, and return its key."""
+        if payload is None:
+            payload = definition.codec.encode(args, kwargs)
         loop = self._batcher.running_loop()
         start = loop.time()
         deadline = start + self._timeout_seconds if once is None else once.deadline
         attributes = self._attributes.get(definition) or self._attributes_of(definition)
         try:
-            with self._spans.producing(definition.name) as span:
-                headers = span.headers if once is None else {**span.headers, ONCE_HEADER: once.header}
-                metadata = _metadata(definition, payload, options, headers)
-                if span is not NOT_TRACED:
-                    span.identify(metadata.id_text, metadata.correlation_id)
-                if self._interceptors:
-                    event = Outgoing(metadata.to_metadata(self._scope.stream), definition.codec.arguments(args, kwargs))
-                    key = await self._intercept(definition, event, payload, deadline, once)
-                else:
-                    key = await self._save_and_append(metadata, payload, deadline, once)
-                if span is not NOT_TRACED:
+            span = self._spans.producing(definition.name)
+            if span is NOT_TRACED:  # not even entered: fast path, see decision 0005
+                key = await self._send_within(
+                    span, definition, args, kwargs, options, payload=payload, deadline=deadline, once=once
+                )
+            else:
+                with span:
+                    key = await self._send_within(
+                        span, definition, args, kwargs, options, payload=payload, deadline=deadline, once=once
+                    )
                     span.appended(key)
         except Exception as error:
             telemetry.produce_failed.add(1, {**attributes, "error": type(error).__qualname__})
@@ -137,6 +137,26 @@ class Producer:
         telemetry.produced.add(1, attributes)
         telemetry.produce_duration.record(loop.time() - start, attributes)
         return key
+
+    def _send_within(
+        self,
+        span: EventSpan,
+        definition: EventDefinition,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: SendOptions,
+        *,
+        payload: Payload,
+        deadline: float,
+        once: OnceEntry | None,
+    ) -> Coroutine[Any, Any, EventKey]:
+        headers = span.headers if once is None else {**span.headers, ONCE_HEADER: once.header}
+        metadata = _metadata(definition, payload, options, headers)
+        span.identify(metadata.id_text, metadata.correlation_id)
+        if not self._interceptors:
+            return self._save_and_append(metadata, payload, deadline, once)
+        event = Outgoing(metadata.to_metadata(self._scope.stream), definition.codec.arguments(args, kwargs))
+        return self._intercept(definition, event, payload, deadline, once)
 
     async def _intercept(
         self,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import boto3
 
     from event_backbone.storage.s3.administration import BucketState
+    from event_backbone.storage.s3.policy import Role
 
 
 async def create_bucket(options: S3Options, environment: str = "", *, session: boto3.Session | None = None) -> bool:
@@ -25,6 +26,23 @@ async def create_bucket(options: S3Options, environment: str = "", *, session: b
     from event_backbone.storage.s3 import administration  # noqa: PLC0415 - imports boto3
 
     return await asyncio.to_thread(administration.create, options.resolved(), environment, session)
+
+
+async def access_policy(
+    options: S3Options, environment: str = "", *, role: Role = "both", session: boto3.Session | None = None
+) -> dict[str, object]:
+    """Return the least permissions that a role needs, as a policy of IAM for a user or role, without asking S3.
+
+    It covers exactly the bucket, prefix and environment of these options. With ``tags`` it allows tagging, with
+    ``kms_key`` the use of the key; the key's own policy must allow it as well.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong, or there is no such profile.
+    """
+    require_libraries()
+    from event_backbone.storage.s3 import policy  # noqa: PLC0415 - imports boto3
+
+    return await asyncio.to_thread(policy.access_policy, options.resolved(), environment, role, session)
 
 
 async def check_access(options: S3Options, *, session: boto3.Session | None = None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ConfigurationError
+from event_backbone.model import EventKey, StreamName
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.redis_hash import RedisHashStorage
@@ -17,10 +18,15 @@ def storage_named(storages: Mapping[str, Storage], name: str) -> Storage:
     return storage
 
 
+def entry_location(stream: StreamName, key: EventKey) -> str:
+    """Return where an inline payload is, for people."""
+    return f"in the entry {key} of stream {stream.key}"
+
+
 def locations_of(event: StoredEvent, storages: Mapping[str, Storage], scope: StorageScope) -> list[str]:
     """Return where each part of an event's payload is, for people; raise StorageMissing."""
     if not event.references:
-        return [f"in the entry {event.key} of stream {scope.stream.key}"]
+        return [entry_location(scope.stream, event.key)]
     return [storage_named(storages, each.storage).location(scope, each) for each in event.references]
 
 

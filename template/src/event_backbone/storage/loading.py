@@ -11,11 +11,12 @@ from event_backbone.errors import (
     PayloadErased,
     PayloadForbidden,
     PayloadGone,
+    PayloadNotGiven,
     StorageError,
     StorageMissing,
     StorageUnavailable,
 )
-from event_backbone.model import Payload, PayloadReference
+from event_backbone.model import PartialPayload, Payload, PayloadReference, decisive_error
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.gather import gather_all
@@ -58,9 +59,10 @@ async def load_event_payloads(
 ) -> None:
     """Call back with each event's payload, or the one error that decides its fate, as soon as it is there.
 
-    Every storage is called once, all at the same time. Parts of a split payload are merged. When a part cannot be
-    loaded, its error is the event's: erased before gone, since both are final, before unavailable, before forbidden. A
-    storage that is not among ``storages`` is StorageMissing.
+    Every storage is called once, all at the same time. Parts of a split payload are merged. A part that is unavailable,
+    else one that is forbidden, decides for the event. If the others are erased, gone, or not given on purpose, the
+    result is a PartialPayload of those that are there; without any it is the error: erased before gone. A storage that
+    is not among ``storages`` is StorageMissing.
     """
     whole = [parts[0] for parts in events if len(parts) == 1]
     if len(whole) == len(events):
@@ -126,7 +128,7 @@ def _telling(call: storage_call, on_payloads: OnPayloads) -> OnPayloads:
     def on_loaded(results: Iterable[tuple[int, Payload | StorageError]]) -> None:
         found = list(results)
         for _, result in found:
-            if isinstance(result, StorageError) and not isinstance(result, PayloadErased):
+            if isinstance(result, StorageError) and not isinstance(result, PayloadErased | PayloadNotGiven):
                 call.failed(result)
         on_payloads(found)
 
@@ -138,8 +140,8 @@ class _Merging:
 
     def __init__(self, events: Sequence[tuple[PayloadReference, ...]], on_payloads: OnPayloads) -> None:
         self.references = [reference for parts in events for reference in parts]
+        self._parts = events
         self._events = [event for event, parts in enumerate(events) for _ in parts]
-        self._part_counts = [len(parts) for parts in events]
         self._found: list[dict[int, Payload | StorageError]] = [{} for _ in events]
         self._on_payloads = on_payloads
         self._complete([event for event, parts in enumerate(events) if not parts])
@@ -150,29 +152,32 @@ class _Merging:
             event = self._events[position]
             found = self._found[event]
             found[position] = result
-            if len(found) == self._part_counts[event]:
+            if len(found) == len(self._parts[event]):
                 complete.append(event)
         self._complete(complete)
 
     def _complete(self, events: Sequence[int]) -> None:
         if events:
-            self._on_payloads(
-                [(event, _merged([part for _, part in sorted(self._found[event].items())])) for event in events]
-            )
+            self._on_payloads([(event, self._merged(event)) for event in events])
+
+    def _merged(self, event: int) -> Payload | StorageError:
+        found = [part for _, part in sorted(self._found[event].items())]
+        return _merged([reference.storage for reference in self._parts[event]], found)
 
 
-def _merged(parts: Sequence[Payload | StorageError]) -> Payload | StorageError:
+def _merged(names: Sequence[str], parts: Sequence[Payload | StorageError]) -> Payload | StorageError:
     if not parts:
         return PayloadGone("The entry refers to no payload.")
-    errors = [part for part in parts if isinstance(part, StorageError)]
-    if errors:
-        return min(errors, key=_finality)
     if len(parts) == 1:
         return parts[0]
+    missing = {name: part for name, part in zip(names, parts, strict=True) if isinstance(part, StorageError)}
+    if not missing:
+        return _joined(parts)
+    error = decisive_error(missing.values())
+    if len(missing) == len(parts) or isinstance(error, StorageUnavailable | PayloadForbidden):
+        return error
+    return PartialPayload(_joined(parts), missing)
+
+
+def _joined(parts: Sequence[Payload | StorageError]) -> dict[str, bytes]:
     return {name: value for part in parts if not isinstance(part, StorageError) for name, value in part.items()}
-
-
-def _finality(error: StorageError) -> int:
-    if isinstance(error, PayloadForbidden):
-        return 3  # perhaps a passing mistake, each try of which counts: so not while another part is unavailable
-    return 0 if isinstance(error, PayloadErased) else 1 if isinstance(error, PayloadGone) else 2

@@ -223,5 +223,6 @@ def _payload(key: str, fields: object) -> Payload | StorageError:
     payload: dict[str, bytes] = {}
     for position in range(0, len(parts), 2):  # faster than a comprehension over pairs
         payload[parts[position].decode()] = parts[position + 1]
-    payload.pop(EMPTY_FIELD, None)
+    if len(payload) == 1:
+        payload.pop(EMPTY_FIELD, None)
     return payload

@@ -1,74 +1,82 @@
-"""A payload split over storages by argument, so that each part can be kept and erased by its own rules."""
+"""A payload split over storages by event and argument, so that each part can be kept and erased by its own rules."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
+from types import MappingProxyType
 
-from event_backbone.contract import Contract, argument_names
-from event_backbone.errors import ConfigurationError
-from event_backbone.model import Payload, PayloadReference, SavedPayload
+from event_backbone.contract import Contract
+from event_backbone.model import PayloadReference, SavedPayload
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
-from event_backbone.storage.cached import CachedStorage
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references
-from event_backbone.storage.redis_hash import refuse_inline
+from event_backbone.storage.parts import Part, StorageNotGiven
+from event_backbone.storage.routes import Routes
 from event_backbone.wire import Record
 
-_log = logging.getLogger("event_backbone")
+_NOTHING: Mapping[str, Storage | Part] = MappingProxyType({})
 
 
 class SplitStorage:
-    """Keeps each argument named in ``by_argument`` in the storage given there, and all others in ``default``.
+    """Keeps each argument in the storage that is named for it, and all others in ``default``.
 
     An event has a reference to each storage that holds a part of it, and loading merges the parts. An event without
-    arguments is kept in ``default``.
+    arguments is kept in one storage. If a part is erased, gone, or optional and not given to this program while another
+    is there, the payload is *partial*: handlers get None or the default for the arguments that are missing.
 
-    A name that no event has, of any contract of the process, is logged as a warning when the first producer is made:
-    its argument would stay in ``default``. It is no error, as several programs may share one split and each know only
-    some of the contracts.
+    A name that no event has, of any contract of the process, is refused as soon as a producer or a subscription is
+    made; so is an argument that is kept apart from the rest of its event, and whose type admits no None and that has
+    no default. Several programs may share one split if they import each other's contracts.
     """
 
-    def __init__(self, default: Storage, by_argument: Mapping[str, Storage]) -> None:
-        """Choose a storage for each argument; the same name means the same storage in every event.
+    def __init__(
+        self,
+        default: Storage,
+        by_argument: Mapping[str, Storage | Part] = _NOTHING,
+        by_event: Mapping[str, Storage | Part] = _NOTHING,
+    ) -> None:
+        """Choose a storage for each argument: by event and argument, else by argument, else by event, else ``default``.
+
+        Args:
+            default: where everything else goes.
+            by_argument: the storage of an argument, of all events (``"email"``) or of one (``"order_placed.email"``).
+            by_event: the storage of all other arguments of an event, by the event's name on the wire.
 
         Raises:
             ConfigurationError: two of the storages, or their caches, have the same name, or one of them puts payloads
                 into stream entries.
         """
-        self._default = default
-        self._by_argument = dict(by_argument)
-        self._parts = _parts(default, self._by_argument)
-        self._warned = False
-        self._readable = {name: storage for part in self._parts for name, storage in part.readable().items()}
+        self._routes = Routes(default, by_argument, by_event)
+        self._readable = {name: each for part in self.parts for name, each in part.readable().items()}
 
     @property
     def name(self) -> str:
         """The name of the default storage; references name the storage of their part."""
-        return self._default.name
+        return self._routes.default.name
 
     @property
     def parts(self) -> Sequence[Storage]:
         """Every storage once, ``default`` first."""
-        return self._parts
+        return self._routes.storages
 
-    def write_plan(self, scope: StorageScope) -> WritePlan | None:  # noqa: ARG002 - a part saves first, wherever
-        """Return None: the parts are saved first. A producer asks as it is made: now the contracts are known."""
-        if not self._warned:
-            self._warned = True
-            self._warn_of_unknown_arguments()
-        return None
+    def write_plan(self, scope: StorageScope) -> WritePlan | None:
+        """Return None: the parts are saved first, wherever they go."""
 
     def check_contract(self, contract: type[Contract]) -> None:
-        """Ask every part."""
-        for part in self._parts:
+        """Raise ConfigurationError for a name that no event has, or an argument that cannot be missing."""
+        self._routes.check(contract)
+        for part in self.parts:
             part.check_contract(contract)
 
     async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
         """Save the parts at the same time. Raises the first error of any part; the other parts may be saved."""
-        pieces = self._split(record.payload)
+        pieces = self._split(record)
+        for part, _ in pieces:
+            if isinstance(part, StorageNotGiven):
+                return await part.save(scope, record)  # refuses, before anything is saved
+        if len(pieces) == 1:
+            return await pieces[0][0].save(scope, record)
         parts = tuple(part.name for part, _ in pieces)
         saved = await gather_all(
             part.save(scope, replace(record, payload=piece, part=part.name, parts=parts)) for part, piece in pieces
@@ -88,7 +96,7 @@ class SplitStorage:
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return where the reference's part is kept."""
-        return self._readable.get(reference.storage, self._default).location(scope, reference)
+        return self._readable.get(reference.storage, self._routes.default).location(scope, reference)
 
     def readable(self) -> Mapping[str, Storage]:
         """Return the parts under their names."""
@@ -96,28 +104,21 @@ class SplitStorage:
 
     async def check(self, scope: StorageScope) -> None:
         """Check every part."""
-        for part in self._parts:
+        for part in self.parts:
             await part.check(scope)
 
     async def close(self) -> None:
         """Close every part."""
-        for part in self._parts:
+        for part in self.parts:
             await part.close()
 
-    def _warn_of_unknown_arguments(self) -> None:
-        known = argument_names()
-        for name in self._by_argument:
-            if name not in known:
-                nearest = get_close_matches(name, known, 1)
-                end = f"; did you mean {nearest[0]!r}?" if nearest else "."
-                _log.warning("SplitStorage(by_argument=...) names %r, an argument that no event has%s", name, end)
-
-    def _split(self, payload: Payload) -> list[tuple[Storage, Payload]]:
+    def _split(self, record: Record) -> list[tuple[Storage, dict[str, bytes]]]:
+        event = record.metadata.event
         pieces: dict[int, dict[str, bytes]] = {}
-        for name, value in payload.items():
-            pieces.setdefault(id(self._by_argument.get(name, self._default)), {})[name] = value
-        found: list[tuple[Storage, Payload]] = [(part, pieces[id(part)]) for part in self._parts if id(part) in pieces]
-        return found or [(self._default, {})]
+        for name, value in record.payload.items():
+            pieces.setdefault(id(self._routes.of_argument(event, name)), {})[name] = value
+        found = [(part, pieces[id(part)]) for part in self.parts if id(part) in pieces]
+        return found or [(self._routes.of_event(event), {})]
 
     def _grouped(self, references: Sequence[PayloadReference]) -> list[tuple[Storage, list[PayloadReference]]]:
         groups: dict[str, list[PayloadReference]] = {}
@@ -125,17 +126,3 @@ class SplitStorage:
             if reference.storage in self._readable:
                 groups.setdefault(reference.storage, []).append(reference)
         return [(self._readable[name], group) for name, group in groups.items()]
-
-
-def _parts(default: Storage, by_argument: Mapping[str, Storage]) -> tuple[Storage, ...]:
-    parts = tuple({id(storage): storage for storage in (default, *by_argument.values())}.values())
-    taken: set[str] = set()
-    for part in parts:
-        refuse_inline(part, "the parts of a split are not in the stream entry, so that each can be erased alone.")
-        names = {part.name, part.cache.name} if isinstance(part, CachedStorage) else set(part.readable())
-        if both := taken & names:
-            raise ConfigurationError(
-                f"Two storages of a split are named {min(both)!r}; give one of them another name=."
-            )
-        taken |= names
-    return parts

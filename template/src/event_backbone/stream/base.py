@@ -85,7 +85,7 @@ class Stream(Protocol):
         ...
 
     async def erase(self, key: EventKey) -> bool:
-        """Delete the entry with this key, and remember for good that it was erased; return whether it was there.
+        """Delete the entry with this key, and remember permanently that it was erased; return whether it was there.
 
         One step. Where the entry is pending it stays so, until its member finishes it or a look finds it erased.
         """

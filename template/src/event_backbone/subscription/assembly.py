@@ -51,7 +51,9 @@ class Assembly:
             concurrency=options.concurrency,
             broken=broken,
         )
-        self._loader = loader = Loader(scope, storages, handling, monitor, self.settlement)
+        self._loader = loader = Loader(
+            scope, storages, handling, monitor, settlement=self.settlement, in_flight=self.in_flight
+        )
         self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
         self.quarantine = self._quarantine(leases, loader, options)
         self.intake = self._intake(options)
@@ -128,7 +130,7 @@ class Assembly:
 
     def _route(self, events: Sequence[InFlight]) -> None:
         """Send events on their way: suspects into quarantine, the others to be loaded."""
-        suspects = [event for event in events if event.suspicious]
+        suspects = [event for event in events if event.attempt > 1 and event.suspicious]
         if suspects:
             self.quarantine.add(suspects)
             events = [event for event in events if not event.suspicious]

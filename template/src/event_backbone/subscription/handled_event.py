@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from event_backbone.consumer import Context
@@ -13,32 +14,37 @@ from event_backbone.stream.base import GroupLeases
 from event_backbone.stream.values import Lease
 
 
-class HandledEvent:
-    """Implements ``model.correlation.CurrentEvent`` for one attempt at an event, all its handlers together."""
+class HandledEvent(Context[Any]):
+    """The context of one attempt at an event, which implements ``model.correlation.CurrentEvent`` for it.
 
-    __slots__ = ("_ctx", "_leases", "_used", "group")
+    All handlers of the event get the same one. One object for both: fast path, see decision 0010.
+    """
 
-    def __init__(self, ctx: Context[object], leases: GroupLeases, group: str) -> None:
-        """Describe the attempt that ``ctx`` is about; ``leases`` are its member's."""
-        self._ctx = ctx
+    __slots__ = ("_leases", "_used", "group")
+
+    def __init__(  # noqa: PLR0917 - positional: fast path, see decision 0010
+        self,
+        metadata: Metadata,
+        attempt: int,
+        ack: Callable[[], Awaitable[None]],
+        services: object,
+        leases: GroupLeases,
+        group: str,
+    ) -> None:
+        """Describe one attempt; ``ack`` acks the event, and ``leases`` are its member's."""
+        self.metadata = metadata
+        self.attempt = attempt
+        self.acked = False
+        self._ack = ack
+        self._services = services
         self._leases = leases
         self._used: set[FollowUp] | None = None  # made when needed: most handlers produce nothing once
         self.group = group
 
-    @property
-    def metadata(self) -> Metadata:
-        """The event's metadata."""
-        return self._ctx.metadata
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt this is."""
-        return self._ctx.attempt
-
     @contextmanager
     def producing(self, follow_up: FollowUp) -> Generator[None]:
         """Wrap the call that produces a follow-up event; if it fails, the label may be used again in this attempt."""
-        if self._ctx.acked:
+        if self.acked:
             raise OnceInvalid("once= does not work after ctx.ack(): produce first, then ack.")
         if self._used is None:
             self._used = set()
@@ -56,8 +62,8 @@ class HandledEvent:
 
     async def reserve(self, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None) -> KeptFollowUp:
         """Keep ``event_id`` for the follow-up event unless one is kept already, and return what is kept."""
-        key = self._ctx.metadata.key
-        lease = Lease(key, self._ctx.attempt)
+        key = self.metadata.key
+        lease = Lease(key, self.attempt)
         kept = await self._leases.reserve_follow_up(lease, follow_up, event_id, instead_of=instead_of)
         if kept is None:
             raise LeaseLost(f"Event {key} is finished, or another consumer has it; produce nothing more for it here.")
@@ -65,4 +71,4 @@ class HandledEvent:
 
     async def note(self, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
         """Note the key under which the follow-up event with this id is in its stream."""
-        await self._leases.note_follow_up(self._ctx.metadata.key, follow_up, event_id, key)
+        await self._leases.note_follow_up(self.metadata.key, follow_up, event_id, key)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
@@ -20,40 +19,42 @@ from event_backbone.errors import (
     DecodeError,
     EntryUnreadable,
     PayloadErased,
+    PayloadNotGiven,
     StorageError,
     UnknownEvent,
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, NewDeadLetter, Payload, PayloadReference
+from event_backbone.model import Metadata, NewDeadLetter, PartialPayload
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracing
 from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.calls import call_of, within
 from event_backbone.subscription.handled_event import HandledEvent
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
+from event_backbone.subscription.partial import decode_delivery
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class LoadedEvent:
-    """An event whose metadata was read.
+class _Route(NamedTuple):
+    """Where events of one name and version go (fast path, see decision 0010: it is found out once).
 
-    ``payload`` is what was loaded, or why it could not be; None means that no handler wants it. ``repeats`` counts how
-    often this attempt was begun before.
+    ``call`` and ``decode`` are None unless the contract has just this version, and the consumer handlers for it.
     """
 
-    metadata: Metadata
-    payload: Payload | StorageError | None
-    references: tuple[PayloadReference, ...] = ()
-    repeats: int = 0
+    wanted: bool
+    call: Handler | None = None
+    decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
 
 
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
 
+_NO_ROUTE = _Route(wanted=False)
 _UNKNOWN = "unknown"
 _MOST_NAMES_LOGGED = 1000
 
@@ -84,7 +85,7 @@ class Handling:
 
         ``attributes`` go with every metric, ``spans`` trace. By ``leases`` handlers produce events once.
         """
-        self.services = services
+        self._services = services
         self._on_failure = on_failure
         self._consumer = consumer
         self._contract = consumer.contract
@@ -98,22 +99,27 @@ class Handling:
         self._tracing = True
         self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
         self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
-        self._wanted: dict[tuple[str, int], bool] = {}
+        self._routes: dict[tuple[str, int], _Route] = {}
         self._logged: set[tuple[str, str]] = set()
 
     def wants(self, metadata: Metadata) -> bool:
         """Return whether the event's payload is needed: it has a handler, or may have one."""
         identity = (metadata.event, metadata.version)
-        wanted = self._wanted.get(identity)
-        if wanted is not None:
-            return wanted
+        route = self._routes.get(identity)
+        if route is not None:
+            return route.wanted
         has_fallback = self._consumer.fallback_handler is not None
         try:
             definition = definition_for(self._contract, *identity)
         except (UnknownEvent, UnknownVersion):
             return has_fallback
-        wanted = self._wanted[identity] = has_fallback or bool(self._consumer.handlers_of(definition))
-        return wanted
+        handlers = self._consumer.handlers_of(definition)
+        if handlers and definition.version == metadata.version:
+            route = _Route(wanted=True, call=call_of(handlers), decode=definition.codec.decode)
+        else:
+            route = _Route(has_fallback or bool(handlers))
+        self._routes[identity] = route
+        return route.wanted
 
     def begin_batch(self) -> None:
         """Check whether anybody traces, once for many events (fast path, see decision 0010)."""
@@ -132,23 +138,33 @@ class Handling:
         _log.error("%s It goes to the dead letters.", error)
         return self._retry.decide(1, error)
 
-    async def handle(self, event: LoadedEvent, ctx: Context[Any], attempts: int) -> Outcome:
+    def context_of(self, metadata: Metadata, attempt: int, ack: Callable[[], Awaitable[None]]) -> HandledEvent:
+        """Return what handlers get, and their producers see, of an attempt; ``ack`` acks the event."""
+        return HandledEvent(metadata, attempt, ack, self._services, self._leases, self._group)
+
+    async def handle(self, event: LoadedEvent, ctx: HandledEvent, attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.
 
         ``attempts`` is the number of this attempt as the retry policy counts. What the handlers produce
         meanwhile is caused by this event. Run it as a task: a cancellation passes
         through; unless it was the caller's own, the caller passes it to ``failed``.
         """
-        attributes = self.attributes_of(event.metadata.event)
+        metadata, payload = event.metadata, event.payload
+        attributes = self._attributes.get(metadata.event, self._unknown_attributes)
+        route = self._routes.get((metadata.event, metadata.version), _NO_ROUTE)
         try:
-            call, arguments = self._call_for(event)
+            if route.decode is not None and type(payload) is dict:  # as every complete payload is
+                call, arguments = route.call, route.decode(payload)
+            else:
+                call, arguments = self._call_for(event, ctx)
         except (DecodeError, StorageError) as error:
             return self._refused(ctx, attempts, error)
+        event.payload = None  # the arguments are enough
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return FINISHED
         failed: Outcome | None = None
-        token, start = set_current_event(self._current(ctx)), perf_counter()
+        token, start = set_current_event(ctx), perf_counter()
         try:
             if self._tracing or self._interceptors:
                 failed = await self._call_within(call, arguments, ctx, attempts)
@@ -166,11 +182,11 @@ class Handling:
         telemetry.handled.add(1, attributes)
         return FINISHED
 
-    def _current(self, ctx: Context[Any]) -> HandledEvent:
-        return HandledEvent(ctx, self._leases, self._group)
+    def _call_for(self, event: LoadedEvent, ctx: HandledEvent) -> tuple[Handler | None, dict[str, object]]:
+        """Return what handles the event, to be called with its context and these arguments; None when nothing does.
 
-    def _call_for(self, event: LoadedEvent) -> tuple[Handler | None, dict[str, object]]:
-        """Return what handles the event, to be called with its context and these arguments; None when nothing does."""
+        Of a partial payload the context's metadata then names what is missing.
+        """
         metadata, payload = event.metadata, event.payload
         if payload is None:
             definition_for(self._contract, metadata.event, metadata.version)
@@ -178,18 +194,22 @@ class Handling:
         if isinstance(payload, StorageError):
             raise payload
         try:
-            definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
+            if isinstance(payload, PartialPayload):
+                attributes = self.attributes_of(metadata.event)
+                definition, arguments = decode_delivery(self._contract, payload, ctx, attributes)
+            else:
+                definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
         except (UnknownEvent, UnknownVersion):
             if self._consumer.fallback_handler is None:
                 raise
         else:
             handlers = self._consumer.handlers_of(definition)
             if handlers:
-                return handlers[0] if len(handlers) == 1 else functools.partial(_call_all, handlers), arguments
+                return call_of(handlers), arguments
         fallback = self._consumer.fallback_handler
         if fallback is None:
             return None, {}
-        stored = StoredEvent(metadata, payload, event.references)
+        stored = StoredEvent(ctx.metadata, payload, event.references)
 
         def call(ctx: Context[Any]) -> Awaitable[None]:
             return fallback(ctx, stored)
@@ -197,7 +217,7 @@ class Handling:
         return call, {}
 
     async def _call_within(
-        self, call: Handler, arguments: Mapping[str, object], ctx: Context[Any], attempts: int
+        self, call: Handler, arguments: Mapping[str, object], ctx: HandledEvent, attempts: int
     ) -> Outcome | None:
         """Call within a span and all interceptors, the first one outermost; return what a failure was decided to mean.
 
@@ -205,7 +225,7 @@ class Handling:
         """
         inner: Callable[[Context[Any]], Awaitable[None]] = functools.partial(call, **arguments)
         for interceptor in reversed(self._interceptors):
-            inner = _within(interceptor, inner)
+            inner = within(interceptor, inner)
         with self._spans.handling(ctx.metadata, ctx.attempt) if self._tracing else NOT_TRACED:
             try:
                 await inner(ctx)
@@ -220,9 +240,11 @@ class Handling:
     def _place_of(self, error: BaseException) -> tuple[str, ...]:
         return place_of(error, handlers=self._consumer.codes())
 
-    def _refused(self, ctx: Context[Any], attempts: int, error: DecodeError | StorageError) -> Outcome:
+    def _refused(self, ctx: HandledEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
         if isinstance(error, PayloadErased):
             return self._skipped(ctx.metadata, "erased", "it was erased")
+        if isinstance(error, PayloadNotGiven):
+            return self._skipped(ctx.metadata, "not-given", "this program was not given its payload, on purpose")
         if isinstance(error, UnknownEvent) and self._unknown == "skip":
             return self._skipped(ctx.metadata, "unknown-event", f"{self._contract.__name__} does not have it")
         if self._on_failure is not None:
@@ -230,7 +252,7 @@ class Handling:
         decision: Outcome = self._retry.decide(attempts, error)
         if error.__cause__ is not None and isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place_of(error))  # an upcaster raised it
-        log_outcome(self._current(ctx), decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
+        log_outcome(ctx, decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
         return decision
 
     def _skipped(self, metadata: Metadata, reason: str, words: str) -> Outcome:
@@ -242,11 +264,11 @@ class Handling:
             _log.info(text, metadata.key, metadata.event, words)
         return FINISHED
 
-    def failed(self, ctx: Context[Any], attempts: int, error: BaseException) -> Outcome:
+    def failed(self, ctx: HandledEvent, attempts: int, error: BaseException) -> Outcome:
         """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
         return self._failed(ctx, attempts, error, self._place_of(error))
 
-    def _failed(self, ctx: Context[Any], attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
+    def _failed(self, ctx: HandledEvent, attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
         if self._on_failure is not None:
             self._on_failure(ctx.metadata, error)
         decision: Outcome = self._retry.decide(attempts, error, handling=True)
@@ -255,7 +277,7 @@ class Handling:
         elif isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place)
         log_outcome(
-            self._current(ctx),
+            ctx,
             decision,
             "Event %s (%s) failed on attempt %d with %s at %s. It %s.",
             ctx.metadata.key,
@@ -265,23 +287,3 @@ class Handling:
             " > ".join(place) or "an unknown place",
         )
         return decision
-
-
-async def _call_all(handlers: Sequence[Handler], ctx: Context[Any], /, **arguments: object) -> None:
-    calls = (handler(ctx, **arguments) for handler in handlers)
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    errors = [each for each in results if isinstance(each, BaseException)]
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup("several handlers of one event failed", [_as_exception(each) for each in errors])
-
-
-def _within(
-    interceptor: HandleInterceptor, call_next: Callable[[Context[Any]], Awaitable[None]]
-) -> Callable[[Context[Any]], Awaitable[None]]:
-    return lambda ctx: interceptor(ctx, call_next)
-
-
-def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)

@@ -11,10 +11,11 @@ from typing import Literal
 from event_backbone.errors import EntryUnreadable
 from event_backbone.model import EventKey
 from event_backbone.stream.values import Delivery, Lease
-from event_backbone.subscription.handling import LoadedEvent
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
+from event_backbone.subscription.payload_memory import PayloadMemory
 
 Stage = Literal["unstarted", "suspected", "running", "waiting", "settling"]
 """Not begun; to be run alone; in its handlers; to be tried again here; with a call under way that ends its lease."""
@@ -28,9 +29,9 @@ _TURN_SECONDS = 4.0
 class InFlight:
     """One event between its delivery and its end, and the lease that allows this subscription to act on it.
 
-    ``loaded`` is what was read and loaded of it, or why it cannot be read. ``repeats`` counts repetitions within the
-    same attempt. ``active`` says that it is still in flight here. ``abandoned`` says that this subscription has
-    cancelled its handlers, so their outcome means nothing.
+    ``loaded`` is what was read and loaded of it, or why it cannot be read; ``loaded_bytes`` is what its payload counts
+    for in memory. ``repeats`` counts repetitions within the same attempt. ``active`` says that it is still in flight
+    here. ``abandoned`` says that this subscription has cancelled its handlers, so their outcome means nothing.
     """
 
     # One object an event: the garbage collector walks all of them (fast path, see decision 0010).
@@ -43,6 +44,7 @@ class InFlight:
         "fields",
         "key",
         "loaded",
+        "loaded_bytes",
         "repeats",
         "stage",
         "task",
@@ -52,6 +54,7 @@ class InFlight:
         """Take up a delivery."""
         (self.key, self.fields), self.attempt, self.failures, self.ends_alone = delivery
         self.loaded: LoadedEvent | EntryUnreadable | None = None
+        self.loaded_bytes = 0
         self.task: asyncio.Task[object] | None = None
         self.stage: Stage = "unstarted"
         self.repeats = 0
@@ -78,7 +81,8 @@ class EventsInFlight:
     """Every event between its delivery and its end, by key. Only what is in here may be acted on.
 
     ``finished`` counts the events handled to an end: acked, or moved to the dead letters. ``unparked`` has those that
-    failed and that the group cannot park, as too many are parked already.
+    failed and that the group cannot park, as too many are parked already. ``memory`` bounds their payloads;
+    ``has_inline`` says that some may have theirs in their entry.
     """
 
     def __init__(self, options: SubscriptionOptions, monitor: Monitor, on_limit: Callable[[], None]) -> None:
@@ -91,6 +95,8 @@ class EventsInFlight:
         self._enough_unstarted = 0
         self._count: dict[Stage, int] = {"unstarted": 0, "suspected": 0, "running": 0, "waiting": 0, "settling": 0}
         self.pace = Pace(options.concurrency)
+        self.memory = PayloadMemory(options.prefetch_bytes, self._inline_bytes)
+        self.has_inline = False
         self.events: dict[EventKey, InFlight] = {}
         self.unparked: set[InFlight] = set()
         self.finished = 0
@@ -148,6 +154,14 @@ class EventsInFlight:
     def let_go(self, event: InFlight) -> None:
         """Let go of an event that goes back to the group, or has left the stream."""
         self._drop((event,))
+
+    def release_payload(self, event: InFlight) -> None:
+        """Let go of an event's payload: it is loaded again when the event comes again, or not needed any more."""
+        if isinstance(event.loaded, LoadedEvent):
+            event.loaded.payload = None
+        if event.loaded_bytes:
+            size_bytes, event.loaded_bytes = event.loaded_bytes, 0
+            self.memory.release(size_bytes)
 
     def count(self, stage: Stage) -> int:
         """Return how many events are at this stage."""
@@ -226,17 +240,31 @@ class EventsInFlight:
     def _drop(self, events: Sequence[InFlight]) -> int:
         """Forget events, and return how many of them were in flight."""
         active = [event for event in events if event.active]
+        released = 0
         for event in active:
             event.active = False
             del self.events[event.key]
-            self.unparked.discard(event)
+            if self.unparked:
+                self.unparked.discard(event)
             self._count[event.stage] -= 1
+            if event.task is None:  # else the handler still has the payload
+                released += event.loaded_bytes
+                event.loaded_bytes = 0
+        if released or self.has_inline:
+            self.memory.release(released)
         if active:
             if self._capacity_wanted:
                 self._signal_capacity()
             if self.on_settled is not None:
                 self.on_settled()
         return len(active)
+
+    def _inline_bytes(self) -> int:
+        """Return the size of the inline payloads in flight, which few subscriptions have beside others."""
+        if not self.has_inline:
+            return 0
+        loaded = [event.loaded for event in self.events.values()]
+        return sum([each.metadata.size_bytes for each in loaded if isinstance(each, LoadedEvent) and each.inline])
 
     def _signal_capacity(self) -> None:
         if self.capacity > 0:

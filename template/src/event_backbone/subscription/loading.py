@@ -19,8 +19,9 @@ from event_backbone.errors import (
 from event_backbone.model import Payload
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.storage.loading import load_event_payloads
-from event_backbone.subscription.handling import Handling, LoadedEvent
-from event_backbone.subscription.in_flight import InFlight
+from event_backbone.subscription.handling import Handling
+from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF
 from event_backbone.subscription.settlement import Settlement
@@ -46,14 +47,20 @@ class Loader:
         storages: Mapping[str, Storage],
         handling: Handling,
         monitor: Monitor,
+        *,
         settlement: Settlement,
+        in_flight: EventsInFlight,
     ) -> None:
-        """Load from ``storages``; ``settlement`` keeps what has to come back after a while."""
+        """Load from ``storages``, as much of what is ``in_flight`` as may be in memory.
+
+        ``settlement`` keeps what has to come back after a while.
+        """
         self._scope = scope
         self._storages = storages
         self._handling = handling
         self._monitor = monitor
         self._settlement = settlement
+        self._in_flight = in_flight
         self._delays = Delays(BACKOFF)
         self._outage = False
         self._missing: dict[str, float] = {}
@@ -94,8 +101,13 @@ class Loader:
                 loaded_events.append(loaded)
         if ready:
             (on_loaded if in_turn is None else in_turn.pass_on)(ready)
-        if wanted:
+        if not wanted:
+            return
+        sizes_bytes = [loaded.metadata.size_bytes for loaded in loaded_events]
+        if self._in_flight.memory.try_take(wanted, sizes_bytes):
             await self._load(wanted, loaded_events, on_loaded, in_turn)
+        else:
+            await self._load_in_parts(wanted, loaded_events, sizes_bytes, on_loaded, in_turn)
 
     def _read(self, event: InFlight) -> LoadedEvent | None:
         """Decode the metadata, and return what wants its payload, unless that is in the entry.
@@ -112,8 +124,35 @@ class Loader:
             return None
         if not references:
             loaded.payload = read_inline(event.fields)
+            self._in_flight.has_inline = True
             return None
         return loaded
+
+    async def _load_in_parts(
+        self,
+        events: list[InFlight],
+        loaded_events: list[LoadedEvent],
+        sizes_bytes: list[int],
+        on_loaded: OnLoaded,
+        in_turn: _InOrder | None,
+    ) -> None:
+        """Load as many at once as there is memory for, and the next when there is some again, whatever still loads.
+
+        Takes them out of the lists, so that nothing refers to their payloads longer than their handlers.
+        """
+        memory = self._in_flight.memory
+        async with asyncio.TaskGroup() as tasks, memory.turn:
+            while events:
+                count = await memory.take(events, sizes_bytes)
+                part = [each for each in zip(events[:count], loaded_events[:count], strict=True) if each[0].active]
+                if in_turn is not None:
+                    for event in events[:count]:
+                        if not event.active:
+                            in_turn.skip(event)
+                tasks.create_task(
+                    self._load([event for event, _ in part], [loaded for _, loaded in part], on_loaded, in_turn)
+                )
+                del events[:count], loaded_events[:count], sizes_bytes[:count]
 
     async def _load(
         self,

@@ -27,6 +27,7 @@ class SubscriptionKeywords(TypedDict, total=False):
     drain: timedelta
     start: Start
     prefetch: int
+    prefetch_bytes: int
     max_waiting: int
     max_parked: int
     alone_for: timedelta
@@ -59,6 +60,9 @@ class SubscriptionOptions:
             vanished begins at the beginning.
         prefetch: at most how many events are taken ahead, beyond those being handled. With slow handlers it is fewer,
             about a second's work, so that other consumers get their share.
+        prefetch_bytes: at most how many bytes of payloads are in memory, as they were encoded: those being loaded, and
+            those loaded, from then on until their event has ended, handlers that run included. An event that does not
+            fit waits, and is loaded when it does; one larger than the bound, when no other is loaded.
         max_waiting: how many events may wait here for an outage of their storage, or for a manual ack, before reading
             stops.
         max_parked: how many failed events of the group may wait for their next attempt; beyond that they wait here,
@@ -79,6 +83,7 @@ class SubscriptionOptions:
     drain: timedelta = timedelta(seconds=20)
     start: Start = "beginning"
     prefetch: int = 200
+    prefetch_bytes: int = 64 * 1024 * 1024
     max_waiting: int = 1000
     max_parked: int = 5000
     alone_for: timedelta = timedelta(seconds=10)
@@ -101,7 +106,7 @@ class SubscriptionOptions:
             raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
 
     def _check_counts_and_policies(self) -> None:
-        for name in ("concurrency", "prefetch", "max_waiting", "max_parked"):
+        for name in ("concurrency", "prefetch", "prefetch_bytes", "max_waiting", "max_parked"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)}.")
         for name, policies in _POLICIES.items():

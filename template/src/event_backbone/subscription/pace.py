@@ -13,26 +13,27 @@ class Pace:
     """Estimates events per second from the times between the ends of handled events, idle times left out.
 
     The mean is exponential, so that it follows within some twenty events. While nothing ends, the estimate sinks with
-    the time that has passed: events that hang do not let others be taken ahead.
+    the time that has passed: events that hang do not let others be taken ahead. ``since`` is when an event last
+    ended, or began while no other one ran (``perf_counter``).
     """
 
     def __init__(self, concurrency: int) -> None:
         """Begin with a guess: ``concurrency`` events a second."""
         self._concurrency = concurrency
         self._mean_seconds = 1 / concurrency
-        self._since = perf_counter()
+        self.since = perf_counter()
         self._busy = False
 
     def began(self, now: float) -> None:
         """Note that an event begins at ``now`` (``perf_counter``) while no other one runs."""
-        self._since = now
+        self.since = now
         self._busy = True
 
     def ended(self, now: float, *, last: bool) -> None:
         """Note an event that has ended; ``last`` says that nothing else runs."""
-        seconds = min(now - self._since, _LONGEST_SECONDS)
+        seconds = min(now - self.since, _LONGEST_SECONDS)
         self._mean_seconds += (seconds - self._mean_seconds) * _WEIGHT
-        self._since = now
+        self.since = now
         self._busy = not last
 
     @property
@@ -40,5 +41,5 @@ class Pace:
         """How many events end in a second."""
         seconds = self._mean_seconds
         if self._busy:
-            seconds = max(seconds, (perf_counter() - self._since) / self._concurrency)
+            seconds = max(seconds, (perf_counter() - self.since) / self._concurrency)
         return 1 / max(seconds, 1e-6)

@@ -18,8 +18,9 @@ from event_backbone.errors import LeaseLost, StreamUnavailable
 from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF, Outage, Refusals
@@ -154,8 +155,6 @@ class Settlement:
         if isinstance(outcome, Finished):
             self.acks.add(event)
             return
-        if isinstance(event.loaded, LoadedEvent):
-            event.loaded.payload = None
         if isinstance(outcome, RetryLater) and not outcome.counts:
             event.repeats += 1
             telemetry.retried.add(1, self._attributes(event))
@@ -210,6 +209,7 @@ class Settlement:
 
     def _begin(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
         self._in_flight.move(event, "settling")
+        self._in_flight.release_payload(event)
         task = self._loop.create_task(self._carry_out(event, outcome))
         self.calls.add(task)
         task.add_done_callback(self._ended)
@@ -271,6 +271,7 @@ class Settlement:
                 self._failed.pop(event, None)
 
         self._in_flight.move(event, "waiting")
+        self._in_flight.release_payload(event)
         if self._in_flight.on_settled is not None:
             self._in_flight.on_settled()
         self._timers[event] = self._loop.call_later(after.total_seconds(), due)

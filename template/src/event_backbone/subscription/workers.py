@@ -2,9 +2,7 @@
 
 A handler may cancel its task or set context variables without affecting the next event. Tasks start eagerly: each runs
 to where it first waits before the caller goes on. A handler that never waits then costs no turn of the event loop, and
-what follows many events, such as their acks, is done for them together. Python has eager tasks since 3.12. For 3.11,
-which now gets security fixes only, the first step of a task is taken from the event loop's queue, where it has just
-been put. On an event loop without such a queue, as uvloop on 3.11, a task begins in its turn.
+what follows many events, such as their acks, is done for them together (``eager_start``).
 """
 
 from __future__ import annotations
@@ -12,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import sys
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, cast
 
-from event_backbone.consumer import Context
 from event_backbone.errors import EntryUnreadable
-from event_backbone.subscription.handling import Handling, LoadedEvent
+from event_backbone.subscription.eager_start import eager_start
+from event_backbone.subscription.handled_event import HandledEvent
+from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.outcome import Outcome
 from event_backbone.subscription.settlement import Settlement
@@ -58,6 +56,7 @@ class Workers:
         self._member = member
         self._broken = broken
         self._loop = asyncio.get_running_loop()
+        self._start = eager_start(self._loop)
         self._context = contextvars.copy_context()
         self._ready: deque[InFlight] = deque()
         self._tasks: dict[asyncio.Task[Outcome], InFlight] = {}
@@ -107,7 +106,7 @@ class Workers:
             self._in_flight.pace.began(now)
         while self._ready and self._has_capacity():
             event = self._ready.popleft()
-            if event.active and self._begin(event) is None and perf_counter() > until:
+            if event.active and self._begin(event) is None and self._in_flight.pace.since > until:
                 # Handlers that never wait would keep every other task, such as the look, from running.
                 self.start_ready()
                 return
@@ -121,9 +120,9 @@ class Workers:
             self._settlement.settle(event, self._handling.unreadable(loaded))
             return None
         ack = functools.partial(self._settlement.acks.ack, event)
-        ctx = Context(loaded.metadata, event.attempt, ack, self._handling.services)
+        ctx = self._handling.context_of(loaded.metadata, event.attempt, ack)
         handling = self._handling.handle(loaded, ctx, event.attempts)
-        task = _start_eagerly(self._loop, handling, self._context.copy())
+        task = self._start(handling, loop=self._loop, context=self._context.copy())
         if task.done():
             self._decide(event, ctx, task)
             return None
@@ -182,13 +181,15 @@ class Workers:
         last = self._last
         return last is None or not last.active or last.stage == "waiting"
 
-    def _done(self, event: InFlight, ctx: Context[Any], task: asyncio.Task[Outcome]) -> None:
+    def _done(self, event: InFlight, ctx: HandledEvent, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[task]
         event.task = None
+        if not event.active:  # its end came first, by an ack within the handler or a lost lease
+            self._in_flight.release_payload(event)
         self._decide(event, ctx, task)
         self._start_ready()
 
-    def _decide(self, event: InFlight, ctx: Context[Any], task: asyncio.Task[Outcome]) -> None:
+    def _decide(self, event: InFlight, ctx: HandledEvent, task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
         try:
             outcome = task.result()
@@ -201,17 +202,3 @@ class Workers:
             return
         if not event.abandoned and not ctx.acked:
             self._settlement.settle(event, outcome)
-
-
-def _start_eagerly(
-    loop: asyncio.AbstractEventLoop, running: Coroutine[object, None, Outcome], context: contextvars.Context
-) -> asyncio.Task[Outcome]:
-    """Return a task that has begun, and may be done already. To be called by the running loop, within no task."""
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(running, loop=loop, context=context, eager_start=True)
-    task = asyncio.Task(running, loop=loop, context=context)
-    queue = cast("object", getattr(loop, "_ready", None))
-    if isinstance(queue, deque):
-        first_step = cast("deque[asyncio.Handle]", queue).pop()
-        first_step._run()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see the module
-    return task

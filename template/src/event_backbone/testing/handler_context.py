@@ -33,6 +33,7 @@ class ContextFields(TypedDict, total=False):
     environment: str
     correlation_id: str
     causation_id: str | None
+    missing: tuple[str, ...]
 
 
 @overload
@@ -65,10 +66,13 @@ def context(*, services: object = None, **fields: Unpack[ContextFields]) -> Cont
         environment=fields.get("environment", "test"),
         correlation_id=fields.get("correlation_id", str(event_id)),
         causation_id=fields.get("causation_id"),
+        missing=fields.get("missing", ()),
     )
-    ctx = Context(metadata, fields.get("attempt", 1), _ack, services)
-    if _in_a_task():
-        set_current_event(_TestedEvent(ctx))
+    attempt = fields.get("attempt", 1)
+    if not _in_a_task():
+        return Context(metadata, attempt, _ack, services)
+    ctx = _TestedEvent(metadata, attempt, services)
+    set_current_event(ctx)
     return ctx
 
 
@@ -77,15 +81,16 @@ class _TestedEvent(HandledEvent):
 
     __slots__ = ("log",)
 
-    def __init__(self, ctx: Context[object]) -> None:
-        key, stream = ctx.metadata.key, StreamName(ctx.metadata.uri, ctx.metadata.environment)
+    def __init__(self, metadata: Metadata, attempt: int, services: object) -> None:
+        key, stream = metadata.key, StreamName(metadata.uri, metadata.environment)
         before = current_event()
         if isinstance(before, _TestedEvent) and (before.metadata.key, before.log.name) == (key, stream):
             self.log: Log = before.log
         else:
             self.log = Log(stream, time.time, key, groups={_GROUP: Group(key)})
-        self.log.groups[_GROUP].pending[key] = Pending(_MEMBER, ctx.attempt, self.log.now())
-        super().__init__(ctx, MemoryGroupLeases(self.log, _GROUP, _MEMBER), _GROUP)
+        self.log.groups[_GROUP].pending[key] = Pending(_MEMBER, attempt, self.log.now())
+        leases = MemoryGroupLeases(self.log, _GROUP, _MEMBER)
+        super().__init__(metadata, attempt, _ack, services, leases, _GROUP)
 
 
 def _in_a_task() -> bool:

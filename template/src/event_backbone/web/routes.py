@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Header, HTTPException, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel
 
 from event_backbone.backbone import Backbone
@@ -48,6 +48,12 @@ _READ_ERRORS: _Responses = {
 }
 
 
+_ERASE_ERRORS: _Responses = {
+    **_READ_ERRORS,
+    **_error(404, "The stream has no event with this key, or it no such part."),
+}
+
+
 async def allow_everyone() -> None:
     """Let every request pass. An application replaces it with ``authorize=`` or ``app.dependency_overrides``."""
 
@@ -57,6 +63,7 @@ def event_routes(
     *,
     uri: str,
     payloads: bool = True,
+    erasing: bool = False,
     authorize: Callable[..., object] = allow_everyone,
 ) -> APIRouter:
     """Make the routes of a contract; they use the open backbone at ``app.state.backbone``.
@@ -73,6 +80,8 @@ def event_routes(
         contract: the contract whose events are produced; it is checked here.
         uri: names the stream.
         payloads: whether the read route returns arguments; without them it returns metadata alone.
+        erasing: whether there is ``DELETE /events/{key}/payload``, which erases a payload permanently, and with
+            ``?part=<storage>`` a part of it.
         authorize: a FastAPI dependency that guards all these routes; it raises HTTPException to refuse.
 
     Raises:
@@ -83,6 +92,8 @@ def event_routes(
     for definition in events_of(contract):
         _add_produce_route(router, contract, definition, uri)
     _add_read_route(router, uri, payloads=payloads)
+    if erasing:
+        _add_erase_route(router, uri)
     return router
 
 
@@ -113,6 +124,21 @@ def _add_read_route(router: APIRouter, uri: str, *, payloads: bool) -> None:
         responses=_READ_ERRORS,
         summary="Read an event",
         name="get_event",
+        generate_unique_id_function=operation_id,
+        route_class_override=validated_route(),
+    )
+
+
+def _add_erase_route(router: APIRouter, uri: str) -> None:
+    router.add_api_route(
+        "/{key}/payload",
+        _erase_endpoint(uri),
+        methods=["DELETE"],
+        status_code=HTTPStatus.NO_CONTENT,
+        response_description="The payload, or the part of it, is erased.",
+        responses=_ERASE_ERRORS,
+        summary="Erase a payload",
+        name="erase_payload",
         generate_unique_id_function=operation_id,
         route_class_override=validated_route(),
     )
@@ -153,12 +179,8 @@ def _produce_endpoint(
 def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[EventResponse]]:
     async def read(request: Request, key: str) -> EventResponse:
         """Return the metadata and the payload of an event."""
-        try:
-            event_key = EventKey.parse(key)
-        except ConfigurationError as error:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
         backbone = _backbone(request)
-        event = await backbone.reader(uri).get(event_key)
+        event = await backbone.reader(uri).get(_key_of(key))
         metadata = event.metadata
         return EventResponse(
             key=event.key,
@@ -171,11 +193,32 @@ def _read_endpoint(uri: str, *, payloads: bool) -> Callable[..., Awaitable[Event
             correlation_id=metadata.correlation_id,
             causation_id=metadata.causation_id,
             payload=event.payload if payloads else "withheld",
-            arguments=event.arguments if payloads and event.payload == "present" else None,
+            arguments=event.arguments if payloads and event.has_arguments else None,
             locations=backbone.location(event) if payloads else [],
         )
 
     return read
+
+
+def _erase_endpoint(uri: str) -> Callable[..., Awaitable[None]]:
+    async def erase(
+        request: Request,
+        key: str,
+        part: Annotated[
+            str | None, Query(description="The name of a storage: erase only the part of the payload that it has.")
+        ] = None,
+    ) -> None:
+        """Erase the payload of an event permanently; its metadata stays. May be repeated."""
+        await _backbone(request).erase(uri, _key_of(key), part=part)
+
+    return erase
+
+
+def _key_of(text: str) -> EventKey:
+    try:
+        return EventKey.parse(text)
+    except ConfigurationError as error:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
 async def _event_id_for(backbone: Backbone, uri: str, definition: EventDefinition, token: str, body: bytes) -> UUID:

@@ -27,10 +27,11 @@ class EventResponse(BaseModel):
     environment: str
     correlation_id: str
     causation_id: str | None
-    payload: Literal["present", "gone", "erased", "withheld"] = Field(
-        description="Whether the payload is there, is missing or expired, was erased, or is not returned here."
+    payload: Literal["present", "partial", "gone", "erased", "withheld"] = Field(
+        description="Whether the payload is there, or a part of it, is missing or expired, was erased, or is not "
+        "returned here."
     )
-    arguments: dict[str, JsonValue] | None = Field(description="The payload by argument name, when it is present.")
+    arguments: dict[str, JsonValue] | None = Field(description="The payload by argument name, as far as it is there.")
     locations: list[str] = Field(
         description="Where the payload is: a Redis key, or a line in S3, for each part. Empty if it is withheld."
     )

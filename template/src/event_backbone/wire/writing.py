@@ -92,6 +92,8 @@ def first_members(members: MetadataMembers, size_bytes: int) -> str:
 def optional_members(members: MetadataMembers) -> str:
     """Return the members that differ from their defaults, each after a comma."""
     id_text, correlation_id = members.id_text, members.correlation_id
+    if correlation_id is members.causation_id is members.partition_key is None and not members.headers:
+        return ""  # of most events that no handler produces
     optional: dict[str, object] = {}
     if correlation_id is not None and correlation_id != id_text:
         optional["correlation"] = correlation_id

@@ -100,5 +100,5 @@ def child_environment(servers: Mapping[str, str]) -> dict[str, str]:
         # Each process runs in its own folder.
         inherited["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))  # noqa: PTH100
     silenced = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
-    emptied = dict.fromkeys(("REDIS_EVENT_SOURCE_PASS", "S3_EVENT_SOURCE_PROFILE"), "")
+    emptied = dict.fromkeys(("REDIS_EVENT_SOURCE_PASS", "S3_EVENT_SOURCE_PROFILE", "S3_EVENT_SOURCE_SESSION_TOKEN"), "")
     return inherited | silenced | emptied | {"EVENT_SOURCE_ENVIRONMENT": "demo"} | dict(servers)

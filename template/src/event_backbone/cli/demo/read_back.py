@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -38,8 +39,8 @@ class RedisReadBack:
 
     def event_id(self, key: str) -> str | None:
         """Return the id of the event with this key, or None when the stream has none."""
-        entries = self._client.xrange(self._stream, key, key)
-        return str(json.loads(entries[0][1][b"metadata"])["id"]) if entries else None
+        fields = self._entry(key)
+        return str(json.loads(fields[b"metadata"])["id"]) if fields else None
 
     def find(self, event_id: str) -> list[PayloadLocation]:
         """Return the hashes whose key names the event."""
@@ -48,6 +49,17 @@ class RedisReadBack:
             PayloadLocation(f"Redis hash {key.decode()}", sum(map(len, self._client.hvals(key))))
             for key in sorted(keys)
         ]
+
+    def find_inline(self, key: str) -> list[PayloadLocation]:
+        """Return the entry with this key if the payload is in it."""
+        fields = self._entry(key)
+        if not fields or json.loads(fields[b"metadata"])["payload"]:
+            return []
+        return [PayloadLocation(f"Redis stream {self._stream}, entry {key}", sum(map(len, fields.values())))]
+
+    def _entry(self, key: str) -> Mapping[bytes, bytes]:
+        entries = self._client.xrange(self._stream, key, key)
+        return cast("Mapping[bytes, bytes]", entries[0][1]) if entries else {}
 
     def finished(self, group: str, last_key: str) -> bool:
         """Return whether every event up to this key was delivered to the group, and none is pending."""

@@ -134,7 +134,7 @@ def _result(
 ) -> EventResult:
     """Look up where the servers have the event, and who handled it."""
     event_id = redis.event_id(sent.key)
-    locations = [] if event_id is None else redis.find(event_id)
+    locations = [] if event_id is None else redis.find(event_id) + redis.find_inline(sent.key)
     if s3 is not None and event_id is not None:
         locations = s3.find(event_id) + locations
     return EventResult(sent, tuple(locations), tuple(each for each in handled if each.key == sent.key))

@@ -55,6 +55,7 @@ def open_session(options: S3Options) -> boto3.Session:
         return boto3.Session(
             aws_access_key_id=options.access_key,
             aws_secret_access_key=options.secret_key,
+            aws_session_token=options.session_token,
             region_name=options.region,
             profile_name=options.profile,
         )

@@ -9,14 +9,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
-from obstore.store import S3Store
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.errors import ConfigurationError
 from event_backbone.storage.per_loop import PerLoop
+from event_backbone.storage.s3.client import object_attributes, object_tags, open_bucket
 from event_backbone.storage.s3.options import S3Options
 from event_backbone.storage.s3.problems import (
     ignores_ranges,
@@ -54,10 +52,8 @@ class S3Objects:
         self._deadline = options.deadline.total_seconds()
         self._tries = options.retries + 1
         self._slots = PerLoop(lambda: asyncio.Semaphore(options.concurrency))
-        try:
-            self._store = _open_store(bucket, options, access)
-        except (BaseError, ValueError) as error:
-            raise ConfigurationError(f"The settings for the S3 bucket {bucket} do not fit together.") from error
+        self._store = open_bucket(bucket, options, access)
+        self._attributes, self._tags = object_attributes(options), object_tags(options)
 
     async def create(self, key: str, body: bytes, *, content_type: str = _JSON) -> bool:
         """Write an object that does not exist; False when it exists, perhaps from an earlier try with a lost answer.
@@ -107,9 +103,11 @@ class S3Objects:
             raise read_error(problem_of(error), self._bucket, key, self._endpoint) from error
 
     async def _put(self, key: str, body: bytes, mode: PutMode, content_type: str) -> bool:
-        attributes: Attributes = {"Content-Type": content_type}
+        attributes: Attributes = {**self._attributes, "Content-Type": content_type}
         try:
-            await self._store.put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
+            await self._store.put_async(
+                key, body, attributes=attributes, tags=self._tags, mode=mode, use_multipart=False
+            )
         except _CONDITIONS as error:
             if is_unmet_condition(error, of_replacing=mode != "create"):
                 return False
@@ -133,23 +131,3 @@ class S3Objects:
                         raise
                 await delays.wait()
             return await call()
-
-
-def _open_store(bucket: str, options: S3Options, access: S3Access) -> S3Store:
-    # Everything that obstore would otherwise take from AWS_* variables, or ask a metadata service for, is given.
-    return S3Store(
-        bucket,
-        aws_endpoint_url_s3=access.endpoint,
-        region=access.region,
-        credential_provider=access.credentials,
-        skip_signature=False,
-        virtual_hosted_style_request=False,
-        conditional_put="etag",
-        s3_express=False,
-        client_options={
-            "allow_http": urlsplit(access.endpoint).scheme == "http",
-            "connect_timeout": options.connect_timeout,
-            "timeout": options.request_timeout,
-        },
-        retry_config={"max_retries": 0, "retry_timeout": options.deadline},
-    )

@@ -15,16 +15,29 @@ from event_backbone.errors import ConfigurationError
 EnvironmentIn = Literal["key", "bucket", "nothing"]
 """Where the environment's name is: before the object key, before the bucket (``dev.<bucket>``), or nowhere."""
 
+Encryption = Literal["AES256", "aws:kms"]
+"""How S3 encrypts objects: with its own keys (SSE-S3), or with a key of KMS (SSE-KMS)."""
+
+Checksum = Literal["SHA256", "CRC64NVME"]
+"""The checksum that an object is sent and kept with."""
+
 BUCKET_VARIABLE = "S3_EVENT_SOURCE_BUCKET"
 REGION_VARIABLE = "S3_EVENT_SOURCE_REGION"
 ACCESS_KEY_VARIABLE = "S3_EVENT_SOURCE_ACCESS_KEY"
 SECRET_VARIABLE = "S3_EVENT_SOURCE_SECRET"  # noqa: S105 - the name of the variable
+SESSION_TOKEN_VARIABLE = "S3_EVENT_SOURCE_SESSION_TOKEN"  # noqa: S105 - the name of the variable
 ENDPOINT_VARIABLE = "S3_EVENT_SOURCE_ENDPOINT"
 PROFILE_VARIABLE = "S3_EVENT_SOURCE_PROFILE"
 ENVIRONMENT_IN_VARIABLE = "S3_EVENT_SOURCE_ENVIRONMENT_IN"
 
 _BUCKET = re.compile(r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?!.{513})(?:(?!\.+(?:/|$))[A-Za-z0-9._=-]+(?:/(?!$)|$))+")
+_KMS_KEY = re.compile(r"[A-Za-z0-9:/_-]{1,2048}")
+_STORAGE_CLASS = re.compile(r"[A-Z0-9_]{1,64}")
+_NOT_READABLE = {"GLACIER", "DEEP_ARCHIVE"}
+_MOST_TAGS = 10
+_TAG_KEY = re.compile(r"[\w +\-=.:/@]{1,128}")
+_TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,15 @@ class S3Options:
         pack_events: how many events a pack has at most; 1 makes an object for each event.
         pack_bytes: how many bytes a pack has at most, unless a single event has more.
         pack_linger: for how long packs that are not full wait for more events; a lone event never waits.
+        session_token: belongs to ``access_key`` and ``secret_key`` when these are temporary.
+        encryption: how S3 encrypts what is written, "AES256" or "aws:kms"; None leaves it to the bucket.
+        kms_key: the id, ARN or alias of the KMS key for "aws:kms"; None is the one that S3 has in your account.
+        kms_bucket_key: let S3 derive keys from the KMS key for a while, instead of asking KMS for each object.
+        storage_class: the storage class of what is written, such as "STANDARD_IA"; None is the store's default. One
+            that cannot be read at once is refused.
+        checksum: "SHA256" or "CRC64NVME" adds a checksum to what is written, which S3 verifies and keeps. Without one
+            S3 still verifies what arrives, by the hash that each request is signed with.
+        tags: the tags of what is written, at most 10.
     """
 
     bucket: str | None = None
@@ -71,6 +93,17 @@ class S3Options:
     pack_events: int = 256
     pack_bytes: int = 4 << 20
     pack_linger: timedelta = timedelta(0)
+    session_token: str | None = field(default=None, repr=False)
+    encryption: Encryption | None = None
+    kms_key: str | None = None
+    kms_bucket_key: bool = True
+    storage_class: str | None = None
+    checksum: Checksum | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+
+    def __post_init__(self) -> None:
+        """Keep a copy of the tags, so that options stay what they are."""
+        object.__setattr__(self, "tags", dict(self.tags))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> S3Options:
@@ -94,6 +127,8 @@ class S3Options:
 
     def _filled(self, environ: Mapping[str, str]) -> S3Options:
         access_key = self.access_key or environ.get(ACCESS_KEY_VARIABLE) or None
+        # A key pair that is given is not the one that the variable's token belongs to.
+        session_token = self.session_token or (not self.access_key and environ.get(SESSION_TOKEN_VARIABLE)) or None
         environment_in = self.environment_in or environ.get(ENVIRONMENT_IN_VARIABLE) or "key"
         return replace(
             self,
@@ -105,6 +140,7 @@ class S3Options:
             endpoint=self.endpoint or environ.get(ENDPOINT_VARIABLE) or None,
             profile=None if access_key else environ.get(PROFILE_VARIABLE) or self.profile or None,
             environment_in=cast("EnvironmentIn", environment_in),
+            session_token=session_token,
         )
 
     def bucket_of(self, environment: str) -> str:
@@ -126,6 +162,8 @@ def _problems(options: S3Options) -> Iterator[str]:
     if bool(options.access_key) != bool(options.secret_key):
         given, missing = names if options.access_key else reversed(names)
         yield f"{missing} is not set, but {given} is: a key pair needs both."
+    if options.session_token and not options.access_key:
+        yield f"{SESSION_TOKEN_VARIABLE} (session_token) is set without the key pair that it belongs to."
     if options.environment_in not in get_args(EnvironmentIn):
         yield f"{ENVIRONMENT_IN_VARIABLE} (environment_in) must be key, bucket or nothing."
     if not options.bucket:
@@ -141,8 +179,42 @@ def _problems(options: S3Options) -> Iterator[str]:
         yield "Time-outs and concurrency of S3Options must be positive, retries not negative."
     if options.pack_cache_bytes < 0:
         yield "pack_cache_bytes of S3Options must not be negative; 0 keeps nothing."
+    yield from _pack_problems(options)
+    yield from _object_problems(options)
+
+
+def _pack_problems(options: S3Options) -> Iterator[str]:
     if options.pack_events < 1 or options.pack_bytes < 1 or not timedelta(0) <= options.pack_linger < options.deadline:
         yield "pack_events and pack_bytes of S3Options must be positive, pack_linger at least 0 and below the deadline."
+
+
+def _object_problems(options: S3Options) -> Iterator[str]:
+    if options.encryption not in {None, *get_args(Encryption)}:
+        yield "encryption of S3Options must be AES256, aws:kms or None."
+    if options.kms_key is not None and options.encryption != "aws:kms":
+        yield "kms_key of S3Options needs encryption='aws:kms'."
+    elif options.kms_key is not None and _KMS_KEY.fullmatch(options.kms_key) is None:
+        yield "kms_key of S3Options must be the id, the ARN or the alias (alias/...) of a KMS key."
+    if options.storage_class in _NOT_READABLE:
+        yield f"storage_class of S3Options must be readable at once, which {options.storage_class} is not."
+    elif options.storage_class is not None and _STORAGE_CLASS.fullmatch(options.storage_class) is None:
+        yield "storage_class of S3Options must be the name of a storage class of S3, such as STANDARD_IA."
+    if options.checksum not in {None, *get_args(Checksum)}:
+        yield "checksum of S3Options must be SHA256, CRC64NVME or None."
+    if len(options.tags) > _MOST_TAGS or not all(map(_is_tag, options.tags.items())):
+        yield (
+            "tags of S3Options must be at most 10, keys of 1 to 128 characters and values of up to 256: letters, "
+            "digits, spaces and + - = . _ : / @, and no key may begin with aws:."
+        )
+
+
+def _is_tag(tag: tuple[str, str]) -> bool:
+    key, value = tag
+    return (
+        not key.lower().startswith("aws:")
+        and _TAG_KEY.fullmatch(key) is not None
+        and _TAG_VALUE.fullmatch(value) is not None
+    )
 
 
 def _not_a_bucket(name: str) -> str:

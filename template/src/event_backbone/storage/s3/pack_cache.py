@@ -48,10 +48,11 @@ class PackCache:
         """Return a pack's bytes if they are here and not too old."""
         oldest = monotonic() - self._kept_seconds
         with self._lock:
-            while self._packs and next(iter(self._packs.values()))[0] < oldest:
-                self._drop(next(iter(self._packs)))
             read_at, pack = self._packs.get(place, (oldest, None))
-        return None if read_at < oldest else pack
+            if read_at < oldest:
+                self._drop(place)
+                return None
+        return pack
 
     def keep(self, place: PackPlace, pack: bytes, read_at: float, forgotten: int) -> None:
         """Keep a pack; ``read_at`` (monotonic, in seconds) and ``forgotten`` are from before it was read."""

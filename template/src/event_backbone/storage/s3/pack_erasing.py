@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic_core import from_json
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.errors import DecodeError, PayloadGone
+from event_backbone.errors import DecodeError, PayloadGone, StorageUnavailable
 from event_backbone.model import StreamName
 from event_backbone.storage.s3.pack_line import PackLine
 from event_backbone.storage.s3.pack_writer import PACK_CONTENT_TYPE
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from event_backbone.storage.s3.objects import S3Objects
 
 _BACKOFF = Backoff(first=timedelta(milliseconds=20), longest=timedelta(seconds=1), jitter=1)
+_COPIES = 3  # at most, until two are the same
 
 
 async def erase_lines(objects: S3Objects, key: str, stream: StreamName, lines: Sequence[tuple[PackLine, str]]) -> None:
@@ -32,7 +33,7 @@ async def erase_lines(objects: S3Objects, key: str, stream: StreamName, lines: S
     """
     delays = Delays(_BACKOFF)
     while True:
-        pack, e_tag = await objects.read_version(key)
+        pack, e_tag = await _read_whole(objects, key)
         erased = bytearray(pack)
         foreign = [event_id for line, event_id in lines if not _erase(erased, line, event_id, stream)]
         rewritten = bytes(erased)
@@ -41,6 +42,26 @@ async def erase_lines(objects: S3Objects, key: str, stream: StreamName, lines: S
         await delays.wait()
     if foreign:
         raise PayloadGone(f"The record of event {foreign[0]} in S3 is damaged: {key} has another one in its place.")
+
+
+async def _read_whole(objects: S3Objects, key: str) -> tuple[bytes, str | None]:
+    """Return a pack as S3 has it. It is written again, so a torn copy would cost other events their lines.
+
+    A copy that does not look whole counts only if another one is the same: then the pack itself is damaged.
+    """
+    found = await objects.read_version(key)
+    for _ in range(_COPIES):
+        if _looks_whole(found[0]):
+            return found
+        before, found = found, await objects.read_version(key)
+        if found == before:
+            return found
+    raise StorageUnavailable(f"S3 answers with another damaged {key} each time; look at what is between here and S3.")
+
+
+def _looks_whole(pack: bytes) -> bool:
+    *lines, end = pack.split(b"\n")
+    return not end and all(line.startswith(b"{") and line.endswith(b"}") for line in lines)
 
 
 def _erase(pack: bytearray, line: PackLine, event_id: str, stream: StreamName) -> bool:

@@ -25,7 +25,7 @@ _CUT_OFF = "The event loop ended, or S3Storage was closed, before S3 had answere
 
 
 class _Pack:
-    """Lines in the order of the calls of ``save``, each with the future of its call."""
+    """Lines in the order of the calls of ``save``, each with the future of its call. Done before time: cancelled."""
 
     __slots__ = ("lines", "opened", "size_bytes")
 
@@ -37,9 +37,6 @@ class _Pack:
     def add(self, call: asyncio.Future[PackLine], line: bytes) -> None:
         self.lines[call] = line
         self.size_bytes += len(line) + 1
-
-    def withdraw(self, call: asyncio.Future[PackLine]) -> None:
-        self.size_bytes -= len(self.lines.pop(call, b"")) + 1
 
     @property
     def awaited(self) -> bool:
@@ -57,7 +54,6 @@ class _Pack:
         for call in self.lines:
             if not call.done():
                 call.set_exception(_copy_of(error))
-                call.exception()  # so that asyncio does not complain if the loop ends before the caller goes on
 
 
 class PackWriter:
@@ -67,8 +63,8 @@ class PackWriter:
     full waits while four requests are under way, or if a pack has left within ``pack_linger``: until neither is so,
     it is ``pack_linger`` old, or it is full. A record of ``pack_bytes`` or more is a pack by itself.
 
-    Every call of ``save`` ends. One that is cancelled before its pack leaves withdraws its record; after that, the line
-    may stay in the bucket with no entry to refer to it.
+    Every call of ``save`` ends. Cancelling it before its pack leaves withdraws the record; after that, the line may
+    stay in the bucket with no entry to refer to it.
     """
 
     def __init__(
@@ -99,13 +95,8 @@ class PackWriter:
         """
         loop = asyncio.get_running_loop()
         call: asyncio.Future[PackLine] = loop.create_future()
-        pack = self._add(call, line, loop)
-        try:
-            return await call
-        except asyncio.CancelledError:
-            if pack is self._open:
-                self._withdraw(pack, call)
-            raise
+        self._add(call, line, loop)
+        return await call
 
     async def close(self) -> None:
         """Write what is open, and wait for what a caller waits for; the rest is given up."""
@@ -122,29 +113,21 @@ class PackWriter:
                     self._end(task)
                 raise
 
-    def _add(self, call: asyncio.Future[PackLine], line: bytes, loop: asyncio.AbstractEventLoop) -> _Pack:
+    def _add(self, call: asyncio.Future[PackLine], line: bytes, loop: asyncio.AbstractEventLoop) -> None:
         size, most = len(line) + 1, self._options.pack_bytes
         if size >= most:
             alone = _Pack(loop.time())
             alone.add(call, line)
             self._leave(alone)
-            return alone
+            return
         if self._open is not None and self._open.size_bytes + size > most:
             self._leave_open()
         if self._open is None:
             self._open = _Pack(loop.time())
             loop.call_soon(self._leave_if_due, context=Context())
-        pack = self._open
-        pack.add(call, line)
-        if len(pack.lines) >= self._options.pack_events or pack.size_bytes >= most:
+        self._open.add(call, line)
+        if len(self._open.lines) >= self._options.pack_events or self._open.size_bytes >= most:
             self._leave_open()
-        return pack
-
-    def _withdraw(self, pack: _Pack, call: asyncio.Future[PackLine]) -> None:
-        pack.withdraw(call)
-        if not pack.lines:
-            self._open = None
-            self._stop_timer()
 
     def _leave_if_due(self) -> None:
         self._stop_timer()
@@ -170,6 +153,8 @@ class PackWriter:
             self._leave(pack)
 
     def _leave(self, pack: _Pack) -> None:
+        if not pack.awaited:
+            return
         loop = asyncio.get_running_loop()
         self._last_left = loop.time()
         task = loop.create_task(self._send(pack), context=Context())
@@ -177,14 +162,8 @@ class PackWriter:
         task.add_done_callback(self._ended, context=Context())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if self._requests.pop(task, None) is None:
-            return
-        if not task.cancelled():
+        if self._requests.pop(task, None) is not None:
             self._leave_if_due()
-        elif self._open is not None:  # the event loop is ending: nothing that begins now would be finished
-            self._stop_timer()
-            pack, self._open = self._open, None
-            pack.fail(StorageUnavailable(_CUT_OFF))
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._requests.pop(task, None)

@@ -20,11 +20,14 @@ from event_backbone.storage.s3.options import (
     ENDPOINT_VARIABLE,
     REGION_VARIABLE,
     SECRET_VARIABLE,
+    SESSION_TOKEN_VARIABLE,
 )
 
-Problem = Literal["no object", "no bucket", "forbidden", "credentials", "expired", "region", "unsupported", "outage"]
+Problem = Literal[
+    "no object", "no bucket", "forbidden", "credentials", "expired", "region", "kms", "option", "unsupported", "outage"
+]
 
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _BY_CODE: Mapping[str, Problem] = {
     "NoSuchBucket": "no bucket",
     "NoSuchKey": "no object",
@@ -41,20 +44,35 @@ _BY_CODE: Mapping[str, Problem] = {
     "TokenRefreshRequired": "expired",
     "AuthorizationHeaderMalformed": "region",
     "PermanentRedirect": "region",
+    "KMS.DisabledException": "kms",
+    "KMS.InvalidKeyUsageException": "kms",
+    "KMS.KMSInvalidStateException": "kms",
+    "KMS.NotFoundException": "kms",
+    "InvalidEncryptionAlgorithmError": "option",
+    "InvalidStorageClass": "option",
+    "InvalidTag": "option",
     "NotImplemented": "unsupported",
 }
 _NO_BUCKET = f"The S3 bucket {{bucket}} does not exist at {{endpoint}}; create it, or correct {BUCKET_VARIABLE}."
 _SENTENCES: Mapping[Problem, str] = {
     "no bucket": _NO_BUCKET,
     "no object": _NO_BUCKET,  # of a write, which needs no object
-    "forbidden": "S3 forbids writing to bucket {bucket}: grant s3:PutObject and s3:GetObject on its objects.",
+    "forbidden": (
+        "S3 forbids writing to bucket {bucket}: grant s3:PutObject and s3:GetObject on its objects, as the policy does "
+        "that `bucket policy` prints."
+    ),
     "credentials": (
-        f"S3 at {{endpoint}} does not know these credentials; correct {ACCESS_KEY_VARIABLE} and {SECRET_VARIABLE}, "
-        "or the AWS profile."
+        f"S3 at {{endpoint}} does not know these credentials; correct {ACCESS_KEY_VARIABLE}, {SECRET_VARIABLE} "
+        f"and, if there is one, {SESSION_TOKEN_VARIABLE}, or the AWS profile."
     ),
     "expired": "The AWS credentials have expired and cannot be renewed, or this machine's clock is wrong.",
     "region": f"The S3 bucket {{bucket}} is in another region; set {REGION_VARIABLE} to the bucket's own.",
-    "unsupported": "S3 at {endpoint} does not support conditional writes (If-None-Match), which are required.",
+    "kms": "S3 cannot use the KMS key for bucket {bucket}; correct kms_key of S3Options, or enable the key.",
+    "option": "S3 at {endpoint} refuses the encryption, storage_class or tags of S3Options; correct or remove them.",
+    "unsupported": (
+        "S3 at {endpoint} does not support conditional writes (If-None-Match), which are required, or an option such "
+        "as encryption, storage_class, checksum or tags."
+    ),
     "outage": f"S3 at {{endpoint}} does not answer, or refuses for now; start it or correct {ENDPOINT_VARIABLE}.",
 }
 _NOT_PARTIAL = "non-partial response when range requested"  # obstore's text about 200 with everything

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import chain
 from typing import cast
 
 from event_backbone.connection import RedisConnection, Script, error_prefix
@@ -23,10 +22,10 @@ _SECOND_BYTES = 4  # of an event id; the next 12 bytes tell apart all ids of one
 APPEND = Script(
     with_names("""
 -- Appends entries in order, each event id once, and writes their payload hashes with them.
--- KEYS: stream. Message: deduplication window in milliseconds, then for each event {second of its id, rest of its id
--- (12 bytes), metadata, writes}; a write is {purpose of the key, expires after milliseconds (0: never), field, value,
--- and so on}. An event without writes may have a list of more fields of its entry and their values instead of the
--- metadata alone: {metadata, field, value, and so on}.
+-- KEYS: stream. Message, flat: deduplication window in milliseconds, number of events; for each event the second of its
+-- id, and the rest of its id (12 bytes); then for each event how many items of it follow, and these: {metadata, more
+-- fields of the entry and their values}, and writes. A write is the purpose of its key, after how many milliseconds it
+-- expires (0: never), and {fields and their values}. {items} are their number, and the items.
 -- Returns for each event its entry id, or an error: {text}, or {"CLOCK", the server's milliseconds} for an id outside
 -- the window.
 --
@@ -38,17 +37,16 @@ APPEND = Script(
 -- same script is not refused, except by a key of another type, and then the entry is taken back.
 local stream = KEYS[1]
 local base = '{' .. stream .. '}:'
-local call, pcall, find, sub = redis.call, redis.pcall, string.find, string.sub
+local call, pcall, find, sub, unpack = redis.call, redis.pcall, string.find, string.sub, unpack
 local message = cmsgpack.unpack(ARGV[1])
-local window = message[1]
+local window, events = message[1], message[2]
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local asked, seen, fresh = {}, {}, {}
-for i = 2, #message do
-  local event = message[i]
-  local ids = asked[event[1]]
-  if ids then ids[#ids + 1] = event[2] else asked[event[1]] = {event[2]} end
+for i = 3, 2 * events + 1, 2 do
+  local ids = asked[message[i]]
+  if ids then ids[#ids + 1] = message[i + 1] else asked[message[i]] = {message[i + 1]} end
 end
 for second, ids in pairs(asked) do
   local known, found = call('HMGET', base .. '$SEEN_KEY:' .. second, unpack(ids)), {}
@@ -63,25 +61,21 @@ for second, ids in pairs(asked) do
 end
 
 local time_of_second, entry_time, time_length, after
-local function append(event)
-  local second, id = event[1], event[2]
+local function append(second, id, at, last)
   if now >= (second + 1) * 1000 + window or second * 1000 > now + window then return {'CLOCK', now} end
-  local metadata, entry = event[3], nil
-  if type(metadata) == 'table' then
-    entry = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', unpack(metadata))
-  else
-    entry = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', metadata)
-  end
+  local from, to = at + 1, at + message[at]
+  local entry =
+    pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', unpack(message, from, to))
   if type(entry) == 'table' then return {entry.err} end
-  for i = 4, #event do
-    local write = event[i]
-    local key = base .. write[1]
-    local done = pcall('HSET', key, unpack(write, 3))
+  while to < last do
+    local key, expires, fields = base .. message[to + 1], message[to + 2], to + 4
+    to = to + 3 + message[to + 3]
+    local done = pcall('HSET', key, unpack(message, fields, to))
     if type(done) == 'table' then
       call('XDEL', stream, entry)
       return {done.err}
     end
-    if write[2] > 0 then call('PEXPIRE', key, write[2]) end
+    if expires > 0 then call('PEXPIRE', key, expires) end
   end
   local ids = fresh[second]
   if not ids then
@@ -89,12 +83,12 @@ local function append(event)
     fresh[second] = ids
   end
   -- Entries of one call share their time, as a rule.
-  if time_of_second ~= second or sub(entry, 1, time_length) ~= entry_time then
-    time_of_second, time_length = second, find(entry, '-', 1, true) - 1
+  if time_of_second ~= second or find(entry, entry_time, 1, true) ~= 1 then
+    time_of_second, time_length = second, find(entry, '-', 1, true)
     entry_time = sub(entry, 1, time_length)
-    after = (entry_time - second * 1000) .. ''
+    after = (sub(entry, 1, time_length - 1) - second * 1000) .. ''
   end
-  local sequence = sub(entry, time_length + 1)
+  local sequence = sub(entry, time_length)
   local n = #ids
   ids[n + 1] = id
   ids[n + 2] = sequence == '-0' and after or after .. sequence
@@ -102,10 +96,11 @@ local function append(event)
   return entry
 end
 
-local answers = {}
-for i = 2, #message do
-  local event = message[i]
-  answers[i - 1] = seen[event[1]][event[2]] or append(event)
+local answers, at = {}, 2 * events + 3
+for i = 1, events do
+  local second, id, last = message[2 * i + 1], message[2 * i + 2], at + message[at]
+  answers[i] = seen[second][id] or append(second, id, at + 1, last)
+  at = last + 1
 end
 
 for second, ids in pairs(fresh) do
@@ -125,7 +120,7 @@ async def append(
 
     A error_prefix after a lost answer raises the loss: the entry may be in the stream anyway.
     """
-    message = packed([milliseconds(window), *map(_event, entries)])
+    message = packed(_message(window, entries))
     reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
     results = cast("list[bytes | _Refusal]", reply)
     if any(text.startswith(b"READONLY") for text in _refused(reply)):
@@ -142,15 +137,23 @@ def _refused(reply: object) -> list[bytes]:
     return [result[0] for result in cast("list[bytes | _Refusal]", reply) if not isinstance(result, bytes)]
 
 
-def _event(entry: NewEntry) -> list[object]:
-    number = entry.event_id.int
-    event: list[object] = [(number >> 80) // 1000, number.to_bytes(16)[_SECOND_BYTES:], entry.metadata]
-    if entry.inline:
-        event[2] = [entry.metadata, *chain.from_iterable((INLINE_PREFIX + k, v) for k, v in entry.inline.items())]
-    for write in entry.writes:
-        expires = 0 if write.expires_after is None else milliseconds(write.expires_after)
-        event.append([write.purpose, expires, *chain.from_iterable(write.fields.items())])
-    return event
+def _message(window: timedelta, entries: Sequence[NewEntry]) -> list[object]:
+    """Return the script's message: flat, as lists in lists cost both sides (fast path, see decision 0005)."""
+    ids: list[object] = [milliseconds(window), len(entries)]
+    rest: list[object] = []
+    for event_id, metadata, writes, inline in entries:
+        number = event_id.int
+        ids += ((number >> 80) // 1000, number.to_bytes(16)[_SECOND_BYTES:])
+        items: list[object] = [1 + 2 * len(inline), metadata]
+        for name, value in inline.items():
+            items += (INLINE_PREFIX + name, value)
+        for purpose, fields, expires_after in writes:
+            items += (purpose, 0 if expires_after is None else milliseconds(expires_after), 2 * len(fields))
+            for field in fields.items():
+                items += field
+        rest.append(len(items))
+        rest += items
+    return ids + rest
 
 
 def _error(entry: NewEntry, refused: _Refusal, window: timedelta) -> StreamError:

@@ -54,7 +54,7 @@ class RedisGroupReader:
         finally:
             self._reading = None
             reading.set_result(None)
-        return [Delivery(entry, attempt=1) for entry in entries_read(reply, self._name.partition)]
+        return [Delivery(entry, 1) for entry in entries_read(reply, self._name.partition)]
 
     async def wake(self) -> None:
         """End a blocking ``read`` at once. Unblocks until the read has ended, as it may not have begun to block yet."""

@@ -7,7 +7,7 @@ ERASE = Script(
     with_names(
         ALLOW_OOM
         + """
--- Deletes an entry with its inline payload, and remembers its id for good. KEYS: stream. ARGV: entry id.
+-- Deletes an entry with its inline payload, and remembers its id permanently. KEYS: stream. ARGV: entry id.
 -- Returns 1, or 0 if there is no such entry, and then nothing is remembered.
 -- Keeps promise 6: one step, so that an erased event is never taken for a lost one.
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
