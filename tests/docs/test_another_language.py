@@ -41,7 +41,15 @@ class Shipments(Contract):
 
     @event
     def ordered(
-        self, email: str, item: Item, count: int, weight: float, due: date, price: Decimal, label: bytes, ref: UUID
+        self,
+        email: str | None,
+        item: Item,
+        count: int,
+        weight: float,
+        due: date,
+        price: Decimal,
+        label: bytes,
+        ref: UUID,
     ) -> None:
         """A customer placed an order."""
 
