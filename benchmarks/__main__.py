@@ -1,43 +1,79 @@
-"""Runs every race, or one: ``python -m benchmarks [produce|consume|s3|collector] [--events N] [--rounds N]``."""
+"""Runs every race, or those that are named, and prints which targets are reached; ``scripts/benchmark`` calls it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import platform
 import sys
+from collections.abc import Iterator, Sequence
 
-from benchmarks import dead_collector, redis_races, s3_races
+from benchmarks import dead_collector, redis_races, requests, s3_races
+from benchmarks.by_hand_s3 import S3Server
+from benchmarks.delay_proxy import DelayProxy
+from benchmarks.results import Requests, Results, Table
 from event_backbone.testing.servers import RedisServer
 from tests.support.seaweed import ACCESS_KEY, SECRET, SeaweedServer
 
-RACES = ("produce", "consume", "s3", "collector")
+ON_REDIS = {"produce": redis_races.produce, "consume": redis_races.consume, "inline": redis_races.inline}
+ON_S3 = {"produce-s3": s3_races.produce, "consume-s3": s3_races.consume}
+RACES = (*ON_REDIS, *ON_S3, "requests")
+APART = "collector"
+"""Measures a command of a project, not the events of a second: only run when it is named."""
 
 
 def main() -> int:
     """Read the arguments, run the races, print their tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("races", nargs="*", choices=[*RACES, []], help="which races; all of them when none is named")
-    parser.add_argument("--events", type=int, default=10_000, help="events in one run of a fast contender")
+    parser = argparse.ArgumentParser(prog="scripts/benchmark", description=__doc__)
+    parser.add_argument("races", nargs="*", help=f"which of {', '.join([*RACES, APART])}; without, all but {APART}")
+    parser.add_argument("--events", type=int, default=10_000, help="events in one run of a fast contender, on Redis")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
+    parser.add_argument("--save", action="store_true", help="keep what was measured for the page in the docs")
     options = parser.parse_args()
-    for name in options.races or RACES:
-        sys.stdout.write(asyncio.run(_race(name, options.events, options.rounds)) + "\n\n")
-        sys.stdout.flush()
+    chosen: Sequence[str] = options.races or RACES
+    if unknown := sorted(set(chosen) - {*RACES, APART}):
+        parser.error(f"{unknown[0]} is not one of {', '.join([*RACES, APART])}")
+    logging.getLogger("event_backbone").setLevel(logging.ERROR)  # a Redis without an append-only file is on purpose
+    _say(f"Python {platform.python_version()}")
+    found = [each for name in chosen for each in _run(name, options.events, options.rounds)]
+    if options.save:
+        tables = tuple(each for each in found if isinstance(each, Table))
+        counted = tuple(each for each in found if isinstance(each, Requests))
+        Results(platform.python_version(), options.rounds, tables, counted).save()
     return 0
 
 
-async def _race(name: str, events: int, rounds: int) -> str:
+def _run(name: str, events: int, rounds: int) -> Iterator[Table | Requests]:
+    """Run one race on separate servers, print what it shows, and return it."""
     with RedisServer() as redis:
-        if name == "produce":
-            return await redis_races.produce(redis.url, events, rounds)
-        if name == "consume":
-            return await redis_races.consume(redis.url, events, rounds)
-        if name == "collector":
-            return await dead_collector.cost(redis.environment(), rounds)
-        with SeaweedServer() as seaweed:
-            seaweed.create_bucket("benchmark")
-            server = s3_races.S3Server(seaweed.endpoint, ACCESS_KEY, SECRET, "benchmark")
-            return await s3_races.produce_and_consume(redis.url, server, max(events // 10, 100), rounds)
+        if name == APART:
+            _say(asyncio.run(dead_collector.cost(redis.environment(), rounds)))
+        elif name in ON_REDIS:
+            found = asyncio.run(ON_REDIS[name](redis.url, events, rounds))
+            _say(str(found))
+            yield found
+        else:
+            yield from _run_on_s3(name, redis.url, rounds)
+
+
+def _run_on_s3(name: str, redis: str, rounds: int) -> Iterator[Table | Requests]:
+    with SeaweedServer() as seaweed, DelayProxy(seaweed.port) as proxy:
+        seaweed.create_bucket("benchmark")
+        server = S3Server(proxy.endpoint, ACCESS_KEY, SECRET, "benchmark")
+        if name == "requests":
+            counted = asyncio.run(requests.count(redis, server, proxy))
+            _say(requests.report(counted))
+            yield from counted
+        else:
+            tables = asyncio.run(ON_S3[name](redis, server, proxy, rounds))
+            _say("\n\n".join(map(str, tables)))
+            yield from tables
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+
+from benchmarks.results import Ratio, Table
 
 Contender = Callable[[], Awaitable[None]]
 
@@ -21,17 +24,6 @@ class Track:
     events: int
     prepare: Contender | None = None
     rates: list[float] = field(default_factory=list[float])
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """How ours compares with a baseline: the median over the rounds, and what is demanded (None: nothing)."""
-
-    baseline: str
-    median: float
-    lowest: float
-    highest: float
-    wanted: float | None
 
 
 async def race(tracks: Sequence[Track], rounds: int) -> None:
@@ -54,25 +46,30 @@ async def race(tracks: Sequence[Track], rounds: int) -> None:
             await asyncio.sleep(0)
 
 
+def bound(name: str, callers: int, put: Track, append: Track) -> Track:
+    """Return the rate, round by round, of callers that wait for one PUT and for their part of the appends."""
+
+    async def never() -> None:
+        """Do nothing: it is calculated."""
+
+    rates = [callers / (1 / puts + callers / appends) for puts, appends in zip(put.rates, append.rates, strict=True)]
+    return Track(name, never, callers, rates=rates)
+
+
 def ratio(ours: Track, baseline: Track, wanted: float | None = None) -> Ratio:
     """Compare two tracks round by round."""
     ratios = [mine / theirs for mine, theirs in zip(ours.rates, baseline.rates, strict=True)]
-    return Ratio(baseline.name, statistics.median(ratios), min(ratios), max(ratios), wanted)
+    return Ratio(ours.name, baseline.name, statistics.median(ratios), min(ratios), max(ratios), wanted)
 
 
-def report(title: str, tracks: Sequence[Track], ratios: Sequence[Ratio]) -> str:
-    """Return the table of one race as text."""
-    lines = [title]
-    lines += [f"  {track.name:<44} {statistics.median(track.rates):>10,.0f} events/s" for track in tracks]
-    for each in ratios:
-        wanted = "" if each.wanted is None else f"   wanted {each.wanted:g}: {_verdict(each)}"
-        span = f"({each.lowest:.2f} .. {each.highest:.2f})"
-        lines.append(f"  event_backbone / {each.baseline:<37} {each.median:>7.2f}x   {span}{wanted}")
-    return "\n".join(lines)
+def table(name: str, title: str, tracks: Sequence[Track], ratios: Sequence[Ratio]) -> Table:
+    """Return what one race has shown."""
+    return Table(name, title, {track.name: statistics.median(track.rates) for track in tracks}, tuple(ratios))
 
 
-def _verdict(each: Ratio) -> str:
-    return "reached" if each.wanted is not None and each.median >= each.wanted else "NOT reached"
+def wanted(since_3_13: float, before: float) -> float:
+    """Return the target of this Python: 3.13 made asyncio faster."""
+    return since_3_13 if sys.version_info >= (3, 13) else before
 
 
 async def by_callers(callers: int, total: int, call: Callable[[int], Awaitable[object]]) -> None:

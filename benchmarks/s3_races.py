@@ -1,176 +1,148 @@
-"""The races on S3 storage, against SeaweedFS: produce and consume, with 64 requests in flight."""
+"""The races on S3: SeaweedFS behind a proxy that adds latency, against an object per event by hand."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import cast
-from uuid import uuid4
+from functools import partial
 
-import boto3
-from botocore.config import Config
-from mypy_boto3_s3 import S3Client
-from obstore.store import S3Store
-from redis.asyncio import Redis
-
-from benchmarks.measure import Track, by_callers, race, ratio, report
-from benchmarks.workload import TEXT, TIME, Packing, Parcels, example
-from event_backbone import Backbone, Consumer, Context
+from benchmarks.by_hand_s3 import IN_FLIGHT, ByHandS3, S3Server
+from benchmarks.delay_proxy import DelayProxy
+from benchmarks.handling import handle_all
+from benchmarks.measure import Track, bound, by_callers, race, ratio, table
+from benchmarks.results import Table
+from benchmarks.workload import TEXT, TIME, Parcels
+from event_backbone import Backbone
 from event_backbone.storage import S3Options, S3Storage
 
-IN_FLIGHT = 64
-THREADS = 16
-STREAM = "by-hand-s3"
-URI = "parcels-s3"
+LATENCIES_MS = (0, 20, 100)
+OUTSTANDING = 4096
+"""As many events as a producer has outstanding at most."""
+
+CALLERS = 256
+PREFETCH = 4096
+_URI = "parcels-s3"
+_EVENTS = 4 * OUTSTANDING
+_FEW_EVENTS = 16 * IN_FLIGHT
+_LONE_SECONDS = 2.0
+_SLOW = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class S3Server:
-    """Where the object store listens, and its credentials."""
+async def produce(url: str, server: S3Server, proxy: DelayProxy, rounds: int) -> list[Table]:
+    """Race producing at each latency: with many events outstanding, with 256 callers, and one by one."""
+    found = list[Table]()
+    by_hand = ByHandS3(url, server)
+    async with Backbone(url, storage=storage_on(server), environment="benchmark") as packs, Backbone(url) as hashes:
+        await packs.check()
+        for latency in LATENCIES_MS:
+            proxy.delay(latency)
+            found.append(await _produce(packs, hashes, by_hand, latency, rounds))
+    await by_hand.close()
+    return found
 
-    endpoint: str
-    access_key: str
-    secret_key: str
-    bucket: str
+
+async def _produce(packs: Backbone, hashes: Backbone, by_hand: ByHandS3, latency: int, rounds: int) -> Table:
+    lone = int(_LONE_SECONDS * 1000 / (latency + 10))
+
+    def track(name: str, callers: int, events: int, call: Callable[[int], Awaitable[object]]) -> Track:
+        noun = "caller" if callers == 1 else "callers"
+        return Track(f"{name}, {callers:,} {noun}", partial(by_callers, callers, events, call), events, by_hand.clear)
+
+    ours, append = _call(packs), _call(hashes)
+    tracks = [
+        many := track("event_backbone", OUTSTANDING, _EVENTS, ours),
+        at_once := track("an object per event", OUTSTANDING, OUTSTANDING, by_hand.put),
+        few := track("an object per event, 64 at a time", OUTSTANDING, _FEW_EVENTS, by_hand.put_among_few),
+        many_appended := track("event_backbone, payloads in Redis", OUTSTANDING, _EVENTS, append),
+        packs_put := Track("PUT of a full pack, one by one", partial(by_hand.put_packs, 5), 5),
+        some := track("event_backbone", CALLERS, CALLERS * 8, ours),
+        some_appended := track("event_backbone, payloads in Redis", CALLERS, CALLERS * 8, append),
+        alone := track("event_backbone", 1, lone, ours),
+        alone_by_hand := track("one PUT and one XADD", 1, lone, by_hand.put),
+    ]
+    await race(tracks, rounds)
+    most = bound(f"{OUTSTANDING:,} / (PUT + append)", OUTSTANDING, packs_put, many_appended)
+    most_of_some = bound(f"{CALLERS} / (PUT + append)", CALLERS, packs_put, some_appended)
+    near = latency < 100
+    ratios = [
+        ratio(many, at_once, 10.0 if near else None),
+        ratio(many, few, 10.0 if near else None),
+        ratio(many, most, None if near else _SLOW),
+        ratio(some, most_of_some, _SLOW),
+        ratio(alone, alone_by_hand, 1 / 1.2),
+    ]
+    return table(f"produce-s3-{latency}", f"Produce, S3 with {latency} ms added", [*tracks, most, most_of_some], ratios)
 
 
-class ByHandS3:
-    """Loops over obstore or boto3 for the payloads, and one pipeline of redis-py for each batch of entries."""
+def _call(backbone: Backbone) -> Callable[[int], Awaitable[object]]:
+    parcels = backbone.producer(Parcels, uri=_URI)
+    return lambda number: parcels.packing(TEXT, number, TIME)
 
-    def __init__(self, url: str, server: S3Server) -> None:
-        """Connect to both."""
-        self.redis = Redis.from_url(url)
-        self._store = S3Store(
-            server.bucket,
-            aws_endpoint_url_s3=server.endpoint,
-            access_key_id=server.access_key,
-            secret_access_key=server.secret_key,
-            region="us-east-1",
-            client_options={"allow_http": True},
+
+async def consume(url: str, server: S3Server, proxy: DelayProxy, rounds: int) -> list[Table]:
+    """Race consuming at each latency: full packs, against an object per event."""
+    found, by_hand, groups = list[Table](), ByHandS3(url, server), itertools.count()
+    proxy.delay(0)
+    async with _connected(url, server) as backbone:
+        await by_callers(OUTSTANDING, _EVENTS, _call(backbone))
+    await by_callers(IN_FLIGHT, _FEW_EVENTS, by_hand.put)
+    for latency in LATENCIES_MS:
+        proxy.delay(latency)
+        ours = _FreshConsumer(url, server, groups)
+        many = Track("event_backbone, typed handler", ours.run, _EVENTS, ours.prepare)
+        one = Track(
+            "an object per event, 64 at a time, typed",
+            partial(by_hand.consume, _FEW_EVENTS),
+            _FEW_EVENTS,
+            by_hand.fresh_group,
         )
-        self._boto3: S3Client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            aws_access_key_id=server.access_key,
-            aws_secret_access_key=server.secret_key,
-            region_name="us-east-1",
-            config=Config(max_pool_connections=THREADS),
-        )
-        self._bucket = server.bucket
-        self._threads = ThreadPoolExecutor(THREADS)
+        await race([many, one], rounds)
+        await ours.close()
+        title = f"Consume, S3 with {latency} ms added, full packs"
+        found.append(table(f"consume-s3-{latency}", title, [many, one], [ratio(many, one, 10.0)]))
+    await by_hand.close()
+    return found
 
-    async def put(self, number: int) -> None:
-        """Put one payload with obstore, then add its entry."""
-        event_id = uuid4().hex
-        await self._store.put_async(
-            f"by-hand/{event_id}", example(number).model_dump_json().encode(), mode="create", use_multipart=False
-        )
-        await self.redis.xadd(STREAM, {"id": event_id, "event": "packing"})
 
-    async def put_by_boto3(self, number: int) -> None:
-        """Put one payload with boto3 in a thread, then add its entry."""
-        event_id, body = uuid4().hex, example(number).model_dump_json().encode()
-        await asyncio.get_running_loop().run_in_executor(
-            self._threads,
-            lambda: self._boto3.put_object(Bucket=self._bucket, Key=f"by-hand/{event_id}", Body=body, IfNoneMatch="*"),
-        )
-        await self.redis.xadd(STREAM, {"id": event_id, "event": "packing"})
+class _FreshConsumer:
+    """A consumer whose cache of packs is empty in each round: it has a storage of that round, connected before."""
 
-    async def fresh_group(self) -> None:
-        """Start again at the first entry."""
-        await self.redis.xgroup_destroy(STREAM, "by-hand")
-        await self.redis.xgroup_create(STREAM, "by-hand", "0")
+    def __init__(self, url: str, server: S3Server, groups: Iterator[int]) -> None:
+        self._connect = partial(_connected, url, server)
+        self._groups = groups
+        self._open = AsyncExitStack()
+        self._backbone: Backbone | None = None
 
-    async def consume(self, total: int, *, by_boto3: bool) -> None:
-        """Read batches of 64, get their payloads in parallel, validate, ack."""
-        seen = 0
-        while seen < total:
-            answer = await self.redis.xreadgroup("by-hand", "one", {STREAM: ">"}, count=IN_FLIGHT, block=1000)
-            entries = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer)[0][1]
-            keys = [f"by-hand/{fields[b'id'].decode()}" for _, fields in entries]
-            for payload in await (self._get_by_boto3(keys) if by_boto3 else self._get(keys)):
-                Packing.model_validate_json(payload)
-            await self.redis.xack(STREAM, "by-hand", *(entry_id for entry_id, _ in entries))
-            seen += len(entries)
+    async def prepare(self) -> None:
+        await self.close()
+        self._backbone = await self._open.enter_async_context(self._connect())
 
-    async def _get(self, keys: Sequence[str]) -> list[bytes]:
-        async def get(key: str) -> bytes:
-            return bytes(await (await self._store.get_async(key)).bytes_async())
-
-        return await asyncio.gather(*map(get, keys))
-
-    async def _get_by_boto3(self, keys: Sequence[str]) -> list[bytes]:
-        def get(key: str) -> bytes:
-            return self._boto3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-
-        loop = asyncio.get_running_loop()
-        return await asyncio.gather(*(loop.run_in_executor(self._threads, get, key) for key in keys))
+    async def run(self) -> None:
+        assert self._backbone is not None
+        await handle_all(self._backbone, _URI, f"group-{next(self._groups)}", _EVENTS, IN_FLIGHT, PREFETCH)
 
     async def close(self) -> None:
-        """Close what was opened."""
-        self._threads.shutdown()
-        await self.redis.aclose()
+        await self._open.aclose()
 
 
-async def produce_and_consume(url: str, server: S3Server, total: int, rounds: int) -> str:
-    """Race producing and consuming."""
-    by_hand, numbers = ByHandS3(url, server), itertools.count()
-    options = S3Options(
-        bucket=server.bucket,
-        endpoint=server.endpoint,
-        access_key=server.access_key,
-        secret_key=server.secret_key,
-        region="us-east-1",
+@asynccontextmanager
+async def _connected(url: str, server: S3Server) -> AsyncGenerator[Backbone]:
+    async with Backbone(url, storage=storage_on(server), environment="benchmark") as backbone:
+        await backbone.check()
+        yield backbone
+
+
+def storage_on(server: S3Server, linger: timedelta = timedelta()) -> S3Storage:
+    """Return the storage that the races use: its options are the defaults, except for pack_linger."""
+    return S3Storage(
+        S3Options(
+            bucket=server.bucket,
+            endpoint=server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            region="us-east-1",
+            pack_linger=linger,
+        )
     )
-    async with Backbone(url, storage=S3Storage(options), environment="benchmark") as backbone:
-        parcels = backbone.producer(Parcels, uri=URI)
-        produce = [
-            Track(
-                "event_backbone, 64 callers",
-                lambda: by_callers(IN_FLIGHT, total, lambda number: parcels.packing(TEXT, number, TIME)),
-                total,
-            ),
-            Track("obstore + XADD, 64 tasks, by hand", lambda: by_callers(IN_FLIGHT, total, by_hand.put), total),
-            Track("boto3 + XADD, 16 threads", lambda: by_callers(THREADS, total, by_hand.put_by_boto3), total),
-        ]
-        await race(produce, rounds)
-        consume = [
-            Track("event_backbone, typed handler", lambda: _handle_all(backbone, total, next(numbers)), total),
-            Track(
-                "obstore, 64 tasks, by hand, typed",
-                lambda: by_hand.consume(total, by_boto3=False),
-                total,
-                by_hand.fresh_group,
-            ),
-            Track(
-                "boto3, 16 threads, typed", lambda: by_hand.consume(total, by_boto3=True), total, by_hand.fresh_group
-            ),
-        ]
-        await race(consume, rounds)
-    await by_hand.close()
-    return "\n\n".join(
-        report(title, tracks, [ratio(tracks[0], tracks[1], 0.7), ratio(tracks[0], tracks[2])])
-        for title, tracks in (("Produce, S3 on SeaweedFS", produce), ("Consume, S3 on SeaweedFS", consume))
-    )
-
-
-async def _handle_all(backbone: Backbone, total: int, number: int) -> None:
-    consumer = Consumer(Parcels)
-
-    @consumer.on(Parcels.packing)
-    async def handle(ctx: Context, email: str, product_id: int, time: object) -> None:
-        """Do nothing, as every handler here."""
-
-    async with backbone.subscribe(
-        consumer,
-        uri=URI,
-        group=f"group-{number}",
-        concurrency=IN_FLIGHT,
-        max_events=total,
-        drain=timedelta(seconds=5),
-    ) as subscription:
-        await subscription.wait()

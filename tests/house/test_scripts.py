@@ -176,3 +176,34 @@ def test_a_named_python_is_the_only_one() -> None:
         _pythons(PYTHON=Path(sys.executable).name, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}") == found
     )
     assert _pythons(PYTHON="no-such-python") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [
+        (["produce"], ["its own: -m benchmarks produce"]),
+        (
+            ["produce", "--pythons", "3.11 3.13"],
+            ["/old/python: -m benchmarks produce", "/new/python: -m benchmarks produce"],
+        ),
+        (
+            ["--docs"],
+            [
+                "/old/python: -m benchmarks --save",
+                "/new/python: -m benchmarks --save",
+                "its own: -m benchmarks.page",
+            ],
+        ),
+    ],
+)
+def test_benchmarks_run_on_the_pythons_that_are_named(clone: Clone, arguments: list[str], calls: list[str]) -> None:
+    """For the docs on the oldest and a new one, and then the page is written."""
+    clone.replace("python", NOTED)
+    assert clone.run("scripts/benchmark", *arguments).returncode == 0
+    assert clone.calls == calls
+
+
+def test_a_benchmark_on_a_python_that_is_missing_is_refused(clone: Clone) -> None:
+    """With one sentence that names it."""
+    done = clone.run("scripts/benchmark", "--pythons", "3.14", "produce")
+    assert (done.returncode, done.stderr) == (1, "Python 3.14 is needed, with pip and venv.\n")
