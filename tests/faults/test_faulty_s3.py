@@ -133,11 +133,12 @@ class TestFaultyS3:
     async def test_of_a_split_an_outage_counts_before_a_forbidden_part(
         self, case: StorageCase, server: FaultyS3
     ) -> None:
-        """The outage uses up no attempt; when it is over the forbidden part has all of them."""
+        """The outage uses up no attempt; when it is over the forbidden part, which may be allowed, has all of them."""
         away = RedisHashStorage(redis="redis://127.0.0.1:1", name="away")
         references = tuple(missing_reference(name) for name in ("s3", "away"))
         server.reads = Refusal(403, "AccessDenied")
-        for storages, kind in (({"away": away}, StorageUnavailable), ({"away": MemoryStorage("away")}, PayloadGone)):
+        gone = MemoryStorage("away")
+        for storages, kind in (({"away": away}, StorageUnavailable), ({"away": gone}, PayloadForbidden)):
             (answer,) = await collect_event_payloads(case.scope(), {"s3": case.storage, **storages}, [references])
             assert type(answer) is kind
         (answer,) = await collect_event_payloads(case.scope(), {"s3": case.storage}, [references[:1]])
