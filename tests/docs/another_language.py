@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from botocore.exceptions import ClientError
@@ -101,7 +101,7 @@ class FromPacks:
             line = self._get(pack, bytes_of_line)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code")
-            if code == "InvalidRange" or (code == "NoSuchKey" and self._is_the_right_bucket()):
+            if code == "InvalidRange" or (code == "NoSuchKey" and self._is_the_right_bucket(key)):
                 return "gone"
             return "unavailable"
         return self._read(line, event_id)
@@ -116,12 +116,15 @@ class FromPacks:
             return "gone"
         return "erased" if record.get("erased") else cast("Arguments", record["arguments"])
 
-    def _is_the_right_bucket(self) -> bool:
+    def _is_the_right_bucket(self, key: str) -> bool:
         try:
             found = json.loads(self._get(f"{self.above}event-backbone.json"))
         except ClientError:
             return False
-        return {name: found.get(name) for name in self.marker} == self.marker
+        if {name: found.get(name) for name in self.marker} != self.marker:
+            return False
+        written = datetime.fromtimestamp(int(key[:12], 16) / 1000, UTC)
+        return datetime.fromisoformat(found["created"]) <= written + timedelta(minutes=1)
 
     def _get(self, key: str, bytes_of_line: str = "bytes=0-") -> bytes:
         return self.client.get_object(Bucket=self.bucket, Key=key, Range=bytes_of_line)["Body"].read()

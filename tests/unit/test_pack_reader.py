@@ -39,9 +39,11 @@ class Reading:
     def __post_init__(self) -> None:
         self.reader = PackReader(self.options, self._explain_missing, kept_for=self.kept_for)
 
-    async def _explain_missing(self, objects: ObjectStore, environment: str, error: PayloadGone) -> StorageError:
+    async def _explain_missing(
+        self, objects: ObjectStore, environment: str, key: str, error: PayloadGone
+    ) -> StorageError:
         assert objects is self.store
-        assert environment == "dev"
+        assert (environment, key[-6:]) == ("dev", ".jsonl")
         self.calls.append(0)
         return self.missing or error
 

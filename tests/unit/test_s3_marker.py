@@ -1,12 +1,16 @@
 """The object that says whose packs these are, and what a missing object means without it."""
 
 import asyncio
+import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageUnavailable
+from event_backbone.model import StreamName
 from event_backbone.storage.s3 import S3Options
+from event_backbone.storage.s3.keys import pack_key
 from event_backbone.storage.s3.marker import Marker
 from event_backbone.storage.s3.options import EnvironmentIn
 from tests.support.counting_store import CountingStore
@@ -17,11 +21,24 @@ OURS = b'{"format":1,"environment":"dev","storage":"s3"}'
 GONE = PayloadGone("There is no such object.")
 
 
+def pack(before: timedelta = timedelta(0)) -> str:
+    """Return the key of a pack that was written that long ago."""
+    milliseconds = int((datetime.now(UTC) - before).timestamp() * 1000)
+    return pack_key(OPTIONS, StreamName.of("shipments", "dev"), f"{milliseconds:012x}{'7':0<20}")
+
+
+def said_by(store: CountingStore, key: str = KEY) -> bytes:
+    """Return what the marker says, without when it was created, which was just now."""
+    found = json.loads(store.objects[key])
+    assert datetime.now(UTC) - datetime.fromisoformat(found.pop("created")) < timedelta(minutes=1)
+    return json.dumps(found, separators=(",", ":")).encode()
+
+
 async def test_it_is_created_once_and_never_again() -> None:
     """A process that has seen it leaves it missing: a person must look into it first."""
     store, marker = CountingStore(), Marker(OPTIONS, "s3")
     await asyncio.gather(*(marker.require(store, "dev") for _ in range(3)))
-    assert store.objects == {KEY: OURS}
+    assert (said_by(store), len(store.objects)) == (OURS, 1)
     await marker.check(store, "dev")
     store.objects.clear()
     await marker.require(store, "dev")
@@ -29,7 +46,7 @@ async def test_it_is_created_once_and_never_again() -> None:
         await marker.check(store, "dev")
     assert store.objects == {}
     await Marker(OPTIONS, "s3").check(store, "dev")
-    assert store.objects == {KEY: OURS}
+    assert (said_by(store), len(store.objects)) == (OURS, 1)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +70,7 @@ async def test_nothing_is_written_where_another_one_is(found: bytes, said: str) 
         assert said in str(raised.value)
         assert OURS.decode() in str(raised.value)
         assert len(str(raised.value)) < 300
-    assert isinstance(await marker.explain_missing(store, "dev", GONE), StorageUnavailable)
+    assert isinstance(await marker.explain_missing(store, "dev", pack(), GONE), StorageUnavailable)
     assert store.objects == {KEY: found}
 
 
@@ -68,7 +85,7 @@ async def test_it_names_the_environment_unless_all_share_a_bucket(environment_in
     """Wherever the environment is in names."""
     store, options = CountingStore(), replace(OPTIONS, environment_in=environment_in)
     await Marker(options, "s3").require(store, "dev")
-    assert store.objects == {"event-backbone.json": OURS.replace(b'"dev"', said.encode())}
+    assert said_by(store, "event-backbone.json") == OURS.replace(b'"dev"', said.encode())
 
 
 async def test_a_missing_object_is_gone_only_if_the_marker_is_there_now(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,18 +93,29 @@ async def test_a_missing_object_is_gone_only_if_the_marker_is_there_now(monkeypa
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     store, marker = CountingStore(objects={KEY: OURS}), Marker(OPTIONS, "s3")
-    answers = await asyncio.gather(*(marker.explain_missing(store, "dev", GONE) for _ in range(100)))
+    answers = await asyncio.gather(*(marker.explain_missing(store, "dev", pack(), GONE) for _ in range(100)))
     assert answers == [GONE] * 100
     assert store.reads == 1
     now += 1
     store.objects.clear()
     for _ in range(3):
-        assert isinstance(await marker.explain_missing(store, "dev", GONE), StorageUnavailable)
+        assert isinstance(await marker.explain_missing(store, "dev", pack(), GONE), StorageUnavailable)
     assert store.reads == 2
     store.objects[KEY] = OURS
     now += 5.1
-    assert await marker.explain_missing(store, "dev", GONE) is GONE
+    assert await marker.explain_missing(store, "dev", pack(), GONE) is GONE
     assert store.reads == 3
+
+
+async def test_a_pack_from_before_the_marker_was_created_again_is_waited_for() -> None:
+    """The bucket was emptied, and a process that began later has made another marker: a person must look into it."""
+    store, marker = CountingStore(), Marker(OPTIONS, "s3")
+    await marker.require(store, "dev")
+    answer = await marker.explain_missing(store, "dev", pack(before=timedelta(hours=1)), GONE)
+    assert isinstance(answer, StorageUnavailable)
+    assert "was emptied or made again after dev/packs/shipments/" in str(answer)
+    for later in (timedelta(0), timedelta(seconds=50)):  # clocks differ
+        assert await marker.explain_missing(store, "dev", pack(before=later), GONE) is GONE
 
 
 async def test_a_marker_that_may_not_be_read_explains_nothing() -> None:
@@ -101,6 +129,6 @@ async def test_a_marker_that_may_not_be_read_explains_nothing() -> None:
             raise PayloadForbidden(key)
 
     marker = Marker(OPTIONS, "s3")
-    assert isinstance(await marker.explain_missing(Forbidding(), "dev", GONE), StorageUnavailable)
+    assert isinstance(await marker.explain_missing(Forbidding(), "dev", pack(), GONE), StorageUnavailable)
     with pytest.raises(ConfigurationError, match="grant s3:GetObject"):
         await marker.check(Forbidding(), "dev")

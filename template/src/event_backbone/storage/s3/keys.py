@@ -8,6 +8,11 @@ from event_backbone.model import StreamName
 from event_backbone.storage.s3.options import S3Options
 
 
+def pack_time(key: str) -> float:
+    """Return when the pack with this key was begun, in seconds since 1970, by the writer's clock."""
+    return int(key[-38:-26], 16) / 1000  # the first 12 of the 32 hex digits before ".jsonl"
+
+
 def pack_key(options: S3Options, stream: StreamName, pack_id: str) -> str:
     """Return ``[<prefix>/][<environment>/]packs/<uri>/<yyyy>/<mm>/<dd>/<hh>/<pack id>.jsonl``.
 

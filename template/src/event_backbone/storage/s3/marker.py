@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from pydantic_core import from_json, to_json
 
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageUnavailable
 from event_backbone.storage.per_loop import PerLoop
-from event_backbone.storage.s3.keys import marker_key
+from event_backbone.storage.s3.keys import marker_key, pack_time
 from event_backbone.storage.s3.options import BUCKET_VARIABLE, S3Options
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _MOST_BYTES = 1000
 _KEPT = timedelta(seconds=5).total_seconds()
+_CLOCKS_DIFFER_BY = timedelta(minutes=1).total_seconds()
 
 
 class Marker:
@@ -27,7 +28,8 @@ class Marker:
 
     Nothing is written where there is another marker. Without the right one a missing object proves nothing: the bucket
     may be the wrong one, or may have been emptied. Once seen, a marker is never created again by the same process, so
-    that one that was removed stays missing until a person has looked into it.
+    that one that was removed stays missing until a person has looked into it. Another process may create it again, so
+    it says when it was created: what was written before that is not expected to be there, and not lost either.
     """
 
     def __init__(self, options: S3Options, storage: str) -> None:
@@ -36,6 +38,7 @@ class Marker:
         self._storage = storage
         self._seen: set[str] = set()
         self._problems: dict[str, tuple[float, str | None]] = {}
+        self._created: dict[str, float] = {}
         self._asking = PerLoop(asyncio.Lock)
 
     async def require(self, objects: ObjectStore, environment: str) -> None:
@@ -49,7 +52,7 @@ class Marker:
             return
         async with self._asking.get():
             if environment not in self._seen:
-                if await objects.create(self._key(environment), self._content(environment)):
+                if await objects.create(self._key(environment), self._new(environment)):
                     self._seen.add(environment)
                 else:
                     await self._require_right(objects, environment)
@@ -62,13 +65,13 @@ class Marker:
             StorageUnavailable: S3 does not answer, or the marker has disappeared.
         """
         if environment not in self._seen:
-            await objects.create(self._key(environment), self._content(environment))
+            await objects.create(self._key(environment), self._new(environment))
         await self._require_right(objects, environment)
 
     async def explain_missing(
-        self, objects: ObjectStore, environment: str, error: PayloadGone
+        self, objects: ObjectStore, environment: str, key: str, error: PayloadGone
     ) -> PayloadGone | StorageUnavailable:
-        """Return what it means that S3 has no object: ``error`` if the marker is right, else an outage.
+        """Return what it means that S3 has no pack with this key: ``error`` if the marker is right, else an outage.
 
         That it is right counts only if S3 was asked after the object was found to be missing; one question serves all
         who wait. Anything else is remembered for 5 s.
@@ -80,6 +83,11 @@ class Marker:
                 asked = time.monotonic()
                 problem = await self._problem(objects, environment)
                 self._problems[environment] = (asked, problem)
+        if problem is None and pack_time(key) < self._created[environment] - _CLOCKS_DIFFER_BY:
+            problem = (
+                f"The S3 bucket {self._options.bucket_of(environment)} was emptied or made again after {key} was "
+                "written, as event-backbone.json says; restore its objects, or restore that file if they may be lost."
+            )
         return error if problem is None else StorageUnavailable(problem)
 
     async def _problem(self, objects: ObjectStore, environment: str) -> str | None:
@@ -108,7 +116,12 @@ class Marker:
                 f"s3://{bucket}/{key} says {_normal(found).decode()}, and this is {ours.decode()}: use another bucket "
                 "or prefix, or correct the environment or the storage's name."
             )
+        self._created[environment] = _created(found)
         self._seen.add(environment)
+
+    def _new(self, environment: str) -> bytes:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        return self._content(environment)[:-1] + b',"created":' + to_json(created) + b"}\n"
 
     def _key(self, environment: str) -> str:
         return marker_key(self._options, environment)
@@ -135,3 +148,12 @@ def _normal(found: bytes) -> bytes:
     if not all(isinstance(value, str | int | None) for value in values):
         return b"something else"
     return _content(*values)
+
+
+def _created(found: bytes) -> float:
+    """Return when a marker was created, in seconds since 1970; 0 if it does not say so."""
+    created = cast("dict[str, object]", from_json(found[:_MOST_BYTES])).get("created")
+    try:
+        return datetime.fromisoformat(str(created)).timestamp()
+    except ValueError:
+        return 0.0

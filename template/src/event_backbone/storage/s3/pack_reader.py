@@ -23,8 +23,8 @@ from event_backbone.wire import read_record
 if TYPE_CHECKING:
     from event_backbone.storage.s3.object_store import ObjectStore
 
-ExplainMissing = Callable[["ObjectStore", str, PayloadGone], Awaitable[StorageError]]
-"""Returns what it means that an environment's bucket does not have an object."""
+ExplainMissing = Callable[["ObjectStore", str, str, PayloadGone], Awaitable[StorageError]]
+"""Returns what it means that an environment's bucket does not have the pack with this key."""
 
 _Fetches = SingleFlight[tuple[PackPlace, int], bytes | StorageError]
 
@@ -134,7 +134,7 @@ class PackReader:
         except PayloadForbidden as error:
             return error
         except PayloadGone as error:
-            return await self._explain_missing(objects, place.environment, error)
+            return await self._explain_missing(objects, place.environment, place.key, error)
         except StorageError as error:
             return error
 

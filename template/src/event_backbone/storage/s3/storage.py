@@ -133,7 +133,7 @@ class S3Storage:
             except PayloadForbidden:
                 raise
             except PayloadGone as error:
-                raise await self._marker.explain_missing(objects, scope.stream.environment, error) from error
+                raise await self._marker.explain_missing(objects, scope.stream.environment, key, error) from error
             finally:
                 self._reader.forget(key)
 
