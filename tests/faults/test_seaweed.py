@@ -45,7 +45,7 @@ class TestSeaweed:
         guest = replace(owner, access_key=GUEST_ACCESS_KEY, secret_key=GUEST_SECRET)
 
         def case_of(options: S3Options, *, optional: bool = False) -> StorageCase:
-            personal = S3Storage(options, name="personal")
+            personal = S3Storage(replace(options, prefix="personal"), name="personal")
             part = Part(personal, optional=True) if optional else personal
             return StorageCase(SplitStorage(S3Storage(replace(options, bucket=GUEST_BUCKET)), {"email": part}))
 

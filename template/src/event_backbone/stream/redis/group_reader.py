@@ -37,7 +37,8 @@ class RedisGroupReader:
     async def ensure(self, start: Start) -> bool:
         """Create the group unless it exists, and the stream with it; return whether it was created."""
         with self._errors():
-            made = await self._redis.run(ENSURE, (self._name.key,), (self._group, _start_id(start)))
+            # Also opens the connection of the acks: a user that is disabled later can still ack what runs.
+            made = await self._redis.run_pipelined(ENSURE, (self._name.key,), (self._group, _start_id(start)))
         return made == 1
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
