@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from event_backbone.backbone import Backbone
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract import Contract, event
-from event_backbone.storage import MemoryStorage, RedisHashStorage, S3Options, S3Storage, SplitStorage
+from event_backbone.storage import MemoryStorage, Part, RedisHashStorage, S3Options, S3Storage, SplitStorage
 from event_backbone.testing.servers import RedisServer
 from tests.outcomes.one_event import AT_ONCE, OtherParcels, assert_dead, assert_skipped, handle_one, letters, parked
 from tests.support.crashes import STREAM
@@ -119,6 +119,20 @@ async def test_payload_partial(redis_url: str, redis: Redis, counted: CountedMet
     for reason in ("erased", "gone"):
         assert counted.count("event_backbone.partial", reason=reason, uri=URI, group=GROUP, event="rung") == 1
     assert counted.count("event_backbone.handled", group=GROUP, event="rung") == 2
+
+
+async def test_payload_not_given_on_purpose(redis_url: str, counted: CountedMetrics) -> None:
+    """Acked, and counted as skipped: nothing of the event is meant for this consumer."""
+    remembering, elsewhere = Remembering(), MemoryStorage("elsewhere")
+    without = SplitStorage(RedisHashStorage(), by_event={"packed": Part("elsewhere", optional=True)})
+    async with (
+        Backbone(redis_url, storage=elsewhere, environment="test") as backbone,
+        Backbone(redis_url, storage=without, environment="test") as lacking,
+    ):
+        await pack(backbone, 1)
+        await handle_one(lacking, remembering.consumer)
+        await assert_skipped(backbone, counted, "not-given", "packed")
+    assert remembering.numbers == []
 
 
 async def test_storage_not_given(redis_url: str, counted: CountedMetrics, caplog: pytest.LogCaptureFixture) -> None:
