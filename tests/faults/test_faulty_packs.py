@@ -15,15 +15,12 @@ PAYLOADS: list[Payload] = [
     {"number": str(number).encode(), "note": b'"' + b"x" * number + b'"'} for number in range(EVENTS)
 ]
 
-FOREIGN = [Page(401, b""), Page(403), Page(404), Page(404, b""), Page(412, b""), Page(502)]
+FOREIGN = [Page(403), Page(404, b"")]
 """Answers of what is between us and S3."""
 
 ON_SAVE: list[Choice] = [
     Refusal(503, "SlowDown"),
-    Refusal(500, "InternalError"),
     Refusal(400, "BadDigest"),
-    Refusal(400, "XAmzContentSHA256Mismatch"),
-    Refusal(400, "RequestTimeout"),
     Refusal(409, "ConditionalRequestConflict"),
     "lose the request",
     "lose the answer",

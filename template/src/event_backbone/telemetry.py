@@ -89,7 +89,8 @@ unhandled = _counter("unhandled", "{event}", "Events acked because they have no 
 skipped = _counter(
     "skipped",
     "{event}",
-    "Events acked without a handler: reason is erased, or unknown-event for a name that the contract does not have.",
+    "Events acked without a handler: reason is erased, not-given for a payload that is only in optional storages that "
+    "this program was not given, or unknown-event for a name that the contract does not have.",
     "uri",
     "group",
     "event",
