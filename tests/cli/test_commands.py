@@ -159,6 +159,7 @@ def test_a_command_works_on_the_stream_and_the_group_that_are_named_before_it(re
     key = redis_shop("--uri", "other", "produce", "packing", "--sample").output.strip()
     assert key in redis_shop("--uri", "other", "tail", "--no-follow").output
     assert key not in redis_shop("tail", "--no-follow").output
+    assert redis_shop("--uri", "other", "erase", key, "--yes").code == 0
     assert redis_shop("--uri", "other", "demo").errors.startswith("Leave out --uri and --group: demo works with")
     assert "Group letters has no dead letters" in redis_shop("--group", "letters", "dead-letters", "count").output
 

@@ -130,14 +130,16 @@ async def test_those_who_erase_lines_of_one_pack_at_the_same_time_lose_nothing(c
 
 async def test_erasing_what_is_not_there_says_so_and_erases_the_rest(case: StorageCase) -> None:
     """No tombstone could be left. A reference that leads to another event's line erases nothing of it."""
-    first, second, third = [lines[0] for lines in await asyncio.gather(*(case.save(PAYLOAD) for _ in range(3)))]
-    wrong = PayloadReference("s3", first.event_id, second.key)
+    second, third, *others = [lines[0] for lines in await asyncio.gather(*(case.save(PAYLOAD) for _ in range(6)))]
+    wrong = PayloadReference("s3", third.event_id, second.key)
     across = PayloadReference("s3", second.event_id, f"{second.key}0")  # ten times as long
-    for missing in (missing_reference("s3"), wrong, across):
+    damaged = PayloadReference("s3", second.event_id, "no-line")
+    for missing, other in zip((missing_reference("s3"), wrong, across, damaged), others, strict=True):
         with pytest.raises(PayloadGone):
-            await case.storage.erase(case.scope(), [missing, first])
-    kinds = [type(answer) for answer in await case.load((first,), (second,), (third,))]
-    assert kinds == [PayloadErased, dict, dict]
+            await case.storage.erase(case.scope(), [missing, other])
+        assert isinstance(await case.load_one((other,)), PayloadErased)
+    assert case.storage.location(case.scope(), damaged) == "s3://events (no line of a pack has the key no-line)"
+    assert await case.load((second,), (third,)) == [PAYLOAD, PAYLOAD]
 
 
 async def test_a_bucket_that_was_emptied_is_an_outage_until_somebody_acts(

@@ -86,7 +86,7 @@ async def test_small_payloads_are_in_their_entries_and_large_ones_beside_them(ba
 
 
 async def test_an_event_is_retried_with_its_inline_payload(backbone: Backbone) -> None:
-    """In another attempt, and by another member, as it is in the entry."""
+    """As it is in the entry."""
     consumer, seen = Consumer(Parcels), list[tuple[int, int]]()
 
     @consumer.on(Parcels.packed)
@@ -135,6 +135,23 @@ async def test_an_inline_event_that_is_erased_while_its_handler_runs_is_finished
         assert (sorted(stuck.numbers), subscription.handled) == ([1, 2], 1)
     assert metrics.count("event_backbone.skipped", reason="erased", group=GROUP) == 1
     assert metrics.count("event_backbone.vanished") == 0
+
+
+async def test_a_dead_letter_of_an_inline_event_that_was_erased_before_says_so(backbone: Backbone) -> None:
+    """By a handler's last attempt: nothing of the event is left, and that is on purpose."""
+    consumer = Consumer(Parcels)
+
+    @consumer.on(Parcels.packed)
+    async def handle(ctx: Context, number: int) -> None:
+        await backbone.erase(URI, ctx.metadata.key)
+        raise Reject("too late")
+
+    await pack(backbone, 7)
+    await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=1))
+    letters = backbone.dead_letters(URI, GROUP)
+    (letter,) = [each async for each in letters.list()]
+    with pytest.raises(PayloadErased):
+        await letters.load(letter)
 
 
 async def test_dead_letters_of_inline_events_hold_no_payload(backbone: Backbone, redis: Redis) -> None:

@@ -1,5 +1,6 @@
 """Outcomes of events that cannot be read: one test for each row of docs/reference/outcomes.md."""
 
+import json
 from typing import cast
 
 import pytest
@@ -29,6 +30,17 @@ class Calls(Contract):
 async def test_entry_of_another_writer(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:
     """A dead letter: it is not an event, or has a later wire format."""
     await redis.xadd(STREAM.key, {"hello": "world"})
+    await handle_one(backbone, Remembering().consumer)
+    await assert_dead(backbone, counted, "undecodable")
+
+
+async def test_inline_payload_of_another_writer(backbone: Backbone, redis: Redis, counted: CountedMetrics) -> None:
+    """A dead letter: the name of an argument is not UTF-8, and the argument that there should be is missing."""
+    await pack(backbone, 1)
+    ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(STREAM.key))
+    metadata = json.loads(fields[b"metadata"]) | {"payload": []}
+    await redis.delete(STREAM.key)
+    await redis.xadd(STREAM.key, {b"wire": b"1", b"metadata": json.dumps(metadata).encode(), b"arg:\xff": b"1"})
     await handle_one(backbone, Remembering().consumer)
     await assert_dead(backbone, counted, "undecodable")
 

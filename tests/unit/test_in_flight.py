@@ -7,9 +7,11 @@ import pytest
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import Delivery, Entry, Lease
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight, Stage
+from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
+from event_backbone.testing import context
 from tests.support.metrics import CountedMetrics
 
 
@@ -142,6 +144,16 @@ def test_no_more_are_taken_than_the_limit_leaves() -> None:
     assert (case.in_flight.finished, case.ended, case.in_flight.capacity) == (2, 0, 1)
     case.in_flight.finish(*case.admit(4))
     assert case.ended == 1
+
+
+def test_a_lost_event_lets_its_payload_go_unless_its_handler_has_it() -> None:
+    """It may stand in line for its handler for long, where it no longer counts."""
+    case = Case()
+    (event,) = case.admit(1)
+    event.loaded = LoadedEvent(context(event="packing").metadata, {"email": b"1"})
+    assert case.in_flight.memory.try_take([event], [1])
+    case.in_flight.lose(event)
+    assert (event.loaded.payload, event.loaded_bytes) == (None, 0)
 
 
 def test_an_event_is_in_flight_once() -> None:

@@ -71,7 +71,7 @@ class Reading:
         """Erase a line as the storage does."""
         key, (_, first, length) = self.key(reference), PackLine.parse(reference.key)
         pack = self.store.objects[key]
-        erased = erase_record(pack[first : first + length], reference.event_id)
+        erased = erase_record(pack[first : first + length], reference.event_id, STREAM)
         self.store.objects[key] = pack[:first] + erased + pack[first + length :]
         self.reader.forget(key)
 

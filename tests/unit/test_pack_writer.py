@@ -104,6 +104,24 @@ def test_with_a_linger_a_lone_event_leaves_at_once() -> None:
     run_in_virtual_time(main())
 
 
+def test_records_that_leave_alone_keep_no_other_waiting_longer_than_the_linger() -> None:
+    """However many of them there are, and how close together."""
+
+    async def main() -> None:
+        store = CountingStore()
+        writer = writer_to(store, LINGER)
+        large = b"x" * LINGER.pack_bytes
+        saving = [asyncio.create_task(writer.save(large)), asyncio.create_task(writer.save(b"small"))]
+        for _ in range(5):
+            await asyncio.sleep(0.15)
+            saving.append(asyncio.create_task(writer.save(large)))
+        places = [pack_key(OPTIONS, STREAM, line.pack_id) for line in await asyncio.gather(*saving)]
+        small = list(store.objects).index(places[1]) - 1  # after the marker
+        assert store.asked_at[small] == pytest.approx(0.2)
+
+    run_in_virtual_time(main())
+
+
 @pytest.mark.parametrize("latency", [0.005, 0.1, 3])
 def test_a_thousand_events_a_second_take_a_hundredth_of_the_requests(latency: float) -> None:
     """With a linger of 200 ms, whatever the latency of S3."""

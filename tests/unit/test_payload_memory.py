@@ -3,6 +3,7 @@
 import asyncio
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from event_backbone.model import PayloadReference, SavedPayload
 from event_backbone.storage import MemoryStorage, RedisHashStorage, StorageScope
 from event_backbone.storage.base import OnPayloads
 from event_backbone.stream.base import Streams
+from event_backbone.subscription.payload_memory import PayloadMemory
 from event_backbone.testing import memory_backbone
 from event_backbone.wire import Record
 from tests.support.crashes import crash
@@ -41,6 +43,7 @@ class Measured(MemoryStorage):
         self.bytes_now = 0
         self.most_bytes = 0
         self.beside_the_largest = 0
+        self.largest = False
         self.failures = list(failures)
 
     async def save(self, scope: StorageScope, record: Record) -> SavedPayload:
@@ -64,13 +67,18 @@ class Measured(MemoryStorage):
         """Note payloads that are in memory from now on."""
         if max(sizes) > OVERSIZE:
             self.beside_the_largest += self.bytes_now + sum(sizes) - max(sizes)
+            self.largest = True
         else:
+            self.beside_the_largest += sum(sizes) if self.largest else 0
             self.bytes_now += sum(sizes)
             self.most_bytes = max(self.most_bytes, self.bytes_now)
 
     def finished(self, size: int) -> None:
         """Note that one of them was finished with."""
-        self.bytes_now -= 0 if size > OVERSIZE else size
+        if size > OVERSIZE:
+            self.largest = False
+        else:
+            self.bytes_now -= size
 
 
 async def store(backbone: Backbone, *sizes: int) -> None:
@@ -89,6 +97,29 @@ async def test_produce_calls_wait_for_capacity_in_bytes(redis_url: str) -> None:
         keys = await asyncio.gather(*(producer.stored("x" * size) for size in sizes))
     assert len(set(keys)) == len(sizes)
     assert (storage.most_bytes, storage.beside_the_largest) == (4 * (SIZE + 2), 0)
+
+
+@dataclass
+class Counted:
+    """An event in flight, or not any more."""
+
+    active: bool = True
+    loaded_bytes: int = 0
+
+
+async def test_events_that_are_no_longer_in_flight_take_no_memory() -> None:
+    """Neither when they are counted, nor when they were waited for: what comes after them is then looked at."""
+    memory, kept, lost, waits = PayloadMemory(10, lambda: 0), Counted(), Counted(active=False), Counted()
+    assert memory.try_take([kept, lost], [4, 4])
+    assert (kept.loaded_bytes, lost.loaded_bytes) == (4, 0)
+    taking = asyncio.create_task(memory.take([waits, Counted()], [8, 6]))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    waits.active = False
+    memory.released()
+    assert await taking == 2
+    memory.release(10)
+    assert await memory.take([Counted()], [1000]) == 1
 
 
 @pytest.mark.parametrize(("concurrency", "failures"), [(1, []), (8, [StorageUnavailable("not now")])])

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from event_backbone import Consumer
 from event_backbone.contract import Contract, event
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage import CachedStorage, MemoryStorage, Part, RedisHashStorage, SplitStorage, Storage
@@ -107,12 +108,15 @@ REFUSED: dict[str, tuple[Mapping[str, Storage | Part], Mapping[str, Storage | Pa
 
 @pytest.mark.parametrize("problem", REFUSED)
 async def test_what_does_not_fit_the_contract_is_refused_as_soon_as_it_is_known(problem: str) -> None:
-    """By the first producer, in one sentence that says what would be right."""
+    """By the first producer or subscription, in one sentence that says what would be right."""
     by_argument, by_event, sentence = REFUSED[problem]
     storage = SplitStorage(MemoryStorage(), by_argument, by_event)
     async with memory_backbone(storage=storage) as backbone:
         with pytest.raises(ConfigurationError) as raised:
             backbone.producer(Invoices, uri="invoices")
+        assert str(raised.value) == sentence
+        with pytest.raises(ConfigurationError) as raised:
+            backbone.subscribe(Consumer(Invoices), uri="invoices", group="g")
     assert str(raised.value) == sentence
 
 

@@ -129,6 +129,7 @@ async def test_payloads_can_be_withheld() -> None:
         posted = await client.post("/events/order-placed", json=BODY)
         event = (await client.get(posted.headers["Location"])).json()
     assert (event["payload"], event["arguments"], event["event"]) == ("withheld", None, "order_placed")
+    assert event["locations"] == []
 
 
 async def test_a_payload_can_be_erased_in_part_and_whole_where_that_is_switched_on() -> None:
@@ -143,6 +144,7 @@ async def test_a_payload_can_be_erased_in_part_and_whole_where_that_is_switched_
             assert (await client.delete(f"{place}/payload", params=parameters)).status_code == 204
             answer = (await client.get(place)).json()
             states.append((answer["payload"], answer["arguments"]))
+            assert len(answer["locations"]) == 2
         assert states == [("partial", {"user": BODY["user"]}), ("erased", None), ("erased", None)]
         assert (await client.delete("/events/1-0/payload")).status_code == 404
         assert (await client.delete("/events/17/payload")).status_code == 400

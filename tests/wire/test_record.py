@@ -12,12 +12,12 @@ from event_backbone.errors import DecodeError
 from event_backbone.model import Payload, StreamName
 from event_backbone.wire import (
     MetadataMembers,
-    Record,
     erase_record,
     payload_from_json,
     read_record,
     write_record,
 )
+from tests.support.records import whole_record
 
 STREAM = StreamName.of("shipments", "dev")
 ID = "01a2074b-35d8-70b3-97ed-0cf90e3dc539"
@@ -29,7 +29,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 PAYLOAD: Payload = {"email": b'"ada@example.com"', "price": b"12.500", "arguments": b'{"arguments":{}}'}
-LINE = write_record(Record.of(METADATA, PAYLOAD), STREAM)
+LINE = write_record(whole_record(METADATA, PAYLOAD), STREAM)
 
 
 def test_a_record_says_all_of_its_event() -> None:
@@ -53,7 +53,7 @@ def test_a_record_says_all_of_its_event() -> None:
 
 def test_a_part_says_which_one_it_is() -> None:
     """And which others there are; the size is that of the whole event."""
-    record = replace(Record.of(METADATA, PAYLOAD), payload={}, part="s3", parts=("s3", "personal"))
+    record = replace(whole_record(METADATA, PAYLOAD), payload={}, part="s3", parts=("s3", "personal"))
     found = json.loads(write_record(record, STREAM))
     assert (found["part"], found["parts"], found["size"], found["arguments"]) == ("s3", ["s3", "personal"], 39, {})
 
@@ -61,7 +61,7 @@ def test_a_part_says_which_one_it_is() -> None:
 @pytest.mark.parametrize("payload", [PAYLOAD, {}, {"note": b'"\xc3\xbc}{"'}], ids=["trap", "empty", "unicode"])
 def test_arguments_come_back_byte_for_byte(payload: Payload) -> None:
     """Whatever else in the record looks like them."""
-    assert read_record(write_record(Record.of(METADATA, payload), STREAM), ID, STREAM) == payload
+    assert read_record(write_record(whole_record(METADATA, payload), STREAM), ID, STREAM) == payload
 
 
 def test_a_record_may_be_written_by_another_program() -> None:
@@ -95,7 +95,7 @@ def test_the_fast_reading_of_arguments_is_like_the_slow_one(data: st.DataObject,
     compact = data.draw(st.booleans())
     separators = data.draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]))
     payload = {name: json.dumps(value, separators=separators).encode() for name, value in arguments.items()}
-    line = write_record(Record.of(METADATA, payload), STREAM)
+    line = write_record(whole_record(METADATA, payload), STREAM)
     if not compact:
         members = data.draw(
             st.permutations(list({**json.loads(line), "other": {"b": 1, "arguments": {"a": 2}}}.items()))
@@ -113,9 +113,9 @@ def test_the_fast_reading_of_arguments_is_like_the_slow_one(data: st.DataObject,
 
 def test_an_erased_record_keeps_its_metadata_and_its_length() -> None:
     """So the other lines of its pack stay where they are; erasing twice is like erasing once."""
-    erased = erase_record(LINE, ID)
+    erased = erase_record(LINE, ID, STREAM)
     assert len(erased) == len(LINE)
-    assert erase_record(erased, ID) == erased
+    assert erase_record(erased, ID, STREAM) == erased
     assert read_record(erased, ID, STREAM) is None
     assert b"ada@example.com" not in erased
     members = json.loads(LINE)
@@ -146,9 +146,26 @@ def test_what_is_not_the_record_of_this_event_is_refused(line: bytes, event_id: 
         read_record(line, event_id, stream)
 
 
-def test_what_is_not_a_record_is_erased_whole() -> None:
-    """Nobody knows what it contains."""
-    damaged = b"ada@example.com, and more of it that is not JSON, but of some length at least"
-    erased = erase_record(damaged, ID)
-    assert b"ada" not in erased
-    assert json.loads(erased) == {"id": ID, "erased": True}
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        (b"ada@example.com, and more of it that is not JSON, but of some length, as a line of a pack would be" * 2, {}),
+        (LINE.replace(b'"partition":0', b'"partition":7'), {}),
+        (b" " + LINE, {"key": "9"}),
+        (json.dumps(dict(reversed(json.loads(LINE).items()))).encode(), {"key": "9"}),
+    ],
+    ids=["not JSON", "of another stream", "after a space", "in another order"],
+)
+def test_what_was_erased_reads_as_erased_whatever_it_was(line: bytes, kept: dict[str, str]) -> None:
+    """Of what is not the record of this event nothing is kept, as nobody knows what it contains."""
+    erased = erase_record(line, ID, STREAM)
+    assert (len(erased), b"ada" in erased) == (len(line), False)
+    assert read_record(erased, ID, STREAM) is None
+    assert erase_record(erased, ID, STREAM) == erased
+    found = json.loads(erased)
+    assert (found["id"], {name: found.get(name) for name in kept}) == (ID, kept)
+
+
+def test_a_line_too_short_to_say_that_it_was_erased_is_emptied() -> None:
+    """The other lines of its pack stay where they are."""
+    assert erase_record(b"ada@example.com", ID, STREAM) == b" " * 15

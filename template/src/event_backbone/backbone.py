@@ -245,8 +245,8 @@ class Backbone:
         Raises:
             EventNotFound: the stream has no event with this key, or the event has no such part; the text names those
                 that it has.
-            StorageMissing: a part is in a storage that this backbone does not have; nothing was erased.
-            PayloadGone: a part is not there, so that it keeps reading as ``gone``; the others were erased.
+            EntryUnreadable, RequirementUnknown, StorageMissing: nothing was erased.
+            PayloadGone: a part is not there, and keeps reading as ``gone``; the others were erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
         scope = self._scope(uri)

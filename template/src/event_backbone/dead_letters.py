@@ -138,12 +138,14 @@ class DeadLetters:
         """Load the payload of a dead letter; an event whose payload is gone or erased says so.
 
         Raises:
-            EntryUnreadable: its metadata could not be read, so it does not say where the payload is.
+            EntryUnreadable: its metadata cannot be read. PayloadErased: it was erased before it became a dead letter.
             StorageUnavailable: waiting may help.
             StorageMissing: the payload is in a storage that this backbone was not given.
         """
         if dead_letter.metadata is None:
-            raise EntryUnreadable(f"The metadata of event {dead_letter.key} cannot be read.")
+            text = f"The metadata of event {dead_letter.key} cannot be read."
+            erased = await self._stream.erased([dead_letter.key])
+            raise PayloadErased(f"Event {dead_letter.key} was erased.") if erased else EntryUnreadable(text)
         if not dead_letter.references:
             return StoredEvent(dead_letter.metadata, await self._inline(dead_letter.key))
         (content,) = await collect_available_payloads(self._scope, self._storages, [dead_letter.references])

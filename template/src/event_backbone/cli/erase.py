@@ -22,11 +22,14 @@ def erase(
     key: Annotated[str, typer.Argument(help="The event's key, such as 1764041094123-0.")],
     part: Annotated[
         str | None,
-        typer.Option(metavar="STORAGE", help="Only the part in the storage of this name, as `show` names it."),
+        typer.Option(
+            metavar="STORAGE",
+            help="Only the part in the storage of this name; a wrong name is answered with those it has.",
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
 ) -> None:
-    """Erase the payload of an event, or one part of it, permanently; its metadata stays."""
+    """Erase the payload of an event, or one part of it, permanently. An inline payload is erased with its entry."""
     run_async(_erase(project_of(ctx), key_of(key), part, ask=not yes))
 
 

@@ -30,8 +30,8 @@ class RedisConnection:
     """One server's connections; they open when first used, and again after ``close``, in one event loop at a time.
 
     A command whose answer is lost is sent again, up to twice; what must not be repeated unseen goes through
-    ``command`` or ``run`` with ``repeat=False``. Every command has a deadline. Errors are redis-py's own: call within
-    ``errors()``.
+    ``command``, ``run`` or ``run_pipelined`` with ``repeat=False``. Every command has a deadline. Errors are redis-py's
+    own: call within ``errors()``.
     """
 
     def __init__(self, settings: RedisSettings, *, answer_within: timedelta = ANSWER_WITHIN) -> None:
@@ -98,25 +98,27 @@ class RedisConnection:
         keys: Sequence[str],
         arguments: Sequence[Argument],
         *,
+        repeat: bool = True,
         refuses: Callable[[object], bool] = lambda _: False,
     ) -> object:
-        """Like ``run``, for a script that is called all the time and may be repeated: the fast path, see decision 0012.
+        """Like ``run``, for a script that is called all the time: the fast path, see decision 0012.
 
-        All calls share one connection, so a large reply holds up the next. An error reply is left to ``run``.
+        All calls share one connection, so a large reply holds up the next. An error reply is left to ``run``, so the
+        script must have changed nothing by then, or may be repeated.
 
         A refusal after a lost answer raises the loss, because what was refused when repeated may have been carried out
         before: an error, or a reply that ``refuses``.
         """
         self._loop.running()
         lost: RedisError | None = None
-        repeats = 0
+        repeats, most_repeats = 0, _REPEATS if repeat else 0
         while True:
             try:
                 reply = await self._script_pipeline.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
                 if isinstance(reply, ReplyError):
                     reply = await self.run(script, keys, arguments, repeat=False)
             except (RedisError, BackboneError) as error:
-                if isinstance(error, RedisError) and prefix_of(error) is None and repeats < _REPEATS:
+                if isinstance(error, RedisError) and prefix_of(error) is None and repeats < most_repeats:
                     lost, repeats = error, repeats + 1
                     continue
                 if lost is None:
@@ -125,17 +127,6 @@ class RedisConnection:
                 if lost is None or not refuses(reply):
                     return reply
             raise lost
-
-    async def run_pipelined_once(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> object:
-        """Like ``run`` with ``repeat=False``, on the connection of ``run_pipelined`` (fast path, see decision 0012).
-
-        An error reply is left to ``run``, so the script must have changed nothing by then.
-        """
-        self._loop.running()
-        reply = await self._script_pipeline.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
-        if isinstance(reply, ReplyError):
-            return await self.run(script, keys, arguments, repeat=False)
-        return reply
 
     async def read_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Run one reading command on each of many keys, in one write; return the replies, errors as hiredis has them.

@@ -202,6 +202,6 @@ def _original(reference: PayloadReference, found: _Loaded) -> _Loaded:
     if isinstance(found, StorageError) or reference.key == reference.event_id:
         return found
     payload = dict(found)
-    if payload.pop(COPY_FIELD, b"").decode() != reference.key:
+    if payload.pop(COPY_FIELD, b"") != reference.key.encode():
         return PayloadGone("The cache has a copy of another payload.")
     return payload

@@ -128,7 +128,7 @@ def _refuse_what_does_not_fit(parts: Sequence[Part]) -> None:
         names = _names(part.storage)
         if both := taken & names:
             raise ConfigurationError(
-                f"Two storages of a split are named {min(both)!r}; give one of them another name=."
+                f"Two storages of a split are named {min(both)!r}; use one object for both, or give one another name=."
             )
         taken |= names
 

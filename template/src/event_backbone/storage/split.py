@@ -10,7 +10,7 @@ from event_backbone.contract import Contract
 from event_backbone.model import PayloadReference, SavedPayload
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
-from event_backbone.storage.loading import load_references
+from event_backbone.storage.loading import load_references, storage_missing
 from event_backbone.storage.parts import Part, StorageNotGiven
 from event_backbone.storage.routes import Routes
 from event_backbone.wire import Record
@@ -91,7 +91,7 @@ class SplitStorage:
         await load_references(scope, self._readable, references, on_payloads)
 
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
-        """Erase the parts that the references lead to."""
+        """Erase the parts that the references lead to; raise StorageMissing if one is in a storage that is not here."""
         await gather_all(storage.erase(scope, group) for storage, group in self._grouped(references))
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
@@ -123,6 +123,11 @@ class SplitStorage:
     def _grouped(self, references: Sequence[PayloadReference]) -> list[tuple[Storage, list[PayloadReference]]]:
         groups: dict[str, list[PayloadReference]] = {}
         for reference in references:
-            if reference.storage in self._readable:
-                groups.setdefault(reference.storage, []).append(reference)
-        return [(self._readable[name], group) for name, group in groups.items()]
+            groups.setdefault(reference.storage, []).append(reference)
+        return [(self._named(name), group) for name, group in groups.items()]
+
+    def _named(self, name: str) -> Storage:
+        storage = self._readable.get(name)
+        if storage is None:
+            raise storage_missing(name)
+        return storage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Literal
 
@@ -52,6 +52,7 @@ class InFlight:
 
     def __init__(self, delivery: Delivery) -> None:
         """Take up a delivery."""
+        self.fields: Mapping[bytes, bytes]
         (self.key, self.fields), self.attempt, self.failures, self.ends_alone = delivery
         self.loaded: LoadedEvent | EntryUnreadable | None = None
         self.loaded_bytes = 0
@@ -240,7 +241,6 @@ class EventsInFlight:
     def _drop(self, events: Sequence[InFlight]) -> int:
         """Forget events, and return how many of them were in flight."""
         active = [event for event in events if event.active]
-        released = 0
         for event in active:
             event.active = False
             del self.events[event.key]
@@ -248,11 +248,9 @@ class EventsInFlight:
                 self.unparked.discard(event)
             self._count[event.stage] -= 1
             if event.task is None:  # else the handler still has the payload
-                released += event.loaded_bytes
-                event.loaded_bytes = 0
-        if released or self.has_inline:
-            self.memory.release(released)
+                self.release_payload(event)
         if active:
+            self.memory.released()
             if self._capacity_wanted:
                 self._signal_capacity()
             if self.on_settled is not None:

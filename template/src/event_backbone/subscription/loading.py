@@ -149,9 +149,10 @@ class Loader:
                     for event in events[:count]:
                         if not event.active:
                             in_turn.skip(event)
-                tasks.create_task(
-                    self._load([event for event, _ in part], [loaded for _, loaded in part], on_loaded, in_turn)
-                )
+                if part:
+                    tasks.create_task(
+                        self._load([event for event, _ in part], [loaded for _, loaded in part], on_loaded, in_turn)
+                    )
                 del events[:count], loaded_events[:count], sizes_bytes[:count]
 
     async def _load(

@@ -62,7 +62,8 @@ class SubscriptionOptions:
             about a second's work, so that other consumers get their share.
         prefetch_bytes: at most how many bytes of payloads are in memory, as they were encoded: those being loaded, and
             those loaded, from then on until their event has ended, handlers that run included. An event that does not
-            fit waits, and is loaded when it does; one larger than the bound, when no other is loaded.
+            fit waits, and is loaded when it does; one larger than the bound, when no other is loaded. Inline payloads
+            count, but come with their entries and do not wait.
         max_waiting: how many events may wait here for an outage of their storage, or for a manual ack, before reading
             stops.
         max_parked: how many failed events of the group may wait for their next attempt; beyond that they wait here,

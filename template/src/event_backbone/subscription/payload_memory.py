@@ -34,13 +34,17 @@ class PayloadMemory:
         self._released = asyncio.Event()
 
     def try_take(self, events: Sequence[CountedEvent], sizes_bytes: Sequence[int]) -> bool:
-        """Count the payloads of these events if all of them fit and nobody waits; return whether they do."""
+        """Count the payloads of these events if all of them fit and nobody waits; return whether they do.
+
+        Payloads of events that are no longer in flight do not count.
+        """
         total = sum(sizes_bytes)
         if self.turn.locked() or self._loaded_bytes + self._inline_bytes() + total > self._most_bytes:
             return False
-        self._loaded_bytes += total
         for event, size_bytes in zip(events, sizes_bytes, strict=True):
-            event.loaded_bytes = size_bytes
+            if event.active:
+                event.loaded_bytes = size_bytes
+                self._loaded_bytes += size_bytes
         return True
 
     async def take(self, events: Sequence[CountedEvent], sizes_bytes: Sequence[int]) -> int:
@@ -64,6 +68,10 @@ class PayloadMemory:
     def release(self, size_bytes: int) -> None:
         """Count so many bytes no longer."""
         self._loaded_bytes -= size_bytes
+        self._released.set()
+
+    def released(self) -> None:
+        """Let who waits look again: inline payloads have gone, or its event is no longer in flight."""
         self._released.set()
 
     def _fits(self, size_bytes: int, inline_bytes: int) -> bool:

@@ -1,16 +1,17 @@
 """How an event ends here: acked, parked until its next attempt, moved to the dead letters, or given back.
 
-A failed event waits for its next attempt at the server, and any member begins it when it is due; so does one whose
-storage this process was not given, as another member may have it. Only repetitions within an attempt wait here: for a
-storage that does not answer, for a manual ack, and for what Redis refuses for now.
+A failed event waits for its next attempt at the server, and any member begins it when it is due; so does one that this
+process cannot read, as another member may have its storage, or a later version. Only repetitions within an attempt wait
+here: for a storage that does not answer, for a manual ack, and for what Redis refuses for now.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
+from types import MappingProxyType
 
 from event_backbone import telemetry
 from event_backbone.backoff import Delays
@@ -26,6 +27,7 @@ from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF, Outage, Refusals
 from event_backbone.subscription.outcome import Finished, Outcome
 
+_NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
 _CALLS_AT_ONCE = 16  # each call under way takes a connection
 _ENOUGH_ACKS = 100
 _HANDED_OVER_PER_SECOND = 250
@@ -47,7 +49,7 @@ class Acks:
     def add(self, event: InFlight) -> None:
         """Ack an event soon."""
         self._in_flight.move(event, "settling")
-        event.loaded = None  # so that the payload goes at once
+        event.loaded, event.fields = None, _NO_FIELDS  # so that the payload goes at once
         self._gathered.append(event)
         if len(self._gathered) == 1:
             self._wake.set()

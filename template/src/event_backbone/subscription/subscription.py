@@ -205,7 +205,7 @@ class Subscription:
         """Whether events come in and begin: it is alive and not stopping, Redis answers, and nothing holds them back.
 
         An event that runs alone does, and so do too many that wait for a retry, their storage or a manual ack. Nor is
-        it ready for 30 s after it met an event whose storage it was not given.
+        it ready for 30 s after it met an event whose storage it was not given, or that requires a later version.
         """
         return self.alive and self._run is not None and not self._run.parts.stopping.is_set() and self._run.parts.ready
 

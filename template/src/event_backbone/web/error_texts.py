@@ -1,4 +1,7 @@
-"""What a client may read of each error: a status, and one sentence that names no server and no setting."""
+"""What a client may read of each error: a status, and one sentence without a server or a setting.
+
+A 404 may name the storages of an event's parts.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from event_backbone.errors import (
     NotSent,
     OutcomeUnknown,
     PayloadErased,
+    PayloadForbidden,
     PayloadGone,
     RequirementUnknown,
     StorageMissing,
@@ -61,6 +65,7 @@ _FIXED_TEXT: Mapping[type[BackboneError], tuple[HTTPStatus, str]] = {
     ),
     EventIdExpired: (HTTPStatus.CONFLICT, "The event id is too old for its event to be sent again; use a new one."),
     PayloadGone: (HTTPStatus.GONE, "The payload of this event is missing or has expired."),
+    PayloadForbidden: (HTTPStatus.GONE, "The payload of this event is missing, or the service may not read it."),
     PayloadErased: (HTTPStatus.GONE, "The payload of this event was erased."),
     EntryUnreadable: (
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -50,7 +50,8 @@ _READ_ERRORS: _Responses = {
 
 _ERASE_ERRORS: _Responses = {
     **_READ_ERRORS,
-    **_error(404, "The stream has no event with this key, or it no such part."),
+    **_error(404, "The stream has no event with this key, or the event has no such part."),
+    **_error(410, "A part was not there to be erased; the others were."),
 }
 
 
@@ -208,7 +209,7 @@ def _erase_endpoint(uri: str) -> Callable[..., Awaitable[None]]:
             str | None, Query(description="The name of a storage: erase only the part of the payload that it has.")
         ] = None,
     ) -> None:
-        """Erase the payload of an event permanently; its metadata stays. May be repeated."""
+        """Erase an event's payload permanently. Its metadata stays, except with an inline payload. May be repeated."""
         await _backbone(request).erase(uri, _key_of(key), part=part)
 
     return erase

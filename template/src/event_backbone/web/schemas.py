@@ -33,7 +33,8 @@ class EventResponse(BaseModel):
     )
     arguments: dict[str, JsonValue] | None = Field(description="The payload by argument name, as far as it is there.")
     locations: list[str] = Field(
-        description="Where the payload is: a Redis key, or a line in S3, for each part. Empty if it is withheld."
+        description="Where each part of the payload is: a Redis key, a line in S3, or the stream entry. "
+        "Empty if it is withheld."
     )
 
 

@@ -124,7 +124,7 @@ def read_inline(fields: Mapping[bytes, bytes]) -> Payload:
 @lru_cache(maxsize=4096)  # fast path, see decision 0010
 def _argument_of(field: bytes) -> str:
     """Return the name of the argument that this field of an entry holds; empty if it is another field."""
-    return field[len(_INLINE) :].decode() if is_inline(field) else ""
+    return field[len(_INLINE) :].decode(errors="replace") if is_inline(field) else ""
 
 
 def _check_requirements(document: Document) -> None:

@@ -9,13 +9,12 @@ from typing import cast
 from pydantic_core import from_json, to_json
 
 from event_backbone.errors import DecodeError
-from event_backbone.model.payload import Payload, payload_size_bytes
+from event_backbone.model.payload import Payload
 from event_backbone.model.stream_name import StreamName
 from event_backbone.wire.payload import payload_from_json, payload_to_json, slice_compact
 from event_backbone.wire.writing import MetadataMembers, first_members, optional_members
 
 _ARGUMENTS = b',"arguments":{'  # within another member, quotes would be escaped, and no header's value is an object
-_ERASED = b',"erased":true}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,6 @@ class Record:
     size_bytes: int
     part: str | None = None
     parts: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, metadata: MetadataMembers, payload: Payload) -> Record:
-        """Return the record of a whole payload, saved under its event id."""
-        return cls(metadata, payload, metadata.id_text, payload_size_bytes(payload))
 
 
 def write_record(record: Record, stream: StreamName) -> bytes:
@@ -65,14 +59,19 @@ def read_record(line: bytes, event_id: str, stream: StreamName) -> Payload | Non
         raise DecodeError("The line is not a record.") from error
 
 
-def erase_record(line: bytes, event_id: str) -> bytes:
-    """Return a record without its arguments, of the same length. What is not a record is replaced whole."""
-    if line.rstrip(b" ").endswith(_ERASED):
-        return line
-    end = line.find(_ARGUMENTS)
-    kept = line[:end] if end >= 0 else f'{{"id":"{event_id}"'.encode()
-    erased = kept + _ERASED
-    return erased.ljust(len(line))
+def erase_record(line: bytes, event_id: str, stream: StreamName) -> bytes:
+    """Return a record without its arguments, of the same length.
+
+    What is not the record of this event is replaced whole: by one that says that it was erased or, if the line is too
+    short for that, by spaces.
+    """
+    try:
+        kept = dict(_checked(from_json(line), event_id, stream))
+    except (DecodeError, ValueError, RecursionError):
+        kept = cast("dict[str, object]", from_json(f'{{"id":"{event_id}"{_place(stream)}}}'))
+    kept.pop("arguments", None)
+    erased = to_json({**kept, "erased": True})
+    return erased.ljust(len(line)) if len(erased) <= len(line) else b" " * len(line)
 
 
 def _checked(members: object, event_id: str, stream: StreamName) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Where in the bucket an object is: the keys of payloads, and of the object by which access is tried."""
+"""Where in the bucket an object is: the keys of payloads, and of the marker."""
 
 from __future__ import annotations
 

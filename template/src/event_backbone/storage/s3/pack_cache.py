@@ -25,8 +25,8 @@ class PackPlace(NamedTuple):
 class PackCache:
     """Whole packs, bounded in bytes and in age; the one that came first goes first.
 
-    The event loops and threads of a process share it, so that its bound is the process's, and all of them see at once
-    when one erases. Its lock is never held while anything is waited for.
+    The event loops and threads that use one storage share it, so that its bound is the storage's, and all of them see
+    at once when one erases. Its lock is never held while anything is waited for.
     """
 
     def __init__(self, most_bytes: int, kept_for: timedelta = KEPT_FOR) -> None:

@@ -49,13 +49,12 @@ async def _read_whole(objects: S3Objects, key: str) -> tuple[bytes, str | None]:
 
     A copy that does not look whole counts only if another one is the same: then the pack itself is damaged.
     """
-    found = await objects.read_version(key)
+    before: tuple[bytes, str | None] | None = None
     for _ in range(_COPIES):
-        if _looks_whole(found[0]):
+        found = await objects.read_version(key)
+        if _looks_whole(found[0]) or found == before:
             return found
-        before, found = found, await objects.read_version(key)
-        if found == before:
-            return found
+        before = found
     raise StorageUnavailable(f"S3 answers with another damaged {key} each time; look at what is between here and S3.")
 
 
@@ -72,7 +71,7 @@ def _erase(pack: bytearray, line: PackLine, event_id: str, stream: StreamName) -
     is_line = is_line and pack.startswith(b"\n", after) and b"\n" not in record
     if not is_line or _is_of_another(record, event_id, stream):
         return False
-    pack[first:after] = erase_record(record, event_id)
+    pack[first:after] = erase_record(record, event_id, stream)
     return True
 
 

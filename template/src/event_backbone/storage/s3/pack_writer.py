@@ -89,8 +89,8 @@ class PackWriter:
         """Write a record, and return where it is.
 
         Raises:
-            StorageUnavailable: S3 has not answered within the deadline, which counts from this call. The record may or
-                may not be saved.
+            StorageUnavailable: S3 has not answered within the deadline, which counts from the first call of the pack.
+                The record may or may not be saved.
             ConfigurationError: S3 refuses, or the marker is another one.
         """
         loop = asyncio.get_running_loop()
@@ -143,7 +143,7 @@ class PackWriter:
     def _due(self, pack: _Pack) -> float:
         """Return when a pack that is not full leaves, if no request ends before that."""
         if len(self._requests) < _REQUESTS:
-            return self._last_left + self._linger
+            return min(self._last_left, pack.opened) + self._linger
         return pack.opened + self._linger if self._linger else math.inf
 
     def _leave_open(self) -> None:

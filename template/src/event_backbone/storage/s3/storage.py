@@ -123,9 +123,14 @@ class S3Storage:
         """
         objects = await self._objects(scope)
         packs: dict[str, list[tuple[PackLine, str]]] = {}
+        damaged: PayloadGone | None = None
         for reference in references:
-            key, line = self._place(scope, reference)
-            packs.setdefault(key, []).append((line, reference.event_id))
+            try:
+                key, line = self._place(scope, reference)
+            except PayloadGone as error:
+                damaged = error
+            else:
+                packs.setdefault(key, []).append((line, reference.event_id))
 
         async def erase(key: str, lines: Sequence[tuple[PackLine, str]]) -> None:
             try:
@@ -138,10 +143,16 @@ class S3Storage:
                 self._reader.forget(key)
 
         await gather_all(erase(key, lines) for key, lines in packs.items())
+        if damaged is not None:
+            raise damaged
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return where the line is: ``s3://<bucket>/<key> (bytes <first>-<last>)``, first and last byte included."""
-        bucket, (key, line) = self._options.bucket_of(scope.stream.environment), self._place(scope, reference)
+        bucket = self._options.bucket_of(scope.stream.environment)
+        try:
+            key, line = self._place(scope, reference)
+        except PayloadGone:
+            return f"s3://{bucket} (no line of a pack has the key {reference.key})"
         return f"s3://{bucket}/{key} (bytes {line.offset_bytes}-{line.offset_bytes + line.length_bytes - 1})"
 
     def readable(self) -> Mapping[str, Storage]:

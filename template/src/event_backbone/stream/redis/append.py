@@ -118,7 +118,7 @@ async def append(
 ) -> list[EventKey | StreamError]:
     """Run the script; after a lost answer it is run again, which changes nothing.
 
-    A error_prefix after a lost answer raises the loss: the entry may be in the stream anyway.
+    A refusal after a lost answer raises the loss: the entry may be in the stream anyway.
     """
     message = packed(_message(window, entries))
     reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))

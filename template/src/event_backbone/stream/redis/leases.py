@@ -124,7 +124,7 @@ class RedisGroupLeases:
         message = self._message(leases, *more, repeated=repeated)
         with self._redis.errors():
             if script is ACK and not repeated:
-                return await self._redis.run_pipelined_once(script, (self._name.key,), (message,))
+                return await self._redis.run_pipelined(script, (self._name.key,), (message,), repeat=False)
             return await self._redis.run(script, (self._name.key,), (message,), repeat=repeated)
 
     def _message(self, leases: Sequence[Lease], *more: str | int, repeated: bool) -> bytes:
