@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from event_backbone.backbone import Backbone
@@ -24,6 +25,10 @@ from tests.support.seaweed import SeaweedServer
 from tests.support.spans import stop_tracing
 
 BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
+
+# A machine that is busy makes no test fail.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 pytest_plugins = ["event_backbone.testing.fixtures"]
 

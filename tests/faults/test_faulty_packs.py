@@ -20,6 +20,7 @@ FOREIGN = [Page(403), Page(404, b"")]
 
 ON_SAVE: list[Choice] = [
     Refusal(503, "SlowDown"),
+    Refusal(500, "InternalError"),
     Refusal(400, "BadDigest"),
     Refusal(409, "ConditionalRequestConflict"),
     "lose the request",
@@ -28,6 +29,7 @@ ON_SAVE: list[Choice] = [
 ]
 ON_LOAD: list[Choice] = [
     Refusal(503, "SlowDown"),
+    Refusal(500, "InternalError"),
     "lose the request",
     "lose the answer",
     "cut the body",

@@ -58,19 +58,6 @@ class TestFaultyS3:
         assert server.requests[-5:] == ["GET", "PUT", "PUT", "PUT", "GET"]
         assert isinstance(await case.load_one(references), PayloadErased)
 
-    async def test_slow_down_is_obeyed_and_tried_again(self, case: StorageCase, server: FaultyS3) -> None:
-        """Saving and loading alike."""
-        server.fail(Refusal(503, "SlowDown"))
-        server.fail(Refusal(500, "InternalError"))
-        references = await case.save(PAYLOAD)
-        server.fail(Refusal(503, "SlowDown"))
-        assert await case.load_one(references) == PAYLOAD
-
-    async def test_a_conflict_of_two_writers_is_tried_again(self, case: StorageCase, server: FaultyS3) -> None:
-        """409 says that another conditional write is under way, not that there is an object."""
-        server.fail(Refusal(409, "ConditionalRequestConflict"))
-        assert await case.load_one(await case.save(PAYLOAD)) == PAYLOAD
-
     @pytest.mark.parametrize("lines", [1, 3])
     @pytest.mark.parametrize("fault", ["cut the body", "shorten the body", "ignore the range"])
     async def test_part_of_what_was_asked_for_is_never_taken_for_all(
@@ -103,6 +90,7 @@ class TestFaultyS3:
         self, case: StorageCase, server: FaultyS3
     ) -> None:
         """Far below a lease, whatever the number of tries."""
+        await case.storage.check(case.scope())  # which opens the storage
         server.fail("say nothing", 9)
         started = time.monotonic()
         with pytest.raises(StorageUnavailable):
@@ -227,6 +215,7 @@ class TestFaultyS3:
             "events", None, "k", "s", server.endpoint, request_timeout=SOON, deadline=SOON, concurrency=2, retries=0
         )
         case = StorageCase(S3Storage(options))
+        await case.storage.check(case.scope())  # which opens the storage
         server.fail("say nothing", 99)
         started = time.monotonic()
         answers = await case.load(*((missing_reference("s3"),) for _ in range(20)))

@@ -204,6 +204,8 @@ def test_benchmarks_run_on_the_pythons_that_are_named(clone: Clone, arguments: l
 
 
 def test_a_benchmark_on_a_python_that_is_missing_is_refused(clone: Clone) -> None:
-    """With one sentence that names it."""
+    """With one sentence that names it, or asks for it."""
     done = clone.run("scripts/benchmark", "--pythons", "3.14", "produce")
     assert (done.returncode, done.stderr) == (1, "Python 3.14 is needed, with pip and venv.\n")
+    done = clone.run("scripts/benchmark", "--pythons")
+    assert (done.returncode, done.stderr) == (2, "Name the Pythons after --pythons.\n")

@@ -8,9 +8,7 @@ from pathlib import Path
 import copier
 from hypothesis import HealthCheck, settings
 
-PROPERTY = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+PROPERTY = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 
 
 @contextmanager

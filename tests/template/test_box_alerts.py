@@ -14,10 +14,10 @@ NAMES = ["default", "s3-cached", "producer", "consumer", "many-events"]
 PRODUCER = {"ProducingFails", "ProducingIsSlow"}
 CONSUMER = {
     *("NoConsumer", "GroupFallsBehind", "DeadLetters", "DeadLettersGrow", "HandlersFail", "RetriesPileUp"),
-    *("HandlersBlock", "EventEndsItsProcess", "EventsVanished"),
+    *("HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone"),
 }
 BOTH = {"RedisUnavailable", "StorageUnavailable"}
-COMMANDS = {"dead-letters list", "doctor", "pending", "show", "worker"}
+COMMANDS = {"dead-letters list", "doctor", "pending", "show", "tail", "worker"}
 
 
 @pytest.fixture(params=NAMES)

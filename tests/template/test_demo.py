@@ -56,7 +56,7 @@ def _processes_of(temporary: Path) -> list[str]:
 
 
 def test_the_demo_shows_every_event_and_leaves_nothing(tmp_path: Path) -> None:
-    """Rendered, installed, produced, stored in S3, handled; then the same with models; then gone."""
+    """Rendered, installed, produced, stored in S3, handled; with models; with personal data apart; then gone."""
     with _demo(tmp_path / "tmp") as process:
         output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -65,6 +65,10 @@ def test_the_demo_shows_every_event_and_leaves_nothing(tmp_path: Path) -> None:
             output
         )
     assert "handled it with both models" in output
+    assert "s3://customers/demo/" in output
+    assert "statistics: somebody ordered Bird feeder for 19.90 (missing: user)" in output
+    assert "is partial: {'personal': 'erased'}" in output
+    assert "mailer-again: Bob <bob@example.com> ordered" in output
     assert list((tmp_path / "tmp").iterdir()) == []
     assert _processes_of(tmp_path) == []
 

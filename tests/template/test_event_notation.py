@@ -91,7 +91,7 @@ def test_the_command_and_the_question_reserve_the_same_names(
         assert command(name) == question(name)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(text=TEXTS)
 @example(text="")
 def test_the_command_and_the_question_read_any_text_alike(question: Callable[[str], Parsed], text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.template.matrix import CORE, answers_of, every_row, pairwise
-from tests.template.rendering import ROOT, RUNTIME, Template, owned, package_of, run_in, saved_answers
+from tests.template.rendering import ROOT, RUNTIME, Template, owned, package_of, run_in
 
 pytestmark = pytest.mark.timeout(300)
 RUNTIME_SOURCE = str((ROOT / RUNTIME).parent)
@@ -78,13 +78,6 @@ def test_pyright_finds_nothing(projects: list[Path], tmp_path: Path) -> None:
     assert report["summary"]["filesAnalyzed"] >= sum(
         each.suffix == ".py" for project in projects for each in owned(project)
     )
-
-
-def test_pyright_finds_nothing_in_the_folder_of_a_project(template: Template) -> None:
-    """With the settings of the project's pyproject.toml, and the runtime beside the package."""
-    report = _pyright(template.rendered(saved_answers("many-events")))
-    assert report["generalDiagnostics"] == []
-    assert report["summary"]["filesAnalyzed"] > 8
 
 
 def test_mistakes_of_an_owner_are_found(template: Template, tmp_path: Path) -> None:

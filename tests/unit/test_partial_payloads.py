@@ -1,6 +1,6 @@
 """A payload of which a part is missing: its arguments become None or their default, and whoever reads it learns why."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,12 +16,10 @@ from event_backbone.errors import (
     PayloadGone,
     StorageError,
     StorageMissing,
-    StorageUnavailable,
 )
-from event_backbone.model import PartialPayload, PayloadReference
-from event_backbone.storage import MemoryStorage, Part, SplitStorage, StorageScope
+from event_backbone.model import PartialPayload
+from event_backbone.storage import MemoryStorage, Part, SplitStorage
 from event_backbone.stream.memory import MemoryStreams
-from event_backbone.testing import memory_backbone
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import run_to_the_end
 
@@ -279,25 +277,3 @@ async def test_a_part_that_an_event_does_not_have_cannot_be_erased() -> None:
         assert (await backbone.reader(URI).get(key)).payload == "present"
         await backbone.erase(URI, key)
         assert (await backbone.reader(URI).get(key)).payload == "erased"
-
-
-class Failing(MemoryStorage):
-    """Erases nothing."""
-
-    def __init__(self, name: str, error: Exception) -> None:
-        """Raise this error."""
-        super().__init__(name)
-        self._error = error
-
-    async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
-        """Fail."""
-        raise self._error
-
-
-async def test_an_erase_that_must_be_repeated_says_so_although_another_part_is_gone() -> None:
-    """That a part is gone would mean that the others were erased."""
-    rest, personal = Failing("rest", GONE), Failing("personal", StorageUnavailable("It does not answer."))
-    async with memory_backbone(SplitStorage(rest, {"email": personal})) as backbone:
-        key = await backbone.producer(Orders, uri=URI).order_placed(1, "ada@example.com")
-        with pytest.raises(StorageUnavailable):
-            await backbone.erase(URI, key)

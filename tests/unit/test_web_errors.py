@@ -117,7 +117,7 @@ RESPONSES: list[tuple[BackboneError, int, str]] = [
     (EventIdExpired(SECRET), 409, "too old"),
     (EventIdAhead(SECRET), 500, "The service failed"),
     (PayloadGone(SECRET), 410, "missing or has expired"),
-    (PayloadForbidden(SECRET), 410, "missing or has expired"),
+    (PayloadForbidden(SECRET), 410, "may not read it"),
     (PayloadErased(SECRET), 410, "was erased"),
     (ConfigurationError(SECRET), 500, "not configured correctly"),
     (BackboneError(SECRET), 500, "The service failed"),

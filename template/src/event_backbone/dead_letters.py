@@ -237,8 +237,7 @@ class DeadLetters:
         return read_inline(entry.fields)
 
     async def _find(self, dead_letter_id: str) -> DeadLetter | None:
-        before = EventKey.parse(dead_letter_id).predecessor()
-        letters = await self._admin.dead_letters(str(before), 1)
+        letters = await self._admin.dead_letters(str(EventKey.parse(dead_letter_id).predecessor()), 1)
         return next((letter for letter in letters if letter.id == dead_letter_id), None)
 
     def _event_of(self, letter: DeadLetter) -> str | None:

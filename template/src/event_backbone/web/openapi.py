@@ -20,8 +20,9 @@ _FASTAPIS = "HTTPValidationError"
 def operation_id(route: APIRoute) -> str:
     """Return the id of an operation, which names the method of a generated client.
 
-    It is ``produce_packing`` for an event's route, ``get_event``, ``get_liveness``, ``get_readiness``, and the name of
-    the function for other routes. Event routes with a prefix have its words in front: ``orders_produce_packing``.
+    It is ``produce_packing`` for an event's route, ``get_event``, ``erase_payload``, ``get_liveness``,
+    ``get_readiness``, and the name of the function for other routes. Event routes with a prefix have its words in
+    front: ``orders_produce_packing``.
 
         app = FastAPI(generate_unique_id_function=operation_id)
     """
