@@ -23,6 +23,11 @@ LINGER = replace(OPTIONS, pack_linger=timedelta(milliseconds=200))
 STREAM = StreamName.of("shipments", "dev")
 
 
+async def save(writer: PackWriter, line: bytes) -> PackLine:
+    """Save a record, and return where it is."""
+    return PackLine.parse(await writer.save(line))
+
+
 def writer_to(store: CountingStore, options: S3Options = OPTIONS) -> PackWriter:
     """A writer of packs to this store."""
 
@@ -34,7 +39,7 @@ def writer_to(store: CountingStore, options: S3Options = OPTIONS) -> PackWriter:
 
 async def save_all(writer: PackWriter, count: int, first: int = 0) -> list[PackLine]:
     """Save lines with numbers, all in one turn."""
-    return await asyncio.gather(*(writer.save(b'{"n":%d}' % number) for number in range(first, first + count)))
+    return await asyncio.gather(*(save(writer, b'{"n":%d}' % number) for number in range(first, first + count)))
 
 
 def lines_at(store: CountingStore, places: list[PackLine]) -> list[bytes]:
@@ -63,7 +68,7 @@ def test_a_pack_is_full_by_its_bytes_and_a_longer_record_is_a_pack_by_itself() -
         store = CountingStore()
         writer = writer_to(store, replace(OPTIONS, pack_bytes=100))
         lines = [b"a" * 49, b"b" * 500, b"c" * 48, b"d" * 10, b"e" * 99, b"f" * 100]
-        places = await asyncio.gather(*map(writer.save, lines))
+        places = await asyncio.gather(*(save(writer, line) for line in lines))
         assert lines_at(store, list(places)) == lines
         assert sorted(map(len, store.packs.values())) == [11, 99, 100, 101, 501]
 
@@ -111,10 +116,10 @@ def test_records_that_leave_alone_keep_no_other_waiting_longer_than_the_linger()
         store = CountingStore()
         writer = writer_to(store, LINGER)
         large = b"x" * LINGER.pack_bytes
-        saving = [asyncio.create_task(writer.save(large)), asyncio.create_task(writer.save(b"small"))]
+        saving = [asyncio.create_task(save(writer, large)), asyncio.create_task(save(writer, b"small"))]
         for _ in range(5):
             await asyncio.sleep(0.15)
-            saving.append(asyncio.create_task(writer.save(large)))
+            saving.append(asyncio.create_task(save(writer, large)))
         places = [pack_key(OPTIONS, STREAM, line.pack_id) for line in await asyncio.gather(*saving)]
         small = list(store.objects).index(places[1]) - 1  # after the marker
         assert store.asked_at[small] == pytest.approx(0.2)
@@ -146,13 +151,13 @@ def test_a_call_that_is_cancelled_in_time_withdraws_its_record() -> None:
     async def main() -> None:
         store = CountingStore(latency=1)
         writer = writer_to(store, LINGER)
-        early, stays, late = (asyncio.create_task(writer.save(line)) for line in (b"early", b"stays", b"late"))
+        early, stays, late = (asyncio.create_task(save(writer, line)) for line in (b"early", b"stays", b"late"))
         asyncio.get_running_loop().call_soon(early.cancel)
         await asyncio.sleep(0.5)
         late.cancel()
         assert lines_at(store, [await stays]) == [b"stays"]
         assert list(store.packs.values()) == [b"stays\nlate\n"]
-        lone = asyncio.create_task(writer.save(b"lone"))
+        lone = asyncio.create_task(save(writer, b"lone"))
         asyncio.get_running_loop().call_soon(lone.cancel)
         await asyncio.wait({early, late, lone})
         assert lines_at(store, await save_all(writer, 1)) == [b'{"n":0}']
@@ -167,10 +172,10 @@ def test_each_caller_has_its_own_error_and_the_next_pack_its_own_try() -> None:
     async def main() -> None:
         store = CountingStore(errors=[StorageUnavailable("S3 is away.")])
         writer = writer_to(store)
-        failed = await asyncio.gather(*(writer.save(b"line") for _ in range(3)), return_exceptions=True)
+        failed = await asyncio.gather(*(save(writer, b"line") for _ in range(3)), return_exceptions=True)
         assert [str(error) for error in failed] == ["S3 is away."] * 3
         assert len({id(error) for error in failed}) == 3
-        assert lines_at(store, [await writer.save(b"line")]) == [b"line"]
+        assert lines_at(store, [await save(writer, b"line")]) == [b"line"]
 
     run_in_virtual_time(main())
 
@@ -197,7 +202,7 @@ def test_waiting_for_other_packs_counts_against_the_deadline() -> None:
         writer = writer_to(CountingStore(latency=100))
         saving: list[asyncio.Task[PackLine]] = []
         for _ in range(6):
-            saving.append(asyncio.create_task(writer.save(b"line")))
+            saving.append(asyncio.create_task(save(writer, b"line")))
             await asyncio.sleep(1)
         ended: list[float] = []
         for each in saving:
@@ -238,17 +243,17 @@ def test_closing_waits_for_what_somebody_waits_for() -> None:
         loop = asyncio.get_running_loop()
         store = CountingStore(latency=3)
         writer = writer_to(store, LINGER)
-        abandoned = asyncio.create_task(writer.save(b"abandoned"))
+        abandoned = asyncio.create_task(save(writer, b"abandoned"))
         await asyncio.sleep(0.1)
         abandoned.cancel()
-        waiting = asyncio.create_task(writer.save(b"waiting"))
+        waiting = asyncio.create_task(save(writer, b"waiting"))
         await asyncio.sleep(0)
         await writer.close()
         assert loop.time() == pytest.approx(3.1)
         assert lines_at(store, [await waiting]) == [line.strip() for line in store.packs.values()] == [b"waiting"]
         assert asyncio.all_tasks() == {asyncio.current_task()}
         closing = asyncio.create_task(writer.close())
-        hanging = asyncio.create_task(writer.save(b"hanging"))
+        hanging = asyncio.create_task(save(writer, b"hanging"))
         await closing
         second = asyncio.create_task(writer.close())
         await asyncio.sleep(0.1)
@@ -266,9 +271,9 @@ def test_an_event_loop_that_ends_leaves_nothing_behind(count: int, caplog: pytes
 
     async def main() -> None:
         writer = writer_to(CountingStore(latency=1))
-        saving: list[asyncio.Future[PackLine]] = [asyncio.create_task(writer.save(b"line")) for _ in range(count)]
+        saving: list[asyncio.Future[PackLine]] = [asyncio.create_task(save(writer, b"line")) for _ in range(count)]
         for _ in range(5):
-            saving.append(asyncio.ensure_future(asyncio.shield(writer.save(b"line"))))
+            saving.append(asyncio.ensure_future(asyncio.shield(save(writer, b"line"))))
             await asyncio.sleep(0.01)
 
     run_in_virtual_time(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
@@ -95,12 +94,11 @@ class HashWrite(NamedTuple):
     expires_after: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPayload:
+class SavedPayload(NamedTuple):
     """What a save returns: where the payload is, and what is still to be written with the entry."""
 
     references: tuple[PayloadReference, ...]
-    writes: tuple[HashWrite, ...] = field(default=())
+    writes: tuple[HashWrite, ...] = ()
 
 
 def payload_size_bytes(payload: Payload) -> int:

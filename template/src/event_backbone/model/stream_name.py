@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from event_backbone.errors import ConfigurationError
 
@@ -30,8 +30,7 @@ def environment_name(environment: str) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
-class StreamName:
+class StreamName(NamedTuple):
     """The name of one stream. Make it with ``StreamName.of``, which checks its arguments."""
 
     uri: str

@@ -25,7 +25,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import EventKey
 from event_backbone.producer.capacity import Capacity
-from event_backbone.producer.reusable_timeout import ReusableTimeout
+from event_backbone.producer.shared_timeout import SharedTimeout
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import NewEntry
 
@@ -86,7 +86,7 @@ class Batcher:
     deadlines. A caller that is cancelled withdraws its entry as long as it is queued; once sent, it is not withdrawn.
 
     Every call of ``append`` ends, with a key or with an error. The caller acquires ``capacity`` first, and
-    releases it when the call has ended.
+    releases it when the call has ended. ``timeout`` is also for what it does before that.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class Batcher:
         """Append to ``stream``. ``queue_events`` and ``queue_bytes`` are its capacity."""
         self.capacity = Capacity(queue_events, queue_bytes)
         self.stream = stream
+        self.timeout = SharedTimeout()
         self._attributes = {"uri": stream.name.uri}
         telemetry.outages.add(0, {**self._attributes, "side": "producer"})  # so that the first one counts in Prometheus
         self._queue: deque[_QueuedEntry] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._outage: BackboneError | None = None
-        self._timeout = ReusableTimeout()
         self._event_loop = event_loop or OneEventLoop()
 
     @cached_property
@@ -158,7 +158,7 @@ class Batcher:
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.wait([self._task])
-            self._timeout.stop()
+            self.timeout.stop()
 
     async def _run(self) -> None:
         batch: list[_QueuedEntry] = []
@@ -221,7 +221,7 @@ class Batcher:
     async def _send_once(self, batch: list[_QueuedEntry]) -> BackboneError | None:
         """Send a batch once. Keep in it what must be retried, and return why."""
         try:
-            with self._timeout.at(min([queued.deadline for queued in batch])):
+            with self.timeout.at(min([queued.deadline for queued in batch])):
                 answers = await self._append(batch)
         except TimeoutError:
             return self._outage or StreamUnavailable(_TOO_LATE)

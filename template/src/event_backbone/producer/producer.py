@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +20,6 @@ from event_backbone.model import (
     NewMetadata,
     Payload,
     PayloadReference,
-    SavedPayload,
     event_id_time,
     new_event_id_and_text,
     payload_size_bytes,
@@ -60,6 +58,7 @@ class Producer:
         """Send with ``batcher``, with payloads in ``storage``."""
         self._batcher = batcher
         self._capacity = batcher.capacity
+        self._shared_timeout = batcher.timeout
         self._storage = storage
         self._scope = scope
         self._interceptors = tuple(interceptors)
@@ -191,7 +190,12 @@ class Producer:
             inline: Payload = NOT_INLINE
             if self._write_plan is None:
                 payload_id = metadata.id_text if once is None else str(once.payload_id)
-                saved = await self._save(Record(metadata, payload, payload_id, size_bytes), deadline)
+                record = Record(metadata, payload, payload_id, size_bytes)
+                try:
+                    with self._shared_timeout.at(deadline):
+                        saved = await self._storage.save(self._scope, record)
+                except TimeoutError as error:
+                    raise NotSent(f"Storage {self._storage.name} did not save the payload in time.") from error
                 references, writes = write_references(saved.references), saved.writes
             elif write := self._write_plan(metadata.id_text, payload):
                 references, writes = self._plan_references, (write,)
@@ -203,13 +207,6 @@ class Producer:
             return await self._batcher.append(entry, deadline, entry_bytes)
         finally:
             self._capacity.release(size_bytes)
-
-    async def _save(self, record: Record, deadline: float) -> SavedPayload:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._storage.save(self._scope, record)
-        except TimeoutError as error:
-            raise NotSent(f"Storage {self._storage.name} did not save the payload in time.") from error
 
     def _attributes_of(self, definition: EventDefinition) -> telemetry.Attributes:
         attributes = self._attributes[definition] = {"uri": self._scope.stream.uri, "event": definition.name}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 from event_backbone.contract import Contract
@@ -79,7 +78,7 @@ class SplitStorage:
             return await pieces[0][0].save(scope, record)
         parts = tuple(part.name for part, _ in pieces)
         saved = await gather_all(
-            part.save(scope, replace(record, payload=piece, part=part.name, parts=parts)) for part, piece in pieces
+            part.save(scope, record._replace(payload=piece, part=part.name, parts=parts)) for part, piece in pieces
         )
         return SavedPayload(
             tuple(reference for each in saved for reference in each.references),

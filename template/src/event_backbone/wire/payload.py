@@ -19,7 +19,7 @@ _QUOTE = ord('"')
 
 def payload_to_json(payload: Payload) -> bytes:
     """Join the arguments to one JSON object; every argument's bytes stay as they are."""
-    return b"{" + b",".join(_label(name) + value for name, value in payload.items()) + b"}"
+    return b"{" + b",".join([_label(name) + value for name, value in payload.items()]) + b"}"
 
 
 def payload_from_json(document: bytes) -> dict[str, bytes]:

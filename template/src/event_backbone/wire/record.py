@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 from pydantic_core import from_json, to_json
 
@@ -17,8 +16,7 @@ from event_backbone.wire.writing import MetadataMembers, first_members, optional
 _ARGUMENTS = b',"arguments":{'  # within another member, quotes would be escaped, and no header's value is an object
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A payload, or one part of it, and what is known of its event when it is saved.
 
     Attributes:

@@ -28,4 +28,9 @@ class PackLine(NamedTuple):
 
     def __str__(self) -> str:
         """Return the key of a reference to this line."""
-        return f"{self.pack_id}_{self.offset_bytes}_{self.length_bytes}"
+        return key_of_line(*self)
+
+
+def key_of_line(pack_id: str, offset_bytes: int, length_bytes: int) -> str:
+    """Return the key of a reference to a line."""
+    return f"{pack_id}_{offset_bytes}_{length_bytes}"

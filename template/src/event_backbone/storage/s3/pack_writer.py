@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from event_backbone.errors import BackboneError, PayloadGone, StorageUnavailable
 from event_backbone.model import StreamName, new_event_id
+from event_backbone.spans import tracing
 from event_backbone.storage.s3.keys import pack_key
 from event_backbone.storage.s3.options import ENDPOINT_VARIABLE, S3Options
-from event_backbone.storage.s3.pack_line import PackLine
+from event_backbone.storage.s3.pack_line import key_of_line
 
 if TYPE_CHECKING:
     from event_backbone.storage.s3.marker import Marker
@@ -25,16 +26,16 @@ _CUT_OFF = "The event loop ended, or S3Storage was closed, before S3 had answere
 
 
 class _Pack:
-    """Lines in the order of the calls of ``save``, each with the future of its call. Done before time: cancelled."""
+    """Lines in the order of the calls of ``save``, each with the future that it returned. Done early: cancelled."""
 
     __slots__ = ("lines", "opened", "size_bytes")
 
     def __init__(self, opened: float) -> None:
-        self.lines: dict[asyncio.Future[PackLine], bytes] = {}
+        self.lines: dict[asyncio.Future[str], bytes] = {}
         self.size_bytes = 0
         self.opened = opened
 
-    def add(self, call: asyncio.Future[PackLine], line: bytes) -> None:
+    def add(self, call: asyncio.Future[str], line: bytes) -> None:
         self.lines[call] = line
         self.size_bytes += len(line) + 1
 
@@ -42,11 +43,11 @@ class _Pack:
     def awaited(self) -> bool:
         return any(not call.done() for call in self.lines)
 
-    def saved(self, pack_id: str, lines: list[tuple[asyncio.Future[PackLine], bytes]]) -> None:
+    def saved(self, pack_id: str, lines: list[tuple[asyncio.Future[str], bytes]]) -> None:
         offset = 0
         for call, line in lines:
             if not call.done():
-                call.set_result(PackLine(pack_id, offset, len(line)))
+                call.set_result(key_of_line(pack_id, offset, len(line)))
             offset += len(line) + 1
 
     def fail(self, error: Exception) -> None:
@@ -81,22 +82,30 @@ class PackWriter:
         self._open_objects = open_objects
         self._linger = options.pack_linger.total_seconds()
         self._open: _Pack | None = None
+        self._traced = False
         self._requests: dict[asyncio.Task[None], _Pack] = {}
         self._last_left = -math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    async def save(self, line: bytes) -> PackLine:
-        """Write a record, and return where it is.
+    @property
+    def traced(self) -> bool:
+        """Whether anybody traces, asked once for the calls that share a pack (fast path, see decision 0019)."""
+        if self._open is None:
+            self._traced = tracing()
+        return self._traced
 
-        Raises:
+    def save(self, line: bytes) -> asyncio.Future[str]:
+        """Write a record; the future holds the key of a reference to it.
+
+        Raises, in the future:
             StorageUnavailable: S3 has not answered within the deadline, which counts from the first call of the pack.
                 The record may or may not be saved.
             ConfigurationError: S3 refuses, or the marker is another one.
         """
         loop = asyncio.get_running_loop()
-        call: asyncio.Future[PackLine] = loop.create_future()
+        call: asyncio.Future[str] = loop.create_future()
         self._add(call, line, loop)
-        return await call
+        return call
 
     async def close(self) -> None:
         """Write what is open, and wait for what a caller waits for; the rest is given up."""
@@ -113,7 +122,7 @@ class PackWriter:
                     self._end(task)
                 raise
 
-    def _add(self, call: asyncio.Future[PackLine], line: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    def _add(self, call: asyncio.Future[str], line: bytes, loop: asyncio.AbstractEventLoop) -> None:
         size, most = len(line) + 1, self._options.pack_bytes
         if size >= most:
             alone = _Pack(loop.time())

@@ -96,9 +96,10 @@ class S3Storage:
             ConfigurationError: the bucket does not exist, or the credentials or permissions do not allow it, or its
                 marker says that it is another environment's or storage's.
         """
-        with storage_call(self._name, "save"):
-            line = await self._writer(scope.stream).save(write_record(record, scope.stream))
-        return SavedPayload((PayloadReference(self._name, record.metadata.id_text, str(line)),))
+        writer = self._writer(scope.stream)
+        with storage_call(self._name, "save", traced=writer.traced):
+            key = await writer.save(write_record(record, scope.stream))
+        return SavedPayload((PayloadReference(self._name, record.metadata.id_text, key),))
 
     async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
         """Read the packs, ``concurrency`` at a time, and call back with the lines of each as soon as it is there.
