@@ -161,6 +161,14 @@ def s3_environment(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.Monk
     return variables
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _types_checked_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give mypy one cache for all rendered projects: packages and runtime, most of its work, are the same in each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings and credentials of the person who runs the tests away from them."""
