@@ -103,7 +103,7 @@ def _jinja_compiled_once() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _no_git_call_per_file() -> Iterator[None]:
     """Keep Copier from asking git about the mode of each file, which changes something only where git ignores modes."""
-    with patch("copier._main.Worker._sync_git_index_executable_bit", return_value=None):
+    with patch("copier._main.Worker._sync_git_index_executable_bit", create=True):
         yield
 
 
