@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import create_loader
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
@@ -159,6 +161,22 @@ def s3_environment(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.Monk
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _types_checked_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give mypy one cache for all rendered projects: packages and runtime, most of its work, are the same in each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_of_botocore_read_once() -> Iterator[None]:
+    """Let all sessions of boto3 share what they read of its data: most of the time that a new S3 storage takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", cache(create_loader), raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -56,8 +56,17 @@ def test_without_a_server_one_sentence_says_what_to_install(tmp_path: Path) -> N
     assert done.stderr == "EVENT_BACKBONE_REDIS_BINARY must be an executable file, and '/nowhere' is not.\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize(
+    ("number", "seconds"),
+    [
+        (signal.SIGINT, 0.0),
+        (signal.SIGTERM, 0.4),
+        (signal.SIGINT, 1.0),
+        pytest.param(signal.SIGTERM, 0.0, marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, 0.4, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, 1.0, marks=pytest.mark.long),
+    ],
+)
 def test_nothing_is_left_after_an_interruption_at_any_moment(
     number: signal.Signals, seconds: float, tmp_path: Path
 ) -> None:

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from tests.cli.running import REPOSITORY
 
 IN_ANOTHER_PROGRAM = """
@@ -32,15 +30,19 @@ run(cli)
 """
 
 
-@pytest.mark.parametrize("program", [IN_ANOTHER_PROGRAM, WITH_A_SLOW_EXIT], ids=["another program", "slow exit"])
-def test_a_process_that_exits_normally_is_left_alone(program: str) -> None:
+def test_a_process_that_exits_normally_is_left_alone() -> None:
     """Such as a test that runs the command in its own process, or a worker whose telemetry takes long to send."""
     path = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "still there\n", "")
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        for program in (IN_ANOTHER_PROGRAM, WITH_A_SLOW_EXIT)
+    ]
+    printed = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert printed == ["still there\n"] * 2

@@ -22,6 +22,12 @@ READY = {
 }
 READY_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.02
+# Copier asks git about the mode of each file, for those whose git ignores modes: nearly half of its time.
+COPIER = """
+import copier._cli, copier._main
+copier._main.Worker._sync_git_index_executable_bit = lambda *_: None
+copier._cli.CopierApp.run()
+"""
 
 
 def main() -> None:
@@ -55,7 +61,7 @@ def run_copier(arguments: list[str]) -> NoReturn:
     """Copier, with Enter pressed at each question."""
     if arguments[:1] in (["copy"], ["update"]) and "--defaults" not in arguments:
         arguments.insert(1, "--defaults")
-    os.execv(sys.executable, [sys.executable, "-m", "copier", *arguments])  # noqa: S606 - no shell is the point
+    os.execv(sys.executable, [sys.executable, "-c", COPIER, *arguments])  # noqa: S606 - no shell is the point
 
 
 def run_project(name: str, arguments: list[str]) -> NoReturn:

@@ -37,6 +37,7 @@ git add .
 git commit --quiet -m "The code of the README"
 -->
 """
+TESTS = "uv run pytest\n"
 PYTHON = re.compile(r"```python\n(.*?)```\n", re.DOTALL)
 OWN_CODE = """
 app = create_app()
@@ -73,6 +74,8 @@ def test_the_readme_of_a_rendered_project_can_be_followed(
     project = template.rendered(saved_answers("default"))
     text = (project / "README.md").read_text(encoding="utf-8")
     text = text.partition("<!-- Your own sections")[0]  # for its owner, not a mark
+    assert text.count(TESTS) == 2
+    text = text.replace(TESTS, "", 1)  # nothing changes until they are run again under "Check it"
     for start, reason in LEFT_OUT_OF_RENDERED_README.items():
         text = text.replace(f"```sh\n{start}", f"<!-- no-run: {reason} -->\n```sh\n{start}")
     code = "\n\n".join([OWN_CODE, *PYTHON.findall(text), USE_OF_THE_CODE])

@@ -42,6 +42,12 @@ def case(options: S3Options) -> StorageCase:
 
 
 @pytest.fixture
+def fresh(options: S3Options) -> StorageCase:
+    """Another one, which has read nothing yet."""
+    return StorageCase(S3Storage(options))
+
+
+@pytest.fixture
 async def proxy(redis_server: RedisServer, redis_url: str) -> AsyncIterator[Proxy]:
     """A proxy in front of an empty server that knows all scripts, so that a lost answer is that of a script itself."""
     await load_scripts(redis_url)

@@ -39,11 +39,6 @@ ON_LOAD: list[Choice] = [
 ]
 
 
-def packs(server: FaultyS3) -> list[str]:
-    """The packs in the bucket."""
-    return [path for path in server.objects if path.endswith(".jsonl")]
-
-
 async def save_all(case: StorageCase) -> list[References]:
     """Save all payloads at the same time, each for another caller."""
     return list(await asyncio.gather(*(case.save(payload) for payload in PAYLOADS)))
@@ -53,15 +48,9 @@ async def save_all(case: StorageCase) -> list[References]:
 async def saved(case: StorageCase, server: FaultyS3) -> list[References]:
     """What one pack has, which another storage wrote."""
     saved = await save_all(case)
-    assert len(packs(server)) == 1
+    assert len(server.packs) == 1
     server.requests.clear()
     return saved
-
-
-@pytest.fixture
-def fresh(options: S3Options) -> StorageCase:
-    """A storage that has read nothing yet."""
-    return StorageCase(S3Storage(options))
 
 
 @pytest.mark.parametrize("fault", ON_SAVE, ids=str)
@@ -72,20 +61,20 @@ async def test_a_pack_that_fails_at_first_is_saved_once_for_all_its_callers(
     await case.storage.check(case.scope())
     server.fail(fault, 2)
     references = await save_all(case)
-    assert len(packs(server)) == 1
+    assert len(server.packs) == 1
     assert len(set(references)) == EVENTS
     assert await fresh.load(*references) == PAYLOADS
 
 
 @pytest.mark.parametrize("fault", ON_LOAD, ids=str)
 async def test_each_event_of_a_pack_gets_its_own_payload_whatever_the_first_answer_is(
-    saved: list[References], fresh: StorageCase, server: FaultyS3, fault: Choice
+    saved: list[References], fresh: StorageCase, options: S3Options, server: FaultyS3, fault: Choice
 ) -> None:
     """Of a whole pack for several readers, and of a single line."""
     server.fail(fault)
     found = await asyncio.gather(*(fresh.load(*saved[first::2]) for first in (0, 1)))
     assert found == [PAYLOADS[0::2], PAYLOADS[1::2]]
-    alone = StorageCase(S3Storage(fresh.storage.options))  # type: ignore[attr-defined]
+    alone = StorageCase(S3Storage(options))
     server.fail(fault)
     assert await alone.load_one(saved[7]) == PAYLOADS[7]
 
@@ -99,12 +88,12 @@ async def test_each_caller_of_a_pack_that_cannot_be_saved_is_told_so(case: Stora
     assert {type(answer) for answer in answers} == {StorageUnavailable}
     assert len({id(answer) for answer in answers}) == EVENTS
     references = await save_all(case)
-    assert len(packs(server)) == 2
+    assert len(server.packs) == 2
     assert await case.load(*references) == PAYLOADS
 
 
 async def test_a_bucket_that_is_gone_and_comes_back_has_lost_nothing(
-    saved: list[References], case: StorageCase, fresh: StorageCase, server: FaultyS3
+    saved: list[References], case: StorageCase, fresh: StorageCase, options: S3Options, server: FaultyS3
 ) -> None:
     """Meanwhile a save is refused and a load waits; the same when it comes back empty, until its objects are there."""
     objects = dict(server.objects)
@@ -117,7 +106,7 @@ async def test_a_bucket_that_is_gone_and_comes_back_has_lost_nothing(
     assert {type(answer) for answer in await fresh.load(*saved)} == {StorageUnavailable}
     new = await case.save(PAYLOADS[0])
     server.objects.update(objects)
-    later = StorageCase(S3Storage(case.storage.options))  # type: ignore[attr-defined]
+    later = StorageCase(S3Storage(options))
     assert await later.load(*saved, new) == [*PAYLOADS, PAYLOADS[0]]
 
 

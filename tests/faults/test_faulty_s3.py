@@ -134,15 +134,14 @@ class TestFaultyS3:
         await away.close()
 
     async def test_an_object_that_s3_does_not_have_is_gone_if_the_bucket_is_the_right_one(
-        self, case: StorageCase, options: S3Options, server: FaultyS3
+        self, case: StorageCase, fresh: StorageCase, server: FaultyS3
     ) -> None:
         """S3 answers so with its own code, if the credentials may list the bucket; without the marker, wait."""
         answer = await case.load_one((missing_reference("s3"),))
         assert isinstance(answer, StorageUnavailable)
         assert "it was emptied, or S3_EVENT_SOURCE_BUCKET or prefix is wrong" in str(answer)
         server.objects["/events/dev/event-backbone.json"] = b'{"format":1,"environment":"dev","storage":"s3"}'
-        restarted = StorageCase(S3Storage(options))
-        assert type(await restarted.load_one((missing_reference("s3"),))) is PayloadGone
+        assert type(await fresh.load_one((missing_reference("s3"),))) is PayloadGone
 
     @pytest.mark.parametrize(
         "page",

@@ -34,8 +34,15 @@ SLACK = 0.7
 """For a busy machine."""
 
 
-@pytest.mark.parametrize("drain_seconds", [0.0, 0.5])
-@pytest.mark.parametrize("silent", ["server", "network"])
+@pytest.mark.parametrize(
+    ("silent", "drain_seconds"),
+    [
+        ("server", 0.5),
+        ("network", 0.0),
+        pytest.param("server", 0.0, marks=pytest.mark.long),
+        pytest.param("network", 0.5, marks=pytest.mark.long),
+    ],
+)
 async def test_a_stop_ends_in_time_although_redis_is_silent(
     own_redis: RedisServer, silent: str, drain_seconds: float
 ) -> None:

@@ -46,6 +46,7 @@ class Clone:
             capture_output=True,
             check=False,
             encoding="utf-8",
+            start_new_session=True,
         )
 
     @property
@@ -111,16 +112,25 @@ def test_each_python_has_its_run_and_its_verdict(clone: Clone) -> None:
 
 
 def test_ci_runs_all_on_the_oldest_python_and_faults_on_the_newest(clone: Clone) -> None:
-    """One step that fails is named at the end, and the others still run."""
+    """Some on uvloop as well; a step that fails is named at the end, and the others still run."""
     clone.replace("scripts/check", f"{NOTED}exit 1\n")
     clone.replace("scripts/test", NOTED)
     done = clone.run(".ci/run")
     assert done.returncode == 1
     assert done.stderr == "Failed: scripts/check on Python 3.11.2\n"
-    faults = clone.calls[2].removeprefix("/new/python: ").removeprefix("--uvloop ")
-    assert clone.calls[:2] == ["/old/python: ", "/old/python: "]
-    assert sorted(clone.calls[2:]) == [f"/new/python: --uvloop {faults}", f"/new/python: {faults}"]
-    assert all((ROOT / each).exists() for each in faults.split())
+    *whole, faults, on_uvloop = clone.calls
+    assert whole == ["/old/python: ", "/old/python: "]
+    assert faults.startswith("/new/python: --numprocesses=2 --dist=loadfile tests/faults tests/promises ")
+    assert on_uvloop.startswith("/new/python: --numprocesses=2 --dist=loadfile --uvloop tests/faults/")
+    assert all((ROOT / each).exists() for each in re.findall(r"tests/\S+", f"{faults} {on_uvloop}"))
+
+
+def test_ctrl_c_ends_ci_at_once(clone: Clone) -> None:
+    """Though the step that it interrupts, as the scripts do, ends like one that has failed."""
+    clone.replace("scripts/check", f"{NOTED}trap 'exit 130' INT\nkill -INT 0\n")
+    clone.replace("scripts/test", NOTED)
+    assert clone.run(".ci/run").returncode == 130
+    assert clone.calls == ["/old/python: "]
 
 
 def test_ci_with_one_python_does_nothing_twice(clone: Clone) -> None:
@@ -131,7 +141,7 @@ def test_ci_with_one_python_does_nothing_twice(clone: Clone) -> None:
     assert clone.run(".ci/run").returncode == 0
     whole, faults = clone.calls
     assert whole == "/usual/python: "
-    assert faults.startswith("/usual/python: --uvloop tests/faults")
+    assert "--uvloop tests/faults" in faults
 
     clone.replace("scripts/_pythons", "exit 0\n")
     done = clone.run(".ci/run")

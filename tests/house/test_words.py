@@ -4,6 +4,7 @@ CONTRIBUTING.md has the style; its section "Style" may quote what to avoid.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,13 @@ The payload lies in S3.
 EXEMPT = {Path(__file__), ROOT / "includes" / "licenses" / "Apache-2.0.jinja"}
 
 
-def _readable(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    if path == ROOT / "CONTRIBUTING.md":
-        return re.sub(r"(?ms)^## Style\n.*?(?=^## )", "", text)
-    return text
+@cache
+def _texts() -> dict[Path, str]:
+    """Every text, without what quotes words that have gone."""
+    texts = {path: path.read_text(encoding="utf-8") for path in text_files() if path not in EXEMPT}
+    contributing = ROOT / "CONTRIBUTING.md"
+    texts[contributing] = re.sub(r"(?ms)^## Style\n.*?(?=^## )", "", texts[contributing])
+    return texts
 
 
 @pytest.mark.parametrize("pattern", GONE)
@@ -73,10 +76,7 @@ def test_a_word_that_has_gone_stays_away(pattern: str) -> None:
     """In code, docs, messages and rendered files alike."""
     gone = re.compile(pattern)
     found = [
-        f"{path.relative_to(ROOT)}: {match.group()}"
-        for path in text_files()
-        if path not in EXEMPT
-        for match in gone.finditer(_readable(path))
+        f"{path.relative_to(ROOT)}: {match.group()}" for path, text in _texts().items() for match in gone.finditer(text)
     ]
     assert not found, f"write {GONE[pattern]!r} instead"
 

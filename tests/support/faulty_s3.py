@@ -66,6 +66,11 @@ class FaultyS3:
     choose: Callable[[str, str], Choice | None] = no_fault
     has_bucket: bool = True
 
+    @property
+    def packs(self) -> list[str]:
+        """The paths of the packs in the bucket."""
+        return [path for path in self.objects if path.endswith(".jsonl")]
+
     def fail(self, fault: Choice, requests: int = 1) -> None:
         """Let the next requests that have no fault yet fail like this."""
         self.faults.extend(fault for _ in range(requests))

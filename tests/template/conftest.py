@@ -1,6 +1,8 @@
 """Projects rendered from the work tree, once per session for each set of answers."""
 
+import compileall
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import jinja2
 import pytest
 
 from tests.support.releases import ReleaseMissing, releases
-from tests.template.rendering import GIT_ENVIRONMENT, ROOT, Template
+from tests.template.rendering import GIT_ENVIRONMENT, ROOT, RUNTIME, Answers, Template, Whole
 from tests.template.updating import History
 
 
@@ -26,6 +28,25 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 def owners_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """The same without the runtime, for tests that only look at the files of a project's owner."""
     return Template(tmp_path_factory.mktemp("owners_template"), runtime=False)
+
+
+@pytest.fixture(scope="session")
+def whole(template: Template, owners_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Renders whole projects to run, not to write into: the runtime, the same in all, is compiled once and linked."""
+    folder = tmp_path_factory.mktemp("whole")
+    runtime = folder / "runtime"
+    shutil.copytree(template.repository / RUNTIME, runtime)
+    compileall.compile_dir(runtime, quiet=1)
+
+    def render(answers: Answers) -> Path:
+        rendered = owners_template.rendered(answers)
+        project = folder / rendered.name
+        if not project.exists():
+            shutil.copytree(rendered, project)
+            shutil.copytree(runtime, project / "src/event_backbone", copy_function=os.link)
+        return project
+
+    return render
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +97,13 @@ def _jinja_compiled_once() -> Iterator[None]:
         return compiled[key]
 
     with patch.object(jinja2.Environment, "compile", compile_once):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_git_call_per_file() -> Iterator[None]:
+    """Keep Copier from asking git about the mode of each file, which changes something only where git ignores modes."""
+    with patch("copier._main.Worker._sync_git_index_executable_bit", create=True):
         yield
 
 

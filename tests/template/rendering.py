@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +28,7 @@ GIT_ENVIRONMENT = {
 }
 
 Answers = Mapping[str, Any]
+Whole = Callable[[Answers], Path]
 
 
 def saved_answers(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.template.rendering import Template, run_in, saved_answers
+from tests.template.rendering import Whole, run_in, saved_answers
 
 PRINT_PAGE = """
 from starlette.testclient import TestClient
@@ -14,9 +14,9 @@ print(TestClient(create_app()).get("{path}").text)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_page_loads_nothing_from_elsewhere(template: Template, path: str) -> None:
+def test_the_page_loads_nothing_from_elsewhere(whole: Whole, path: str) -> None:
     """Script, style and icon come from the API itself, so that the page works in a closed network."""
-    project = template.rendered(saved_answers("default"))
+    project = whole(saved_answers("default"))
     done = run_in(project, "-c", PRINT_PAGE.format(path=path))
     assert done.returncode == 0, done.stderr
     loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", done.stdout)

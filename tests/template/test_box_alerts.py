@@ -27,9 +27,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def project(template: Template, name: str) -> Path:
+def project(owners_template: Template, name: str) -> Path:
     """Projects of each role."""
-    return template.rendered(saved_answers(name))
+    return owners_template.rendered(saved_answers(name))
 
 
 @pytest.fixture

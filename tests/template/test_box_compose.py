@@ -29,9 +29,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def project(template: Template, name: str) -> Path:
+def project(owners_template: Template, name: str) -> Path:
     """Projects of each role and storage."""
-    return template.rendered(SERVICES[name][0])
+    return owners_template.rendered(SERVICES[name][0])
 
 
 def test_there_are_the_services_of_what_was_chosen(project: Path, name: str) -> None:

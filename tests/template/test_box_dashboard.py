@@ -20,9 +20,9 @@ def queries_of(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(params=NAMES)
-def project(request: pytest.FixtureRequest, template: Template) -> Path:
+def project(request: pytest.FixtureRequest, owners_template: Template) -> Path:
     """Projects of each role."""
-    return template.rendered(saved_answers(request.param))
+    return owners_template.rendered(saved_answers(request.param))
 
 
 def test_every_metric_exists_with_the_labels_that_are_asked_for(project: Path) -> None:
@@ -62,19 +62,19 @@ SHOWN = {
     ("name", "roles"), [("default", ("producer", "consumer")), ("producer", ("producer",)), ("consumer", ("consumer",))]
 )
 def test_rate_latency_errors_lag_dead_letters_and_retries_are_shown(
-    template: Template, name: str, roles: tuple[str, ...]
+    owners_template: Template, name: str, roles: tuple[str, ...]
 ) -> None:
     """For the roles that the project has, and for no other."""
-    asked = " ".join(query for query, _ in queries_of(dashboard_of(template.rendered(saved_answers(name)))))
+    asked = " ".join(query for query, _ in queries_of(dashboard_of(owners_template.rendered(saved_answers(name)))))
     for role, metrics in SHOWN.items():
         assert all((f"event_backbone_{each}{{" in asked) == (role in roles) for each in metrics), role
     assert "event_backbone_outages_total{" in asked
 
 
-def test_only_a_cache_has_a_panel_for_the_cache(template: Template) -> None:
+def test_only_a_cache_has_a_panel_for_the_cache(owners_template: Template) -> None:
     """Its hits and misses."""
     for name, there in (("s3-cached", True), ("s3", False), ("default", False)):
-        titles = [panel["title"] for panel in dashboard_of(template.rendered(saved_answers(name)))["panels"]]
+        titles = [panel["title"] for panel in dashboard_of(owners_template.rendered(saved_answers(name)))["panels"]]
         assert ("Cache" in titles) == there
 
 
@@ -94,7 +94,7 @@ def test_the_dashboard_is_whole(project: Path) -> None:
         assert [target["refId"] for target in panel["targets"]] == list("ABCD"[: len(panel["targets"])])
 
 
-def test_the_title_is_the_name_of_the_project(template: Template) -> None:
+def test_the_title_is_the_name_of_the_project(owners_template: Template) -> None:
     """Whatever characters it has."""
     answers = saved_answers("many-events")
-    assert dashboard_of(template.rendered(answers))["title"] == answers["project_name"]
+    assert dashboard_of(owners_template.rendered(answers))["title"] == answers["project_name"]

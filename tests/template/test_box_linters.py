@@ -27,9 +27,9 @@ COMPOSE_RULES = "rules:\n  CL-0020:\n    enabled: false\n"
 
 
 @pytest.fixture(name="files")
-def _files(template: Template) -> list[Path]:
+def _files(owners_template: Template) -> list[Path]:
     """Every file of projects that together have each kind of file and each branch of it."""
-    projects = [template.rendered(answers) for answers in PROJECTS.values()]
+    projects = [owners_template.rendered(answers) for answers in PROJECTS.values()]
     return [project / each for project in projects for each in owned(project)]
 
 

@@ -64,7 +64,10 @@ def test_the_demo_shows_every_event_and_leaves_nothing(tmp_path: Path) -> None:
         assert re.search(rf"{event} +\d+-\d+ +s3://\S+/shipment-tracking/\S+ .* 1 +process \d+: handled", output), (
             output
         )
+    assert "/events/order-placed answered 201" in output
+    assert "is in s3://orders/demo/" in output
     assert "handled it with both models" in output
+    assert "and produced packing" in output
     assert "s3://customers/demo/" in output
     assert "statistics: somebody ordered Bird feeder for 19.90 (missing: user)" in output
     assert "is partial: {'personal': 'erased'}" in output

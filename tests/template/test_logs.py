@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from event_backbone.testing.servers import RedisServer
-from tests.template.rendering import Template, run_in, saved_answers
+from tests.template.rendering import Whole, run_in, saved_answers
 
 SHOP = str(Path(__file__).with_name("failing_shop.py"))
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -22,9 +22,9 @@ SECRET = "4711"
 
 
 @pytest.fixture
-def project(template: Template) -> Path:
+def project(whole: Whole) -> Path:
     """A project with everything."""
-    return template.rendered(saved_answers("default"))
+    return whole(saved_answers("default"))
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:

@@ -2,25 +2,23 @@
 
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.template.matrix import CORE, answers_of, every_row, pairwise
-from tests.template.rendering import RUNTIME, Answers, Template, package_of, run_in, saved_answers
+from tests.template.rendering import Answers, Whole, package_of, run_in, saved_answers
 
 pytestmark = pytest.mark.timeout(300)
 ROWS = every_row()
-# A third of the pairwise rows runs each time, the others with ``--all``.
+# A third of the pairwise rows runs each time, the others with ``--all``; a test of the docs runs the default's.
 PROJECTS = [
     *(
         pytest.param(answers_of(ROWS[number], number), id=str(number), marks=[pytest.mark.long] if place % 3 else [])
         for place, number in enumerate(pairwise(ROWS, CORE))
     ),
-    *(pytest.param(saved_answers(name), id=name) for name in ("default", "many-events")),
+    pytest.param(saved_answers("many-events"), id="many-events"),
 ]
 
 # Python runs this wherever the folder is on its path, in children as well: connections leave the machine for no reason.
@@ -43,7 +41,6 @@ def refuse(event, arguments):
 
 sys.addaudithook(refuse)
 """
-Whole = Callable[[Answers], Path]
 Done = subprocess.CompletedProcess[str]
 
 
@@ -69,22 +66,6 @@ def _run(project: Path, closed_network: Path, *command: str) -> Done:
     return done
 
 
-@pytest.fixture(scope="module")
-def whole(template: Template, owners_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """Renders whole projects; as the runtime is the same in all, its files are linked, which is much quicker."""
-    folder = tmp_path_factory.mktemp("whole")
-
-    def render(answers: Answers) -> Path:
-        rendered = owners_template.rendered(answers)
-        project = folder / rendered.name
-        if not project.exists():
-            shutil.copytree(rendered, project)
-            shutil.copytree(template.repository / RUNTIME, project / "src/event_backbone", copy_function=os.link)
-        return project
-
-    return render
-
-
 @pytest.mark.parametrize("answers", PROJECTS)
 def test_the_tests_of_a_project_pass(whole: Whole, closed_network: Path, answers: Answers) -> None:
     """Right after rendering, for each two values that answers can have together; without any network."""
@@ -101,7 +82,7 @@ def test_leaving_the_machine_is_noticed(closed_network: Path, whole: Whole) -> N
             _run(project, closed_network, "-c", f"import socket; socket.{call}")
 
 
-@pytest.mark.parametrize("name", ["default", "s3-cached", "producer", "consumer"])
+@pytest.mark.parametrize("name", ["s3-cached", "producer", "consumer"])
 def test_the_demo_of_a_project_runs(whole: Whole, closed_network: Path, name: str) -> None:
     """One command, real servers and processes, every event exactly once; without any network, too."""
     project = whole(saved_answers(name))

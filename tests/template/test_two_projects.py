@@ -11,7 +11,7 @@ import pytest
 
 from event_backbone.testing.process import OwnedProcess
 from event_backbone.testing.servers import RedisServer, S3Server
-from tests.template.rendering import Template, package_of, run_in
+from tests.template.rendering import Whole, package_of, run_in
 
 EVENTS = ["order_placed", "packing", "on_delivery", "on_received"]
 
@@ -21,12 +21,12 @@ EVENTS = ["order_placed", "packing", "on_delivery", "on_received"]
     [pytest.param("redis-hash", marks=pytest.mark.long), "s3", pytest.param("s3-cached", marks=pytest.mark.long)],
 )
 def test_every_event_of_a_producer_reaches_a_consumer(
-    template: Template, redis_server: RedisServer, s3_server: S3Server, s3_bucket: str, storage: str
+    whole: Whole, redis_server: RedisServer, s3_server: S3Server, s3_bucket: str, storage: str
 ) -> None:
     """Each is handled once, in another process and by another project; afterwards nothing is pending."""
     answers = {"contract_name": "ShipmentTracking", "uri": "shipment-tracking", "storage": storage}
-    producer = template.rendered(answers | {"role": "producer", "project_name": "Shipment Producer"})
-    consumer = template.rendered(answers | {"role": "consumer", "project_name": "Shipment Consumer"})
+    producer = whole(answers | {"role": "producer", "project_name": "Shipment Producer"})
+    consumer = whole(answers | {"role": "consumer", "project_name": "Shipment Consumer"})
     redis_server.flush()
     variables = redis_server.environment() | s3_server.environment(s3_bucket) | {"EVENT_SOURCE_ENVIRONMENT": "test"}
 

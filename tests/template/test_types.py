@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.template.matrix import CORE, answers_of, every_row, pairwise
-from tests.template.rendering import ROOT, RUNTIME, Template, owned, package_of, run_in
+from tests.template.rendering import ROOT, RUNTIME, Template, Whole, owned, package_of, run_in
 
 pytestmark = pytest.mark.timeout(300)
 RUNTIME_SOURCE = str((ROOT / RUNTIME).parent)
@@ -80,14 +81,13 @@ def test_pyright_finds_nothing(projects: list[Path], tmp_path: Path) -> None:
     )
 
 
-def test_mistakes_of_an_owner_are_found(template: Template, tmp_path: Path) -> None:
+def test_mistakes_of_an_owner_are_found(whole: Whole, tmp_path: Path) -> None:
     """Mypy finds a handler with another type, one with another argument, and a producer that sends another type.
 
     It finds nothing else, so that this project is clean without them, with its own settings.
     """
-    project = template.render(
-        tmp_path / "project", {"events": "Ordered(email: str, amount: int), Packed(id: UUID), Sent()"}
-    )
+    answers = {"events": "Ordered(email: str, amount: int), Packed(id: UUID), Sent()"}
+    project = shutil.copytree(whole(answers), tmp_path / "project")
     source = project / "src/shipment_tracking"
     _edit(
         source / "handlers.py",

@@ -22,6 +22,7 @@ from event_backbone.testing import context
 from tests.support.producing import NAME, SOON, count_entries, producer_of, start, turns
 from tests.support.shipment import ShipmentTracking
 from tests.support.streams import HeldStream
+from tests.support.virtual_time import run_in_virtual_time
 
 HANDLED = EventKey(1)
 WINDOW, MINUTE = timedelta(minutes=10), timedelta(minutes=1)
@@ -136,22 +137,26 @@ async def test_an_id_that_the_stream_refuses_is_looked_for_and_then_replaced(mad
     assert await producer.note.using(once="label")("x") == key
 
 
-async def test_what_a_long_search_has_found_is_noted() -> None:
+def test_what_a_long_search_has_found_is_noted() -> None:
     """The search may take longer than the timeout; no later attempt has to search again."""
-    clock = Clock()
-    stream = HeldStream(MemoryStreams(wall=clock).stream(NAME))
-    producer, follow_up = producer_of(Batcher(stream), SOON), FollowUp(NAME.uri, "note", "label")
-    context(key=HANDLED)
-    kept = await current().reserve(follow_up, new_event_id())
-    key = await producer.note.using(event_id=kept.event_id)("x")
-    clock.ahead_seconds, stream.find_takes = 2 * WINDOW.total_seconds(), 2 * SOON
-    context(key=HANDLED, attempt=2)
-    handled = WithOutages(current())
-    handled.note_fails = 1
-    token = set_current_event(handled)
-    assert await producer.note.using(once="label")("x") == key
-    reset_current_event(token)
-    assert await current().reserve(follow_up, new_event_id()) == KeptFollowUp(kept.event_id, key)
+
+    async def main() -> None:
+        clock = Clock()
+        stream = HeldStream(MemoryStreams(wall=clock).stream(NAME))
+        producer, follow_up = producer_of(Batcher(stream), SOON), FollowUp(NAME.uri, "note", "label")
+        context(key=HANDLED)
+        kept = await current().reserve(follow_up, new_event_id())
+        key = await producer.note.using(event_id=kept.event_id)("x")
+        clock.ahead_seconds, stream.find_takes = 2 * WINDOW.total_seconds(), 2 * SOON
+        context(key=HANDLED, attempt=2)
+        handled = WithOutages(current())
+        handled.note_fails = 1
+        token = set_current_event(handled)
+        assert await producer.note.using(once="label")("x") == key
+        reset_current_event(token)
+        assert await current().reserve(follow_up, new_event_id()) == KeptFollowUp(kept.event_id, key)
+
+    run_in_virtual_time(main())
 
 
 async def test_a_wrong_clock_of_this_machine_is_an_error() -> None:
