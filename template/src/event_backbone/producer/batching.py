@@ -196,6 +196,8 @@ class Batcher:
 
     def _take_from_queue(self, batch: list[_QueuedEntry]) -> bool:
         """Move entries from the queue to the batch, in order, without withdrawn and expired ones; say if it has any."""
+        if not self._queue:
+            return bool(batch)
         # With half of the accepted events in each batch, the server works on one while callers prepare the next.
         most = min(max(self.capacity.acquired_events // 2, _SMALL_BATCH_EVENTS), _BATCH_EVENTS)
         size_bytes = sum([queued.size_bytes for queued in batch])
