@@ -76,6 +76,15 @@ class AppendSuite:
             entries = [NewEntry(event_id_of(datetime.now(UTC) - age), b"m") for _ in range(10)]
             assert keys_of(await stream.append(entries)) == keys_of(await stream.append(entries))
 
+    async def test_an_event_id_is_recognised_alone_and_among_others(self, rig: Rig) -> None:
+        """Entries appended one by one are known in a batch, and those of a batch are known one by one."""
+        stream, entries = rig.streams.stream(NAME), [new_entry(str(number)) for number in range(20)]
+        first = [key for entry in entries[:10] for key in keys_of(await stream.append([entry]))]
+        keys = keys_of(await stream.append(entries))
+        assert keys == sorted({*first, *keys})
+        assert keys[:10] == first
+        assert [key for entry in entries for key in keys_of(await stream.append([entry]))] == keys
+
     async def test_event_ids_of_one_ending_are_distinguished(self, rig: Rig) -> None:
         """Ids that differ only in their time, by a millisecond or by what a second's hash does not show."""
         first = event_id_of(datetime.now(UTC) - timedelta(minutes=3)).int

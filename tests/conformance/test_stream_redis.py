@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from event_backbone.connection import RedisConnection
+from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, HashWrite
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
@@ -25,6 +26,7 @@ from tests.conformance.stream_suite import (
     NAME,
     NO_WAIT,
     Rig,
+    keys_of,
     lease_of,
     leases_of,
     new_entry,
@@ -135,6 +137,20 @@ async def rig(redis_url: str) -> AsyncIterator[RedisRig]:
 
 class TestRedisAppend(AppendSuite):
     """Appending and reading without a group."""
+
+    @pytest.mark.parametrize("others", [0, 1])
+    async def test_an_entry_whose_hash_is_refused_is_taken_back(self, rig: RedisRig, others: int) -> None:
+        """Where Redis holds other data under a key: alone and among others; it may be retried."""
+        stream, key = rig.streams.stream(NAME), NAME.key_of("payload:1")
+        before, after = ([new_entry() for _ in range(others)] for _ in range(2))
+        refused = new_entry("m", HashWrite("payload:0", {"a": b"1"}), HashWrite("payload:1", {"a": b"1"}))
+        await rig.connection.command("SET", key, "other data")
+        answers = await stream.append([*before, refused, *after])
+        assert [type(answer) for answer in answers] == [*[EventKey] * others, StreamError, *[EventKey] * others]
+        assert len(await stream.range(None, None, 10)) == 2 * others
+        await rig.connection.command("DEL", key)
+        assert len(keys_of(await stream.append([refused]))) == 1
+        assert await rig.hash_at("payload:1") == {"a": b"1"}
 
 
 class TestRedisInline(InlineSuite):

@@ -106,3 +106,31 @@ async def test_the_callers_context_does_not_reach_the_batch(stream: HeldStream, 
     marker.set("the caller's")
     await producer.note("x")
     assert seen == ["empty"]
+
+
+async def test_callers_that_have_their_answers_share_the_next_batch(
+    stream: HeldStream, producer: ShipmentTracking
+) -> None:
+    """Calls that await one after the other go on together: whoever calls again within a turn is in the next batch."""
+
+    async def call_three_times() -> None:
+        for _ in range(3):
+            await producer.note("x")
+
+    await asyncio.gather(*(call_three_times() for _ in range(10)))
+    assert [len(batch) for batch in stream.batches] == [10, 10, 10]
+
+
+async def test_cancelling_every_other_task_does_not_end_the_producer(producer: ShipmentTracking) -> None:
+    """As a program does that goes down, and then produces its last event: nothing was under way."""
+    await producer.note("x")
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await producer.note("last")
+
+
+async def test_nothing_is_left_running_after_the_last_answer(producer: ShipmentTracking) -> None:
+    """A batcher that nobody closes keeps no task, so that its loop can close."""
+    await producer.note("x")
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -136,11 +136,7 @@ class Batcher:
         key: asyncio.Future[EventKey] = self._loop.create_future()
         self._queue.append(_QueuedEntry(entry, key, deadline, size_bytes))
         if self._task is None:
-            # An empty context: no caller's span, cancel scope or context variable leaks into the batches of others.
-            self._task = self._loop.create_task(
-                self._run(), name="event-backbone-batcher", context=contextvars.Context()
-            )
-            self._task.add_done_callback(self._task_done)
+            self._start()
         return key
 
     async def close(self, drain: timedelta) -> None:
@@ -160,18 +156,29 @@ class Batcher:
                 await asyncio.wait([self._task])
             self.timeout.stop()
 
+    def _start(self) -> None:
+        # An empty context: no caller's span, cancel scope or context variable leaks into the batches of others.
+        self._task = self._loop.create_task(self._run(), name="event-backbone-batcher", context=contextvars.Context())
+        self._task.add_done_callback(self._task_done)
+
     async def _run(self) -> None:
         batch: list[_QueuedEntry] = []
         try:
-            while self._take_from_queue(batch):
-                await self._send_until_answered(batch)
+            while self._take_from_queue(batch) or await self._take_from_queue_after_a_turn(batch):
+                failure = await self._send_once(batch)
+                if failure is not None:
+                    await self._send_again(batch, failure)
         except Exception as error:  # a bug: no caller may wait forever
             _log.exception("Events for stream %s could not be sent.", self.stream.name.key)
             self._fail_all(batch, error, "The producer failed.")
             raise
-        finally:
+        except BaseException:
             self._fail_all(batch, None, _CLOSED)
+            raise
+        finally:
             self._task = None
+        if self._queue:  # cancelled during the turn above
+            self._start()
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # perhaps before its first step, so that nothing has failed the queue yet
@@ -189,9 +196,11 @@ class Batcher:
 
     def _take_from_queue(self, batch: list[_QueuedEntry]) -> bool:
         """Move entries from the queue to the batch, in order, without withdrawn and expired ones; say if it has any."""
+        if not self._queue:
+            return bool(batch)
         # With half of the accepted events in each batch, the server works on one while callers prepare the next.
         most = min(max(self.capacity.acquired_events // 2, _SMALL_BATCH_EVENTS), _BATCH_EVENTS)
-        size_bytes = sum(queued.size_bytes for queued in batch)
+        size_bytes = sum([queued.size_bytes for queued in batch])
         now = self._loop.time()
         while self._queue and len(batch) < most:
             queued = self._queue[0]
@@ -205,18 +214,25 @@ class Batcher:
                 size_bytes += queued.size_bytes
         return bool(batch)
 
-    async def _send_until_answered(self, batch: list[_QueuedEntry]) -> None:
+    async def _take_from_queue_after_a_turn(self, batch: list[_QueuedEntry]) -> bool:
+        """Let callers that have just been answered call again: fast path, see decision 0005."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._closed:
+                raise
+            return False  # no call was cancelled with it: what is queued by now gets another task
+        return self._take_from_queue(batch)
+
+    async def _send_again(self, batch: list[_QueuedEntry], failure: BackboneError | None) -> None:
         """Send a batch until each of its entries has an answer or has expired. Leaves the batch empty."""
         delays = Delays(_BACKOFF)
-        while batch:
-            failure = await self._send_once(batch)
-            if failure is None:
-                return
+        while failure is not None:
             self._note_outage(failure)
             left_seconds = min(queued.deadline for queued in batch) - self._loop.time()
             await asyncio.sleep(min(delays.next().total_seconds(), max(0.0, left_seconds)))
             self._drop_expired(batch, failure)
-            self._take_from_queue(batch)
+            failure = await self._send_once(batch) if self._take_from_queue(batch) else None
 
     async def _send_once(self, batch: list[_QueuedEntry]) -> BackboneError | None:
         """Send a batch once. Keep in it what must be retried, and return why."""

@@ -19,8 +19,34 @@ _Refusal = tuple[bytes, *tuple[int, ...]]
 _CLOCK = "CLOCK"
 _SECOND_BYTES = 4  # of an event id; the next 12 bytes tell apart all ids of one second
 
+# Sets ``answer`` to the id of the entry that begins at ``from`` of the message, or to an error.
+_APPEND_ENTRY = """
+if now >= (second + 1) * 1000 + window or second * 1000 > now + window then
+  answer = {'CLOCK', now}
+else
+  answer = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', unpack(message, from, to))
+  if type(answer) == 'table' then
+    answer = {answer.err}
+    to = last
+  end
+  while to < last do
+    local key, expires, fields = base .. message[to + 1], message[to + 2], to + 4
+    to = to + 3 + message[to + 3]
+    local done = pcall('HSET', key, unpack(message, fields, to))
+    if type(done) == 'table' then
+      call('XDEL', stream, answer)
+      answer = {done.err}
+      to = last
+    elseif expires > 0 then
+      call('PEXPIRE', key, expires)
+    end
+  end
+end
+"""
+
 APPEND = Script(
-    with_names("""
+    with_names(
+        """
 -- Appends entries in order, each event id once, and writes their payload hashes with them.
 -- KEYS: stream. Message, flat: deduplication window in milliseconds, number of events; for each event the second of its
 -- id, and the rest of its id (12 bytes); then for each event how many items of it follow, and these: {metadata, more
@@ -41,7 +67,29 @@ local call, pcall, find, sub, unpack = redis.call, redis.pcall, string.find, str
 local message = cmsgpack.unpack(ARGV[1])
 local window, events = message[1], message[2]
 local time = call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function entry_id(second, known)
+  local after, sequence = string.match(known, '^(-?%d+)-?(%d*)$$')
+  if sequence == '' then sequence = '0' end
+  return string.format('%.0f-%s', second * 1000 + after, sequence)
+end
+
+-- One event needs none of the tables below: fast path, see decision 0005.
+if events == 1 then
+  local second, id, from, to, last, answer = message[3], message[4], 7, 6 + message[6], 5 + message[5]
+  local key, expires = base .. '$SEEN_KEY:' .. second, (second + 2) * 1000 + window
+  local known = call('HGET', key, id)
+  if known then return {entry_id(second, known)} end
+  $APPEND_ENTRY
+  if type(answer) == 'string' then
+    local length = find(answer, '-', 1, true)
+    local after, sequence = sub(answer, 1, length - 1) - second * 1000, sub(answer, length)
+    call('HSET', key, id, sequence == '-0' and after or after .. sequence)
+    if call('PEXPIRETIME', key) < expires then call('PEXPIREAT', key, expires) end
+  end
+  return {answer}
+end
 
 local asked, seen, fresh = {}, {}, {}
 for i = 3, 2 * events + 1, 2 do
@@ -51,65 +99,45 @@ end
 for second, ids in pairs(asked) do
   local known, found = call('HMGET', base .. '$SEEN_KEY:' .. second, unpack(ids)), {}
   for i, id in ipairs(ids) do
-    if known[i] then
-      local after, sequence = string.match(known[i], '^(-?%d+)-?(%d*)$$')
-      if sequence == '' then sequence = '0' end
-      found[id] = string.format('%.0f-%s', second * 1000 + after, sequence)
-    end
+    if known[i] then found[id] = entry_id(second, known[i]) end
   end
-  seen[second] = found
-end
-
-local time_of_second, entry_time, time_length, after
-local function append(second, id, at, last)
-  if now >= (second + 1) * 1000 + window or second * 1000 > now + window then return {'CLOCK', now} end
-  local from, to = at + 1, at + message[at]
-  local entry =
-    pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', unpack(message, from, to))
-  if type(entry) == 'table' then return {entry.err} end
-  while to < last do
-    local key, expires, fields = base .. message[to + 1], message[to + 2], to + 4
-    to = to + 3 + message[to + 3]
-    local done = pcall('HSET', key, unpack(message, fields, to))
-    if type(done) == 'table' then
-      call('XDEL', stream, entry)
-      return {done.err}
-    end
-    if expires > 0 then call('PEXPIRE', key, expires) end
-  end
-  local ids = fresh[second]
-  if not ids then
-    ids = {}
-    fresh[second] = ids
-  end
-  -- Entries of one call share their time, as a rule.
-  if time_of_second ~= second or find(entry, entry_time, 1, true) ~= 1 then
-    time_of_second, time_length = second, find(entry, '-', 1, true)
-    entry_time = sub(entry, 1, time_length)
-    after = (sub(entry, 1, time_length - 1) - second * 1000) .. ''
-  end
-  local sequence = sub(entry, time_length)
-  local n = #ids
-  ids[n + 1] = id
-  ids[n + 2] = sequence == '-0' and after or after .. sequence
-  seen[second][id] = entry
-  return entry
+  seen[second], fresh[second] = found, {}
 end
 
 local answers, at = {}, 2 * events + 3
+local time_of_second, entry_time, time_length, after
 for i = 1, events do
-  local second, id, last = message[2 * i + 1], message[2 * i + 2], at + message[at]
-  answers[i] = seen[second][id] or append(second, id, at + 1, last)
+  local second, id, from, last = message[2 * i + 1], message[2 * i + 2], at + 2, at + message[at]
+  local to, answer = at + 1 + message[at + 1], seen[second][id]
+  if not answer then
+    $APPEND_ENTRY
+    if type(answer) == 'string' then
+      -- Entries of one call share their time, as a rule.
+      if time_of_second ~= second or find(answer, entry_time, 1, true) ~= 1 then
+        time_of_second, time_length = second, find(answer, '-', 1, true)
+        entry_time = sub(answer, 1, time_length)
+        after = (sub(answer, 1, time_length - 1) - second * 1000) .. ''
+      end
+      local ids, sequence = fresh[second], sub(answer, time_length)
+      local n = #ids
+      ids[n + 1], ids[n + 2] = id, sequence == '-0' and after or after .. sequence
+      seen[second][id] = answer
+    end
+  end
+  answers[i] = answer
   at = last + 1
 end
 
 for second, ids in pairs(fresh) do
-  local key, expires = base .. '$SEEN_KEY:' .. second, (second + 2) * 1000 + window
-  call('HSET', key, unpack(ids))
-  if call('PEXPIRETIME', key) < expires then call('PEXPIREAT', key, expires) end
+  if ids[1] then
+    local key, expires = base .. '$SEEN_KEY:' .. second, (second + 2) * 1000 + window
+    call('HSET', key, unpack(ids))
+    if call('PEXPIRETIME', key) < expires then call('PEXPIREAT', key, expires) end
+  end
 end
 return answers
-""")
+""".replace("$APPEND_ENTRY", _APPEND_ENTRY)
+    )
 )
 
 

@@ -9,6 +9,7 @@ class _Packer(Protocol):
     def packb(self, message: object, *, use_bin_type: bool) -> bytes: ...
 
 
+_MILLISECOND = timedelta(milliseconds=1)
 _PACKER = cast("_Packer", import_module("msgpack"))  # it has no types
 
 
@@ -19,4 +20,4 @@ def packed(message: object) -> bytes:
 
 def milliseconds(duration: timedelta, *, least: int = 1) -> int:
     """Return whole milliseconds, and at least ``least``."""
-    return max(least, duration // timedelta(milliseconds=1))
+    return max(least, duration // _MILLISECOND)
