@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import cached_property
 from types import TracebackType
 from typing import cast
 
@@ -19,6 +20,11 @@ class SharedTimeout:
         self._waits: set[Wait] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._runs_out_at = math.inf
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of all waits, looked up once because that costs a system call on Python 3.11."""
+        return asyncio.get_running_loop()
 
     def at(self, deadline: float) -> Wait:
         """Return a context for the running task that ends in TimeoutError at ``deadline``, in the loop's time."""
@@ -46,12 +52,12 @@ class SharedTimeout:
 
     def _set_timer(self, deadline: float) -> None:
         self._clear_timer()
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._timer_ran_out)
+        self._timer = self.loop.call_at(deadline, self._timer_ran_out)
         self._runs_out_at = deadline
 
     def _timer_ran_out(self) -> None:
         self._clear_timer()
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         for wait in [each for each in self._waits if each.deadline <= now]:
             wait.expire()
         if self._waits:
@@ -69,7 +75,7 @@ class Wait:
         self.deadline = deadline
 
     def __enter__(self) -> None:
-        self._task = cast("asyncio.Task[object]", asyncio.current_task())  # only tasks wait
+        self._task = cast("asyncio.Task[object]", asyncio.current_task(self._shared.loop))  # only tasks wait
         self._cancelling = self._task.cancelling()
         self._expired = False
         self._shared.add(self)
