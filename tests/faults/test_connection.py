@@ -152,6 +152,15 @@ async def test_256_callers_at_once_are_served(streams: RedisStreams, connection:
     await asyncio.gather(*(connection.client.get("key") for _ in range(256)))
 
 
+async def test_each_of_many_reads_gets_its_own_reply(connection: RedisConnection) -> None:
+    """In order, however their bytes arrive: replies longer than what is parsed at once, short ones, and none."""
+    values = [b"x" * length for length in (0, 100_000, 1, 8_180, 8_192, 20_000, *range(200))]
+    keys = [f"read:{number}" for number in range(len(values))]
+    for key, value in zip(keys, values, strict=True):
+        await connection.command("SET", key, value)
+    assert await connection.read_each("GET", [*keys, "read:none"]) == [*values, None]
+
+
 async def test_closing_leaves_no_connection(own_redis: RedisServer) -> None:
     """Also those of readers that were only dropped; closing twice is not an error, and a later call connects again."""
     connection = RedisConnection(RedisSettings.parse(own_redis.url))

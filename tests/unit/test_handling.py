@@ -59,7 +59,7 @@ def handling(
     )
 
 
-async def no_ack() -> None:
+async def no_ack(_: object) -> None:
     """Succeed."""
 
 
@@ -70,10 +70,9 @@ async def deliver(
     name: str = "packing",
     version: int = 1,
     attempt: int = 1,
-    ack: Callable[[], Awaitable[None]] | None = None,
 ) -> Outcome:
     """Deliver an event with this payload."""
-    ctx = to.context_of(context(event=name, version=version).metadata, attempt, ack or no_ack)
+    ctx = to.context_of(context(event=name, version=version).metadata, attempt, no_ack, None)
     return await to.handle(LoadedEvent(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
@@ -120,7 +119,7 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
         raise OSError
 
     metadata, outside, to = context(event="packing").metadata, context(), handling(consumer)
-    await to.handle(LoadedEvent(metadata, PACKING), to.context_of(metadata, 1, no_ack), 1)
+    await to.handle(LoadedEvent(metadata, PACKING), to.context_of(metadata, 1, no_ack, None), 1)
     assert (seen, lineage(None, None)) == ([True], (outside.metadata.correlation_id, str(outside.metadata.event_id)))
 
 
@@ -188,7 +187,7 @@ async def test_payloads_are_wanted_only_for_what_somebody_handles() -> None:
     consumer = raising(AssertionError())
     to = handling(consumer)
     wanted = [
-        to.wants(context(event=name, version=version).metadata)
+        to.routes.of(context(event=name, version=version).metadata).wanted
         for name, version in (("packing", 1), ("packing", 2), ("lost", 1), ("sunk", 1))
     ]
     assert wanted == [True, False, False, False]
@@ -197,7 +196,7 @@ async def test_payloads_are_wanted_only_for_what_somebody_handles() -> None:
     async def rest(ctx: Context, event: StoredEvent) -> None:
         """Take everything else."""
 
-    assert to.wants(context(event="sunk").metadata)
+    assert to.routes.of(context(event="sunk").metadata).wanted
 
 
 async def test_under_manual_returning_without_an_ack_finishes_nothing() -> None:
@@ -209,12 +208,9 @@ async def test_under_manual_returning_without_an_ack_finishes_nothing() -> None:
         if product_id == 1:
             await ctx.ack()
 
-    async def ack() -> None:
-        """Succeed."""
-
     to = handling(consumer, ack="manual")
-    assert await deliver(to, PACKING, ack=ack) == RetryLater(SECOND, counts=False)
-    assert await deliver(to, {**PACKING, "product_id": b"1"}, ack=ack) == Finished()
+    assert await deliver(to, PACKING) == RetryLater(SECOND, counts=False)
+    assert await deliver(to, {**PACKING, "product_id": b"1"}) == Finished()
 
 
 async def test_under_always_a_failure_finishes_the_event() -> None:
@@ -274,7 +270,7 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
     task.cancel()
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
-    ctx = to.context_of(context().metadata, 1, no_ack)
+    ctx = to.context_of(context().metadata, 1, no_ack, None)
     assert to.failed(ctx, 1, cancelled.value) == RetryLater(SECOND)
     last = to.failed(ctx, 3, cancelled.value)
     assert isinstance(last, NewDeadLetter)
@@ -285,7 +281,7 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:
     """Not deliveries as the server counts them, which include crashes beside others."""
     to = handling(raising(ValueError()))
-    ctx = to.context_of(context(event="packing").metadata, 9, no_ack)
+    ctx = to.context_of(context(event="packing").metadata, 9, no_ack, None)
     assert await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
     assert isinstance(await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
 
@@ -293,5 +289,5 @@ async def test_the_policy_counts_attempts_of_the_events_own() -> None:
 async def test_metrics_name_only_events_that_the_contract_knows() -> None:
     """Names from the wire are unbounded, labels must not be."""
     to = handling(Consumer(Ship))
-    assert to.attributes_of("packing") == {"uri": "ship", "event": "packing"}
-    assert to.attributes_of("made-up-71") == {"uri": "ship", "event": "unknown"}
+    assert to.routes.attributes_of("packing") == {"uri": "ship", "event": "packing"}
+    assert to.routes.attributes_of("made-up-71") == {"uri": "ship", "event": "unknown"}

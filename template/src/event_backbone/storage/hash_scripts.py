@@ -51,15 +51,19 @@ return #KEYS
 )
 
 
-async def load_hashes(connection: RedisConnection, keys: Sequence[str]) -> list[object]:
-    """Return, for each key, names and values in turn (empty: no such hash), or the server's error of another type.
+HashReply = list[bytes] | Exception
+"""A hash as names and values in turn, empty if there is none; or the server's error of a key of another type."""
+
+
+async def load_hashes(connection: RedisConnection, keys: Sequence[str]) -> list[HashReply]:
+    """Return what is under each key.
 
     Many HGETALL in one write rather than one script: fast path, see decision 0010.
     """
-    replies = await connection.read_each("HGETALL", keys)
+    replies = cast("list[HashReply]", await connection.read_each("HGETALL", keys))
     for position, reply in enumerate(replies):
         if isinstance(reply, ReplyError) and not str(reply).startswith("WRONGTYPE"):
-            replies[position] = await connection.command("HGETALL", keys[position])
+            replies[position] = cast("HashReply", await connection.command("HGETALL", keys[position]))
     return replies
 
 
@@ -68,10 +72,10 @@ def hashes_a_call(typical_bytes: int) -> int:
     return max(1, min(_KEYS_A_CALL, _CALL_BYTES // max(typical_bytes, 1)))
 
 
-def typical_size_bytes(hashes: Sequence[object]) -> int:
+def typical_size_bytes(hashes: Sequence[HashReply]) -> int:
     """Return the size of the largest of a few of these hashes, as a guess for the next ones."""
     some = hashes[:: len(hashes) // _SAMPLES + 1]
-    return max((sum(map(len, cast("list[bytes]", each))) for each in some if isinstance(each, list)), default=0)
+    return max((sum(map(len, each)) for each in some if isinstance(each, list)), default=0)
 
 
 async def store_hashes(connection: RedisConnection, stream: StreamName, writes: Sequence[HashWrite]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import cast
 
 from event_backbone.connection import RedisConnection
 from event_backbone.contract import Contract
@@ -212,10 +211,9 @@ def _own_connections(settings: RedisSettings) -> PerLoop[RedisConnection]:
     return PerLoop(lambda: RedisConnection(settings))
 
 
-def _payload(key: str, fields: object) -> Payload | StorageError:
-    if not isinstance(fields, list):
+def _payload(key: str, parts: list[bytes] | Exception) -> Payload | StorageError:
+    if isinstance(parts, Exception):
         return PayloadGone(f"The Redis key {key} does not hold a payload.")
-    parts = cast("list[bytes]", fields)
     if not parts:
         return PayloadGone(f"There is no Redis hash {key}: it has expired or was deleted.")
     if parts[0] == _ERASED:

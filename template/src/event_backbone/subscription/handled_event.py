@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from event_backbone.consumer import Context
@@ -13,6 +13,8 @@ from event_backbone.model import EventKey, FollowUp, KeptFollowUp, Metadata
 from event_backbone.stream.base import GroupLeases
 from event_backbone.stream.values import Lease
 
+T = TypeVar("T")
+
 
 class HandledEvent(Context[Any]):
     """The context of one attempt at an event, which implements ``model.correlation.CurrentEvent`` for it.
@@ -20,26 +22,33 @@ class HandledEvent(Context[Any]):
     All handlers of the event get the same one. One object for both: fast path, see decision 0010.
     """
 
-    __slots__ = ("_leases", "_used", "group")
+    __slots__ = ("_ack_event", "_event", "_leases", "_used", "group")
 
     def __init__(  # noqa: PLR0917 - positional: fast path, see decision 0010
         self,
         metadata: Metadata,
         attempt: int,
-        ack: Callable[[], Awaitable[None]],
+        ack: Callable[[T], Awaitable[None]],
+        event: T,
         services: object,
         leases: GroupLeases,
         group: str,
     ) -> None:
-        """Describe one attempt; ``ack`` acks the event, and ``leases`` are its member's."""
+        """Describe one attempt; ``ack(event)`` acks the event, and ``leases`` are its member's."""
         self.metadata = metadata
         self.attempt = attempt
         self.acked = False
-        self._ack = ack
+        self._ack_event, self._event = ack, event
         self._services = services
         self._leases = leases
         self._used: set[FollowUp] | None = None  # made when needed: most handlers produce nothing once
         self.group = group
+
+    async def ack(self) -> None:
+        """Ack the event, as ``Context.ack`` says."""
+        if not self.acked:
+            self.acked = True
+            await self._ack_event(self._event)
 
     @contextmanager
     def producing(self, follow_up: FollowUp) -> Generator[None]:

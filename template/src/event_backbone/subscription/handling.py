@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from time import perf_counter
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from event_backbone import telemetry
 from event_backbone.consumer import Consumer, Context, Handler
@@ -36,26 +35,16 @@ from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
 from event_backbone.subscription.partial import decode_delivery
+from event_backbone.subscription.routes import Routes
 
 _log = logging.getLogger(__name__)
 
-
-class _Route(NamedTuple):
-    """Where events of one name and version go (fast path, see decision 0010: it is found out once).
-
-    ``call`` and ``decode`` are None unless the contract has just this version, and the consumer handlers for it.
-    """
-
-    wanted: bool
-    call: Handler | None = None
-    decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
+T = TypeVar("T")
 
 
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
 
-_NO_ROUTE = _Route(wanted=False)
-_UNKNOWN = "unknown"
 _MOST_NAMES_LOGGED = 1000
 
 
@@ -97,29 +86,8 @@ class Handling:
         self._leases = leases
         self._group = group
         self._tracing = True
-        self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
-        self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
-        self._routes: dict[tuple[str, int], _Route] = {}
+        self.routes = Routes(consumer, attributes)
         self._logged: set[tuple[str, str]] = set()
-
-    def wants(self, metadata: Metadata) -> bool:
-        """Return whether the event's payload is needed: it has a handler, or may have one."""
-        identity = (metadata.event, metadata.version)
-        route = self._routes.get(identity)
-        if route is not None:
-            return route.wanted
-        has_fallback = self._consumer.fallback_handler is not None
-        try:
-            definition = definition_for(self._contract, *identity)
-        except (UnknownEvent, UnknownVersion):
-            return has_fallback
-        handlers = self._consumer.handlers_of(definition)
-        if handlers and definition.version == metadata.version:
-            route = _Route(wanted=True, call=call_of(handlers), decode=definition.codec.decode)
-        else:
-            route = _Route(has_fallback or bool(handlers))
-        self._routes[identity] = route
-        return route.wanted
 
     def begin_batch(self) -> None:
         """Check whether anybody traces, once for many events (fast path, see decision 0010)."""
@@ -129,18 +97,16 @@ class Handling:
         """Let the storage calls of the block be traced as those of these events, if anybody traces."""
         return self._spans.loading([each.metadata for each in events]) if self._tracing else nullcontext()
 
-    def attributes_of(self, event: str) -> Mapping[str, str]:
-        """Return the attributes of an event's metrics; all names that the contract does not know share one."""
-        return self._attributes.get(event, self._unknown_attributes)
-
     def unreadable(self, error: EntryUnreadable) -> Outcome:
         """Return what is to happen to an entry whose metadata cannot be read."""
         _log.error("%s It goes to the dead letters.", error)
         return self._retry.decide(1, error)
 
-    def context_of(self, metadata: Metadata, attempt: int, ack: Callable[[], Awaitable[None]]) -> HandledEvent:
-        """Return what handlers get, and their producers see, of an attempt; ``ack`` acks the event."""
-        return HandledEvent(metadata, attempt, ack, self._services, self._leases, self._group)
+    def context_of(
+        self, metadata: Metadata, attempt: int, ack: Callable[[T], Awaitable[None]], event: T
+    ) -> HandledEvent:
+        """Return what handlers get, and their producers see, of an attempt; ``ack(event)`` acks the event."""
+        return HandledEvent(metadata, attempt, ack, event, self._services, self._leases, self._group)
 
     async def handle(self, event: LoadedEvent, ctx: HandledEvent, attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.
@@ -150,8 +116,8 @@ class Handling:
         through; unless it was the caller's own, the caller passes it to ``failed``.
         """
         metadata, payload = event.metadata, event.payload
-        attributes = self._attributes.get(metadata.event, self._unknown_attributes)
-        route = self._routes.get((metadata.event, metadata.version), _NO_ROUTE)
+        route = event.route or self.routes.of(metadata)
+        attributes = route.attributes
         try:
             if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
                 call, arguments = route.call, route.decode(payload)
@@ -195,7 +161,7 @@ class Handling:
             raise payload
         try:
             if isinstance(payload, PartialPayload):
-                attributes = self.attributes_of(metadata.event)
+                attributes = self.routes.attributes_of(metadata.event)
                 definition, arguments = decode_delivery(self._contract, payload, ctx, attributes)
             else:
                 definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
@@ -257,7 +223,7 @@ class Handling:
 
     def _skipped(self, metadata: Metadata, reason: str, words: str) -> Outcome:
         """Count an event that only needs its ack; log the first of each name."""
-        telemetry.skipped.add(1, {**self.attributes_of(metadata.event), "reason": reason})
+        telemetry.skipped.add(1, {**self.routes.attributes_of(metadata.event), "reason": reason})
         if (reason, metadata.event) not in self._logged and len(self._logged) < _MOST_NAMES_LOGGED:
             self._logged.add((reason, metadata.event))
             text = "Event %s (%r) is skipped: %s. Others of this name are only counted."

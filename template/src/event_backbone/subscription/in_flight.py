@@ -10,6 +10,7 @@ from typing import Literal
 
 from event_backbone.errors import EntryUnreadable
 from event_backbone.model import EventKey
+from event_backbone.model.slots import new_named_tuple
 from event_backbone.stream.values import Delivery, Lease
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
@@ -62,10 +63,17 @@ class InFlight:
         self.active = False
         self.abandoned = False
 
+    def forget_payload(self) -> int:
+        """Let go of the payload, and return how many bytes of memory it counted for."""
+        if isinstance(self.loaded, LoadedEvent):
+            self.loaded.payload = None
+        size_bytes, self.loaded_bytes = self.loaded_bytes, 0
+        return size_bytes
+
     @property
     def lease(self) -> Lease:
         """The lease of this attempt."""
-        return Lease(self.key, self.attempt)
+        return new_named_tuple(Lease, (self.key, self.attempt))
 
     @property
     def attempts(self) -> int:
@@ -126,11 +134,12 @@ class EventsInFlight:
 
     def move(self, event: InFlight, stage: Stage) -> None:
         """Note how far an event has come."""
+        count = self._count
         if event.active:
-            self._count[event.stage] -= 1
-            self._count[stage] += 1
+            count[event.stage] -= 1
+            count[stage] += 1
         event.stage = stage
-        if self._capacity_wanted and self._count["unstarted"] <= self._enough_unstarted:
+        if self._capacity_wanted and count["unstarted"] <= self._enough_unstarted:
             self._signal_capacity()
 
     def finish(self, *events: InFlight) -> None:
@@ -158,10 +167,8 @@ class EventsInFlight:
 
     def release_payload(self, event: InFlight) -> None:
         """Let go of an event's payload: it is loaded again when the event comes again, or not needed any more."""
-        if isinstance(event.loaded, LoadedEvent):
-            event.loaded.payload = None
-        if event.loaded_bytes:
-            size_bytes, event.loaded_bytes = event.loaded_bytes, 0
+        size_bytes = event.forget_payload()
+        if size_bytes:
             self.memory.release(size_bytes)
 
     def count(self, stage: Stage) -> int:
@@ -241,16 +248,17 @@ class EventsInFlight:
     def _drop(self, events: Sequence[InFlight]) -> int:
         """Forget events, and return how many of them were in flight."""
         active = [event for event in events if event.active]
+        released_bytes, count = 0, self._count
         for event in active:
             event.active = False
             del self.events[event.key]
-            if self.unparked:
-                self.unparked.discard(event)
-            self._count[event.stage] -= 1
+            count[event.stage] -= 1
             if event.task is None:  # else the handler still has the payload
-                self.release_payload(event)
+                released_bytes += event.forget_payload()
         if active:
-            self.memory.released()
+            if self.unparked:
+                self.unparked.difference_update(active)
+            self.memory.release(released_bytes)
             if self._capacity_wanted:
                 self._signal_capacity()
             if self.on_settled is not None:

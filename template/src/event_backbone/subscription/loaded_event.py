@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from event_backbone.errors import StorageError
 from event_backbone.model import Metadata, Payload, PayloadReference
+from event_backbone.subscription.routes import Route
 
 
 @dataclass(slots=True)
@@ -13,13 +14,14 @@ class LoadedEvent:
     """An event whose metadata was read.
 
     ``payload`` is what was loaded, or why it could not be; None means that no handler wants it. ``repeats`` counts how
-    often this attempt was begun before.
+    often this attempt was begun before. ``route`` is where it goes; None: to be found when it is handled.
     """
 
     metadata: Metadata
     payload: Payload | StorageError | None
     references: tuple[PayloadReference, ...] = ()
     repeats: int = 0
+    route: Route | None = None
 
     @property
     def inline(self) -> bool:

@@ -119,8 +119,9 @@ class Loader:
         except EntryUnreadable as error:
             event.loaded = error
             return None
-        event.loaded = loaded = LoadedEvent(metadata, None, references, event.repeats)
-        if not self._handling.wants(metadata):
+        route = self._handling.routes.of(metadata)
+        event.loaded = loaded = LoadedEvent(metadata, None, references, event.repeats, route)
+        if not route.wanted:
             return None
         if not references:
             loaded.payload = read_inline(event.fields)

@@ -44,7 +44,9 @@ class PayloadMemory:
         for event, size_bytes in zip(events, sizes_bytes, strict=True):
             if event.active:
                 event.loaded_bytes = size_bytes
-                self._loaded_bytes += size_bytes
+            else:
+                total -= size_bytes
+        self._loaded_bytes += total
         return True
 
     async def take(self, events: Sequence[CountedEvent], sizes_bytes: Sequence[int]) -> int:

@@ -289,4 +289,4 @@ class Settlement:
 
     def _attributes(self, event: InFlight) -> dict[str, str]:
         name = event.loaded.metadata.event if isinstance(event.loaded, LoadedEvent) else ""
-        return dict(self._handling.attributes_of(name))
+        return dict(self._handling.routes.attributes_of(name))

@@ -53,6 +53,7 @@ class Workers:
         self._handling = handling
         self._concurrency = concurrency
         self._settlement = settlement
+        self._ack = settlement.acks.ack
         self._member = member
         self._broken = broken
         self._loop = asyncio.get_running_loop()
@@ -119,8 +120,7 @@ class Workers:
             assert isinstance(loaded, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
             self._settlement.settle(event, self._handling.unreadable(loaded))
             return None
-        ack = functools.partial(self._settlement.acks.ack, event)
-        ctx = self._handling.context_of(loaded.metadata, event.attempt, ack)
+        ctx = self._handling.context_of(loaded.metadata, event.attempt, self._ack, event)
         handling = self._handling.handle(loaded, ctx, event.attempts)
         task = self._start(handling, loop=self._loop, context=self._context.copy())
         if task.done():

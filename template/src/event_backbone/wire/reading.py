@@ -14,6 +14,7 @@ from event_backbone.errors import EntryUnreadable, RequirementUnknown
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.metadata import NO_HEADERS, Metadata, metadata_read_later
 from event_backbone.model.payload import REFERENCE_KEY, Payload, PayloadReference
+from event_backbone.model.slots import new_named_tuple
 from event_backbone.model.stream_name import StreamName
 from event_backbone.wire.fields import (
     EPOCH,
@@ -118,13 +119,14 @@ def is_inline(name: bytes) -> bool:
 
 def read_inline(fields: Mapping[bytes, bytes]) -> Payload:
     """Return the payload of an entry that has it inline."""
-    return {name: value for field, value in fields.items() if (name := _argument_of(field))}
+    return {name: fields[field] for field, name in _arguments_among(tuple(fields))}
 
 
-@lru_cache(maxsize=4096)  # fast path, see decision 0010
-def _argument_of(field: bytes) -> str:
-    """Return the name of the argument that this field of an entry holds; empty if it is another field."""
-    return field[len(_INLINE) :].decode(errors="replace") if is_inline(field) else ""
+@lru_cache(maxsize=256)  # fast path, see decision 0010
+def _arguments_among(fields: tuple[bytes, ...]) -> tuple[tuple[bytes, str], ...]:
+    """Return which of the fields of an entry hold an argument, each with the argument's name."""
+    names = [(field, field.removeprefix(_INLINE).decode(errors="replace")) for field in fields if is_inline(field)]
+    return tuple([(field, name) for field, name in names if name])
 
 
 def _check_requirements(document: Document) -> None:
@@ -151,9 +153,7 @@ def _references_of(document: Document) -> tuple[PayloadReference, ...]:
     """Return the references to the payload."""
     event_id, references = document["id"], document["payload"]
     if len(references) == 1 and isinstance(references[0], str):
-        # Half the cost of PayloadReference(...): fast path, see decision 0010.
-        reference = tuple.__new__(PayloadReference, (references[0], event_id, event_id))  # pyright: ignore[reportUnknownMemberType]
-        return (reference,)
+        return (new_named_tuple(PayloadReference, (references[0], event_id, event_id)),)
     return tuple(
         [
             PayloadReference(each, event_id, event_id)

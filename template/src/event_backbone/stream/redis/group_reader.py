@@ -10,6 +10,7 @@ from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import BlockingConnection, RedisConnection, Script
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
+from event_backbone.model.slots import new_named_tuple
 from event_backbone.stream.redis.member_scripts import ENSURE, FETCH, LEAVE, LOOK
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.script_message import milliseconds, packed
@@ -55,7 +56,7 @@ class RedisGroupReader:
         finally:
             self._reading = None
             reading.set_result(None)
-        return [Delivery(entry, 1) for entry in entries_read(reply, self._name.partition)]
+        return [new_named_tuple(Delivery, (entry, 1, 0, 0)) for entry in entries_read(reply, self._name.partition)]
 
     async def wake(self) -> None:
         """End a blocking ``read`` at once. Unblocks until the read has ended, as it may not have begun to block yet."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from event_backbone.model import EventKey
+from event_backbone.model.slots import new_named_tuple
 from event_backbone.stream.redis.attempt_notes import failures_and_ends_alone
 from event_backbone.stream.values import Delivery, Entry
 
@@ -28,7 +29,11 @@ def entries_of(reply: object, partition: int) -> list[Entry]:
 def entries_read(reply: object, partition: int) -> list[Entry]:
     """Read the reply of XREAD or XREADGROUP on one stream; nil means that there was nothing."""
     streams = cast("list[tuple[bytes, list[RawEntry]]]", reply or [])
-    return [Entry(event_key(entry_id, partition), _fields(flat)) for _, raw in streams for entry_id, flat in raw]
+    return [
+        new_named_tuple(Entry, (event_key(entry_id, partition), _fields(flat)))
+        for _, raw in streams
+        for entry_id, flat in raw
+    ]
 
 
 def delivery_of(row: Sequence[object], partition: int) -> Delivery:

@@ -1,0 +1,63 @@
+"""Where events of one name and version go: found out once for each (fast path, see decision 0010)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from event_backbone.consumer import Consumer, Handler
+from event_backbone.contract import Contract, definition_for
+from event_backbone.errors import UnknownEvent, UnknownVersion
+from event_backbone.model import Metadata
+from event_backbone.subscription.calls import call_of
+
+_UNKNOWN = "unknown"
+
+
+class Route(NamedTuple):
+    """What is done with events of one name and version.
+
+    ``wanted`` says whether their payload is needed: they have a handler, or may have one. ``attributes`` go with their
+    metrics. ``call`` and ``decode`` are None unless the contract has just this version, and the consumer handlers for
+    it.
+    """
+
+    wanted: bool
+    attributes: Mapping[str, str]
+    call: Handler | None = None
+    decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
+
+
+class Routes:
+    """The routes to the handlers of one consumer."""
+
+    def __init__(self, consumer: Consumer[Contract, Any], attributes: Mapping[str, str]) -> None:
+        """Route to the handlers of ``consumer``; ``attributes`` go with every metric."""
+        self._consumer = consumer
+        self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
+        self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
+        self._routes: dict[tuple[str, int], Route] = {}
+
+    def of(self, metadata: Metadata) -> Route:
+        """Return the route of an event."""
+        identity = (metadata.event, metadata.version)
+        return self._routes.get(identity) or self._find(*identity)
+
+    def attributes_of(self, event: str) -> Mapping[str, str]:
+        """Return the attributes of an event's metrics; all names that the contract does not know share one."""
+        return self._attributes.get(event, self._unknown_attributes)
+
+    def _find(self, event: str, version: int) -> Route:
+        has_fallback, attributes = self._consumer.fallback_handler is not None, self.attributes_of(event)
+        try:
+            definition = definition_for(self._consumer.contract, event, version)
+        except (UnknownEvent, UnknownVersion):
+            return Route(has_fallback, attributes)  # not kept: names from the wire are unbounded
+        handlers = self._consumer.handlers_of(definition)
+        if handlers and definition.version == version:
+            route = Route(True, attributes, call_of(handlers), definition.codec.decode)
+        else:
+            route = Route(has_fallback or bool(handlers), attributes)
+        self._routes[event, version] = route
+        return route
