@@ -80,6 +80,7 @@ def test_a_record_may_be_written_by_another_program() -> None:
         '{%s,"arguments":{"a":7,"a":1}}',
         '{%s,"arguments":{"a":1},"other":{"a":7}}',
         '{%s,"arguments":{"a":1 } }',
+        '{%s,"arguments":{"a": 1}}',
         '{%s,"arguments":{"\\u0061":1}}',
     ],
 )
