@@ -130,7 +130,7 @@ def test_an_erased_record_keeps_its_metadata_and_its_length() -> None:
         (LINE, ID.replace("01", "02"), STREAM),
         (LINE, ID, StreamName.of("shipments", "prod")),
         (LINE, ID, StreamName.of("orders", "dev")),
-        (LINE, ID, replace(STREAM, partition=1)),
+        (LINE, ID, STREAM._replace(partition=1)),
         (LINE[:-1], ID, STREAM),
         (LINE[:40], ID, STREAM),
         (LINE[1:], ID, STREAM),
