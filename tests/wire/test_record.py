@@ -1,7 +1,6 @@
 """Records: lines of a pack that say all of an event."""
 
 import json
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -53,7 +52,7 @@ def test_a_record_says_all_of_its_event() -> None:
 
 def test_a_part_says_which_one_it_is() -> None:
     """And which others there are; the size is that of the whole event."""
-    record = replace(whole_record(METADATA, PAYLOAD), payload={}, part="s3", parts=("s3", "personal"))
+    record = whole_record(METADATA, PAYLOAD)._replace(payload={}, part="s3", parts=("s3", "personal"))
     found = json.loads(write_record(record, STREAM))
     assert (found["part"], found["parts"], found["size"], found["arguments"]) == ("s3", ["s3", "personal"], 39, {})
 
