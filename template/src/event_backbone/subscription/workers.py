@@ -25,7 +25,7 @@ from event_backbone.subscription.member import Member
 from event_backbone.subscription.outcome import Outcome
 from event_backbone.subscription.settlement import Settlement
 
-_SLICE_SECONDS = 0.001
+_SLICE_SECONDS = 0.0005
 
 
 class Workers:
