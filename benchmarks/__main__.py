@@ -20,7 +20,7 @@ ON_REDIS = {"produce": redis_races.produce, "consume": redis_races.consume, "inl
 ON_S3 = {"produce-s3": s3_races.produce, "consume-s3": s3_races.consume}
 RACES = (*ON_REDIS, *ON_S3, "requests")
 ROUNDS_ON_REDIS = 3
-"""As many rounds there for each one on S3: they take a tenth of the time, and the machine changes from round to round."""
+"""As many rounds there for each one on S3, as they take a tenth of the time."""
 APART = "collector"
 """Measures a command of a project, not the events of a second: only run when it is named."""
 
