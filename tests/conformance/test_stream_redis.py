@@ -188,10 +188,11 @@ class TestRedisFollowUps(FollowUpSuite):
 class TestRedisKeys:
     """What is left in Redis."""
 
-    async def test_event_ids_are_remembered_for_their_window_and_no_longer(self, rig: RedisRig) -> None:
+    @pytest.mark.parametrize("others", [0, 1])
+    async def test_event_ids_are_remembered_for_their_window_and_no_longer(self, rig: RedisRig, others: int) -> None:
         """One hash for each second of the ids' time, which expires when ids of that second begin to be refused."""
         entry = new_entry()
-        await rig.streams.stream(NAME).append([entry])
+        await rig.streams.stream(NAME).append([entry, *(new_entry() for _ in range(others))])
         second = (entry.event_id.int >> 80) // 1000
         expires = await rig.connection.command("PEXPIRETIME", NAME.key_of(f"seen:{second}"))
         assert expires == (second + 2) * 1000 + 600_000

@@ -24,9 +24,9 @@ READY_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.02
 # Copier asks git about the mode of each file, for those whose git ignores modes: nearly half of its time.
 COPIER = """
-import copier._cli, copier._main
+import copier._main, runpy
 copier._main.Worker._sync_git_index_executable_bit = lambda *_: None
-copier._cli.CopierApp.run()
+runpy.run_module("copier", run_name="__main__", alter_sys=True)
 """
 
 

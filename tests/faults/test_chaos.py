@@ -21,7 +21,7 @@ MOST_TOLD = 20
 
 
 def seeds() -> list[object]:
-    """Return the seeds: the first, which has every fault as each has, with ``--all`` the others, or those named."""
+    """Return the seeds that were named; else the first, as each has every fault, and with ``--all`` all of them."""
     if chosen := os.environ.get(SEEDS_VARIABLE):
         first, _, last = chosen.partition("-")
         return list(range(int(first), int(last or first) + 1))

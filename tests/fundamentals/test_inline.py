@@ -138,7 +138,7 @@ async def test_an_inline_event_that_is_erased_while_its_handler_runs_is_finished
 
 
 async def test_a_dead_letter_of_an_inline_event_that_was_erased_before_says_so(backbone: Backbone) -> None:
-    """By a handler's last attempt: nothing of the event is left, and that is on purpose."""
+    """Erased by its handler, in its last attempt: nothing of the event is left, and that is on purpose."""
     consumer = Consumer(Parcels)
 
     @consumer.on(Parcels.packed)

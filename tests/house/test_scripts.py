@@ -15,6 +15,7 @@ from tests.support.repository import ROOT
 SCRIPTS = [*sorted((ROOT / "scripts").iterdir()), ROOT / ".ci/run"]
 ENVIRONMENT = 'set -euo pipefail\ncd "$(dirname "${BASH_SOURCE[0]}")/.."\n'
 PYTHONS = "3.11.2 /old/python\n3.12.9 /usual/python\n3.13.0 /new/python\n"
+SEEDS = "EVENT_BACKBONE_TEST_CHAOS_SEEDS"
 NOTED = 'echo "${PYTHON:-its own}: $*" >>calls\n'
 
 
@@ -41,7 +42,8 @@ class Clone:
         return subprocess.run(
             [self.root / command[0], *command[1:]],
             cwd=self.root.parent,
-            env={name: text for name, text in os.environ.items() if name != "PYTHON"} | {"PATH": path, "CI": "true"},
+            env={name: text for name, text in os.environ.items() if name not in {"PYTHON", SEEDS}}
+            | {"PATH": path, "CI": "true"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -114,14 +116,14 @@ def test_each_python_has_its_run_and_its_verdict(clone: Clone) -> None:
 def test_ci_runs_all_on_the_oldest_python_and_faults_on_the_newest(clone: Clone) -> None:
     """Some on uvloop as well; a step that fails is named at the end, and the others still run."""
     clone.replace("scripts/check", f"{NOTED}exit 1\n")
-    clone.replace("scripts/test", NOTED)
+    clone.replace("scripts/test", NOTED.replace("$*", f"seed ${{{SEEDS}:-1}} $*"))
     done = clone.run(".ci/run")
     assert done.returncode == 1
     assert done.stderr == "Failed: scripts/check on Python 3.11.2\n"
     *whole, faults, on_uvloop = clone.calls
-    assert whole == ["/old/python: ", "/old/python: "]
-    assert faults.startswith("/new/python: --numprocesses=2 --dist=loadfile tests/faults tests/promises ")
-    assert on_uvloop.startswith("/new/python: --numprocesses=2 --dist=loadfile --uvloop tests/faults/")
+    assert whole == ["/old/python: ", "/old/python: seed 1 "]
+    assert faults.startswith("/new/python: seed 2 --numprocesses=2 --dist=loadfile tests/faults tests/promises ")
+    assert on_uvloop.startswith("/new/python: seed 3 --numprocesses=2 --dist=loadfile --uvloop tests/faults/")
     assert all((ROOT / each).exists() for each in re.findall(r"tests/\S+", f"{faults} {on_uvloop}"))
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import copier
 from hypothesis import HealthCheck, settings
 
-PROPERTY = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+PROPERTY = settings(
+    max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], derandomize=True
+)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ async def deliver(
 ) -> Outcome:
     """Deliver an event with this payload."""
     ctx = to.context_of(context(event=name, version=version).metadata, attempt, no_ack, None)
-    return await to.handle(LoadedEvent(ctx.metadata, payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    return await to.handle(LoadedEvent(ctx.metadata, to.routes.of(ctx.metadata), payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def raising(error: BaseException) -> Consumer[Ship]:
@@ -119,7 +119,7 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
         raise OSError
 
     metadata, outside, to = context(event="packing").metadata, context(), handling(consumer)
-    await to.handle(LoadedEvent(metadata, PACKING), to.context_of(metadata, 1, no_ack, None), 1)
+    await to.handle(LoadedEvent(metadata, to.routes.of(metadata), PACKING), to.context_of(metadata, 1, no_ack, None), 1)
     assert (seen, lineage(None, None)) == ([True], (outside.metadata.correlation_id, str(outside.metadata.event_id)))
 
 
@@ -282,8 +282,10 @@ async def test_the_policy_counts_attempts_of_the_events_own() -> None:
     """Not deliveries as the server counts them, which include crashes beside others."""
     to = handling(raising(ValueError()))
     ctx = to.context_of(context(event="packing").metadata, 9, no_ack, None)
-    assert await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 2) == RetryLater(SECOND)
-    assert isinstance(await to.handle(LoadedEvent(ctx.metadata, PACKING), ctx, 3), NewDeadLetter)
+    assert await to.handle(LoadedEvent(ctx.metadata, to.routes.of(ctx.metadata), PACKING), ctx, 2) == RetryLater(SECOND)
+    assert isinstance(
+        await to.handle(LoadedEvent(ctx.metadata, to.routes.of(ctx.metadata), PACKING), ctx, 3), NewDeadLetter
+    )
 
 
 async def test_metrics_name_only_events_that_the_contract_knows() -> None:

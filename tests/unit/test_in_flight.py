@@ -1,18 +1,27 @@
 """What a subscription has in flight, and how much more it may take."""
 
 from time import perf_counter
+from typing import cast
 
 import pytest
 
+from event_backbone.consumer import Consumer
 from event_backbone.model import EventKey, StreamName
+from event_backbone.storage import StorageScope
 from event_backbone.stream.values import Delivery, Entry, Lease
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight, Stage
 from event_backbone.subscription.loaded_event import LoadedEvent
+from event_backbone.subscription.loading import Loader
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
+from event_backbone.subscription.routes import Route
+from event_backbone.subscription.settlement import Settlement
 from event_backbone.testing import context
 from tests.support.metrics import CountedMetrics
+from tests.unit.test_handling import Ship, handling
+
+STREAM = StreamName.of("case")
 
 
 class Case:
@@ -20,9 +29,7 @@ class Case:
 
     def __init__(self, options: SubscriptionOptions | None = None) -> None:
         self.ended = 0
-        self.in_flight = EventsInFlight(
-            options or SubscriptionOptions(), Monitor(StreamName.of("case"), "group"), self._end
-        )
+        self.in_flight = EventsInFlight(options or SubscriptionOptions(), Monitor(STREAM, "group"), self._end)
 
     def admit(self, *numbers: int, attempt: int = 1) -> list[InFlight]:
         """Take up the events with these numbers."""
@@ -150,10 +157,27 @@ def test_a_lost_event_lets_its_payload_go_unless_its_handler_has_it() -> None:
     """It may stand in line for its handler for long, where it no longer counts."""
     case = Case()
     (event,) = case.admit(1)
-    event.loaded = LoadedEvent(context(event="packing").metadata, {"email": b"1"})
+    event.loaded = LoadedEvent(context(event="packing").metadata, Route(wanted=True, attributes={}), {"email": b"1"})
     assert case.in_flight.memory.try_take([event], [1])
     case.in_flight.lose(event)
     assert (event.loaded.payload, event.loaded_bytes) == (None, 0)
+
+
+async def test_what_is_lost_before_its_load_begins_is_not_loaded() -> None:
+    """A load begins a turn of the event loop after its events have come in."""
+    case, loaded = Case(), list[InFlight]()
+    loader = Loader(
+        StorageScope(STREAM),
+        {},
+        handling(Consumer(Ship)),
+        Monitor(STREAM, "group"),
+        settlement=cast("Settlement", None),  # nothing is to be settled
+        in_flight=case.in_flight,
+    )
+    kept, lost = case.admit(1, 2)
+    case.in_flight.lose(lost)
+    await loader.load([kept, lost], loaded.extend)
+    assert loaded == [kept]
 
 
 def test_an_event_is_in_flight_once() -> None:

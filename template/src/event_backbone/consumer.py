@@ -56,7 +56,10 @@ class Context(Generic[S_co]):
         """
         if not self.acked:
             self.acked = True
-            await self._ack()
+            await self._ack_now()
+
+    async def _ack_now(self) -> None:
+        await self._ack()
 
 
 Handler = Callable[..., Awaitable[None]]

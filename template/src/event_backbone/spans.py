@@ -231,7 +231,7 @@ class storage_call:  # noqa: N801 - reads as a verb: `with storage_call("s3", "s
     @property
     def traced(self) -> bool:
         """Whether the call has a span, which then wants to know what failed without being raised."""
-        return self._span is not None
+        return self._traced
 
     def failed(self, error: Exception) -> None:
         """Record the type of what was not raised."""

@@ -121,6 +121,15 @@ async def test_callers_that_have_their_answers_share_the_next_batch(
     assert [len(batch) for batch in stream.batches] == [10, 10, 10]
 
 
+async def test_a_caller_that_awaits_its_calls_costs_one_task(stream: HeldStream, producer: ShipmentTracking) -> None:
+    """For all of its calls: the task waits a turn for the next one."""
+    tasks = set[asyncio.Task[object] | None]()
+    stream.on_append = lambda: tasks.add(asyncio.current_task())
+    for _ in range(3):
+        await producer.note("x")
+    assert len(tasks) == 1
+
+
 async def test_cancelling_every_other_task_does_not_end_the_producer(producer: ShipmentTracking) -> None:
     """As a program does that goes down, and then produces its last event: nothing was under way."""
     await producer.note("x")

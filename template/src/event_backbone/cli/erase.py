@@ -29,7 +29,7 @@ def erase(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
 ) -> None:
-    """Erase the payload of an event, or one part of it, permanently. An inline payload is erased with its entry."""
+    """Erase an event's payload, or one part of it, permanently; its metadata stays, unless the payload is inline."""
     run_async(_erase(project_of(ctx), key_of(key), part, ask=not yes))
 
 

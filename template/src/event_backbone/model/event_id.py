@@ -8,7 +8,7 @@ from uuid import UUID, SafeUUID
 import uuid_utils
 
 from event_backbone.errors import ArgumentsInvalid, EventIdAhead, EventIdExpired
-from event_backbone.model.slots import setter_of
+from event_backbone.model.fast_objects import setter_of
 
 _VERSION = 7
 _set_int, _set_is_safe = setter_of(UUID, "int"), setter_of(UUID, "is_safe")

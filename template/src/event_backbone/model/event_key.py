@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic_core import core_schema
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.model.slots import setter_of
+from event_backbone.model.fast_objects import setter_of
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from event_backbone.model.slots import setter_of
+from event_backbone.model.fast_objects import setter_of
 
 if TYPE_CHECKING:
     from event_backbone.model.event_key import EventKey

@@ -42,7 +42,7 @@ class SharedTimeout:
             self._set_timer(wait.deadline)
 
     def remove(self, wait: Wait) -> None:
-        """Let a wait go on, or be over."""
+        """Leave a wait without a deadline."""
         self._waits.discard(wait)
 
     def _clear_timer(self) -> None:

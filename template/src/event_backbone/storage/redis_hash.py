@@ -19,6 +19,7 @@ from event_backbone.settings import RedisSettings
 from event_backbone.spans import storage_call
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
 from event_backbone.storage.hash_scripts import (
+    HashReply,
     erase_hashes,
     hashes_a_call,
     load_hashes,
@@ -211,7 +212,7 @@ def _own_connections(settings: RedisSettings) -> PerLoop[RedisConnection]:
     return PerLoop(lambda: RedisConnection(settings))
 
 
-def _payload(key: str, parts: list[bytes] | Exception) -> Payload | StorageError:
+def _payload(key: str, parts: HashReply) -> Payload | StorageError:
     if isinstance(parts, Exception):
         return PayloadGone(f"The Redis key {key} does not hold a payload.")
     if not parts:

@@ -44,11 +44,8 @@ class HandledEvent(Context[Any]):
         self._used: set[FollowUp] | None = None  # made when needed: most handlers produce nothing once
         self.group = group
 
-    async def ack(self) -> None:
-        """Ack the event, as ``Context.ack`` says."""
-        if not self.acked:
-            self.acked = True
-            await self._ack_event(self._event)
+    async def _ack_now(self) -> None:
+        await self._ack_event(self._event)
 
     @contextmanager
     def producing(self, follow_up: FollowUp) -> Generator[None]:

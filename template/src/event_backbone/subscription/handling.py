@@ -41,7 +41,6 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-
 OnFailure = Callable[[Metadata, BaseException], None]
 """Is told of each failed attempt: which event, and what was raised. It must not raise."""
 
@@ -115,8 +114,7 @@ class Handling:
         meanwhile is caused by this event. Run it as a task: a cancellation passes
         through; unless it was the caller's own, the caller passes it to ``failed``.
         """
-        metadata, payload = event.metadata, event.payload
-        route = event.route or self.routes.of(metadata)
+        payload, route = event.payload, event.route
         attributes = route.attributes
         try:
             if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
@@ -161,8 +159,7 @@ class Handling:
             raise payload
         try:
             if isinstance(payload, PartialPayload):
-                attributes = self.routes.attributes_of(metadata.event)
-                definition, arguments = decode_delivery(self._contract, payload, ctx, attributes)
+                definition, arguments = decode_delivery(self._contract, payload, ctx, event.route.attributes)
             else:
                 definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
         except (UnknownEvent, UnknownVersion):

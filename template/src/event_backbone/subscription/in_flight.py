@@ -10,7 +10,7 @@ from typing import Literal
 
 from event_backbone.errors import EntryUnreadable
 from event_backbone.model import EventKey
-from event_backbone.model.slots import new_named_tuple
+from event_backbone.model.fast_objects import new_named_tuple
 from event_backbone.stream.values import Delivery, Lease
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor

@@ -14,14 +14,14 @@ class LoadedEvent:
     """An event whose metadata was read.
 
     ``payload`` is what was loaded, or why it could not be; None means that no handler wants it. ``repeats`` counts how
-    often this attempt was begun before. ``route`` is where it goes; None: to be found when it is handled.
+    often this attempt was begun before. ``route`` is where it goes.
     """
 
     metadata: Metadata
+    route: Route
     payload: Payload | StorageError | None
     references: tuple[PayloadReference, ...] = ()
     repeats: int = 0
-    route: Route | None = None
 
     @property
     def inline(self) -> bool:

@@ -82,6 +82,7 @@ class Loader:
         ``in_order`` lets each wait until all those before it in ``events`` have gone on, or are to come back later.
         """
         self._handling.begin_batch()
+        events = [event for event in events if event.active]
         in_turn = _InOrder(events, on_loaded) if in_order else None
         ready: list[InFlight] = []
         wanted: list[InFlight] = []
@@ -120,7 +121,7 @@ class Loader:
             event.loaded = error
             return None
         route = self._handling.routes.of(metadata)
-        event.loaded = loaded = LoadedEvent(metadata, None, references, event.repeats, route)
+        event.loaded = loaded = LoadedEvent(metadata, route, None, references, event.repeats)
         if not route.wanted:
             return None
         if not references:
@@ -263,8 +264,7 @@ class LoadLoop:
         """Load until cancelled, which ends every request; what was not passed on by then has not begun."""
         async with asyncio.TaskGroup() as tasks:  # as many as there are batches, bounded by what may be in flight
             while True:
-                events = [event for event in await self._batches.get() if event.active]
-                loading = self._loader.load(events, self._on_loaded, in_order=self._in_order)
+                loading = self._loader.load(await self._batches.get(), self._on_loaded, in_order=self._in_order)
                 if self._in_order:
                     await loading
                 else:

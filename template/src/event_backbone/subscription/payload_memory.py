@@ -34,18 +34,12 @@ class PayloadMemory:
         self._released = asyncio.Event()
 
     def try_take(self, events: Sequence[CountedEvent], sizes_bytes: Sequence[int]) -> bool:
-        """Count the payloads of these events if all of them fit and nobody waits; return whether they do.
-
-        Payloads of events that are no longer in flight do not count.
-        """
+        """Count the payloads of these events, which are in flight, if all fit and nobody waits; return whether so."""
         total = sum(sizes_bytes)
         if self.turn.locked() or self._loaded_bytes + self._inline_bytes() + total > self._most_bytes:
             return False
         for event, size_bytes in zip(events, sizes_bytes, strict=True):
-            if event.active:
-                event.loaded_bytes = size_bytes
-            else:
-                total -= size_bytes
+            event.loaded_bytes = size_bytes
         self._loaded_bytes += total
         return True
 
@@ -68,12 +62,11 @@ class PayloadMemory:
         return taken
 
     def release(self, size_bytes: int) -> None:
-        """Count so many bytes no longer."""
-        self._loaded_bytes -= size_bytes
-        self._released.set()
+        """Count so many bytes no longer, and let who waits look again.
 
-    def released(self) -> None:
-        """Let who waits look again: inline payloads have gone, or its event is no longer in flight."""
+        Also with 0: inline payloads have gone, or its event is no longer in flight.
+        """
+        self._loaded_bytes -= size_bytes
         self._released.set()
 
     def _fits(self, size_bytes: int, inline_bytes: int) -> bool:

@@ -37,9 +37,11 @@ def slice_compact(document: bytes, first: int) -> dict[str, bytes] | None:
     one, or not written as by ``payload_to_json``; ``payload_from_json`` reads those too.
     """
     payload: dict[str, bytes] = {}
+    if document.startswith(b"{}}", first):
+        return payload
     no_escapes, text = _BACKSLASH not in document, ""
-    end, more = first, document[first:] != b"{}}"
-    while more:
+    end = first
+    while True:
         start = document.find(b'":', end + 1) + 2
         try:
             name = _name(document[end + 1 : start])
@@ -55,8 +57,8 @@ def slice_compact(document: bytes, first: int) -> dict[str, bytes] | None:
         else:
             return None
         payload[name] = document[start:end]
-        more = document[end] == _COMMA
-    return payload if document[end:] == b"}}" or not payload else None
+        if document[end] != _COMMA:
+            return payload if document[end:] == b"}}" else None
 
 
 @lru_cache(maxsize=1024)

@@ -12,9 +12,9 @@ from pydantic_core import SchemaValidator, core_schema
 
 from event_backbone.errors import EntryUnreadable, RequirementUnknown
 from event_backbone.model.event_key import EventKey
+from event_backbone.model.fast_objects import new_named_tuple
 from event_backbone.model.metadata import NO_HEADERS, Metadata, metadata_read_later
 from event_backbone.model.payload import REFERENCE_KEY, Payload, PayloadReference
-from event_backbone.model.slots import new_named_tuple
 from event_backbone.model.stream_name import StreamName
 from event_backbone.wire.fields import (
     EPOCH,

@@ -98,7 +98,8 @@ def erase_record(line: bytes, event_id: str, stream: StreamName) -> bytes:
         _check(_read_members(line), event_id, stream)
         kept = cast("dict[str, object]", from_json(line))
     except (DecodeError, ValueError):
-        kept = cast("dict[str, object]", from_json(f'{{"id":"{event_id}"{_place(stream)}}}'))
+        place = {"uri": stream.uri, "environment": stream.environment, "partition": stream.partition}
+        kept = {"id": event_id, **place}
     kept.pop("arguments", None)
     erased = to_json({**kept, "erased": True})
     return erased.ljust(len(line)) if len(erased) <= len(line) else b" " * len(line)

@@ -10,7 +10,7 @@ from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import BlockingConnection, RedisConnection, Script
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
-from event_backbone.model.slots import new_named_tuple
+from event_backbone.model.fast_objects import new_named_tuple
 from event_backbone.stream.redis.member_scripts import ENSURE, FETCH, LEAVE, LOOK
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.script_message import milliseconds, packed

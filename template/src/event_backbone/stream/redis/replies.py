@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from event_backbone.model import EventKey
-from event_backbone.model.slots import new_named_tuple
+from event_backbone.model.fast_objects import new_named_tuple
 from event_backbone.stream.redis.attempt_notes import failures_and_ends_alone
 from event_backbone.stream.values import Delivery, Entry
 
