@@ -1,6 +1,7 @@
 """Objects in memory, which count their requests and take as long as a test says."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from event_backbone.errors import PayloadGone
@@ -19,6 +20,7 @@ class CountingStore:
         sizes: the numbers of their lines.
         ranges: first byte and length of each part of an object that was read.
         reading: how many reads are under way.
+        pages: how many pages of keys were listed.
     """
 
     latency: float = 0
@@ -31,6 +33,7 @@ class CountingStore:
     reads: int = 0
     ranges: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     reading: int = 0
+    pages: int = 0
 
     @property
     def packs(self) -> dict[str, bytes]:
@@ -66,6 +69,19 @@ class CountingStore:
         """Return a part of an object."""
         self.ranges.append((first, length))
         return (await self._read(key))[first : first + length]
+
+    async def list_keys(self, prefix: str, after: str | None = None) -> AsyncGenerator[list[str], None]:
+        """Yield the keys below a folder, two at a time."""
+        keys = sorted(key for key in self.objects if key.startswith(prefix.rstrip("/") + "/") and key > (after or ""))
+        for first in range(0, len(keys), 2):
+            await asyncio.sleep(self.latency)
+            self.pages += 1
+            yield keys[first : first + 2]
+
+    async def list_folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders in a folder."""
+        below = [key.removeprefix(prefix) for key in self.objects if key.startswith(prefix)]
+        return sorted({key.partition("/")[0] for key in below if "/" in key})
 
     async def _read(self, key: str) -> bytes:
         found = self.objects.get(key)

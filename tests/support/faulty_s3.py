@@ -8,10 +8,11 @@ import asyncio
 import hashlib
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import parse_qsl
 
 Fault = Literal[
     "lose the request",
@@ -49,22 +50,31 @@ def no_fault(method: str, path: str) -> None:
     """Choose to answer as S3 does."""
 
 
+async def no_wait(method: str, path: str) -> None:
+    """Carry a request out, or answer it, at once."""
+
+
 @dataclass
 class FaultyS3:
     """Its requests and objects; ``faults`` are used up one per request, ``writes`` one per PUT.
 
-    ``reads``, ``choose`` (by method and path) and ``has_bucket`` last until they are changed.
+    ``reads``, ``choose`` (by method and path), ``has_bucket`` and ``ignores_conditions`` last until they are changed.
+    ``before`` is awaited before a request is carried out, ``after`` before its answer is sent.
     """
 
     endpoint: str = ""
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
     requests: list[str] = field(default_factory=list[str])
+    paths: list[str] = field(default_factory=list[str])
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     faults: deque[Choice] = field(default_factory=deque[Choice])
     writes: deque[Choice] = field(default_factory=deque[Choice])
     reads: Refusal | Page | None = None
     choose: Callable[[str, str], Choice | None] = no_fault
+    before: Callable[[str, str], Awaitable[None]] = no_wait
+    after: Callable[[str, str], Awaitable[None]] = no_wait
     has_bucket: bool = True
+    ignores_conditions: bool = False
 
     @property
     def packs(self) -> list[str]:
@@ -91,6 +101,7 @@ class FaultyS3:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(method)
+        self.paths.append(path)
         self.headers.append(headers)
         fault = self._fault(method, path)
         if isinstance(fault, Refusal | Page):
@@ -100,7 +111,12 @@ class FaultyS3:
             await asyncio.sleep(3600)
         if fault == "lose the request":
             return False
-        answer = self._stored(path, body, headers) if method == "PUT" else self._fetched(path, headers, fault)
+        await self.before(method, path)
+        if method == "PUT":
+            answer = self._stored(path, body, {} if self.ignores_conditions else headers)
+        else:
+            answer = self._listed(path) if "?" in path else self._fetched(path, headers, fault)
+        await self.after(method, path)
         if fault == "lose the answer":
             return False
         writer.write(answer[:-5] if fault == "cut the body" else answer)
@@ -122,6 +138,24 @@ class FaultyS3:
             return _error(Refusal(412, "PreconditionFailed"))
         self.objects[path] = body
         return f"HTTP/1.1 200 OK\r\nETag: {_e_tag(body)}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    def _listed(self, path: str) -> bytes:
+        bucket, _, query = path.partition("?")
+        asked = dict(parse_qsl(query))
+        keys = [key.removeprefix(f"{bucket}/") for key in sorted(self.objects)]
+        below = [key for key in keys if key.startswith(asked["prefix"]) and key > asked.get("start-after", "")]
+        folders: list[str] = []
+        if "delimiter" in asked:
+            rests = [key.removeprefix(asked["prefix"]) for key in below]
+            folders = sorted({rest.partition("/")[0] for rest in rests if "/" in rest})
+            below = [key for key, rest in zip(below, rests, strict=True) if "/" not in rest]
+        described = "<Size>1</Size><LastModified>2026-11-23T06:00:00.000Z</LastModified><ETag>1</ETag>"
+        found = "".join(f"<Contents><Key>{key}</Key>{described}</Contents>" for key in below)
+        found += "".join(
+            f"<CommonPrefixes><Prefix>{asked['prefix']}{folder}/</Prefix></CommonPrefixes>" for folder in folders
+        )
+        body = f"<ListBucketResult>{found}</ListBucketResult>".encode()
+        return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     def _fetched(self, path: str, headers: dict[str, str], fault: Choice | None) -> bytes:
         if path not in self.objects:

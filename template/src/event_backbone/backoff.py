@@ -57,6 +57,11 @@ class Delays:
         self._backoff = backoff
         self._failures = 0
 
+    @property
+    def failures(self) -> int:
+        """How many failures there were since the last success."""
+        return self._failures
+
     def next(self) -> timedelta:
         """Return the delay after one more failure."""
         self._failures += 1

@@ -35,6 +35,7 @@ class BackboneError(Exception):
     |       |-- UnknownEvent        the contract has no event of this name
     |       `-- UnknownVersion      the contract has the event, but no upcaster from this version
     |-- OnceInvalid                 once= is used where it cannot work; nothing was sent
+    |-- ArchiveUnreadable           the archive is damaged, or a later version wrote it
     |-- StorageError                a payload could not be saved or loaded
     |   |-- StorageUnavailable      retryable: the storage does not answer, or not now
     |   |   `-- StorageMissing      this process was not given the storage
@@ -47,6 +48,7 @@ class BackboneError(Exception):
     |   |-- GroupMissing            retryable: the consumer group does not exist
     |   |-- RequirementUnknown      reading the event requires what this version of the package does not know
     |   |-- EventNotFound           the stream has no event with this key
+    |   |-- EventsLost              Redis has lost events that the archive has; restore brings them back
     |   |-- EventIdExpired          the event id is older than the deduplication window
     |   |-- EventIdAhead            the event id's time is too far in the future
     |   `-- LeaseLost               the event is finished, or another consumer has it
@@ -98,6 +100,10 @@ class OnceInvalid(BackboneError):
 
     Nothing was sent. The text says what would be right.
     """
+
+
+class ArchiveUnreadable(BackboneError):
+    """An object of the archive is damaged or missing, or a later version of this package wrote it."""
 
 
 class StorageError(BackboneError):
@@ -165,6 +171,10 @@ class RequirementUnknown(StreamError):
 
 class EventNotFound(StreamError):
     """The stream has no entry with this event key."""
+
+
+class EventsLost(StreamError):
+    """Redis has lost events that the archive has; ``Backbone.restore`` brings them back."""
 
 
 class EventIdExpired(StreamError):

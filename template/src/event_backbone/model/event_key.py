@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from pydantic_core import core_schema
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _TEXT = re.compile(r"(?P<milliseconds>[0-9]{1,20})-(?P<sequence>[0-9]{1,20})(?:~(?P<partition>[0-9]{1,5}))?")
 _LARGEST = 2**64 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MILLISECOND = 253402300799999
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,6 +67,11 @@ class EventKey:
         if self.sequence < _LARGEST:
             return type(self)(self.milliseconds, self.sequence + 1, self.partition)
         return type(self)(self.milliseconds + 1, 0, self.partition)
+
+    @property
+    def time(self) -> datetime:
+        """When the event was appended, by the server's clock: aware, UTC; at most the end of the year 9999."""
+        return _EPOCH + timedelta(milliseconds=min(self.milliseconds, _LAST_MILLISECOND))
 
     @property
     def entry_id(self) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from event_backbone.contract import Contract
 from event_backbone.errors import StorageError
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, StreamName
-from event_backbone.wire import Record
+from event_backbone.wire import LoggedRecord, Record
 
 if TYPE_CHECKING:
     from event_backbone.connection import RedisConnection
@@ -34,6 +35,33 @@ None says that the payload is to be in the entry itself, to which then no refere
 """
 
 
+class RecordLog(Protocol):
+    """The records that a storage has of one stream, which it finds without Redis. One ``records`` at a time."""
+
+    @property
+    def damaged_lines(self) -> int:
+        """How many lines were skipped, since ``records`` was called, because they are not records."""
+        ...
+
+    @property
+    def missing_packs(self) -> int:
+        """How many packs were skipped, since ``records`` was called, because they were removed after being listed."""
+        ...
+
+    def records(self, since: datetime | None = None) -> AsyncGenerator[Sequence[LoggedRecord], None]:
+        """Yield the records that were saved since then, None is all of them, page by page.
+
+        The order is that in which they were saved, by the clocks of those who saved them; so is ``since``, and one of
+        the same millisecond counts. A record that was saved twice is yielded twice, with another reference. Those of
+        other streams are left out. What is damaged is skipped, counted and logged.
+
+        Raises:
+            ConfigurationError: listing or reading is not allowed, or the storage's settings are wrong.
+            StorageUnavailable: the storage does not answer. Begin again at the time of the last record.
+        """
+        ...
+
+
 class Storage(Protocol):
     """Keeps payloads. One instance may serve several backbones, streams and tasks at once.
 
@@ -46,10 +74,35 @@ class Storage(Protocol):
         """The name by which references name this storage: letters, digits and hyphens, the same in every process."""
         ...
 
+    @property
+    def archive(self) -> bool | None:
+        """Whether an archive copies the payloads that are here: True always, False never, None by their place.
+
+        By their place all are copied, except those of a part of a split that is not its default.
+        """
+        ...
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return how payloads are written in the same atomic step as their entries.
 
         None says that a payload must be saved before its entry is appended, by ``save``.
+        """
+        ...
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return how the storage finds its own records of a stream, when Redis has lost the entries.
+
+        None says that its payloads cannot be found without their entries.
+        """
+        ...
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return the hash on the stream's own Redis that keeps a payload under this reference, to write it again.
+
+        Of a payload that was erased, which is None, it is the tombstone. None says that the storage does not keep
+        payloads there, so that the loss of that Redis did not cost it anything.
         """
         ...
 

@@ -29,9 +29,17 @@ async def create_bucket(options: S3Options, environment: str = "", *, session: b
 
 
 async def access_policy(
-    options: S3Options, environment: str = "", *, role: Role = "both", session: boto3.Session | None = None
+    options: S3Options,
+    environment: str = "",
+    *,
+    role: Role = "both",
+    archive: bool = False,
+    session: boto3.Session | None = None,
 ) -> dict[str, object]:
     """Return the least permissions that a role needs, as a policy of IAM for a user or role, without asking S3.
+
+    ``archive`` says that there is an archive beside the packs: a consumer reads it, "both" and "archiver" also write
+    it and restore from it, and a producer does nothing with it.
 
     It covers exactly the bucket, prefix and environment of these options. With ``tags`` it allows tagging, with
     ``kms_key`` the use of the key; the key's own policy must allow it as well.
@@ -42,7 +50,9 @@ async def access_policy(
     require_libraries()
     from event_backbone.storage.s3 import policy  # noqa: PLC0415 - imports boto3
 
-    return await asyncio.to_thread(policy.access_policy, options.resolved(), environment, role, session)
+    return await asyncio.to_thread(
+        policy.access_policy, options.resolved(), environment, role, session, archive=archive
+    )
 
 
 async def check_access(options: S3Options, *, session: boto3.Session | None = None) -> None:

@@ -13,9 +13,9 @@ from event_backbone.errors import (
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.model import Payload, PayloadReference, SavedPayload
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import Cache, OnPayloads, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import Cache, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.loading import collect_references
 from event_backbone.storage.redis_hash import refuse_inline
@@ -77,8 +77,23 @@ class CachedStorage:
         """Where copies are kept."""
         return self._cache
 
+    @property
+    def archive(self) -> bool | None:
+        """Return what the origin says."""
+        return self._origin.archive
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: the origin's answer is waited for before anything is cached."""
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return the origin's."""
+        return self._origin.record_log(scope)
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return the origin's: what was in the cache comes back when it is read."""
+        return self._origin.hash_beside_stream(scope, reference, payload)
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Ask both."""

@@ -44,11 +44,16 @@ async def collect_available_payloads(
     scope: StorageScope, storages: Mapping[str, Storage], events: Sequence[tuple[PayloadReference, ...]]
 ) -> list[Payload | StorageError]:
     """Return the same as ``collect_event_payloads``; raise StorageUnavailable if a storage did not answer."""
-    contents = await collect_event_payloads(scope, storages, events)
-    for content in contents:
-        if isinstance(content, StorageUnavailable):
-            raise content
-    return contents
+    return _available(await collect_event_payloads(scope, storages, events))
+
+
+async def collect_available_references(
+    scope: StorageScope, storages: Mapping[str, Storage], references: Sequence[PayloadReference]
+) -> list[Payload | StorageError]:
+    """Return what each reference leads to, in order; raise StorageUnavailable if a storage did not answer."""
+    found: dict[int, Payload | StorageError] = {}
+    await load_references(scope, storages, references, found.update)
+    return _available([found[position] for position in range(len(references))])
 
 
 async def load_event_payloads(
@@ -99,6 +104,21 @@ def at_positions(positions: Sequence[int], on_payloads: OnPayloads) -> OnPayload
         on_payloads([(positions[position], result) for position, result in results])
 
     return on_part_loaded
+
+
+def merged_payload(names: Sequence[str], parts: Sequence[Payload | StorageError]) -> Payload | StorageError:
+    """Return the payload of an event whose parts are these, each from the storage of that name, or its one error."""
+    if not parts:
+        return PayloadGone("The entry refers to no payload.")
+    if len(parts) == 1:
+        return parts[0]
+    missing = {name: part for name, part in zip(names, parts, strict=True) if isinstance(part, StorageError)}
+    if not missing:
+        return _joined(parts)
+    error = decisive_error(missing.values())
+    if len(missing) == len(parts) or isinstance(error, StorageUnavailable | PayloadForbidden):
+        return error
+    return PartialPayload(_joined(parts), missing)
 
 
 def storage_missing(name: str) -> StorageMissing:
@@ -162,21 +182,14 @@ class _Merging:
 
     def _merged(self, event: int) -> Payload | StorageError:
         found = [part for _, part in sorted(self._found[event].items())]
-        return _merged([reference.storage for reference in self._parts[event]], found)
+        return merged_payload([reference.storage for reference in self._parts[event]], found)
 
 
-def _merged(names: Sequence[str], parts: Sequence[Payload | StorageError]) -> Payload | StorageError:
-    if not parts:
-        return PayloadGone("The entry refers to no payload.")
-    if len(parts) == 1:
-        return parts[0]
-    missing = {name: part for name, part in zip(names, parts, strict=True) if isinstance(part, StorageError)}
-    if not missing:
-        return _joined(parts)
-    error = decisive_error(missing.values())
-    if len(missing) == len(parts) or isinstance(error, StorageUnavailable | PayloadForbidden):
-        return error
-    return PartialPayload(_joined(parts), missing)
+def _available(contents: list[Payload | StorageError]) -> list[Payload | StorageError]:
+    for content in contents:
+        if isinstance(content, StorageUnavailable):
+            raise content
+    return contents
 
 
 def _joined(parts: Sequence[Payload | StorageError]) -> dict[str, bytes]:

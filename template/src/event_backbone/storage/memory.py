@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from event_backbone.contract import Contract
 from event_backbone.errors import PayloadErased, PayloadGone, StorageError
-from event_backbone.model import Payload, PayloadReference, SavedPayload
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.names import storage_name
 from event_backbone.wire import Record
 from event_backbone.wire.keys import PAYLOAD_KEY
@@ -26,8 +26,20 @@ class MemoryStorage:
         """The name by which references name this storage."""
         return self._name
 
+    @property
+    def archive(self) -> bool | None:
+        """Return None."""
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: nothing is written with the entry."""
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return None: memory is lost together with what refers to it."""
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return None: there is no Redis."""
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""

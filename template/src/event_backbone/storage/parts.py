@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from event_backbone.contract import Contract
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadNotGiven, StorageError
-from event_backbone.model import Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
+from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.names import storage_name
 from event_backbone.wire import Record
@@ -58,8 +58,21 @@ class StorageNotGiven:
         """The name by which references name the storage."""
         return self._name
 
+    @property
+    def archive(self) -> bool:
+        """Return False: nothing can be copied."""
+        return False
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None."""
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return None: nothing is here."""
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return None: nothing is here."""
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: programs that only read may have any contract."""
@@ -107,9 +120,24 @@ class OptionalStorage:
         """The storage's name."""
         return self._storage.name
 
+    @property
+    def archive(self) -> bool | None:
+        """Return what the storage says."""
+        return self._storage.archive
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return the storage's plan."""
         return self._storage.write_plan(scope)
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return the storage's."""
+        return self._storage.record_log(scope)
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return the storage's."""
+        return self._storage.hash_beside_stream(scope, reference, payload)
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Ask the storage."""

@@ -17,7 +17,7 @@ from event_backbone.errors import (
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, payload_size_bytes
 from event_backbone.settings import RedisSettings
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.hash_scripts import (
     HashReply,
     erase_hashes,
@@ -58,6 +58,7 @@ class RedisHashStorage:
         redis: str | None = None,
         name: str = _DEFAULT_NAME,
         inline_up_to_bytes: int = 0,
+        archive: bool | None = None,
     ) -> None:
         """Prepare the storage, without connecting.
 
@@ -68,6 +69,8 @@ class RedisHashStorage:
             inline_up_to_bytes: payloads of at most so many bytes, as encoded, are in the stream entry, those of events
                 without arguments included; at most 64 KiB, and 0 is none. Not with ``expires_after`` or ``redis``, nor
                 in a CachedStorage or SplitStorage.
+            archive: whether an archive copies the payloads; None is no if they expire, or are a part of a split other
+                than its default, else yes.
 
         Raises:
             ConfigurationError: a setting is wrong.
@@ -77,6 +80,7 @@ class RedisHashStorage:
         self._inline_up_to_bytes = _checked_inline(inline_up_to_bytes, expires_after, redis)
         self._name = storage_name(name)
         self._expires_after = expires_after
+        self._archive = False if archive is None and expires_after is not None else archive
         self._purpose = PAYLOAD_KEY if name == _DEFAULT_NAME else f"{PAYLOAD_KEY}:{name}"
         self._typical_bytes = _EXPECTED_BYTES
         self._own = None if redis is None else _own_connections(RedisSettings.parse(redis))
@@ -96,11 +100,27 @@ class RedisHashStorage:
         """Payloads of at most so many bytes are in the stream entry; 0 means none."""
         return self._inline_up_to_bytes
 
+    @property
+    def archive(self) -> bool | None:
+        """As it was given; False unless it was given, if payloads expire."""
+        return self._archive
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return how a payload becomes a hash on the stream's own Redis; None if payloads go to another server."""
         if self._own is not None or scope.redis is None:
             return None
         return self._write_unless_inline if self._inline_up_to_bytes else self._write
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return None: the hashes are lost together with the entries, or cannot be found without them."""
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return the hash; None if payloads go to another server."""
+        if self._own is not None or scope.redis is None:
+            return None
+        return self._write(reference.key, {ERASED_FIELD: b"1"} if payload is None else payload)
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""

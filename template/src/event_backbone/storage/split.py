@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from event_backbone.contract import Contract
-from event_backbone.model import PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
+from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references, storage_missing
 from event_backbone.storage.parts import Part, StorageNotGiven
@@ -59,8 +59,20 @@ class SplitStorage:
         """Every storage once, ``default`` first."""
         return self._routes.storages
 
+    @property
+    def archive(self) -> bool | None:
+        """Return None: each part says so itself."""
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: the parts are saved first, wherever they go."""
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return None: each part is asked by itself (``readable``)."""
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return None: the parts are asked."""
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Raise ConfigurationError for a name that no event has, or an argument that cannot be missing."""

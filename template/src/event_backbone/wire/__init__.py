@@ -1,8 +1,9 @@
 """Wire format 1 in one place: what entries, payloads and keys look like in Redis and S3."""
 
 from event_backbone.wire.fields import FORMAT_FIELD, INLINE_PREFIX, METADATA_FIELD, ONCE_HEADER, WIRE_FORMAT
+from event_backbone.wire.logged_record import LoggedRecord, entry_metadata, read_logged_record
 from event_backbone.wire.payload import payload_from_json, payload_to_json
-from event_backbone.wire.reading import has_event_id, is_inline, read_entry, read_inline
+from event_backbone.wire.reading import has_event_id, is_inline, read_entry, read_event_id, read_inline
 from event_backbone.wire.record import Record, erase_record, read_record, write_record
 from event_backbone.wire.writing import MetadataMembers, write_metadata, write_once_header, write_references
 
@@ -12,15 +13,19 @@ __all__ = [
     "METADATA_FIELD",
     "ONCE_HEADER",
     "WIRE_FORMAT",
+    "LoggedRecord",
     "MetadataMembers",
     "Record",
+    "entry_metadata",
     "erase_record",
     "has_event_id",
     "is_inline",
     "payload_from_json",
     "payload_to_json",
     "read_entry",
+    "read_event_id",
     "read_inline",
+    "read_logged_record",
     "read_record",
     "write_metadata",
     "write_once_header",

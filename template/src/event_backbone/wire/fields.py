@@ -28,6 +28,16 @@ HOLD_FIELD = "hold"
 SWEPT_FIELD = "swept"
 LONGEST_LEASE_FIELD = "lease"
 
+# The hash of the archive; all four are entry ids.
+COMMITTING_FIELD = "committing"
+COMMITTED_FIELD = "committed"
+FOLLOWS_FIELD = "follows"
+COMPLETE_FROM_FIELD = "complete-from"
+
+# The hash of a restore: the number of its last call, and the last live entry that it has copied.
+STEP_FIELD = "step"
+COPIED_FIELD = "copied"
+
 # A payload. No argument's name begins with an underscore.
 EMPTY_FIELD = "_empty"
 COPY_FIELD = "_of"  # in a cache: the key of the payload of which this is a copy

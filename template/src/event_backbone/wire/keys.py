@@ -16,5 +16,20 @@ ONCE_KEY = "once"  # <group>: hash of what is kept of follow-up events, by the e
 DEAD_LETTERS_KEY = "dead"  # <group>: stream of dead letters
 TOMBSTONES_KEY = "tombstones"  # set of the ids of entries that were deleted to erase their inline payload
 
+# The archive.
+ARCHIVE_KEY = "archive"  # hash: how far the archive is, and from where the stream has no gaps
+ARCHIVER_KEY = "archiver"  # token of the archiver at work
+ERASED_KEY = "erased"  # set of erased events whose segment may still have the arguments
+
+# A restore under way. Each of the last two keeps, by the id of a live entry, the id that its event has when restored.
+RESTORE_KEY = "restore"  # token of the restore
+RESTORING_KEY = "restoring"  # the stream that is being built
+RESTORING_STATE_KEY = "restoring:state"  # hash: how far the restore is
+RESTORING_GROUPS_KEY = "restoring:groups"  # set of the groups that have been set
+RESTORING_DUE_KEY = "restoring:due"  # <group>: becomes the group's sorted set of due times
+RESTORING_DEAD_LETTERS_KEY = "restoring:dead"  # <group>: becomes the group's stream of dead letters
+RESTORING_MOVED_KEY = "restoring:moved"  # hash of live entries that get another id
+RESTORING_DUPLICATES_KEY = "restoring:duplicates"  # hash of live entries that are left out
+
 WAITING_CONSUMER = "waiting"
 """The reserved consumer of parked entries: nobody reads under this name."""

@@ -37,7 +37,7 @@ def slice_compact(document: bytes, first: int) -> dict[str, bytes] | None:
     one, or not written as by ``payload_to_json``; ``payload_from_json`` reads those too.
     """
     payload: dict[str, bytes] = {}
-    if document.startswith(b"{}}", first):
+    if document[first:] == b"{}}":
         return payload
     no_escapes, text = _BACKSLASH not in document, ""
     end = first

@@ -26,6 +26,8 @@ from event_backbone.wire.fields import (
 )
 
 _FORMAT_NAME, _METADATA_NAME, _INLINE = FORMAT_FIELD.encode(), METADATA_FIELD.encode(), INLINE_PREFIX.encode()
+_ID = b'{"id":"'
+_AFTER_ID = len(_ID) + 36
 _KNOWN_REQUIREMENTS = frozenset[str]()
 
 
@@ -45,41 +47,42 @@ class Document(TypedDict):
     requires: NotRequired[list[str] | None]
 
 
-def _new_validator() -> SchemaValidator:
-    """Return a validator that parses and checks in one call: fast path, see decision 0010."""
+def metadata_fields() -> dict[str, core_schema.TypedDictField]:
+    """Return the schema of each member of a document but ``payload``."""
     text, whole = core_schema.str_schema(strict=True), core_schema.int_schema(strict=True)
     event_id = core_schema.str_schema(strict=True, pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
-    key = core_schema.str_schema(strict=True, pattern=f"^{REFERENCE_KEY}$")
     clock = core_schema.int_schema(
         strict=True,
         ge=(datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND,
         le=(datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND,
     )
-    reference = core_schema.union_schema([text, core_schema.tuple_schema([text, key])], mode="left_to_right")
-    headers = core_schema.nullable_schema(core_schema.dict_schema(text, text))
     members = {
         "id": event_id,
         "event": text,
         "version": whole,
         "at": clock,
         "size": core_schema.int_schema(strict=True, ge=0),
-        "payload": core_schema.list_schema(reference),
     }
     optional = {
         "correlation": text,
         "causation": core_schema.nullable_schema(text),
         "key": core_schema.nullable_schema(text),
-        "headers": headers,
+        "headers": core_schema.nullable_schema(core_schema.dict_schema(text, text)),
         "requires": core_schema.nullable_schema(core_schema.list_schema(text)),
     }
-    return SchemaValidator(
-        core_schema.typed_dict_schema(
-            {
-                **{name: core_schema.typed_dict_field(schema) for name, schema in members.items()},
-                **{name: core_schema.typed_dict_field(schema, required=False) for name, schema in optional.items()},
-            }
-        )
-    )
+    return {
+        **{name: core_schema.typed_dict_field(schema) for name, schema in members.items()},
+        **{name: core_schema.typed_dict_field(schema, required=False) for name, schema in optional.items()},
+    }
+
+
+def _new_validator() -> SchemaValidator:
+    """Return a validator that parses and checks in one call: fast path, see decision 0010."""
+    text = core_schema.str_schema(strict=True)
+    key = core_schema.str_schema(strict=True, pattern=f"^{REFERENCE_KEY}$")
+    reference = core_schema.union_schema([text, core_schema.tuple_schema([text, key])], mode="left_to_right")
+    payload = core_schema.typed_dict_field(core_schema.list_schema(reference))
+    return SchemaValidator(core_schema.typed_dict_schema({**metadata_fields(), "payload": payload}))
 
 
 _read_document = cast("Callable[[bytes], Document]", _new_validator().validate_json)
@@ -147,6 +150,17 @@ def has_event_id(fields: Mapping[bytes, bytes], event_id: UUID) -> bool:
         return UUID(_read_document(written)["id"]) == event_id
     except ValueError:
         return False
+
+
+def read_event_id(document: bytes) -> str:
+    """Return the event id in an entry's metadata, as text in lower case.
+
+    Raises:
+        ValueError: it is not metadata of wire format 1.
+    """
+    if document.startswith(_ID) and document.startswith(b'",', _AFTER_ID):  # as ours is: fast path, see decision 0010
+        return document[len(_ID) : _AFTER_ID].decode("ascii").lower()
+    return _read_document(document)["id"].lower()
 
 
 def _references_of(document: Document) -> tuple[PayloadReference, ...]:

@@ -43,7 +43,8 @@ def _new_validator() -> SchemaValidator:
     )
 
 
-_read_members = cast("Callable[[bytes], Members]", _new_validator().validate_json)  # fast path, see decision 0010
+read_members = cast("Callable[[bytes], Members]", _new_validator().validate_json)  # fast path, see decision 0010
+"""Returns what identifies a record; raises ValueError (pydantic's, which quotes the line) when it is none."""
 
 
 class Record(NamedTuple):
@@ -68,7 +69,8 @@ class Record(NamedTuple):
 
 def write_record(record: Record, stream: StreamName) -> bytes:
     """Return the record as one line of JSON, without a newline."""
-    head = f"{{{first_members(record.metadata, record.size_bytes)}{optional_members(record.metadata)}{_place(stream)}"
+    head = "{" + first_members(record.metadata, record.size_bytes)
+    head += optional_members(record.metadata) + place_members(stream)
     if record.part is not None:
         head += f',"part":"{record.part}","parts":{to_json(record.parts).decode()}'
     return b"".join((head.encode(), b',"arguments":', payload_to_json(record.payload), b"}"))
@@ -81,7 +83,7 @@ def read_record(line: bytes, event_id: str, stream: StreamName) -> Payload | Non
         DecodeError: it is not a record of this event in this stream.
     """
     try:
-        members = _read_members(line)
+        members = read_members(line)
     except ValueError:
         raise DecodeError("The line is not a record.") from None  # pydantic's error quotes the line
     _check(members, event_id, stream)
@@ -95,7 +97,7 @@ def erase_record(line: bytes, event_id: str, stream: StreamName) -> bytes:
     short for that, by spaces.
     """
     try:
-        _check(_read_members(line), event_id, stream)
+        _check(read_members(line), event_id, stream)
         kept = cast("dict[str, object]", from_json(line))
     except (DecodeError, ValueError):
         place = {"uri": stream.uri, "environment": stream.environment, "partition": stream.partition}
@@ -129,5 +131,6 @@ def _arguments_of(line: bytes) -> Payload:
 
 
 @lru_cache(maxsize=256)
-def _place(stream: StreamName) -> str:
+def place_members(stream: StreamName) -> str:
+    """Return the members that say which stream a record belongs to, each after a comma."""
     return f',"uri":"{stream.uri}","environment":"{stream.environment}","partition":{stream.partition}'

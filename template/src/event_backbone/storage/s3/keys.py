@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 from event_backbone.model import StreamName
 from event_backbone.storage.s3.options import S3Options
+from event_backbone.wire.fields import EPOCH
+
+_PACK = re.compile(r"\d{4}(?:/\d\d){3}/([0-9a-f]{32})\.jsonl")
+_YEAR_10000 = "e677d21fdc00"  # in milliseconds; beyond it there is no folder
 
 
 def pack_time(key: str) -> float:
@@ -19,7 +24,31 @@ def pack_key(options: S3Options, stream: StreamName, pack_id: str) -> str:
     The time (UTC) is that of the pack id, a UUIDv7 in 32 hex digits.
     """
     hour = datetime.fromtimestamp(int(pack_id[:12], 16) / 1000, UTC).strftime("%Y/%m/%d/%H")
-    return below_environment(options, stream.environment, f"packs/{stream.uri}/{hour}/{pack_id}.jsonl")
+    return f"{packs_folder(options, stream)}{hour}/{pack_id}.jsonl"
+
+
+def packs_folder(options: S3Options, stream: StreamName) -> str:
+    """Return what the keys of a stream's packs begin with, the slash included."""
+    return below_environment(options, stream.environment, f"packs/{stream.uri}/")
+
+
+def pack_id_of(options: S3Options, stream: StreamName, key: str) -> str | None:
+    """Return the pack id in the key of an object; None if it is not the key of a pack of this stream."""
+    match = _PACK.fullmatch(key, len(packs_folder(options, stream)))
+    if match is None or not is_pack_id(match[1]) or key != pack_key(options, stream, match[1]):
+        return None
+    return match[1]
+
+
+def is_pack_id(text: str) -> bool:
+    """Return whether 32 hex digits have a time for which there is a folder."""
+    return text < _YEAR_10000
+
+
+def earliest_pack_key(options: S3Options, stream: StreamName, since: datetime) -> str:
+    """Return what comes before the keys of the packs that were begun since then, and after those of earlier ones."""
+    milliseconds = max(0, (since - EPOCH) // timedelta(milliseconds=1))
+    return pack_key(options, stream, f"{milliseconds:012x}").removesuffix(".jsonl")
 
 
 def marker_key(options: S3Options, environment: str) -> str:

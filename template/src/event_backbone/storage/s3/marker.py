@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageUnavailable
 from event_backbone.storage.per_loop import PerLoop
-from event_backbone.storage.s3.keys import marker_key, pack_time
+from event_backbone.storage.s3.keys import marker_key
 from event_backbone.storage.s3.options import BUCKET_VARIABLE, S3Options
 
 if TYPE_CHECKING:
@@ -69,9 +69,12 @@ class Marker:
         await self._require_right(objects, environment)
 
     async def explain_missing(
-        self, objects: ObjectStore, environment: str, key: str, error: PayloadGone
+        self, objects: ObjectStore, environment: str, key: str, written_at: float | None, error: PayloadGone
     ) -> PayloadGone | StorageUnavailable:
-        """Return what it means that S3 has no pack with this key: ``error`` if the marker is right, else an outage.
+        """Return what it means that S3 has no object with this key: ``error`` if the marker is right, else an outage.
+
+        ``written_at`` says when the object was written, in seconds since 1970 by the writer's clock; None is unknown,
+        and does not show whether it was there before the marker.
 
         That it is right counts only if S3 was asked after the object was found to be missing; one question serves all
         who wait. Anything else is remembered for 5 s.
@@ -83,7 +86,7 @@ class Marker:
                 asked = time.monotonic()
                 problem = await self._problem(objects, environment)
                 self._problems[environment] = (asked, problem)
-        if problem is None and pack_time(key) < self._created[environment] - _CLOCKS_DIFFER_BY:
+        if problem is None and written_at is not None and written_at < self._created[environment] - _CLOCKS_DIFFER_BY:
             problem = (
                 f"The S3 bucket {self._options.bucket_of(environment)} was emptied or made again after {key} was "
                 "written, as event-backbone.json says; restore its objects, or restore that file if they may be lost."

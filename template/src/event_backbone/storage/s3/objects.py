@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 
@@ -20,18 +20,20 @@ from event_backbone.storage.s3.problems import (
     ignores_ranges,
     is_beyond_end,
     is_unmet_condition,
+    list_error,
     problem_of,
     read_error,
     write_error,
 )
 
 if TYPE_CHECKING:
-    from obstore import Attributes, PutMode
+    from obstore import Attributes, ListResult, ObjectMeta, PutMode
 
     from event_backbone.storage.s3.access import S3Access
 
 T = TypeVar("T")
 _JSON = "application/json"
+_PAGE = 1000  # as many keys as S3 lists in one answer
 _FAILURES = (BaseError, FileNotFoundError)  # the second is obstore's error for any 404
 _CONDITIONS = (AlreadyExistsError, PreconditionError, FileNotFoundError)
 _BACKOFF = Backoff(first=timedelta(milliseconds=100), longest=timedelta(seconds=5), jitter=1)
@@ -40,6 +42,14 @@ _LAST_PAUSE = timedelta(milliseconds=50)
 # obstore's threads drop their references to Python objects a moment after they have delivered a result. One that finds
 # Python gone by then aborts the process, so they get that moment before it ends.
 atexit.register(time.sleep, _LAST_PAUSE.total_seconds())
+
+
+class _Listings(Protocol):
+    """How a bucket is listed; obstore's own signatures need a library that is not installed."""
+
+    def list(self, prefix: str, *, offset: str | None, chunk_size: int) -> AsyncIterator[Sequence[ObjectMeta]]: ...
+
+    async def list_with_delimiter_async(self, prefix: str) -> ListResult[Sequence[ObjectMeta]]: ...
 
 
 class S3Objects:
@@ -53,6 +63,7 @@ class S3Objects:
         self._tries = options.retries + 1
         self._slots = PerLoop(lambda: asyncio.Semaphore(options.concurrency))
         self._store = open_bucket(bucket, options, access)
+        self._listings = cast("_Listings", self._store)
         self._attributes, self._tags = object_attributes(options), object_tags(options)
 
     async def create(self, key: str, body: bytes, *, content_type: str = _JSON) -> bool:
@@ -88,6 +99,29 @@ class S3Objects:
                 raise
 
         return await self._read(key, get) if length else b""
+
+    async def list_keys(self, prefix: str, after: str | None = None) -> AsyncGenerator[list[str], None]:
+        """Yield the keys below a folder, page by page. ``ObjectStore.list_keys`` says more."""
+        page = await self._list(partial(self._page, prefix, after))
+        while page:
+            yield page
+            page = await self._list(partial(self._page, prefix, page[-1])) if len(page) == _PAGE else []
+
+    async def list_folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders in a folder. Raises as ``list_keys`` does."""
+        found = await self._list(lambda: self._listings.list_with_delimiter_async(prefix))
+        return [folder.rpartition("/")[2] for folder in found["common_prefixes"]]
+
+    async def _page(self, prefix: str, after: str | None) -> list[str]:
+        async for found in self._listings.list(prefix, offset=after, chunk_size=_PAGE):
+            return [each["path"] for each in found]
+        return []
+
+    async def _list(self, ask: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._within_deadline(ask)
+        except (*_FAILURES, TimeoutError) as error:
+            raise list_error(problem_of(error), self._bucket, self._endpoint) from error
 
     async def _get(self, key: str, part: tuple[int, int] | None = None) -> tuple[bytes, str | None]:
         answer = await self._store.get_async(key, options=None if part is None else {"range": part})

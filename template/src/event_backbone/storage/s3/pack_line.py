@@ -6,9 +6,9 @@ import re
 from typing import NamedTuple
 
 from event_backbone.errors import DecodeError
+from event_backbone.storage.s3.keys import is_pack_id
 
 _KEY = re.compile(r"([0-9a-f]{32})_([0-9]{1,10})_([0-9]{1,10})")
-_YEAR_10000 = "e677d21fdc00"  # in milliseconds; beyond it there is no folder
 
 
 class PackLine(NamedTuple):
@@ -22,7 +22,7 @@ class PackLine(NamedTuple):
     def parse(cls, key: str) -> PackLine:
         """Read the key of a reference; raise DecodeError when it is not one of a pack."""
         match = _KEY.fullmatch(key)
-        if match is None or match[1] >= _YEAR_10000:
+        if match is None or not is_pack_id(match[1]):
             raise DecodeError("The key of a payload reference to S3 must be <pack id>_<offset>_<length>.")
         return cls(match[1], int(match[2]), int(match[3]))
 

@@ -13,7 +13,7 @@ from event_backbone.model import Payload, PayloadReference
 from event_backbone.storage.base import OnPayloads, StorageScope
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.per_loop import PerLoop
-from event_backbone.storage.s3.keys import pack_key
+from event_backbone.storage.s3.keys import pack_key, pack_time
 from event_backbone.storage.s3.options import S3Options
 from event_backbone.storage.s3.pack_cache import KEPT_FOR, PackCache, PackPlace
 from event_backbone.storage.s3.pack_line import PackLine
@@ -23,8 +23,8 @@ from event_backbone.wire import read_record
 if TYPE_CHECKING:
     from event_backbone.storage.s3.object_store import ObjectStore
 
-ExplainMissing = Callable[["ObjectStore", str, str, PayloadGone], Awaitable[StorageError]]
-"""Returns what it means that an environment's bucket does not have the pack with this key."""
+ExplainMissing = Callable[["ObjectStore", str, str, float | None, PayloadGone], Awaitable[StorageError]]
+"""Returns what it means that an environment's bucket does not have the object with this key, written at this time."""
 
 _Fetches = SingleFlight[tuple[PackPlace, int], bytes | StorageError]
 
@@ -134,7 +134,7 @@ class PackReader:
         except PayloadForbidden as error:
             return error
         except PayloadGone as error:
-            return await self._explain_missing(objects, place.environment, place.key, error)
+            return await self._explain_missing(objects, place.environment, place.key, pack_time(place.key), error)
         except StorageError as error:
             return error
 

@@ -133,3 +133,13 @@ def write_error(problem: Problem, bucket: str, endpoint: str) -> BackboneError:
     if problem in {"outage", "expired"}:
         return StorageUnavailable(_SENTENCES[problem].format(bucket=bucket, endpoint=endpoint))
     return ConfigurationError(_SENTENCES[problem].format(bucket=bucket, endpoint=endpoint))
+
+
+def list_error(problem: Problem, bucket: str, endpoint: str) -> BackboneError:
+    """Return what a failed listing means: a permission or setting to correct, or an outage to wait for."""
+    if problem == "forbidden":
+        return ConfigurationError(
+            f"S3 forbids listing bucket {bucket}: grant s3:ListBucket on it, as the policy does that `bucket policy` "
+            "prints."
+        )
+    return write_error(problem, bucket, endpoint)

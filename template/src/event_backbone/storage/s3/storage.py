@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from event_backbone.contract import Contract
@@ -15,18 +14,20 @@ from event_backbone.errors import (
     PayloadGone,
     StorageUnavailable,
 )
-from event_backbone.model import PayloadReference, SavedPayload, StreamName
+from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, StreamName
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import OnPayloads, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.per_loop import PerLoop
-from event_backbone.storage.s3.keys import pack_key
+from event_backbone.storage.s3.connection import S3Connection
+from event_backbone.storage.s3.keys import pack_key, pack_time
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.marker import Marker
 from event_backbone.storage.s3.options import S3Options
 from event_backbone.storage.s3.pack_erasing import erase_lines
 from event_backbone.storage.s3.pack_line import PackLine
+from event_backbone.storage.s3.pack_log import PackLog
 from event_backbone.storage.s3.pack_reader import PackReader
 from event_backbone.storage.s3.pack_writer import PackWriter
 from event_backbone.wire import Record, write_record
@@ -34,22 +35,24 @@ from event_backbone.wire import Record, write_record
 if TYPE_CHECKING:
     import boto3
 
-    from event_backbone.storage.s3.access import S3Access
-    from event_backbone.storage.s3.objects import S3Objects
-
 
 class S3Storage:
     """Keeps records in packs: objects of one record a line, which are written once, whole, and only if absent.
 
     What is saved at the same time shares a pack, and so a request. Saving a payload again makes a second record; what
     the entry refers to counts, and a record that no entry refers to stays until a lifecycle rule removes its pack.
-    Needs s3:PutObject and s3:GetObject, nothing else. Erasing writes the pack again, so in a bucket with versions the
-    old version stays until a lifecycle rule removes it. boto3 finds the credentials, obstore moves the bytes. May be
-    used from several event loops and threads.
+    Needs s3:PutObject and s3:GetObject; only ``record_log`` also needs s3:ListBucket. Erasing writes the pack again,
+    so in a bucket with versions the old version stays until a lifecycle rule removes it. boto3 finds the credentials,
+    obstore moves the bytes. May be used from several event loops and threads.
     """
 
     def __init__(
-        self, options: S3Options | None = None, *, session: boto3.Session | None = None, name: str = "s3"
+        self,
+        options: S3Options | None = None,
+        *,
+        session: boto3.Session | None = None,
+        name: str = "s3",
+        archive: bool | None = None,
     ) -> None:
         """Prepare the storage; it connects, and looks for credentials, when it is first used.
 
@@ -57,17 +60,17 @@ class S3Storage:
             options: where and how; None reads everything from the environment.
             session: a ready boto3 session: its credentials are used, and its region unless options name one.
             name: what references call this storage.
+            archive: whether an archive copies the payloads; None is yes, except for a part of a split other than its
+                default.
 
         Raises:
             ConfigurationError: a setting is missing or wrong, or obstore and boto3 are not installed.
         """
         require_libraries()
         self._name = storage_name(name)
+        self._archive = archive
         self._options = (options or S3Options()).resolved()
-        self._session = session
-        self._access: S3Access | None = None
-        self._opened: dict[str, S3Objects] = {}
-        self._opening = threading.Lock()
+        self._connection = S3Connection(self._options, session)
         self._marker = Marker(self._options, self._name)
         self._writers = PerLoop[dict[StreamName, PackWriter]](dict)
         self._reader = PackReader(self._options, self._marker.explain_missing)
@@ -82,8 +85,22 @@ class S3Storage:
         """The options it was made with, completed from the environment."""
         return self._options
 
+    @property
+    def archive(self) -> bool | None:
+        """As it was given."""
+        return self._archive
+
     def write_plan(self, scope: StorageScope) -> WritePlan | None:
         """Return None: S3 cannot write an object together with an entry."""
+
+    def record_log(self, scope: StorageScope) -> RecordLog | None:
+        """Return the packs, which are listed by time. That needs s3:ListBucket, too."""
+        return PackLog(self._options, self._connection, scope.stream, self._name)
+
+    def hash_beside_stream(
+        self, scope: StorageScope, reference: PayloadReference, payload: Payload | None
+    ) -> HashWrite | None:
+        """Return None: payloads are in S3."""
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""
@@ -108,7 +125,7 @@ class S3Storage:
         event is dead-lettered because of it; ``check`` reports it at start-up.
         """
         try:
-            objects = await self._objects(scope)
+            objects = await self._connection.objects(scope.stream.environment)
         except ConfigurationError as error:
             away = StorageUnavailable(str(error))
             on_payloads((position, away) for position in range(len(references)))
@@ -122,7 +139,7 @@ class S3Storage:
             PayloadGone: a record is not there, or damaged; the others were erased.
             StorageUnavailable, ConfigurationError: S3 does not answer, or refuses; some may be erased.
         """
-        objects = await self._objects(scope)
+        objects = await self._connection.objects(scope.stream.environment)
         packs: dict[str, list[tuple[PackLine, str]]] = {}
         damaged: PayloadGone | None = None
         for reference in references:
@@ -139,7 +156,8 @@ class S3Storage:
             except PayloadForbidden:
                 raise
             except PayloadGone as error:
-                raise await self._marker.explain_missing(objects, scope.stream.environment, key, error) from error
+                environment, written_at = scope.stream.environment, pack_time(key)
+                raise await self._marker.explain_missing(objects, environment, key, written_at, error) from error
             finally:
                 self._reader.forget(key)
 
@@ -166,23 +184,21 @@ class S3Storage:
         That needs exactly the permissions that producing and reading need, and finds out whether the bucket exists and
         is the right one.
         """
-        await self._marker.check(await self._objects(scope), scope.stream.environment)
+        await self._marker.check(await self._connection.objects(scope.stream.environment), scope.stream.environment)
 
     async def close(self) -> None:
         """Wait for the saves of this event loop, and drop clients and credentials; connections close with them."""
         writers = self._writers.take() or {}
         await gather_all(writer.close() for writer in writers.values())
         self._reader.close()
-        with self._opening:
-            self._opened.clear()
-            self._access = None
+        self._connection.close()
 
     def _writer(self, stream: StreamName) -> PackWriter:
         writers = self._writers.get()
         found = writers.get(stream)
         if found is None:
-            scope = StorageScope(stream)
-            found = writers[stream] = PackWriter(self._options, stream, self._marker, lambda: self._objects(scope))
+            open_objects = partial(self._connection.objects, stream.environment)
+            found = writers[stream] = PackWriter(self._options, stream, self._marker, open_objects)
         return found
 
     def _place(self, scope: StorageScope, reference: PayloadReference) -> tuple[str, PackLine]:
@@ -191,19 +207,3 @@ class S3Storage:
         except DecodeError as error:
             raise PayloadGone(f"The reference of event {reference.event_id} to S3 is damaged: {error}") from error
         return pack_key(self._options, scope.stream, line.pack_id), line
-
-    async def _objects(self, scope: StorageScope) -> S3Objects:
-        bucket = self._options.bucket_of(scope.stream.environment)
-        opened = self._opened.get(bucket)
-        return await asyncio.to_thread(self._open, bucket) if opened is None else opened
-
-    def _open(self, bucket: str) -> S3Objects:
-        """Import the libraries, find credentials, and open the bucket's client: half a second, in a thread."""
-        from event_backbone.storage.s3.access import find_access  # noqa: PLC0415 - see above
-        from event_backbone.storage.s3.objects import S3Objects  # noqa: PLC0415
-
-        with self._opening:
-            if bucket not in self._opened:
-                self._access = self._access or find_access(self._options, self._session)
-                self._opened[bucket] = S3Objects(bucket, self._options, self._access)
-            return self._opened[bucket]
