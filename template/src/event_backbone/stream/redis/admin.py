@@ -106,7 +106,7 @@ class RedisGroupAdmin:
             error=about[DEAD_LETTER_ERROR],
             place=tuple(about[DEAD_LETTER_PLACE].splitlines()),
             attempts=int(about[DEAD_LETTER_ATTEMPTS]),
-            failed_at=datetime.fromtimestamp(row.key.milliseconds / 1000, UTC),
+            failed_at=row.key.time,
         )
 
     def _errors(self) -> AbstractContextManager[None]:

@@ -7,6 +7,7 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script, error_prefix
 from event_backbone.errors import StreamError, StreamUnavailable
 from event_backbone.model import EventKey, StreamName, event_id_error
+from event_backbone.stream.redis.entry_ids import ENTRY_ID
 from event_backbone.stream.redis.replies import event_key
 from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.values import NewEntry
@@ -68,13 +69,7 @@ local message = cmsgpack.unpack(ARGV[1])
 local window, events = message[1], message[2]
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-local function entry_id(second, known)
-  local after, sequence = string.match(known, '^(-?%d+)-?(%d*)$$')
-  if sequence == '' then sequence = '0' end
-  return string.format('%.0f-%s', second * 1000 + after, sequence)
-end
-
+$ENTRY_ID
 -- One event needs none of the tables below: fast path, see decision 0005.
 if events == 1 then
   local second, id, from, to, last, answer = message[3], message[4], 7, 6 + message[6], 5 + message[5]
@@ -136,7 +131,7 @@ for second, ids in pairs(fresh) do
   end
 end
 return answers
-""".replace("$APPEND_ENTRY", _APPEND_ENTRY)
+""".replace("$APPEND_ENTRY", _APPEND_ENTRY).replace("$ENTRY_ID", ENTRY_ID)
     )
 )
 

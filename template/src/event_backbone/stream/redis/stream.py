@@ -126,6 +126,11 @@ class RedisStream:
                 return found
         return None
 
+    async def length(self) -> int:
+        """Return how many entries there are."""
+        with self._redis.errors():
+            return cast("int", await self._redis.command("XLEN", self._name.key))
+
     async def last_key(self) -> EventKey:
         """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""
         with self._redis.errors():
