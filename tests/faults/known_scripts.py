@@ -3,13 +3,22 @@
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import hash_scripts
-from event_backbone.stream.redis import append, member_scripts, settlement_scripts
+from event_backbone.stream.redis import (
+    append,
+    archive_notes,
+    member_scripts,
+    restoring_scripts,
+    settlement_scripts,
+    swap_script,
+)
+
+_MODULES = (append, archive_notes, member_scripts, restoring_scripts, settlement_scripts, swap_script, hash_scripts)
 
 
 async def load_scripts(url: str) -> None:
-    """Load the scripts of streams and of payloads into the server at ``url``."""
+    """Load the scripts of streams, restores and payloads into the server at ``url``."""
     connection = RedisConnection(RedisSettings.parse(url))
-    for module in (append, member_scripts, settlement_scripts, hash_scripts):
+    for module in _MODULES:
         for script in vars(module).values():
             if isinstance(script, Script):
                 await connection.command("SCRIPT", "LOAD", script.source)

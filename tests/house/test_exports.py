@@ -13,6 +13,7 @@ from tests.support.repository import ROOT
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
 FRONT_DOORS = (
     "event_backbone",
+    "event_backbone.archive",
     "event_backbone.otlp",
     "event_backbone.storage",
     "event_backbone.testing",
@@ -31,6 +32,7 @@ PINNED = {
         "RetryPolicy",
         "event",
     ),
+    "event_backbone.archive": ("S3Archive",),
     "event_backbone.storage": ("CachedStorage", "RedisHashStorage", "S3Options", "S3Storage", "SplitStorage"),
     "event_backbone.testing": ("assert_round_trip", "context", "memory_backbone"),
 }

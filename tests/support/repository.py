@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _MADE_HERE = {".venv", "build", "__pycache__"}
-_BINARY = {".png", ".svg", ".ico"}
+_BINARY = {".png", ".svg", ".ico", ".zst"}
 
 
 def files() -> list[Path]:

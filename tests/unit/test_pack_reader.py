@@ -11,7 +11,7 @@ from event_backbone.errors import PayloadErased, PayloadGone, StorageError, Stor
 from event_backbone.model import Payload, PayloadReference, StreamName, new_event_id
 from event_backbone.storage import StorageScope
 from event_backbone.storage.s3 import S3Options
-from event_backbone.storage.s3.keys import pack_key
+from event_backbone.storage.s3.keys import pack_key, pack_time
 from event_backbone.storage.s3.object_store import ObjectStore
 from event_backbone.storage.s3.pack_cache import KEPT_FOR
 from event_backbone.storage.s3.pack_line import PackLine
@@ -40,10 +40,10 @@ class Reading:
         self.reader = PackReader(self.options, self._explain_missing, kept_for=self.kept_for)
 
     async def _explain_missing(
-        self, objects: ObjectStore, environment: str, key: str, error: PayloadGone
+        self, objects: ObjectStore, environment: str, key: str, written_at: float | None, error: PayloadGone
     ) -> StorageError:
         assert objects is self.store
-        assert (environment, key[-6:]) == ("dev", ".jsonl")
+        assert (environment, key[-6:], written_at) == ("dev", ".jsonl", pack_time(key))
         self.calls.append(0)
         return self.missing or error
 

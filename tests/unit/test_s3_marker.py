@@ -10,7 +10,7 @@ import pytest
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadGone, StorageUnavailable
 from event_backbone.model import StreamName
 from event_backbone.storage.s3 import S3Options
-from event_backbone.storage.s3.keys import pack_key
+from event_backbone.storage.s3.keys import pack_key, pack_time
 from event_backbone.storage.s3.marker import Marker
 from event_backbone.storage.s3.options import EnvironmentIn
 from tests.support.counting_store import CountingStore
@@ -25,6 +25,12 @@ def pack(before: timedelta = timedelta(0)) -> str:
     """Return the key of a pack that was written that long ago."""
     milliseconds = int((datetime.now(UTC) - before).timestamp() * 1000)
     return pack_key(OPTIONS, StreamName.of("shipments", "dev"), f"{milliseconds:012x}{'7':0<20}")
+
+
+async def explained(marker: Marker, store: CountingStore, before: timedelta = timedelta(0)) -> Exception:
+    """Return what it means that a pack is missing that was written that long ago."""
+    key = pack(before)
+    return await marker.explain_missing(store, "dev", key, pack_time(key), GONE)
 
 
 def said_by(store: CountingStore, key: str = KEY) -> bytes:
@@ -70,7 +76,7 @@ async def test_nothing_is_written_where_another_one_is(found: bytes, said: str) 
         assert said in str(raised.value)
         assert OURS.decode() in str(raised.value)
         assert len(str(raised.value)) < 300
-    assert isinstance(await marker.explain_missing(store, "dev", pack(), GONE), StorageUnavailable)
+    assert isinstance(await explained(marker, store), StorageUnavailable)
     assert store.objects == {KEY: found}
 
 
@@ -93,17 +99,17 @@ async def test_a_missing_object_is_gone_only_if_the_marker_is_there_now(monkeypa
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     store, marker = CountingStore(objects={KEY: OURS}), Marker(OPTIONS, "s3")
-    answers = await asyncio.gather(*(marker.explain_missing(store, "dev", pack(), GONE) for _ in range(100)))
+    answers = await asyncio.gather(*(explained(marker, store) for _ in range(100)))
     assert answers == [GONE] * 100
     assert store.reads == 1
     now += 1
     store.objects.clear()
     for _ in range(3):
-        assert isinstance(await marker.explain_missing(store, "dev", pack(), GONE), StorageUnavailable)
+        assert isinstance(await explained(marker, store), StorageUnavailable)
     assert store.reads == 2
     store.objects[KEY] = OURS
     now += 5.1
-    assert await marker.explain_missing(store, "dev", pack(), GONE) is GONE
+    assert await explained(marker, store) is GONE
     assert store.reads == 3
 
 
@@ -111,11 +117,12 @@ async def test_a_pack_from_before_the_marker_was_created_again_is_waited_for() -
     """The bucket was emptied, and a process that began later has made another marker: a person must look into it."""
     store, marker = CountingStore(), Marker(OPTIONS, "s3")
     await marker.require(store, "dev")
-    answer = await marker.explain_missing(store, "dev", pack(before=timedelta(hours=1)), GONE)
+    answer = await explained(marker, store, timedelta(hours=1))
     assert isinstance(answer, StorageUnavailable)
     assert "was emptied or made again after dev/packs/shipments/" in str(answer)
     for later in (timedelta(0), timedelta(seconds=50)):  # clocks differ
-        assert await marker.explain_missing(store, "dev", pack(before=later), GONE) is GONE
+        assert await explained(marker, store, later) is GONE
+    assert await marker.explain_missing(store, "dev", "dev/no-pack", None, GONE) is GONE  # nobody knows how old
 
 
 async def test_a_marker_that_may_not_be_read_explains_nothing() -> None:
@@ -129,6 +136,6 @@ async def test_a_marker_that_may_not_be_read_explains_nothing() -> None:
             raise PayloadForbidden(key)
 
     marker = Marker(OPTIONS, "s3")
-    assert isinstance(await marker.explain_missing(Forbidding(), "dev", pack(), GONE), StorageUnavailable)
+    assert isinstance(await explained(marker, Forbidding()), StorageUnavailable)
     with pytest.raises(ConfigurationError, match="grant s3:GetObject"):
         await marker.check(Forbidding(), "dev")

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from event_backbone.errors import (
+    ArchiveUnreadable,
     ArgumentsInvalid,
     BackboneClosed,
     BackboneError,
@@ -17,6 +18,7 @@ from event_backbone.errors import (
     EventIdAhead,
     EventIdExpired,
     EventNotFound,
+    EventsLost,
     GroupMissing,
     HandlerDecision,
     LeaseLost,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from event_backbone.worker import Worker
 
 __all__ = [
+    "ArchiveUnreadable",
     "ArgumentsInvalid",
     "Backbone",
     "BackboneClosed",
@@ -79,6 +82,7 @@ __all__ = [
     "EventLogFilter",
     "EventNotFound",
     "EventOf",
+    "EventsLost",
     "GroupMissing",
     "GroupState",
     "HandleInterceptor",

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from event_backbone.connection import OneEventLoop, RedisConnection
+from event_backbone.archive.opening import (
+    archive_state,
+    open_archive_erasing,
+    open_archiver,
+    open_cold_reads,
+    open_restore,
+)
+from event_backbone.archive.restore_report import OnProgress, RestorePlan, RestoreReport, ignore_progress
 from event_backbone.consumer import Consumer
-from event_backbone.contract import Contract, bind, check
+from event_backbone.contract import Contract, bind
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.dead_letters import DeadLetters
 from event_backbone.erasing import erase_payload
-from event_backbone.errors import BackboneClosed, ConfigurationError
-from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
-from event_backbone.model import EventKey, StreamName, environment_name, new_event_id
+from event_backbone.lifetime import Lifetime
+from event_backbone.model import EventKey, new_event_id
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
-from event_backbone.settings import RedisSettings, environment_from
-from event_backbone.storage import RedisHashStorage, Storage, StorageScope
-from event_backbone.storage.by_name import locations_of, storages_by_name
-from event_backbone.stream.base import Streams
-from event_backbone.stream.redis import RedisStreams
+from event_backbone.storage.base import StorageScope
+from event_backbone.storage.by_name import locations_of
 from event_backbone.stream.values import GroupState, PendingEntry, Reservation
 from event_backbone.subscription import Subscription, SubscriptionKeywords, SubscriptionOptions
+
+if TYPE_CHECKING:
+    from event_backbone.archive.archiver import Archiver
+    from event_backbone.archive.cold_reads import ColdReads
+    from event_backbone.archive.restore import Restore
+    from event_backbone.archive.state import ArchiveState
 
 ContractType = TypeVar("ContractType", bound=Contract)
 ServicesType = TypeVar("ServicesType")
@@ -34,7 +42,7 @@ ServicesType = TypeVar("ServicesType")
 _CHECK_URI = "event-backbone-check"
 
 
-class Backbone:
+class Backbone(Lifetime):
     """Connects contracts, consumers and readers with the streams of one Redis and with payload storages.
 
     ```python
@@ -54,6 +62,8 @@ class Backbone:
             REDIS_EVENT_SOURCE_PASS.
         storage: where payloads are saved; None means Redis hashes beside the stream.
         also_read: storages of older events. Redis hashes beside the stream are always read.
+        archive: where the history of all streams is kept. Archivers fill it, and readers find in it what is no longer
+            in Redis.
         environment: part of every name; None reads EVENT_SOURCE_ENVIRONMENT, an empty one is left out.
         produce_interceptors: wrap every produce call; the first one is the outermost.
         handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.
@@ -65,82 +75,6 @@ class Backbone:
     Raises:
         ConfigurationError: a setting is missing or not valid.
     """
-
-    def __init__(
-        self,
-        redis: str | RedisSettings | None = None,
-        *,
-        storage: Storage | None = None,
-        also_read: Iterable[Storage] = (),
-        environment: str | None = None,
-        produce_interceptors: Iterable[ProduceInterceptor] = (),
-        handle_interceptors: Iterable[HandleInterceptor] = (),
-        produce_timeout: timedelta = timedelta(seconds=10),
-        queue_bytes: int = 64 * 1024 * 1024,
-        drain: timedelta = timedelta(seconds=10),
-        deduplicate_for: timedelta = timedelta(minutes=10),
-        _streams: Streams | None = None,
-    ) -> None:
-        """Check the settings; nothing is connected yet."""
-        if not timedelta(0) < produce_timeout < deduplicate_for:
-            raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
-        if queue_bytes < 1:
-            raise ConfigurationError(f"queue_bytes must be 1 or more, not {queue_bytes}.")
-        self._settings = RedisSettings.of(redis) if _streams is None else None
-        self._environment = environment_name(environment_from() if environment is None else environment)
-        self._storage: Storage = RedisHashStorage() if storage is None else storage
-        self._given_storages = (self._storage, *also_read)
-        self._storages = storages_by_name(self._given_storages, beside_stream=_streams is None)
-        self._produce_interceptors = tuple(produce_interceptors)
-        self._handle_interceptors = tuple(handle_interceptors)
-        self._produce_timeout = produce_timeout
-        self._queue_bytes = queue_bytes
-        self._drain = drain
-        self._deduplicate_for = deduplicate_for
-        self._given_streams = _streams
-        self._streams: Streams | None = None
-        self._redis: RedisConnection | None = None
-        self._batchers: dict[StreamName, Batcher] = {}
-        self._was_open = False
-        self._event_loop = OneEventLoop()
-
-    async def __aenter__(self) -> Self:
-        if self._streams is not None:
-            raise ConfigurationError("This backbone is already open; open it once and share it.")
-        self._event_loop = OneEventLoop()
-        if self._settings is None:
-            self._streams = self._given_streams
-        else:
-            self._redis = RedisConnection(self._settings)
-            self._streams = RedisStreams(self._redis, deduplicate_for=self._deduplicate_for)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._event_loop.running()
-        streams, redis, batchers = self._streams, self._redis, tuple(self._batchers.values())
-        self._streams, self._redis, self._was_open = None, None, True
-        self._batchers.clear()
-        try:
-            await asyncio.gather(*(batcher.close(self._drain) for batcher in batchers))
-        finally:
-            for storage in self._given_storages:
-                await storage.close()
-            if streams is not None:
-                await streams.close()
-            if redis is not None:
-                await redis.close()
-
-    @property
-    def environment(self) -> str:
-        """The environment as it is in names; empty if there is none."""
-        return self._environment
-
-    @property
-    def redis(self) -> RedisConnection | None:
-        """The connection to Redis, for administration; None in memory, and while the backbone is not open."""
-        return self._redis
 
     def producer(self, contract: type[ContractType], *, uri: str) -> ContractType:
         """Return an instance of the contract that produces events to the stream of this URI.
@@ -212,6 +146,7 @@ class Backbone:
             consumer=consumer,
             services=services,
             storages=self._storages,
+            cold=self._cold_reads(self._scope(uri)),
             options=SubscriptionOptions(**options),
             interceptors=self._handle_interceptors,
         )
@@ -219,7 +154,52 @@ class Backbone:
     def reader(self, uri: str) -> Reader:
         """Return a reader of the stream of this URI."""
         scope = self._scope(uri)
-        return Reader(self._require_open().stream(scope.stream), self._storages, scope)
+        return Reader(self._require_open().stream(scope.stream), self._storages, scope, self._cold_reads(scope))
+
+    def archiver(self, uri: str) -> Archiver:
+        """Return an archiver of the stream of this URI; it runs while it is open in an ``async with``.
+
+        Raises:
+            ConfigurationError: the URI is not valid, or the backbone has no archive, or is not open.
+        """
+        scope = self._scope(uri)
+        return open_archiver(self._require_archive(), scope, self._require_open(), self._storages, self._archived)
+
+    async def restore(
+        self, uri: str, *, since: datetime | None = None, on_progress: OnProgress = ignore_progress
+    ) -> RestoreReport:
+        """Bring back to Redis all events of this URI that the archive and packs have; may be run again at any time.
+
+        Producers and workers go on meanwhile. Archived events keep their keys; those that only packs have get new ones
+        and the header ``restored``. Groups handle again what they had not finished, as far as the archive knows.
+        Without an archive it knows packs alone: all events in them, and nothing of the groups.
+
+        ``since`` (aware) is for what Redis lost in a failover long ago, before it was archived: packs are searched from
+        then on. Without it they are searched from 15 minutes before the end of the archive, more with a longer
+        ``deduplicate_for``.
+
+        Raises:
+            StreamError: another restore of this stream is under way.
+            StreamUnavailable, StorageUnavailable: Redis or S3 does not answer; run it again.
+            ConfigurationError, ArchiveUnreadable: S3 refuses, or what it has cannot be used.
+        """
+        async with self._restore(uri) as restore:
+            return await restore.run(since, on_progress)
+
+    async def plan_restore(self, uri: str, *, since: datetime | None = None) -> RestorePlan:
+        """Return what ``restore`` would do now; nothing is changed. Raises as ``restore`` does."""
+        async with self._restore(uri) as restore:
+            return await restore.plan(since)
+
+    async def archive_state(self, uri: str) -> ArchiveState:
+        """Return how far the archive of a stream is, and whether Redis has lost events that it has.
+
+        Raises:
+            ConfigurationError: the backbone has no archive, or S3 refuses.
+            StreamUnavailable, StorageUnavailable: Redis or S3 does not answer.
+            ArchiveUnreadable: a segment is damaged or missing, or a later version wrote it.
+        """
+        return await archive_state(self._require_archive(), self._scope(uri))
 
     def dead_letters(self, uri: str, group: str) -> DeadLetters:
         """Return the dead letters of a consumer group."""
@@ -240,17 +220,20 @@ class Backbone:
 
         From then on the payload reads as ``erased``. With ``part``, the name of a storage, only what that storage has
         is erased: the rest reads as ``partial``. An inline payload is erased with its entry: nobody finds that event
-        any more. May be called twice. Returns where the parts are that were erased, as ``location`` does.
+        any more. What the archive has is erased too, at once or, if it is only about to be archived, before that is
+        committed or soon after. May be called twice. Returns where the parts are that were erased, as ``location``
+        does.
 
         Raises:
-            EventNotFound: the stream has no event with this key, or the event has no such part; the text names those
-                that it has.
+            EventNotFound: neither stream nor archive has an event with this key, or the event has no such part; the
+                text names those that it has.
             EntryUnreadable, RequirementUnknown, StorageMissing: nothing was erased.
             PayloadGone: a part is not there, and keeps reading as ``gone``; the others were erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
         """
-        scope = self._scope(uri)
-        return await erase_payload(self._require_open().stream(scope.stream), self._storages, scope, key, part)
+        scope, streams = self._scope(uri), self._require_open()
+        archived = open_archive_erasing(self._archive, scope)
+        return await erase_payload(streams.stream(scope.stream), self._storages, scope, archived, key, part=part)
 
     def location(self, event: StoredEvent) -> list[str]:
         """Return where each part of an event's payload is, for people.
@@ -282,19 +265,9 @@ class Backbone:
         stream = self._require_open().stream(self._scope(uri).stream)
         return await stream.reserve(token, digest, new_event_id(), self._deduplicate_for)
 
-    def _check(self, contract: type[Contract]) -> None:
-        check(contract)
-        for storage in self._given_storages:
-            storage.check_contract(contract)
+    def _cold_reads(self, scope: StorageScope) -> ColdReads | None:
+        return None if self._archive is None else open_cold_reads(self._archive, scope)
 
-    def _require_open(self) -> Streams:
-        if self._streams is not None:
-            self._event_loop.refuse_another()
-            return self._streams
-        if self._was_open:
-            raise BackboneClosed("The backbone is closed.")
-        raise ConfigurationError("The backbone is not open; use it inside `async with Backbone(...) as backbone`.")
-
-    def _scope(self, uri: str) -> StorageScope:
-        self._require_open()
-        return StorageScope(StreamName.of(uri, self._environment), self._redis)
+    def _restore(self, uri: str) -> AbstractAsyncContextManager[Restore]:
+        scope, given = self._scope(uri), self._given_storages
+        return open_restore(self._archive, scope, self._storages, given, self._deduplicate_for)

@@ -1,8 +1,10 @@
-"""Erases the payload of one event, in every storage that has a part of it, or in one."""
+"""Erases the payload of one event, in every storage that has a part of it, or in one, and in the archive."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from event_backbone.errors import EventNotFound
 from event_backbone.model import EventKey, PayloadReference
@@ -12,28 +14,49 @@ from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.parts import StorageNotGiven
 from event_backbone.stream.base import Stream
-from event_backbone.wire import read_entry
+from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, read_entry
+
+if TYPE_CHECKING:
+    from event_backbone.archive.archive_erasing import ArchiveErasing
 
 
 async def erase_payload(
-    stream: Stream, storages: Mapping[str, Storage], scope: StorageScope, key: EventKey, part: str | None = None
+    stream: Stream,
+    storages: Mapping[str, Storage],
+    scope: StorageScope,
+    archived: ArchiveErasing | None,
+    key: EventKey,
+    *,
+    part: str | None = None,
 ) -> list[str]:
     """Erase an event's payload or one part of it, and return where that was; ``Backbone.erase`` has the guarantees."""
-    entry = await stream.get(key)
-    if entry is None:
+    references = await _references(stream, archived, key)
+    if references is None:
         if part is None and await stream.erased([key]):
             return []
         raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
-    _, references = read_entry(entry.fields, scope.stream, key)
     wanted = [each for each in references if part in {None, each.storage}]
     if part is not None and not wanted:
         raise EventNotFound(_no_part(key, part, references))
-    if not references:  # the payload is in the entry itself
-        await stream.erase(key)
+    parts = [(_given(storages, reference.storage), reference) for reference in wanted]
+    async with nullcontext() if archived is None else archived.erasing(key, part):
+        if not references:  # the payload is in the entry itself
+            await stream.erase(key)
+        await gather_all(storage.erase(scope, [reference]) for storage, reference in parts)
+    if not references:
         return [entry_location(scope.stream, key)]
-    found = [(_given(storages, reference.storage), reference) for reference in wanted]
-    await gather_all(storage.erase(scope, [reference]) for storage, reference in found)
-    return [storage.location(scope, reference) for storage, reference in found]
+    return [storage.location(scope, reference) for storage, reference in parts]
+
+
+async def _references(
+    stream: Stream, archived: ArchiveErasing | None, key: EventKey
+) -> tuple[PayloadReference, ...] | None:
+    """Return where the event's payload is, by stream or archive; None if neither has the event."""
+    entry = await stream.get(key)
+    fields = None if entry is None else entry.fields
+    if fields is None and archived is not None and (found := await archived.find(key)) is not None:
+        fields = {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): found.document}
+    return None if fields is None else read_entry(fields, stream.name, key)[1]
 
 
 def _given(storages: Mapping[str, Storage], name: str) -> Storage:

@@ -126,9 +126,15 @@ dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group.", "
 outages = _counter(
     "outages",
     "{outage}",
-    "Times that Redis, or a payload storage if side is storage, stopped answering.",
+    "Times that Redis, a payload storage (side is storage) or the archive (side is archive) stopped answering.",
     "uri",
     "side",
+)
+
+archived = _counter("archived", "{event}", "Events committed to the archive.", "uri")
+archive_lag = _gauge("archive_lag", "s", "Age of the oldest event that is not in the archive.", "uri")
+events_lost = _gauge(
+    "events_lost", "{stream}", "1 while Redis has lost events that the archive has: restore them.", "uri"
 )
 
 payload_duration = _histogram(

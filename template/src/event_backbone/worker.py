@@ -1,4 +1,4 @@
-"""``Worker``: any number of subscriptions that start, stop and are judged as one."""
+"""``Worker``: any number of subscriptions and archivers that start, stop and are judged as one."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.subscription import Subscription
 
+if TYPE_CHECKING:
+    from event_backbone.archive.archiver import Archiver
+
 
 class Worker:
-    """Runs subscriptions together, of one contract or several, in one group or several.
+    """Runs subscriptions together, of one contract or several, in one group or several, and archivers beside them.
 
     ```python
     worker = Worker(
+        backbone.archiver("shipments"),
         backbone.subscribe(shipping, services=services, uri="shipments", group="mailer"),
         backbone.subscribe(billing, services=services, uri="invoices", group="mailer"),
     )
@@ -24,15 +28,20 @@ class Worker:
         await worker.wait()
     ```
 
-    Entering starts all of them, or none: if one cannot start, those before it are stopped. Leaving stops all at the
-    same time. It runs once.
+    Entering starts all of them, or none: if one cannot start, those before it are stopped. Subscriptions start first,
+    so that an S3 that is slow to answer an archiver delays no handler. Leaving stops all at the same time. It runs
+    once.
     """
 
-    def __init__(self, *subscriptions: Subscription) -> None:
+    def __init__(self, *parts: Subscription | Archiver) -> None:
         """Prepare; nothing is read before it is entered."""
-        if not subscriptions:
-            raise ConfigurationError("A worker needs a subscription, such as Worker(backbone.subscribe(...)).")
-        self._subscriptions = subscriptions
+        if not parts:
+            raise ConfigurationError(
+                "A worker needs a subscription or an archiver, such as Worker(backbone.subscribe(...))."
+            )
+        self._subscriptions = tuple(each for each in parts if isinstance(each, Subscription))
+        self._archivers = tuple(each for each in parts if not isinstance(each, Subscription))
+        self._parts: tuple[Subscription | Archiver, ...] = (*self._subscriptions, *self._archivers)
         self._stack = AsyncExitStack()
 
     @property
@@ -40,10 +49,15 @@ class Worker:
         """Its subscriptions, in the order given."""
         return self._subscriptions
 
+    @property
+    def archivers(self) -> tuple[Archiver, ...]:
+        """Its archivers, in the order given."""
+        return self._archivers
+
     async def __aenter__(self) -> Self:
-        """Start all subscriptions; what ``Subscription`` raises when it starts is raised here."""
+        """Start all; what ``Subscription`` or ``Archiver`` raises when it starts is raised here."""
         async with AsyncExitStack() as stack:
-            for each in self._subscriptions:
+            for each in self._parts:
                 await stack.enter_async_context(each)
             self._stack = stack.pop_all()
         return self
@@ -57,7 +71,7 @@ class Worker:
 
     def stop(self, drain: timedelta | None = None) -> None:
         """Ask all to stop, and return at once; like ``Subscription.stop``."""
-        for each in self._subscriptions:
+        for each in self._parts:
             each.stop(drain)
 
     async def wait(self) -> None:
@@ -65,26 +79,26 @@ class Worker:
 
         Cancelling the wait stops nothing.
         """
-        await self._together([asyncio.create_task(each.wait()) for each in self._subscriptions])
+        await self._together([asyncio.create_task(each.wait()) for each in self._parts])
 
     async def until_idle(self) -> None:
-        """Wait until no group has anything left to do; like ``Subscription.until_idle``."""
+        """Wait until no group has anything left to do, and everything is archived; like ``Subscription.until_idle``."""
         idle = False
         while not idle:
-            handled = [each.handled for each in self._subscriptions]
-            await self._together([asyncio.create_task(each.until_idle()) for each in self._subscriptions])
+            handled = [each.handled for each in self._parts]
+            await self._together([asyncio.create_task(each.until_idle()) for each in self._parts])
             # The handlers of one may have produced events for another that was idle already.
-            idle = handled == [each.handled for each in self._subscriptions]
+            idle = handled == [each.handled for each in self._parts]
 
     @property
     def alive(self) -> bool:
         """Whether all of them run, and have shown so within half a minute. When False, restart the process."""
-        return all(each.alive for each in self._subscriptions)
+        return all(each.alive for each in self._parts)
 
     @property
     def ready(self) -> bool:
-        """Whether events come in and begin in all of them."""
-        return all(each.ready for each in self._subscriptions)
+        """Whether events come in and begin in all subscriptions, and the archivers archive in time."""
+        return all(each.ready for each in self._parts)
 
     async def _together(self, waits: list[asyncio.Task[None]]) -> None:
         try:

@@ -71,14 +71,16 @@ def is_event(metadata: Metadata, event: EventOf[Any, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event as it was read from its stream, whatever its contract.
+    """An event as it was read from its stream or its archive, whatever its contract.
 
-    ``references`` say where the payload is. No text form of this object shows payload bytes.
+    ``references`` say where the payload is, ``segment`` in which object of the archive the event was found, if it was
+    not in the stream. No text form of this object shows payload bytes.
     """
 
     metadata: Metadata
     content: Payload | StorageError = field(repr=False)
     references: tuple[PayloadReference, ...] = ()
+    segment: str | None = None
 
     @property
     def key(self) -> EventKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import GroupLeases, GroupReader
@@ -19,6 +20,9 @@ from event_backbone.subscription.quarantine import Quarantine
 from event_backbone.subscription.settlement import Acks, Settlement
 from event_backbone.subscription.workers import Workers
 
+if TYPE_CHECKING:
+    from event_backbone.archive.cold_reads import ColdReads
+
 
 class Assembly:
     """The parts of one run, each made with those it needs. Made within the event loop it runs in."""
@@ -32,6 +36,7 @@ class Assembly:
         *,
         scope: StorageScope,
         storages: Mapping[str, Storage],
+        cold: ColdReads | None,
         options: SubscriptionOptions,
         on_limit: Callable[[], None],
         broken: Callable[[BaseException], None],
@@ -51,8 +56,9 @@ class Assembly:
             concurrency=options.concurrency,
             broken=broken,
         )
+        settling, in_flight = self.settlement, self.in_flight
         self._loader = loader = Loader(
-            scope, storages, handling, monitor, settlement=self.settlement, in_flight=self.in_flight
+            scope, storages, handling, monitor, settlement=settling, in_flight=in_flight, cold=cold
         )
         self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
         self.quarantine = self._quarantine(leases, loader, options)

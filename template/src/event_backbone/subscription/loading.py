@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from event_backbone.backoff import Delays
 from event_backbone.errors import (
@@ -17,7 +18,7 @@ from event_backbone.errors import (
     StorageUnavailable,
 )
 from event_backbone.model import Payload
-from event_backbone.storage.base import Storage, StorageScope
+from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.loading import load_event_payloads
 from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
@@ -26,6 +27,9 @@ from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF
 from event_backbone.subscription.settlement import Settlement
 from event_backbone.wire import read_entry, read_inline
+
+if TYPE_CHECKING:
+    from event_backbone.archive.cold_reads import ColdReads
 
 _NOT_READY_SECONDS = 30.0
 
@@ -50,10 +54,11 @@ class Loader:
         *,
         settlement: Settlement,
         in_flight: EventsInFlight,
+        cold: ColdReads | None = None,
     ) -> None:
         """Load from ``storages``, as much of what is ``in_flight`` as may be in memory.
 
-        ``settlement`` keeps what has to come back after a while.
+        ``settlement`` keeps what has to come back after a while; ``cold`` reads the archive, if there is one.
         """
         self._scope = scope
         self._storages = storages
@@ -61,6 +66,7 @@ class Loader:
         self._monitor = monitor
         self._settlement = settlement
         self._in_flight = in_flight
+        self._cold = cold
         self._delays = Delays(BACKOFF)
         self._outage = False
         self._missing: dict[str, float] = {}
@@ -188,14 +194,23 @@ class Loader:
             if ready:
                 pass_on(ready)
 
-        references = [loaded.references for loaded in loaded_events]
         with self._handling.loading(loaded_events):
-            await load_event_payloads(self._scope, self._storages, references, take)
+            await self._load_payloads(loaded_events, take)
         if left:
             raise RuntimeError(f"A storage left {left} of {len(events)} payloads unanswered.")
         if delay is None:
             self._outage = False
             self._delays.reset()
+
+    async def _load_payloads(self, loaded_events: Sequence[LoadedEvent], take: OnPayloads) -> None:
+        if self._cold is None:
+            references = [loaded.references for loaded in loaded_events]
+            await load_event_payloads(self._scope, self._storages, references, take)
+            return
+        from event_backbone.archive.fallback import load_with_archive  # noqa: PLC0415 - only with an archive
+
+        places = [(loaded.metadata.key, loaded.references) for loaded in loaded_events]
+        await load_with_archive(self._scope, self._storages, self._cold, places, take)
 
     def _hand_over(self, event: InFlight, error: StorageMissing | RequirementUnknown) -> None:
         """Leave an event to members that can read it; not ready meanwhile, so that a rollout stops here."""

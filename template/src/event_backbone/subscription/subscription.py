@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, check
@@ -25,6 +25,9 @@ from event_backbone.subscription.handling import Handling, OnFailure
 from event_backbone.subscription.monitoring import LagLoop, Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.run import Run
+
+if TYPE_CHECKING:
+    from event_backbone.archive.cold_reads import ColdReads
 
 _LIFE_SIGN_SECONDS = 30.0
 _IDLE_POLL_SECONDS = 0.05
@@ -53,6 +56,7 @@ class Subscription:
         group: str,
         consumer: Consumer[Contract, Any],
         storages: Mapping[str, Storage],
+        cold: ColdReads | None = None,
         services: object = None,
         options: SubscriptionOptions | None = None,
         interceptors: Sequence[HandleInterceptor] = (),
@@ -68,6 +72,7 @@ class Subscription:
         self._services = services
         self._on_failure: OnFailure | None = None
         self._storages = storages
+        self._cold = cold
         self._options = options or SubscriptionOptions()
         self._interceptors = interceptors
         self._run: Run | None = None
@@ -234,6 +239,7 @@ class Subscription:
             handling,
             scope=self._scope,
             storages=self._storages,
+            cold=self._cold,
             options=options,
             on_limit=self.stop,
             broken=self._break,

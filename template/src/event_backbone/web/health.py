@@ -18,7 +18,8 @@ def health_routes(*, timeout: timedelta = timedelta(seconds=2)) -> APIRouter:
 
     Live answers 200 while the process serves requests. Ready answers 200 when Redis and the payload storage of
     ``app.state.backbone`` answer within ``timeout``, and 503 with a sentence otherwise. Where a worker runs beside the
-    API, as ``app.state.worker``, live also needs it to be alive, and ready needs it to read events.
+    API, as ``app.state.worker``, live also needs it to be alive, and ready needs it to read events; an archive that
+    lags leaves the API ready.
     """
     router = APIRouter(prefix="/health", tags=["health"])
 

@@ -7,7 +7,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from event_backbone.errors import BackboneError
+from event_backbone.errors import BackboneError, EventsLost
 from event_backbone.web.error_texts import text_for_client
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def why_not_alive(worker: Worker | None) -> str | None:
 async def why_not_ready(backbone: Backbone, timeout: timedelta, worker: Worker | None) -> str | None:
     """Return a sentence unless Redis and the payload storage answer within ``timeout``, and the worker reads events.
 
-    The log has the details.
+    The log has the details. What is not archived in time is no reason: ``why_not_archived`` says so.
     """
-    if worker is not None and not worker.ready:
+    if worker is not None and not all(each.ready for each in worker.subscriptions):
         return "The worker does not read events at the moment."
     try:
         async with asyncio.timeout(timeout.total_seconds()):
@@ -38,3 +38,11 @@ async def why_not_ready(backbone: Backbone, timeout: timedelta, worker: Worker |
     except TimeoutError:
         return f"Redis and the payload storage did not answer within {timeout.total_seconds():g} seconds."
     return None
+
+
+def why_not_archived(worker: Worker) -> str | None:
+    """Return a sentence if the worker has an archiver, and it does not archive in time."""
+    late = [each for each in worker.archivers if not each.ready]
+    if any(isinstance(each.problem, EventsLost) for each in late):
+        return "Redis has lost events that the archive has; restore them."
+    return "Events are not archived in time at the moment; the log says why." if late else None

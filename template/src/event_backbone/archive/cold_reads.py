@@ -1,0 +1,128 @@
+"""Reads one ordered history across archive and stream, each event once, while both change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, NamedTuple
+
+from event_backbone.archive.history import History
+from event_backbone.archive.keys import segment_key
+from event_backbone.archive.s3_archive import S3Archive
+from event_backbone.archive.segment import Segment
+from event_backbone.errors import DecodeError
+from event_backbone.model import EventKey, StreamName
+from event_backbone.stream.values import Entry
+from event_backbone.wire.archived_event import ArchivedEvent, key_of_archived, read_archived
+
+if TYPE_CHECKING:
+    from event_backbone.stream.redis.archive_notes import ArchiveNotes
+
+_PAGE = 500
+
+
+class ColdPage(NamedTuple):
+    """Events of one segment, in order, and where that is."""
+
+    events: Sequence[ArchivedEvent]
+    segment: str
+
+
+class Gap(NamedTuple):
+    """Where a stream has not all entries: before this key; None if Redis notes nothing, as it has lost the notes."""
+
+    before: EventKey | None
+    is_noted: bool
+
+
+class ColdReads:
+    """Reads what is no longer in the stream, or not again, from the archive."""
+
+    def __init__(self, archive: S3Archive, notes: ArchiveNotes, stream: StreamName) -> None:
+        """Read the history of this stream."""
+        self._archive = archive
+        self._notes = notes
+        self._stream = stream
+        self._history = History(archive, stream)
+        self._beginning = EventKey(0, 0, stream.partition)
+
+    async def get(self, key: EventKey) -> ColdPage | None:
+        """Return the archived event with this key; None if it is not archived. At most three requests.
+
+        Raises StorageUnavailable, ConfigurationError or ArchiveUnreadable as ``History`` does.
+        """
+        note = await self._notes.read()
+        if note.exists and (note.committed is None or note.committed < key):
+            return None
+        segment = await self._history.find(key, note.follows)
+        if segment is None:
+            return None
+        wanted = key.entry_id.encode()
+        line = next((each for each in segment.lines() if key_of_archived(each) == wanted), None)
+        return None if line is None else ColdPage([self._read(line)], self._location(segment))
+
+    async def page(self, after: EventKey, stop: EventKey | None, count: int) -> tuple[Sequence[Entry], Gap | None]:
+        """Return up to ``count`` entries of the stream after this key, and the gap after which they may come.
+
+        In a gap are entries that retention has removed, or that Redis has lost. The archive has them: whoever has read
+        ``pages`` of the gap to their end has all that are in it.
+        """
+        entries, complete_from, exists = await self._notes.page(after, stop, count)
+        is_complete = exists and (complete_from is None or complete_from <= after.successor())
+        return entries, None if is_complete else Gap(complete_from, is_noted=exists)
+
+    async def pages(self, after: EventKey, stop: EventKey | None, gap: Gap) -> AsyncGenerator[ColdPage, None]:
+        """Yield the archived events after this key, before ``stop`` and in the gap, in order."""
+        if gap.before is not None and (stop is None or gap.before < stop):
+            stop = gap.before
+        note = await self._notes.read()
+        listed = self._history.segments(after, known=note.follows, until=note.committed)
+        async with aclosing(listed) as segments:
+            async for segment in segments:
+                if stop is not None and segment.header.follows >= stop:
+                    return
+                location = self._location(segment)
+                header, lines = segment.header, segment.lines()
+                if after > header.follows or (stop is not None and stop <= header.last):
+                    lines = [line for line in lines if _is_between(line, after, stop, self._stream)]
+                for first in range(0, len(lines), _PAGE):
+                    yield ColdPage([self._read(line) for line in lines[first : first + _PAGE]], location)
+
+    async def before_last(
+        self, count: int, before: EventKey | None, wanted: Callable[[ArchivedEvent], bool]
+    ) -> EventKey:
+        """Return a key before the newest ``count`` wanted events that are archived and come before ``before``."""
+        note = await self._notes.read()
+        if note.exists and note.complete_from is None:
+            return self._beginning
+        segment = None if before is None else await self._history.find(before, note.follows)
+        if segment is None:
+            last = await self._history.last(note.follows)
+            segment = None if last is None else await self._history.segment(last.follows)
+        while segment is not None:
+            for line in reversed(segment.lines()):
+                event = self._read(line)
+                if before is None or event.key < before:
+                    count -= wanted(event)
+                    if count == 0:
+                        return event.key.predecessor()
+            previous = segment.header.previous
+            segment = None if previous is None else await self._history.segment(previous)
+        return self._beginning
+
+    def _read(self, line: bytes) -> ArchivedEvent:
+        return read_archived(line, self._stream)
+
+    def _location(self, segment: Segment) -> str:
+        options = self._archive.options
+        key = segment_key(options, self._stream, segment.header.follows)
+        return f"s3://{options.bucket_of(self._stream.environment)}/{key}"
+
+
+def _is_between(line: bytes, after: EventKey, stop: EventKey | None, stream: StreamName) -> bool:
+    milliseconds, _, sequence = key_of_archived(line).partition(b"-")
+    try:
+        key = EventKey(int(milliseconds), int(sequence), stream.partition)
+    except ValueError:
+        raise DecodeError("The line has no event key.") from None
+    return after < key and (stop is None or key < stop)

@@ -1,0 +1,103 @@
+"""Opens what works with the archive of one stream, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from event_backbone.archive.s3_archive import S3Archive
+from event_backbone.connection import RedisConnection
+from event_backbone.errors import ConfigurationError
+from event_backbone.storage import Storage, StorageScope
+from event_backbone.stream.base import Streams
+
+if TYPE_CHECKING:
+    from event_backbone.archive.archive_erasing import ArchiveErasing
+    from event_backbone.archive.archiver import Archiver
+    from event_backbone.archive.cold_reads import ColdReads
+    from event_backbone.archive.restore import Restore
+    from event_backbone.archive.state import ArchiveState
+
+
+def open_archiver(
+    archive: S3Archive,
+    scope: StorageScope,
+    streams: Streams,
+    storages: Mapping[str, Storage],
+    copied: Collection[str],
+) -> Archiver:
+    """Return an archiver of a stream, which copies the payloads that are in the storages named in ``copied``."""
+    from event_backbone.archive.archive_loop import ArchiveLoop  # noqa: PLC0415 - imports zstandard, as all below
+    from event_backbone.archive.archiver import Archiver  # noqa: PLC0415
+    from event_backbone.archive.copying import Copying  # noqa: PLC0415
+    from event_backbone.archive.group_states import GroupStates  # noqa: PLC0415
+    from event_backbone.archive.segment_writer import SegmentWriter  # noqa: PLC0415
+    from event_backbone.stream.redis.archive_notes import ArchiveNotes  # noqa: PLC0415
+    from event_backbone.stream.redis.group_snapshots import GroupSnapshots  # noqa: PLC0415
+
+    redis, stream = redis_of(scope), scope.stream
+    notes = ArchiveNotes(redis, stream)
+    writer = SegmentWriter(archive, stream, notes, Copying(scope, storages, copied))
+    groups = GroupStates(
+        archive, stream, GroupSnapshots(redis, stream), lambda group: streams.group_admin(stream, group)
+    )
+    return Archiver(archive, streams.stream(stream), ArchiveLoop(archive, stream, notes, writer, groups))
+
+
+def open_cold_reads(archive: S3Archive, scope: StorageScope) -> ColdReads:
+    """Return what reads a stream's history in the archive."""
+    from event_backbone.archive.cold_reads import ColdReads  # noqa: PLC0415
+    from event_backbone.stream.redis.archive_notes import ArchiveNotes  # noqa: PLC0415
+
+    return ColdReads(archive, ArchiveNotes(redis_of(scope), scope.stream), scope.stream)
+
+
+async def archive_state(archive: S3Archive, scope: StorageScope) -> ArchiveState:
+    """Return the state of a stream's archive; raises as ``read_state`` does."""
+    from event_backbone.archive.state import read_state  # noqa: PLC0415
+    from event_backbone.stream.redis.archive_notes import ArchiveNotes  # noqa: PLC0415
+
+    return await read_state(archive, ArchiveNotes(redis_of(scope), scope.stream), scope.stream)
+
+
+def open_archive_erasing(archive: S3Archive | None, scope: StorageScope) -> ArchiveErasing | None:
+    """Return what erases in the archive of a stream; None for a stream in memory.
+
+    Without an ``archive``, as another process may have one, it notes what an archiver has to erase.
+    """
+    if scope.redis is None:
+        return None
+    from event_backbone.archive.archive_erasing import ArchiveErasing  # noqa: PLC0415
+    from event_backbone.stream.redis.archive_notes import ArchiveNotes  # noqa: PLC0415
+
+    return ArchiveErasing(archive, ArchiveNotes(scope.redis, scope.stream), scope.stream)
+
+
+@asynccontextmanager
+async def open_restore(
+    archive: S3Archive | None,
+    scope: StorageScope,
+    storages: Mapping[str, Storage],
+    given: Sequence[Storage],
+    deduplicate_for: timedelta,
+) -> AsyncGenerator[Restore]:
+    """Open what restores a stream, on a connection that nobody else uses.
+
+    ``storages`` are all that payloads may be in, ``given`` those that the program was given.
+    """
+    from event_backbone.archive.restore import Restore  # noqa: PLC0415
+
+    redis = RedisConnection(redis_of(scope).settings)
+    try:
+        yield Restore(archive, scope, redis, storages=storages, given=given, deduplicate_for=deduplicate_for)
+    finally:
+        await redis.close()
+
+
+def redis_of(scope: StorageScope) -> RedisConnection:
+    """Return the stream's connection; raise ConfigurationError for a stream in memory."""
+    if scope.redis is None:
+        raise ConfigurationError("Streams in memory have no archive; use a backbone with Redis.")
+    return scope.redis

@@ -1,0 +1,200 @@
+"""Builds a stream from its archive and its live entries, beside the live one, and puts it into its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from event_backbone.archive.erased_lines import SEGMENT_CONTENT_TYPE
+from event_backbone.archive.group_states import (
+    SavedDeadLetter,
+    SavedGroup,
+    read_dead_letters,
+    read_groups,
+    save_restored,
+)
+from event_backbone.archive.history import History
+from event_backbone.archive.keys import segment_key
+from event_backbone.archive.known_events import KnownEvents
+from event_backbone.archive.restore_report import OnProgress, RestoreProgress
+from event_backbone.archive.restored_entries import RestoredEntries, documents_of
+from event_backbone.archive.s3_archive import S3Archive
+from event_backbone.archive.segment import pack_segment
+from event_backbone.errors import ArchiveUnreadable
+from event_backbone.model import EventKey
+from event_backbone.storage import StorageScope
+from event_backbone.stream.redis.restoring import LiveCopy, RedisRestoring
+from event_backbone.stream.values import DeadLetter, Entry
+from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT
+from event_backbone.wire.fields import (
+    DEAD_LETTER_ATTEMPTS,
+    DEAD_LETTER_DETAIL,
+    DEAD_LETTER_ERROR,
+    DEAD_LETTER_PLACE,
+    DEAD_LETTER_REASON,
+)
+from event_backbone.wire.segment_header import SegmentHeader
+
+_PAGE = 500
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What became of events and groups."""
+
+    archived: int = 0
+    gone: int = 0
+    live: int = 0
+    moved: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    groups: dict[str, EventKey] = field(default_factory=dict[str, EventKey])
+
+    def add(self, copy: LiveCopy) -> None:
+        """Add what became of live entries."""
+        self.live += copy.copied
+        self.moved += copy.moved
+        self.duplicates += copy.skipped
+
+
+class Rebuilding:
+    """Restores the archived part of one stream. Producers and workers go on meanwhile.
+
+    The live stream is replaced in one step at the end; whatever ends this before, nothing has changed.
+    """
+
+    def __init__(
+        self,
+        archive: S3Archive,
+        history: History,
+        scope: StorageScope,
+        restoring: RedisRestoring,
+        on_progress: OnProgress,
+    ) -> None:
+        """Restore with ``restoring``, which has the lock."""
+        self._archive = archive
+        self._history = history
+        self._scope = scope
+        self._restoring = restoring
+        self._on_progress = on_progress
+        self.done = Rebuilt()
+
+    async def run(
+        self,
+        last: SegmentHeader,
+        known: KnownEvents,
+        since: EventKey,
+        remember_for: timedelta,
+        entries: RestoredEntries,
+    ) -> None:
+        """Restore everything up to ``last``, the last segment.
+
+        Of the events from ``since`` on, which ``known`` learns, producers that repeat a call get the archived key from
+        now on, for ``remember_for`` at least.
+        """
+        fence = await self._fence(last)
+        async with aclosing(known.archived(self._history, since)) as pages:
+            async for seen in pages:
+                await self._restoring.remember(seen, remember_for)
+        letters = await read_dead_letters(self._archive, self._scope.stream)
+        documents = await self._add_archived(
+            fence, entries, {each.source for all_ in letters.values() for each in all_}
+        )
+        await self._set_groups(fence, letters, documents)
+        await self._copy_live(fence)
+        self.done.gone = entries.gone
+
+    async def _fence(self, last: SegmentHeader) -> SegmentHeader:
+        """End the archive with a segment that has no events, so that nobody commits what was read before the loss.
+
+        Such an archiver finds its place taken, and reads on after the fence; what it had read is in the packs.
+        """
+        stream = self._scope.stream
+        objects = await self._archive.objects(stream.environment)
+        while last.events:
+            fence = SegmentHeader(stream, last.last, last.follows, last.last.successor(), 0, last.total)
+            key = segment_key(self._archive.options, stream, fence.follows)
+            if await objects.create(key, pack_segment(fence, ()), content_type=SEGMENT_CONTENT_TYPE):
+                return fence
+            following = await self._history.header(last.last)
+            if following is None:
+                raise ArchiveUnreadable(f"The archive's segment {key} exists and cannot be found; look at the bucket.")
+            last = following
+        return last
+
+    async def _add_archived(
+        self, fence: SegmentHeader, entries: RestoredEntries, wanted: set[EventKey]
+    ) -> Mapping[EventKey, bytes]:
+        """Add all archived events; return the metadata of those that are wanted, by their keys."""
+        documents: dict[EventKey, bytes] = {}
+        adding: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(self._history.segments()) as segments:
+                async for segment in segments:
+                    lines = segment.lines()
+                    for first in range(0, len(lines), _PAGE):
+                        page = lines[first : first + _PAGE]
+                        documents.update(documents_of(page, self._scope, wanted))
+                        restored = entries.of(page)
+                        if adding is not None:
+                            await adding
+                        adding = asyncio.create_task(self._restoring.add(restored))
+                        await asyncio.sleep(0)
+                        self._report_archived(len(page), fence.total)
+                    await _finish(adding)
+                    adding = None
+        finally:
+            await _finish(adding)
+        return documents
+
+    def _report_archived(self, events: int, total: int) -> None:
+        self.done.archived += events
+        self._on_progress(RestoreProgress("restoring archived events", self.done.archived, total))
+
+    async def _set_groups(
+        self, fence: SegmentHeader, letters: Mapping[str, list[SavedDeadLetter]], documents: Mapping[EventKey, bytes]
+    ) -> None:
+        for saved in await read_groups(self._archive, self._scope.stream):
+            position = min(saved.position, fence.follows)
+            group = SavedGroup(saved.name, position, tuple(key for key in saved.pending if key <= position))
+            own = [_dead_letter(each, documents) for each in letters.get(group.name, ()) if each.source <= position]
+            await self._restoring.set_group(group.name, position, group.pending, own)
+            await save_restored(self._archive, self._scope.stream, group, own)
+            self.done.groups[group.name] = position
+            self.done.dead_letters += len(own)
+
+    async def _copy_live(self, fence: SegmentHeader) -> None:
+        while True:
+            copy = await self._restoring.copy_live(None, _PAGE)
+            self.done.add(copy)
+            self._on_progress(RestoreProgress("copying live events", self.done.live))
+            if copy.more:
+                continue
+            swapped = await self._restoring.swap(fence.last, fence.follows, complete=True)
+            if swapped is not None:
+                self.done.add(swapped)
+                return
+
+
+async def _finish(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        await task
+
+
+def _dead_letter(saved: SavedDeadLetter, documents: Mapping[EventKey, bytes]) -> DeadLetter:
+    """Return a dead letter as it was; of an event that is not archived it has no fields, as of one that was deleted."""
+    document, about = documents.get(saved.source), saved.about
+    fields = {} if document is None else {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): document}
+    return DeadLetter(
+        id=saved.id,
+        entry=Entry(saved.source, fields),
+        reason=about.get(DEAD_LETTER_REASON, ""),
+        detail=about.get(DEAD_LETTER_DETAIL, ""),
+        error=about.get(DEAD_LETTER_ERROR, ""),
+        place=tuple(about.get(DEAD_LETTER_PLACE, "").splitlines()),
+        attempts=int(about.get(DEAD_LETTER_ATTEMPTS, "0")),
+        failed_at=EventKey.parse(saved.id).time,
+    )

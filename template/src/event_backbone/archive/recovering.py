@@ -1,0 +1,153 @@
+"""Finds the events that packs have, and neither archive nor stream: those that Redis lost before they were archived."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from event_backbone.model import PayloadReference
+from event_backbone.storage import Storage, StorageScope
+from event_backbone.stream.values import NewEntry
+from event_backbone.wire import entry_metadata
+from event_backbone.wire.fields import MICROSECOND
+
+if TYPE_CHECKING:
+    from event_backbone.storage.base import RecordLog
+    from event_backbone.wire import LoggedRecord
+
+RESTORED_HEADER = "restored"
+"""The header of an event that was appended again: when, in UTC."""
+
+_PAGE = 256
+
+
+class LostEvent(NamedTuple):
+    """An event that only packs have, as an entry to append, and where its parts would be that no pack has."""
+
+    entry: NewEntry
+    elsewhere: tuple[PayloadReference, ...]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What packs have of one event: its record, or those of its parts, by the names of their storages."""
+
+    document: bytes
+    at_microseconds: int
+    parts: tuple[str, ...]
+    records: dict[str | None, LoggedRecord] = field(default_factory=dict[str | None, "LoggedRecord"])
+
+    def add(self, record: LoggedRecord) -> None:
+        """Add a record; of two of the same part the first counts, or the one that was erased."""
+        known = self.records.get(record.part)
+        if known is None or (record.erased and not known.erased):
+            self.records[record.part] = record
+
+    def lost_event(self, event_id: str, headers: Mapping[str, str]) -> LostEvent:
+        """Return the event. A part that is in no pack is where its storage keeps it, if it still does."""
+        whole = self.records.get(None)
+        missing: dict[str, PayloadReference] = {}
+        if whole is not None:
+            references: tuple[PayloadReference, ...] = (whole.reference,)
+        else:
+            missing = {
+                name: PayloadReference(name, event_id, event_id) for name in self.parts if name not in self.records
+            }
+            references = tuple(missing.get(name) or self.records[name].reference for name in self.parts)
+        metadata = entry_metadata(self.document, references, headers)
+        return LostEvent(NewEntry(UUID(event_id), metadata), tuple(missing.values()))
+
+
+@dataclass(slots=True)
+class _Source:
+    records: AsyncGenerator[Sequence[LoggedRecord], None]
+    log: RecordLog
+    newest: int = 0
+    ended: bool = False
+
+
+class LostEvents:
+    """The events of one stream that only packs have. One ``pages`` at a time."""
+
+    def __init__(
+        self, scope: StorageScope, storages: Mapping[str, Storage], is_known: Callable[[str], bool], spread: timedelta
+    ) -> None:
+        """Look into all storages that can list what they have.
+
+        ``is_known`` says of an event id, as text, whether archive or stream have its event. ``spread`` is how far apart
+        the clocks of two producers may be, and the records of one event.
+        """
+        self._logs = _logs_of(scope, storages)
+        self._is_known = is_known
+        self._spread = spread // MICROSECOND
+        self._found: dict[str, _Found] = {}
+        self._order: list[tuple[int, str]] = []
+        self._damaged = 0
+
+    @property
+    def damaged(self) -> int:
+        """How many lines of packs were no records, or had lost what an event needs, up to now."""
+        return self._damaged + sum(log.damaged_lines for log in self._logs)
+
+    async def pages(self, since: datetime | None, restored_at: datetime) -> AsyncGenerator[list[LostEvent], None]:
+        """Yield the events, in the order in which they were produced.
+
+        Raises StorageUnavailable or ConfigurationError as ``RecordLog.records`` does.
+        """
+        headers = {RESTORED_HEADER: restored_at.isoformat(timespec="seconds")}
+        async with AsyncExitStack() as stack:
+            sources = [
+                _Source(await stack.enter_async_context(aclosing(log.records(since))), log) for log in self._logs
+            ]
+            while reading := [each for each in sources if not each.ended]:
+                source = min(reading, key=lambda each: each.newest)
+                page = await anext(source.records, None)
+                if page is None:
+                    source.ended = True
+                else:
+                    self._add(page, source)
+                for events in self._complete(sources, headers):
+                    yield events
+
+    def _add(self, page: Sequence[LoggedRecord], source: _Source) -> None:
+        for record in page:
+            source.newest = max(source.newest, record.at_microseconds)
+            event_id = record.event_id.lower()
+            if not record.document:
+                self._damaged += not record.erased
+            elif not self._is_known(event_id):
+                found = self._found.get(event_id)
+                if found is None:
+                    found = self._found[event_id] = _Found(record.document, record.at_microseconds, record.parts)
+                    heappush(self._order, (record.at_microseconds, event_id))
+                found.add(record)
+
+    def _complete(self, sources: Sequence[_Source], headers: Mapping[str, str]) -> list[list[LostEvent]]:
+        """Return, and forget, the events of which no further record can come."""
+        open_sources = [each.newest for each in sources if not each.ended]
+        horizon = min(open_sources) - self._spread if open_sources else None
+        pages: list[list[LostEvent]] = []
+        while self._order and (horizon is None or self._order[0][0] < horizon):
+            _, event_id = heappop(self._order)
+            found = self._found.pop(event_id)
+            if self._is_known(event_id):
+                continue
+            if not pages or len(pages[-1]) == _PAGE:
+                pages.append([])
+            pages[-1].append(found.lost_event(event_id, headers))
+        return pages
+
+
+def unlisted_storages(scope: StorageScope, given: Sequence[Storage]) -> tuple[str, ...]:
+    """Return the names of the storages whose payloads are found by their entries alone."""
+    readable = {name: each for storage in given for name, each in storage.readable().items()}
+    return tuple(sorted(name for name, storage in readable.items() if storage.record_log(scope) is None))
+
+
+def _logs_of(scope: StorageScope, storages: Mapping[str, Storage]) -> list[RecordLog]:
+    return [log for storage in storages.values() if (log := storage.record_log(scope)) is not None]

@@ -1,0 +1,147 @@
+"""Opening and closing: what a backbone connects to, and everything that it has open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from event_backbone.connection import OneEventLoop, RedisConnection
+from event_backbone.contract import Contract, check
+from event_backbone.errors import BackboneClosed, ConfigurationError
+from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
+from event_backbone.model import StreamName, environment_name
+from event_backbone.producer import Batcher
+from event_backbone.settings import RedisSettings, environment_from
+from event_backbone.storage import RedisHashStorage, Storage, StorageScope
+from event_backbone.storage.archived import archived_storages
+from event_backbone.storage.by_name import storages_by_name
+from event_backbone.stream.base import Streams
+from event_backbone.stream.redis import RedisStreams
+
+if TYPE_CHECKING:
+    from event_backbone.archive import S3Archive
+
+
+class Lifetime:
+    """Opens a backbone's connections on entering and closes them on leaving. ``Backbone`` describes the settings."""
+
+    def __init__(
+        self,
+        redis: str | RedisSettings | None = None,
+        *,
+        storage: Storage | None = None,
+        also_read: Iterable[Storage] = (),
+        archive: S3Archive | None = None,
+        environment: str | None = None,
+        produce_interceptors: Iterable[ProduceInterceptor] = (),
+        handle_interceptors: Iterable[HandleInterceptor] = (),
+        produce_timeout: timedelta = timedelta(seconds=10),
+        queue_bytes: int = 64 * 1024 * 1024,
+        drain: timedelta = timedelta(seconds=10),
+        deduplicate_for: timedelta = timedelta(minutes=10),
+        _streams: Streams | None = None,
+    ) -> None:
+        """Check the settings; nothing is connected yet."""
+        if not timedelta(0) < produce_timeout < deduplicate_for:
+            raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
+        if queue_bytes < 1:
+            raise ConfigurationError(f"queue_bytes must be 1 or more, not {queue_bytes}.")
+        self._settings = RedisSettings.of(redis) if _streams is None else None
+        self._environment = environment_name(environment_from() if environment is None else environment)
+        self._storage: Storage = RedisHashStorage() if storage is None else storage
+        self._given_storages = (self._storage, *also_read)
+        self._storages = storages_by_name(self._given_storages, beside_stream=_streams is None)
+        self._archive = archive
+        self._archived = archived_storages(self._given_storages, beside_stream=_streams is None)
+        self._produce_interceptors = tuple(produce_interceptors)
+        self._handle_interceptors = tuple(handle_interceptors)
+        self._produce_timeout = produce_timeout
+        self._queue_bytes = queue_bytes
+        self._drain = drain
+        self._deduplicate_for = deduplicate_for
+        self._given_streams = _streams
+        self._streams: Streams | None = None
+        self._redis: RedisConnection | None = None
+        self._batchers: dict[StreamName, Batcher] = {}
+        self._was_open = False
+        self._event_loop = OneEventLoop()
+
+    async def __aenter__(self) -> Self:
+        if self._streams is not None:
+            raise ConfigurationError("This backbone is already open; open it once and share it.")
+        self._event_loop = OneEventLoop()
+        if self._settings is None:
+            self._streams = self._given_streams
+        else:
+            self._redis = RedisConnection(self._settings)
+            self._streams = RedisStreams(self._redis, deduplicate_for=self._deduplicate_for)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._event_loop.running()
+        streams, redis, batchers = self._streams, self._redis, tuple(self._batchers.values())
+        self._streams, self._redis, self._was_open = None, None, True
+        self._batchers.clear()
+        try:
+            await asyncio.gather(*(batcher.close(self._drain) for batcher in batchers))
+        finally:
+            for storage in self._given_storages:
+                await storage.close()
+            if self._archive is not None:
+                await self._archive.close()
+            if streams is not None:
+                await streams.close()
+            if redis is not None:
+                await redis.close()
+
+    @property
+    def environment(self) -> str:
+        """The environment as it is in names; empty if there is none."""
+        return self._environment
+
+    @property
+    def redis(self) -> RedisConnection | None:
+        """The connection to Redis, for administration; None in memory, and while the backbone is not open."""
+        return self._redis
+
+    @property
+    def storage(self) -> Storage:
+        """Where payloads are saved."""
+        return self._storage
+
+    @property
+    def archive(self) -> S3Archive | None:
+        """Where the history of all streams is kept; None without an archive."""
+        return self._archive
+
+    @property
+    def archived_storages(self) -> Collection[str]:
+        """The names of the storages whose payloads an archive copies."""
+        return self._archived
+
+    def _check(self, contract: type[Contract]) -> None:
+        check(contract)
+        for storage in self._given_storages:
+            storage.check_contract(contract)
+
+    def _require_open(self) -> Streams:
+        if self._streams is not None:
+            self._event_loop.refuse_another()
+            return self._streams
+        if self._was_open:
+            raise BackboneClosed("The backbone is closed.")
+        raise ConfigurationError("The backbone is not open; use it inside `async with Backbone(...) as backbone`.")
+
+    def _require_archive(self) -> S3Archive:
+        if self._archive is None:
+            raise ConfigurationError("The backbone has no archive; make it with Backbone(archive=S3Archive(...)).")
+        return self._archive
+
+    def _scope(self, uri: str) -> StorageScope:
+        self._require_open()
+        return StorageScope(StreamName.of(uri, self._environment), self._redis)

@@ -1,0 +1,192 @@
+"""Reads a stream page by page, and its archive where the stream has gaps: one ordered history, each event once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from event_backbone.contract import EventOf
+from event_backbone.contract.stored_event import StoredEvent, is_event
+from event_backbone.errors import EntryUnreadable, StorageError
+from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
+from event_backbone.storage import Storage, StorageScope
+from event_backbone.storage.loading import collect_available_payloads
+from event_backbone.stream.base import Stream
+from event_backbone.stream.values import Entry
+from event_backbone.wire import read_entry, read_inline
+
+if TYPE_CHECKING:
+    from event_backbone.archive.cold_reads import ColdPage, ColdReads, Gap
+    from event_backbone.wire.archived_event import ArchivedEvent
+
+Wanted = Collection[EventOf[Any, ...]] | None
+"""The events of a contract that are wanted; None means all of any contract."""
+
+_PAGE = 100
+_WAIT = timedelta(seconds=1)
+
+_log = logging.getLogger("event_backbone")
+
+
+class _Event(NamedTuple):
+    metadata: Metadata
+    references: tuple[PayloadReference, ...]
+    entry: Entry
+
+
+class Scan:
+    """Reads on from a position. What raised may be called again: nothing is left out, nothing comes twice."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        cold: ColdReads | None,
+        loading: EventLoading,
+        *,
+        position: EventKey,
+        stop: EventKey | None,
+        events: Wanted,
+        follow: bool,
+    ) -> None:
+        """Begin after ``position``; without ``follow``, end before ``stop`` or after the newest event."""
+        self._stream = stream
+        self._cold = cold
+        self._loading = loading
+        self._position = position
+        self._stop = stop
+        self._events = events
+        self._follow = follow
+        self._archived: AsyncGenerator[ColdPage, None] | None = None
+        self._filled: Gap | None = None  # the gap for which the archive has been read to its end
+        self._filling: Gap | None = None
+        self._read_all = False
+
+    async def next_page(self) -> list[StoredEvent] | None:
+        """Return the wanted events of the next page, perhaps none; None at the end.
+
+        With ``follow`` it waits up to a second for new events instead.
+        """
+        if self._archived is not None:
+            return await self._next_archived()
+        if self._read_all and not self._follow:
+            return None
+        wait = self._read_all
+        entries = await self._stream.after(self._position, _PAGE, _WAIT) if wait else ()
+        if self._cold is None:
+            if not wait:
+                entries = await self._stream.range(self._position.successor(), self._stop, _PAGE)
+        else:
+            if wait and not entries:
+                return []
+            entries, gap = await self._cold.page(self._position, self._stop, _PAGE)
+            if gap is not None and gap != self._filled:
+                self._archived, self._filling = self._cold.pages(self._position, self._stop, gap), gap
+                return []
+        found = await self._loading.read(entries, self._events)
+        self._read_all = len(entries) < _PAGE
+        self._position = entries[-1].key if entries else self._position
+        return found
+
+    async def close(self) -> None:
+        """End what is being read ahead. May be called twice."""
+        archived, self._archived = self._archived, None
+        if archived is not None:
+            await archived.aclose()
+
+    async def _next_archived(self) -> list[StoredEvent]:
+        archived = self._archived
+        try:
+            page = None if archived is None else await anext(archived, None)
+            if page is None:
+                self._archived, self._filled = None, self._filling
+                return []
+            found = await self._loading.read_archived(page, self._events)
+        except BaseException:
+            await self.close()
+            raise
+        self._position = page.events[-1].key
+        return found
+
+
+class EventLoading:
+    """Makes stored events of entries and of archived events, with their payloads."""
+
+    def __init__(self, storages: Mapping[str, Storage], scope: StorageScope, cold: ColdReads | None) -> None:
+        """Load payloads from ``storages``, by their names; what is gone there from the archive, by ``cold``."""
+        self._storages = storages
+        self._scope = scope
+        self._cold = cold
+
+    async def read(self, entries: Sequence[Entry], events: Wanted) -> list[StoredEvent]:
+        """Return the wanted events; what cannot be read is skipped and logged.
+
+        Raises:
+            StorageUnavailable: a payload may be there later; StorageMissing: its storage was not given.
+            RequirementUnknown: a later version wrote an event.
+        """
+        wanted: list[_Event] = []
+        for entry in entries:
+            try:
+                found = self._event_of(entry)
+            except EntryUnreadable as error:
+                _log.warning("%s", error)
+                continue
+            if is_wanted(found.metadata, events):
+                wanted.append(found)
+        return await self._load(wanted) if wanted else []
+
+    async def one(self, entry: Entry) -> StoredEvent:
+        """Return the event in this entry. Raises as ``read`` does, and EntryUnreadable."""
+        (event,) = await self._load([self._event_of(entry)])
+        return event
+
+    async def read_archived(self, page: ColdPage, events: Wanted = None) -> list[StoredEvent]:
+        """Return the wanted events among archived ones. Raises as ``read`` does."""
+        from event_backbone.archive.reading import stored_events  # noqa: PLC0415 - only with an archive
+
+        wanted = [each for each in page.events if events is None or self.wants(each, events)]
+        return await stored_events(self._scope, self._storages, wanted, page.segment) if wanted else []
+
+    def wants(self, event: ArchivedEvent, events: Wanted) -> bool:
+        """Return whether an archived event is wanted."""
+        from event_backbone.archive.reading import read_metadata  # noqa: PLC0415 - only with an archive
+
+        return events is None or is_wanted(read_metadata(event, self._scope)[0], events)
+
+    def entry_wanted(self, entry: Entry, events: Wanted) -> bool:
+        """Return whether an entry holds a wanted event; one that cannot be read does not."""
+        try:
+            return is_wanted(self._event_of(entry).metadata, events)
+        except EntryUnreadable:
+            return False
+
+    def _event_of(self, entry: Entry) -> _Event:
+        metadata, references = read_entry(entry.fields, self._scope.stream, entry.key)
+        return _Event(metadata, references, entry)
+
+    async def _load(self, found: Sequence[_Event]) -> list[StoredEvent]:
+        contents = iter(await self._payloads([each for each in found if each.references]))
+        return [
+            StoredEvent(
+                each.metadata,
+                next(contents) if each.references else read_inline(each.entry.fields),
+                each.references,
+            )
+            for each in found
+        ]
+
+    async def _payloads(self, found: Sequence[_Event]) -> list[Payload | StorageError]:
+        if self._cold is None:
+            parts = [each.references for each in found]
+            return await collect_available_payloads(self._scope, self._storages, parts)
+        from event_backbone.archive.fallback import collect_with_archive  # noqa: PLC0415 - only with an archive
+
+        places = [(each.metadata.key, each.references) for each in found]
+        return await collect_with_archive(self._scope, self._storages, self._cold, places)
+
+
+def is_wanted(metadata: Metadata, events: Wanted) -> bool:
+    """Return whether an event is one of ``events``."""
+    return events is None or any(is_event(metadata, event) for event in events)

@@ -1,0 +1,62 @@
+"""A contract whose events may be split, and what is produced with it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from redis.asyncio import Redis
+
+from event_backbone import Backbone, Consumer, Context, Contract, EventKey, event
+
+URI = "letters"
+STREAM = "test:letters"
+GROUP = "main-consumer"
+
+
+class Letters(Contract):
+    """What happens to letters."""
+
+    @event
+    def sent(self, number: int, email: str | None = None) -> None:
+        """A letter is on its way."""
+
+
+async def send(backbone: Backbone, *numbers: int, uri: str = URI) -> Sequence[EventKey]:
+    """Produce one event for each number, in order, and return their keys."""
+    producer = backbone.producer(Letters, uri=uri)
+    return await asyncio.gather(*[producer.sent(number, f"ada{number}@example.com") for number in numbers])
+
+
+async def numbers_of(backbone: Backbone, uri: str = URI, /, **how: object) -> list[int]:
+    """Return the numbers of the events that a scan yields."""
+    scan = backbone.reader(uri).scan(**how)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    return [cast("int", event.arguments["number"]) async for event in scan]
+
+
+def consumer_of(numbers: list[int]) -> Consumer[Letters]:
+    """Return a consumer that notes the number of each event."""
+    consumer = Consumer(Letters)
+
+    @consumer.on(Letters.sent)
+    async def note(_: Context, number: int, email: str | None = None) -> None:
+        numbers.append(number)
+
+    return consumer
+
+
+async def trim(redis: Redis, before: EventKey) -> None:
+    """Remove the entries before this key from the stream as retention does, in one step."""
+    async with redis.pipeline() as steps:
+        steps.xtrim(STREAM, minid=before.entry_id, approximate=False)
+        steps.hset(f"{{{STREAM}}}:archive", "complete-from", before.entry_id)
+        await steps.execute()
+
+
+async def rows_of(redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Return all entries as they are in the stream: ids and fields."""
+    return cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(STREAM))
+
+
+async def add_entry(redis: Redis, *, entry_id: str = "*", **fields: str) -> None:
+    """Append an entry as another program may write it; ``arg_number`` is an inline argument."""
+    await redis.xadd(STREAM, {name.replace("_", ":"): value for name, value in fields.items()}, id=entry_id)
