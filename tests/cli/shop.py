@@ -1,8 +1,8 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
-SHOP_STORAGE chooses the storage (redis-hash, inline, s3 or split), SHOP_ROLE the role (both, producer or consumer),
-SHOP_FAILS whether its handlers fail (never, once, always), and SHOP_HANGS whether ``closed`` never ends (no, task,
-thread).
+SHOP_STORAGE chooses the storage (redis-hash, inline, s3 or split), SHOP_ARCHIVE whether there is an archive (no, yes),
+SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS whether its handlers fail (never, once, always), and
+SHOP_HANGS whether ``closed`` never ends (no, task, thread).
 """
 
 import asyncio
@@ -12,10 +12,10 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from event_backbone.archive import S3Archive
 from event_backbone.backbone import Backbone
 from event_backbone.cli import Project, build_cli, run
 from event_backbone.consumer import Consumer, Context
@@ -23,11 +23,8 @@ from event_backbone.contract import Contract, event
 from event_backbone.errors import Reject, Retry
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.otlp import configure_otlp
-from event_backbone.storage import RedisHashStorage, SplitStorage
+from event_backbone.storage import RedisHashStorage, S3Options, S3Storage, SplitStorage, Storage
 from event_backbone.worker import Worker
-
-if TYPE_CHECKING:
-    from event_backbone.storage import S3Options
 
 
 def setting(name: str, default: str) -> str:
@@ -64,26 +61,28 @@ class Shop(Contract):
 def open_backbone(settings: None = None, /, *, handle_interceptors: Sequence[HandleInterceptor] = ()) -> Backbone:
     """Make the shop's backbone from the environment."""
     configure_otlp("shop")
-    if setting("STORAGE", "redis-hash") == "s3":
-        from event_backbone.storage.s3 import S3Storage
-
-        return Backbone(storage=S3Storage(), handle_interceptors=handle_interceptors)
-    if setting("STORAGE", "redis-hash") == "split":
-        split = SplitStorage(RedisHashStorage(), {"packing.tags": RedisHashStorage(name="personal")})
-        return Backbone(storage=split, handle_interceptors=handle_interceptors)
-    storage = RedisHashStorage(inline_up_to_bytes=1024 if setting("STORAGE", "redis-hash") == "inline" else 0)
-    return Backbone(storage=storage, handle_interceptors=handle_interceptors)
+    archive = S3Archive() if setting("ARCHIVE", "no") == "yes" else None
+    return Backbone(storage=storage(), archive=archive, handle_interceptors=handle_interceptors)
 
 
-def s3_options(settings: None) -> "S3Options":
+def storage() -> Storage:
+    """Make the storage of SHOP_STORAGE."""
+    match setting("STORAGE", "redis-hash"):
+        case "s3":
+            return S3Storage()
+        case "split":
+            return SplitStorage(RedisHashStorage(), {"packing.tags": RedisHashStorage(name="personal")})
+        case name:
+            return RedisHashStorage(inline_up_to_bytes=1024 if name == "inline" else 0)
+
+
+def s3_options(settings: None) -> S3Options:
     """Read the options of the shop's S3 storage from the environment."""
-    from event_backbone.storage.s3 import S3Options
-
     return S3Options()
 
 
-def create_worker(settings: None, backbone: Backbone) -> Worker:
-    """Subscribe the shop's handlers."""
+def create_worker(settings: None, backbone: Backbone, *, archive: bool = True) -> Worker:
+    """Subscribe the shop's handlers, and archive if the shop has an archive."""
     consumer = Consumer(Shop)
 
     @consumer.on(Shop.order_placed)
@@ -104,7 +103,8 @@ def create_worker(settings: None, backbone: Backbone) -> Worker:
         await never_end(setting("HANGS", "no"))
 
     drain = timedelta() if setting("HANGS", "no") != "no" else timedelta(seconds=20)
-    return Worker(backbone.subscribe(consumer, uri="shop", group="main-consumer", drain=drain))
+    archivers = [backbone.archiver("shop")] if archive and setting("ARCHIVE", "no") == "yes" else []
+    return Worker(*archivers, backbone.subscribe(consumer, uri="shop", group="main-consumer", drain=drain))
 
 
 async def never_end(how: str) -> None:
@@ -133,6 +133,7 @@ def project() -> Project:
         produces=role != "consumer",
         group="main-consumer" if consumes else None,
         open_worker=create_worker if consumes else None,
+        archives=setting("ARCHIVE", "no") == "yes",
         api="tests.cli.shop_api:app" if role != "consumer" else None,
         api_address=lambda _: (os.environ.get("SERVE_HOST", "127.0.0.1"), _port("SERVE_PORT") or 8000),
         worker_health_address=lambda _: (

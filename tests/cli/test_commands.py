@@ -76,6 +76,8 @@ WRONG_CALLS: Mapping[str, tuple[int, str]] = {
     "dead-letters show 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "dead-letters redrive 17": (2, "'17' is not a valid event key; one looks like 1764041094123-0."),
     "dead-letters count --older-than soon": (2, "'soon' is not an age; give one such as 90s, 30m, 8h or 7d, or a time"),
+    "worker --no-archive": (2, "Leave out --no-archive: this project has no archive."),
+    "archive": (2, "No such command 'archive'"),
     "worker --health-port 70000": (2, "Invalid value for '--health-port'"),
     "fly": (2, "No such command 'fly'"),
 }
@@ -186,9 +188,9 @@ def test_people_are_told_that_an_event_is_deprecated(redis_shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("environment", "absent"),
     [
-        ({"SHOP_ROLE": "producer"}, {"worker", "pending", "dead-letters", "bucket"}),
-        ({"SHOP_ROLE": "consumer"}, {"produce", "serve", "bucket"}),
-        ({"SHOP_STORAGE": "s3"}, set[str]()),
+        ({"SHOP_ROLE": "producer"}, {"worker", "pending", "dead-letters", "bucket", "archive"}),
+        ({"SHOP_ROLE": "consumer"}, {"produce", "serve", "bucket", "archive"}),
+        ({"SHOP_STORAGE": "s3", "SHOP_ARCHIVE": "yes"}, set[str]()),
     ],
 )
 def test_commands_that_make_no_sense_for_a_project_are_absent(
@@ -201,6 +203,7 @@ def test_commands_that_make_no_sense_for_a_project_are_absent(
         "demo",
         "serve",
         "worker",
+        "archive",
         "produce",
         "tail",
         "show",

@@ -25,10 +25,20 @@ def test_every_event_is_stored_and_handled_once(role: str, tmp_path: Path) -> No
 
 
 def test_with_s3_the_payloads_are_in_the_bucket(tmp_path: Path) -> None:
-    """What the demo's own S3 client found is shown, and each event was handled."""
-    done = shop("demo", temporary=tmp_path, environment={"SHOP_STORAGE": "s3"})
+    """What the demo's own S3 client found is shown, and each event was handled; the archive is one object.
+
+    Then Redis is lost, everything is restored, and a new group handles every event.
+    """
+    done = shop("demo", temporary=tmp_path, environment={"SHOP_STORAGE": "s3", "SHOP_ARCHIVE": "yes"})
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("s3://demo-events/demo/") == done.stdout.count(": handled") == len(EVENTS)
+    before, after = done.stdout.split("Redis was killed")
+    assert before.count("s3://demo-events/demo/packs/") == before.count(": handled") == len(EVENTS)
+    assert f"Restored {len(EVENTS)} events from the archive" in after
+    assert after.count(": handled") == len(EVENTS)
+    segment = (
+        "Archived in s3://demo-events/demo/archive/shop/0/1970/01/01/00000000000000000000-00000000000000000000.jsonl"
+    )
+    assert done.stdout.count(segment) == 1
     assert left_behind(tmp_path) == []
 
 

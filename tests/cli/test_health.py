@@ -109,7 +109,7 @@ def test_a_worker_that_serves_no_health_is_one_sentence(
     monkeypatch.setenv("SHOP_ROLE", "consumer")
     answer = shop("health", *arguments)
     assert (answer.code, answer.output) == (1, "")
-    assert answer.errors.startswith("Set WORKER_HEALTH_PORT, for the worker and for this command")
+    assert answer.errors.startswith("Set WORKER_HEALTH_PORT, for the worker or archiver and for this command")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ class Role(StrEnum):
 
     PRODUCER = "producer"
     CONSUMER = "consumer"
+    ARCHIVER = "archiver"
     BOTH = "both"
 
 
@@ -55,8 +56,10 @@ async def _policy(project: Project, role: Role | None) -> str:
     from event_backbone.storage.buckets import access_policy  # noqa: PLC0415 - brings boto3
 
     options, environment = await _bucket_of(project)
-    role = role or (Role.BOTH if project.produces else Role.CONSUMER)
-    return json.dumps(await access_policy(options, environment, role=role.value), indent=2)
+    # A worker archives beside its handlers.
+    role = role or (Role.BOTH if project.produces or project.archives else Role.CONSUMER)
+    policy = await access_policy(options, environment, role=role.value, archive=project.archives)
+    return json.dumps(policy, indent=2)
 
 
 async def _bucket_of(project: Project) -> tuple[S3Options, str]:

@@ -8,6 +8,7 @@ import typer
 
 from event_backbone.cli import (
     add_events,
+    archive,
     bucket,
     dead_letters,
     demo,
@@ -18,6 +19,7 @@ from event_backbone.cli import (
     pending,
     produce,
     read,
+    restore,
     root_options,
     serve,
     worker,
@@ -31,7 +33,8 @@ def build_cli(project: Project) -> typer.Typer:
     """Make the command line of a project; ``run`` runs it. Nothing is imported or connected before a command needs it.
 
     Without an API there is no ``serve``, without a consumer group no ``worker``, ``pending`` and ``dead-letters``,
-    without both no ``health``, without producing no ``produce``, and without S3 no ``bucket``.
+    without an archive no ``archive``, without all three no ``health``, without producing no ``produce``, and without S3
+    no ``restore`` and no ``bucket``.
     """
     cli = typer.Typer(
         name=project.name,
@@ -43,11 +46,14 @@ def build_cli(project: Project) -> typer.Typer:
     cli.callback()(root_options.options)
     cli.command()(demo.demo)
     cli.command("_send-every-event", hidden=True)(demo.send_every_event)
+    cli.command("_handle-every-event", hidden=True)(demo.handle_every_event)
     if project.api is not None:
         cli.command()(serve.serve)
     if project.open_worker is not None:
         cli.command()(worker.worker)
-    if project.api is not None or project.open_worker is not None:
+    if project.archives:
+        cli.command()(archive.archive)
+    if project.api is not None or project.has_worker_health:
         cli.command()(health.health)
     if project.produces:
         cli.command()(produce.produce)
@@ -59,6 +65,7 @@ def build_cli(project: Project) -> typer.Typer:
         cli.add_typer(_dead_letters(project.group), name="dead-letters")
     cli.add_typer(_events(), name="events")
     if project.s3_options is not None:
+        cli.command()(restore.restore)
         cli.add_typer(_bucket(), name="bucket")
     cli.command()(doctor.doctor)
     return cli

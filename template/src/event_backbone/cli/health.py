@@ -1,4 +1,4 @@
-"""`health`: ask the web API or the worker of this machine whether it is alive, or ready."""
+"""`health`: ask the web API, or the worker or archiver, of this machine whether it is alive, or ready."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ class Process(StrEnum):
 def health(
     ctx: typer.Context,
     process: Annotated[
-        Process | None, typer.Argument(help="Which one must be healthy; without it, whichever is running.")
+        Process | None,
+        typer.Argument(
+            help="Which one must be healthy (an archiver counts as worker); without it, whichever is running."
+        ),
     ] = None,
     ready: Annotated[bool, typer.Option("--ready", help="Whether it can work, too, and not only lives.")] = False,
 ) -> None:
-    """Ask the running web API or worker for its health, for probes; exit code 1 when it is not healthy."""
+    """Ask the running web API, worker or archiver for its health, for probes; exit code 1 when it is not healthy."""
     addresses = _addresses(project_of(ctx))
     chosen = list(addresses) or [WORKER] if process is None else [process.value]
     if missing := next((each for each in chosen if each not in addresses), None):
@@ -39,7 +42,7 @@ def health(
 
 _MISSING = {
     API: "The project has no web API.",
-    WORKER: "Set WORKER_HEALTH_PORT, for the worker and for this command: without it no health is served.",
+    WORKER: "Set WORKER_HEALTH_PORT, for the worker or archiver and for this command: without it no health is served.",
 }
 
 
@@ -48,7 +51,7 @@ def _addresses(project: Project) -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     if project.api is not None:
         found[API] = project.api_address(settings)
-    if project.open_worker is not None:
+    if project.has_worker_health:
         host, port = project.worker_health_address(settings)
         if port is not None:
             found[WORKER] = host, port

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
@@ -38,6 +38,24 @@ class OpenBackbone(Protocol[SettingsType_contra]):
         ...
 
 
+class OpenWorker(Protocol[SettingsType_contra]):
+    """Opens what the handlers need, and runs all subscriptions of a project without an archive."""
+
+    def __call__(self, settings: SettingsType_contra, backbone: Backbone, /) -> AbstractAsyncContextManager[Worker]:
+        """Start the worker on entering, and stop it on leaving."""
+        ...
+
+
+class OpenArchivingWorker(Protocol[SettingsType_contra]):
+    """The same for a project with an archive: an archiver runs beside the subscriptions."""
+
+    def __call__(
+        self, settings: SettingsType_contra, backbone: Backbone, /, *, archive: bool = True
+    ) -> AbstractAsyncContextManager[Worker]:
+        """Start the worker on entering, with ``archive=False`` without archivers, and stop it on leaving."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project(Generic[SettingsType]):
     """The parts of a project that its commands work with. None or False: the project does not have it.
@@ -52,11 +70,13 @@ class Project(Generic[SettingsType]):
         open_backbone: opens the backbone with these settings.
         produces: whether the project produces events (``role`` is not consumer).
         group: the consumer group, when the project consumes.
-        open_worker: opens what the handlers need, and runs all subscriptions of the project.
+        open_worker: opens what the handlers need, and runs all subscriptions of the project; one of a project that
+            archives takes ``archive``.
+        archives: whether the backbone has an archive.
         api: the web API as ``module:name``, such as ``shipment_tracking.api:app``.
         s3_options: the options of the S3 storage, when payloads go to S3.
         api_address: where the web API listens.
-        worker_health_address: where a worker serves its health; without a port it serves none.
+        worker_health_address: where a worker, or an archiver, serves its health; without a port it serves none.
         configure_logging: configures logging for a command that runs until it is stopped; takes the least severe level
             that is to be logged, such as ``logging.INFO``.
     """
@@ -69,12 +89,18 @@ class Project(Generic[SettingsType]):
     open_backbone: OpenBackbone[SettingsType]
     produces: bool = True
     group: str | None = None
-    open_worker: Callable[[SettingsType, Backbone], AbstractAsyncContextManager[Worker]] | None = None
+    open_worker: OpenWorker[SettingsType] | OpenArchivingWorker[SettingsType] | None = None
+    archives: bool = False
     api: str | None = None
     s3_options: Callable[[SettingsType], S3Options] | None = None
     api_address: Callable[[SettingsType], tuple[str, int]] = lambda _: ("127.0.0.1", 8000)
     worker_health_address: Callable[[SettingsType], tuple[str, int | None]] = lambda _: ("127.0.0.1", None)
     configure_logging: Callable[[int], None] = configure_logging
+
+    @property
+    def has_worker_health(self) -> bool:
+        """Whether the project has a process that serves a worker's health: a worker, or an archiver."""
+        return self.open_worker is not None or self.archives
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Backbone, None]:
@@ -84,6 +110,14 @@ class Project(Generic[SettingsType]):
         """
         async with without_server_warnings(), self.open_backbone(self.load_settings()) as backbone:
             yield backbone
+
+    def worker(
+        self, settings: SettingsType, backbone: Backbone, *, archive: bool
+    ) -> AbstractAsyncContextManager[Worker]:
+        """Return the project's worker, which it has; without ``archive`` it archives nothing."""
+        if archive or not self.archives:
+            return required(self.open_worker)(settings, backbone)
+        return cast("OpenArchivingWorker[SettingsType]", required(self.open_worker))(settings, backbone, archive=False)
 
 
 @asynccontextmanager

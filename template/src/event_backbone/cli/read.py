@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +14,8 @@ from pydantic_core import to_json
 from event_backbone.cli.arguments import key_of, moment_of
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.events import complete_event, event_of
-from event_backbone.cli.output import print_arguments, print_json, print_line, print_table
+from event_backbone.cli.output import print_arguments, print_json, print_line, print_table, when
+from event_backbone.cli.progress import progress_bar
 from event_backbone.cli.project import project_of
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
@@ -29,6 +31,8 @@ _STARTS = "beginning, now, an event key, or a time such as 2025-01-31T12:00:00Z"
 _FROM_HELP = f"{_STARTS} (default: now, or with --no-follow the beginning)."
 _LAST_HELP = "Begin with the newest N events that are there, of those that are wanted."
 _EVENT_HELP = "Only this event, as `events` lists it; may be given more than once."
+
+_SHOW_EVERY = 500  # events
 
 Start = EventKey | datetime | Literal["now"] | None
 
@@ -68,11 +72,17 @@ async def _tail(
     project: Project, scan: Callable[[Reader], AsyncGenerator[StoredEvent, None]], *, as_json: bool
 ) -> None:
     async with project.open() as backbone, contextlib.aclosing(scan(backbone.reader(project.uri))) as events:
-        async for event in events:
-            if as_json:
-                print_json(_facts(event))
-            else:
-                print_line(f"{event.key}  {event.metadata.event}  {_payload(event)}")
+        # In a terminal the events themselves show how far it is.
+        with contextlib.nullcontext() if sys.stdout.isatty() else progress_bar() as bar:
+            count = 0
+            async for event in events:
+                if as_json:
+                    print_json(_facts(event))
+                else:
+                    print_line(f"{event.key}  {event.metadata.event}  {_payload(event)}")
+                count += 1
+                if bar is not None and count % _SHOW_EVERY == 0:
+                    bar.show(f"reading, at {when(event.key.time)}", count)
 
 
 async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:

@@ -22,3 +22,10 @@ def send_every_event(ctx: typer.Context, journal: Annotated[int, typer.Option()]
     from event_backbone.cli.demo.producer import produce_every_event  # noqa: PLC0415 - as above
 
     run_async(produce_every_event(project_of(ctx), journal))
+
+
+def handle_every_event(ctx: typer.Context, journal: Annotated[int, typer.Option()]) -> None:
+    """Handle every event of the stream in a new group, and note each in the journal."""
+    from event_backbone.cli.demo.loss import handle_every_event as handle  # noqa: PLC0415 - as above
+
+    run_async(handle(project_of(ctx), journal))

@@ -36,7 +36,7 @@ class DemoProcess:
 
     def __init__(self, name: str, project: Project, *arguments: str) -> None:
         """Prepare the process; nothing is started yet."""
-        self._name = name
+        self.name = name
         self._command = [sys.executable, "-m", project.module, *arguments]
         self._process = OwnedProcess(name)
         self._reading: asyncio.Task[None] | None = None
@@ -55,8 +55,11 @@ class DemoProcess:
         """Whether the process is alive."""
         return self._process.running
 
-    async def start(self, environment: Mapping[str, str]) -> None:
-        """Start the process with exactly this environment."""
+    async def start(self, environment: Mapping[str, str], *, journal: bool = True) -> None:
+        """Start the process with exactly this environment; one without a journal has no entries."""
+        if not journal:
+            self._process.start(self._command, environment=environment)
+            return
         read_end, write_end = os.pipe()
         try:
             command = [*self._command, "--journal", str(write_end)]
@@ -83,7 +86,7 @@ class DemoProcess:
 
     def failure(self) -> BackboneError:
         """Return what to raise when the process ended too early."""
-        return BackboneError(f"{self._name} ended early: {self._process.last_words()}")
+        return BackboneError(f"{self.name} ended early: {self._process.last_words()}")
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         async for line in reader:

@@ -73,7 +73,7 @@ class RedisReadBack:
 
 
 class S3ReadBack:
-    """Reads the packs of a bucket."""
+    """Reads the packs of a bucket, and finds its segments."""
 
     def __init__(self, bucket: str, endpoint: str, access_key: str, secret: str, region: str) -> None:
         """Read this bucket."""
@@ -88,6 +88,15 @@ class S3ReadBack:
         listed = self._client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
         packs = sorted(str(each["Key"]) for each in listed if each["Key"].endswith(".jsonl"))
         return [self._read(pack, first, last) for pack in packs for first, last in self._lines(pack, event_id)]
+
+    def segments(self) -> list[PayloadLocation]:
+        """Return the objects that the archive consists of."""
+        listed = self._client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
+        return [
+            PayloadLocation(f"s3://{self._bucket}/{each['Key']}", int(each["Size"]))
+            for each in listed
+            if each["Key"].endswith(".jsonl.zst")
+        ]
 
     def _lines(self, pack: str, event_id: str) -> list[tuple[int, int]]:
         """Return the first and last byte of each line with this id."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from event_backbone.cli.demo.processes import JournalEntry
 from event_backbone.cli.demo.read_back import PayloadLocation
@@ -26,8 +25,8 @@ class EventResult:
         return any(each.name.startswith("s3://") and each.size_bytes for each in self.locations)
 
 
-def print_report(results: Sequence[EventResult], *, consumes: bool, took: timedelta) -> None:
-    """Write the table of events."""
+def print_report(results: Sequence[EventResult], archived: Sequence[PayloadLocation], *, consumes: bool) -> None:
+    """Write the table of events, and the objects of the archive."""
     columns = ["Event", "Key", "Where its payload is stored (as plain clients of the servers see it)"]
     rows = [[each.sent.event, each.sent.key, _locations(each)] for each in results]
     if consumes:
@@ -37,8 +36,10 @@ def print_report(results: Sequence[EventResult], *, consumes: bool, took: timede
     for each in results[:1]:
         for record in (location.record for location in each.locations if location.record):
             print_line(f"The record of {each.sent.event}, as it was read from S3:\n  {record}")
+    for segment in archived:
+        print_line(f"Archived in {segment}")
     sender = f"sent by process {results[0].sent.pid}" if results else "sent"
-    print_line(f"{len(results)} events {sender} in {took.total_seconds():.1f} seconds; servers and processes are gone.")
+    print_line(f"{len(results)} events {sender}.")
 
 
 def print_next_steps(project: Project) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
 
+from event_backbone.cli.demo.loss import lose_and_restore
 from event_backbone.cli.demo.processes import DemoProcess, JournalEntry, child_environment
-from event_backbone.cli.demo.read_back import RedisReadBack, S3ReadBack
+from event_backbone.cli.demo.read_back import PayloadLocation, RedisReadBack, S3ReadBack
 from event_backbone.cli.demo.report import EventResult, print_next_steps, print_report
 from event_backbone.cli.output import print_line
 from event_backbone.cli.project import Project
@@ -41,21 +42,25 @@ async def run_demo(project: Project) -> None:
         environment = child_environment(
             {"EVENT_SOURCE_ENVIRONMENT": _ENVIRONMENT} | redis.environment() | (s3.environment(_BUCKET) if s3 else {})
         )
+        read_s3 = None if s3 is None else await asyncio.to_thread(_bucket, s3)
         worker = None
         if project.group is not None:
             worker = stack.enter_context(DemoProcess("The worker", project, "worker"))
             await worker.start(environment)
-        read_s3 = None if s3 is None else await asyncio.to_thread(_bucket, s3)
         producer = stack.enter_context(DemoProcess("The producer", project, "_send-every-event"))
         await producer.start(environment)
         stream = StreamName.of(project.uri, _ENVIRONMENT).key
         read_redis = stack.enter_context(contextlib.closing(RedisReadBack(redis.url, stream)))
         sent = await _sent(project, producer)
         handled = [] if worker is None else await _handled(project, worker, sent, read_redis)
+        archived = [] if read_s3 is None else await _archived(project, stack, environment, read_s3)
         results = await asyncio.to_thread(lambda: [_result(each, handled, read_redis, read_s3) for each in sent])
-        log = "" if worker is None else worker.log()
-    print_report(results, consumes=project.group is not None, took=timedelta(seconds=time.monotonic() - begin))
-    _check(results, project, log)
+        print_report(results, archived, consumes=project.group is not None)
+        _check(results, project, "" if worker is None else worker.log())
+        if project.archives:
+            await lose_and_restore(project, stack, redis, environment, sent, end_of=_end_of)
+    took = timedelta(seconds=time.monotonic() - begin)
+    print_line(f"Done in {took.total_seconds():.1f} seconds; servers and processes are gone.")
     print_next_steps(project)
 
 
@@ -96,7 +101,7 @@ def _bucket(server: S3Server) -> S3ReadBack:
 
 async def _sent(project: Project, producer: DemoProcess) -> list[JournalEntry]:
     """Return what the producer sent, once it has ended."""
-    await _until(lambda: not producer.running, "The producer did not end")
+    await _end_of(producer)
     await producer.read_all()
     if len(producer.entries) != len(events_of(project.contract)):
         raise producer.failure()
@@ -118,6 +123,25 @@ async def _handled(
     worker.stop()
     await worker.read_all()
     return worker.entries
+
+
+async def _archived(
+    project: Project, stack: contextlib.ExitStack, environment: Mapping[str, str], s3: S3ReadBack
+) -> list[PayloadLocation]:
+    """Let the project archive what was sent, and return the archive's objects."""
+    if not project.archives:
+        return []
+    archiver = stack.enter_context(DemoProcess("The archiver", project, "archive", "--once"))
+    await archiver.start(environment, journal=False)
+    await _end_of(archiver)
+    segments = await asyncio.to_thread(s3.segments)
+    if not segments:
+        raise archiver.failure()
+    return segments
+
+
+async def _end_of(process: DemoProcess) -> None:
+    await _until(lambda: not process.running, f"{process.name} did not end")
 
 
 async def _until(condition: Callable[[], bool], problem: str) -> None:

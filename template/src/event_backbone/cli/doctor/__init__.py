@@ -16,7 +16,7 @@ def doctor(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Check settings, Redis, storage, groups and the bundled runtime; exit code 1 when something fails."""
+    """Check settings, Redis, storage, archive, groups and the bundled runtime; exit code 1 when something fails."""
     findings = run_async(examine(project_of(ctx)))
     if as_json:
         for each in findings:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from event_backbone.cli.doctor.archive_checks import check_archive
 from event_backbone.cli.doctor.finding import Finding, fail, ok
 from event_backbone.cli.doctor.group_checks import check_groups
 from event_backbone.cli.doctor.redis_checks import check_redis
@@ -62,6 +63,8 @@ async def _servers(project: Project, backbone: Backbone, s3_options: S3Options |
         findings.append(storage)
     if all(each.level != "fail" or each.subject != "Redis" for each in findings):
         findings += await check_groups(backbone, project)
+    if all(each.level != "fail" for each in findings):
+        findings += await check_archive(backbone, project)
     return findings
 
 

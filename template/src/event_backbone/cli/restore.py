@@ -1,0 +1,109 @@
+"""`restore`: bring back to Redis what archive and packs have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from event_backbone.cli.arguments import moment_of
+from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
+from event_backbone.cli.output import counted, print_line, when
+from event_backbone.cli.progress import progress_bar
+from event_backbone.cli.project import project_of
+
+if TYPE_CHECKING:
+    from event_backbone.archive.restore_report import RestorePlan, RestoreReport
+    from event_backbone.backbone import Backbone
+    from event_backbone.cli.project import Project
+    from event_backbone.model import EventKey
+
+
+def restore(
+    ctx: typer.Context,
+    uris: Annotated[
+        list[str] | None, typer.Argument(metavar="[URI]...", help="The URIs to restore (default: the project's).")
+    ] = None,
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Search packs from this time on, such as 2025-01-31T12:00:00Z, for what a failover lost long ago.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Bring back to Redis all events that the archive and packs in S3 have; may be run again at any time.
+
+    Producers and workers keep running.
+    """
+    project = project_of(ctx)
+    moment = None if since is None else moment_of(since)
+    if since is not None and moment is None:
+        fail(f"{since[:60]!r} is not a valid time; give one such as 2025-01-31T12:00:00Z.", USAGE_ERROR)
+    run_async(_restore(project, list(dict.fromkeys(uris or [project.uri])), moment, dry_run=dry_run))
+
+
+async def _restore(project: Project, uris: Sequence[str], since: datetime | None, *, dry_run: bool) -> None:
+    async with project.open() as backbone:
+        for uri in uris:
+            plan = await backbone.plan_restore(uri, since=since)
+            for line in _plan_lines(plan):
+                print_line(line)
+            if not dry_run and not plan.nothing_to_do:
+                for line in _report_lines(await _run(backbone, uri, since)):
+                    print_line(line)
+
+
+async def _run(backbone: Backbone, uri: str, since: datetime | None) -> RestoreReport:
+    with progress_bar() as bar:
+        return await backbone.restore(
+            uri, since=since, on_progress=lambda each: bar.show(each.step, each.done, each.total)
+        )
+
+
+def _plan_lines(plan: RestorePlan) -> list[str]:
+    lines = [f"{plan.uri}:", f"  Redis has {counted(plan.live, 'event')}."]
+    if plan.archived is None:
+        lines.append(
+            "  There is no archive: what comes back are the events in packs, and groups begin at the beginning."
+        )
+    elif plan.committed is None:
+        lines.append("  The archive is empty.")
+    else:
+        lines.append(f"  The archive has {counted(plan.archived, 'event')}, up to {_key(plan.committed)}.")
+    if plan.events_lost:
+        lines.append("  Redis has lost archived events: the stream is built again, with their keys.")
+        lines += [f"  Group {name} goes on after {_key(key)}." for name, key in plan.groups.items()]
+    if plan.lost:
+        lines.append(f"  Packs have {counted(plan.lost, 'more event')}: appended under new keys.")
+    if plan.nothing_to_do:
+        lines.append("  Nothing is lost, so there is nothing to restore.")
+    elif plan.unlisted:
+        since = "" if plan.committed is None else f" after {_key(plan.committed)}"
+        lines.append(f"  What only {' and '.join(plan.unlisted)} had{since} cannot come back.")
+    return lines
+
+
+def _report_lines(report: RestoreReport) -> list[str]:
+    lines = [f"  Restored {counted(report.archived, 'event')} from the archive in {report.took.total_seconds():.1f} s."]
+    if report.appended:
+        lines.append(f"  Appended {counted(report.appended, 'event')} from packs.")
+    if report.moved:
+        lines.append(f"  {counted(report.moved, 'live event')} got new keys, as a clock was behind.")
+    if report.duplicates:
+        lines.append(f"  {counted(report.duplicates, 'live event')} left out, as the archive has the same.")
+    if report.dead_letters:
+        lines.append(f"  Restored {counted(report.dead_letters, 'dead letter')}.")
+    if report.gone:
+        lines.append(f"  {counted(report.gone, 'payload')} could not be restored: they are in no archive.")
+    if report.damaged:
+        lines.append(f"  {counted(report.damaged, 'record')} in packs could not be read; see the log.")
+    return lines
+
+
+def _key(key: EventKey) -> str:
+    return f"{key} ({when(key.time)})"

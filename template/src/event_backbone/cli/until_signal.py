@@ -1,0 +1,87 @@
+"""Runs a worker until a signal stops it, with its health port: what `worker` and `archive` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from event_backbone.cli.logs import LogLevel
+
+if TYPE_CHECKING:
+    from event_backbone.backbone import Backbone
+    from event_backbone.cli.project import Project
+    from event_backbone.worker import Worker
+
+HealthPort = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Serve /health/live and /health/ready here; 0 takes a free port.")
+]
+HealthHost = Annotated[str | None, typer.Option(help="The address for the health port.")]
+LeastSevere = Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")]
+HealthOptions = tuple[str | None, int | None]
+"""Host and port as they were given; None leaves them to the settings."""
+
+_log = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_REDELIVERED = ": events whose handlers were running will be delivered again"
+
+
+def health_address(project: Project, settings: object, given: HealthOptions) -> tuple[str, int | None]:
+    """Return where to serve health; without a port it is not served."""
+    host, port = project.worker_health_address(settings)
+    return given[0] or host, port if given[1] is None else given[1]
+
+
+async def run_until_signal(
+    opening: AbstractAsyncContextManager[Worker], backbone: Backbone, health: tuple[str, int | None]
+) -> None:
+    """Enter a worker and run it until the first SIGINT or SIGTERM; a second one ends the process at once."""
+    host, port = health
+    async with AsyncExitStack() as stack:
+        _cancel_on_signal()  # as S3 may keep an archiver from starting, while handlers run already
+        worker = await stack.enter_async_context(opening)
+        _stop_on_signal(worker)
+        if port is not None:
+            from event_backbone.web.worker_health import serve_worker_health  # noqa: PLC0415 - only for this option
+
+            port = await stack.enter_async_context(serve_worker_health(worker, backbone, host=host, port=port))
+            _log.info("Health is served at http://%s:%d/health/ready.", host, port)
+        for subscription in worker.subscriptions:
+            _log.info("Handling events of %s as group %s.", subscription.uri, subscription.group)
+        for archiver in worker.archivers:
+            _log.info("Archiving %s.", archiver.uri)
+        await worker.wait()
+        _log.info("Stopped.")
+
+
+def _cancel_on_signal() -> None:
+    """Cancel this task on a signal, which stops what has been started."""
+    loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
+    for each in _SIGNALS:
+        loop.add_signal_handler(each, task.cancel)
+
+
+def _stop_on_signal(worker: Worker) -> None:
+    """Stop gracefully on the first signal; let the second one end the process, as it would have by default."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
+            loop.add_signal_handler(each, end, each)
+        first = "running handlers finish first" if worker.subscriptions else "the request under way finishes first"
+        _log.info("Stopping on %s: %s.", number.name, first)
+        worker.stop()
+
+    def end(number: signal.Signals) -> None:
+        _log.warning("Ending at once on a second %s%s.", number.name, _REDELIVERED if worker.subscriptions else "")
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    for each in _SIGNALS:
+        loop.add_signal_handler(each, stop, each)
