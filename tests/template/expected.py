@@ -10,6 +10,7 @@ DEFAULTS: Mapping[str, Any] = {
     "role": "both",
     "storage": "redis-hash",
     "s3_credentials": "profile",
+    "archive": True,
     "web_api": True,
     "telemetry": True,
     "ci": "github",
@@ -27,6 +28,8 @@ BY_FACT = {
         *("src/P/handlers.py", "src/P/logs.py", "src/P/worker.py", "tests/test_handlers.py", "tests/test_worker.py"),
     },
     "s3": {"src/P/s3.py"},
+    "archive": {"tests/test_archive.py"},
+    "archiver": {"src/P/logs.py"},
     "telemetry": {
         *("src/P/telemetry.py", "observability/alerts.yml", "observability/prometheus.yml"),
         *("observability/grafana/dashboards/dashboards.yml", "observability/grafana/dashboards/events.json"),
@@ -39,13 +42,14 @@ BY_FACT = {
 # Words that would belong to a fact which is not given.
 WORDS = {
     "s3": r"(?i)\bs3|\baws|boto|obstore|moto\b|flask|(?<!_)bucket|seaweed",
+    "archive": r"(?i)archiv|zstandard",
     "cache": r"Redis Hash|CachedStorage|CACHED_FOR",
     "profile": r"(?i)aws.?profile|s3.*profile|from the profile\b",
     "key_pair": r"(?i)must be set.*pair|pair.*must be set|ConfigurationError",
     "api": r"(?i)fastapi|uvicorn|httpx|\bweb api|\bapi\.py|\bserve\b|8000|WORKER_IN_API",
     "consumer": (
-        r"(?i)(?<!error_)(?<!Stream)handler(?!s: what|s.md|s=)|\bworker|consumer(?!s share)|(?-i:\bGROUP\b)"
-        r"|dead.letter|redrive"
+        r"(?i)(?<!error_)(?<!Stream)handler(?!s: what|s.md|s=)|\bworker(?!_health|.\]|_.\))"
+        r"|consumer(?!s share)|(?-i:\bGROUP\b)|dead.letter|redrive"
     ),
     "producer": r"(?i)services\.producer|\bproduces\b(?!=False)|\bproduce\b",
     "telemetry": r"(?i)\botel|otlp|opentelemetry-(?!api)|jaeger|prometheus|grafana|(?<!master.)telemetry\b(?!-)",
@@ -77,12 +81,14 @@ IMPORTS = {
     "typing-extensions": "typing_extensions",
     "uuid-utils": "uuid_utils",
     "uvicorn": "uvicorn",
+    "zstandard": "zstandard",
 }
 # What the owner's files need not import, because the runtime does, for the answers that were given.
 RUNTIME_IMPORTS = {
     None: {"msgpack", "opentelemetry-api", "pydantic", "redis", "rich", "typer", "typing-extensions", "uuid-utils"},
     "telemetry": {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"},
     "s3": {"boto3", "obstore"},
+    "archive": {"zstandard"},
     "api": {"uvicorn"},
 }
 # What nothing imports: tools, the server of the tests, and what moto's server imports itself.
@@ -101,6 +107,8 @@ def facts_of(answers: Answers) -> dict[str, bool]:
         "consumer": a["role"] in {"both", "consumer"},
         "api": a["role"] in {"both", "producer"} and bool(a["web_api"]),
         "s3": s3,
+        "archive": s3 and bool(a["archive"]),
+        "archiver": s3 and bool(a["archive"]) and a["role"] == "producer",
         "cache": a["storage"] == "s3-cached",
         "profile": s3 and a["s3_credentials"] == "profile",
         "key_pair": s3 and a["s3_credentials"] == "environment",

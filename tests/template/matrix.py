@@ -18,6 +18,7 @@ CORE = {
 }
 # What changes single files or only text: each pair of these, and each of these with each of the core.
 MORE = {
+    "archive": ("yes", "no"),
     "ci": ("github", "gitlab", "none"),
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"),
     "events": ("default", "without arguments", "a name alone", "acronyms", "twelve", "longest names", "fifty"),
@@ -38,7 +39,7 @@ EVENTS = {
 
 def is_asked(row: Row, question: str) -> bool:
     """Return whether a question is asked at all, when the others were answered like this."""
-    if question == "s3_credentials":
+    if question in {"s3_credentials", "archive"}:
         return row["storage"] != "redis-hash"
     return question != "web_api" or row["role"] != "consumer"
 
@@ -48,10 +49,14 @@ def core_rows() -> Iterator[Row]:
     seen: list[Row] = []
     for values in product(*CORE.values()):
         row = dict(zip(CORE, values, strict=True))
-        asked = {name: value for name, value in row.items() if is_asked(row, name)}
+        asked = _asked(row)
         if asked not in seen:
             seen.append(asked)
             yield asked
+
+
+def _asked(row: Row) -> Row:
+    return {name: value for name, value in row.items() if is_asked(row, name)}
 
 
 def pairs_of(row: Row) -> set[Pair]:
@@ -65,7 +70,7 @@ def every_row() -> list[Row]:
     rows: list[Row] = []
     further = [dict(zip(MORE, values, strict=True)) for values in product(*MORE.values())]
     for core in core_rows():
-        row = max((core | more for more in further), key=lambda each: len(pairs_of(each) - seen))
+        row = max((_asked(core | more) for more in further), key=lambda each: len(pairs_of(each) - seen))
         seen |= pairs_of(row)
         rows.append(row)
     return rows
@@ -86,7 +91,7 @@ def pairwise(rows: Sequence[Row], questions: Iterable[str]) -> list[int]:
 def answers_of(row: Row, number: int) -> dict[str, object]:
     """Return a row as answers to the questions, with names that no other row has."""
     answers: dict[str, object] = {name: row[name] for name in ("role", "storage", "ci", "license")}
-    answers |= {name: row[name] == "yes" for name in ("web_api", "telemetry") if name in row}
+    answers |= {name: row[name] == "yes" for name in ("archive", "web_api", "telemetry") if name in row}
     answers["project_name"] = f"Matrix {number:02}"
     if row["names"] == "long":
         answers |= {"package_name": "p" * 38 + f"{number:02}", "contract_name": "C" * 38 + f"{number:02}"}

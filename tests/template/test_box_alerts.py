@@ -16,8 +16,9 @@ CONSUMER = {
     *("NoConsumer", "GroupFallsBehind", "DeadLetters", "DeadLettersGrow", "HandlersFail", "RetriesPileUp"),
     *("HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone"),
 }
+ARCHIVE = {"ArchiveLags", "EventsLost"}
 BOTH = {"RedisUnavailable", "StorageUnavailable"}
-COMMANDS = {"dead-letters list", "doctor", "pending", "show", "tail", "worker"}
+COMMANDS = {"archive", "dead-letters list", "doctor", "pending", "restore", "show", "tail", "worker"}
 
 
 @pytest.fixture(params=NAMES)
@@ -43,7 +44,7 @@ def test_each_role_has_the_alerts_of_what_it_does(name: str, rules: list[dict[st
     """A rule over a metric that nothing sends would never fire."""
     own = {"producer": PRODUCER, "consumer": CONSUMER}.get(name, PRODUCER | CONSUMER)
     assert [rule["alert"] for rule in rules] == list(dict.fromkeys(rule["alert"] for rule in rules))
-    assert {rule["alert"] for rule in rules} == own | BOTH
+    assert {rule["alert"] for rule in rules} == own | BOTH | (ARCHIVE if name == "s3-cached" else set())
 
 
 def test_every_expression_asks_for_series_and_labels_that_there_are(rules: list[dict[str, Any]]) -> None:

@@ -16,9 +16,13 @@ SERVICES: dict[str, tuple[Answers, set[str]]] = {
     "producer": (saved_answers("producer"), {"api", "redis"} | TELEMETRY),
     "consumer": (saved_answers("consumer"), {"worker", "redis"} | TELEMETRY),
     "minimal": (saved_answers("minimal"), {"worker", "redis"}),
+    "producer with archive": (
+        {"role": "producer", "storage": "s3"},
+        {"api", "archiver", "bucket", "redis", "s3"} | TELEMETRY,
+    ),
     "producer without API": ({"role": "producer", "web_api": False, "ci": "gitlab"}, {"redis"} | TELEMETRY),
 }
-OWN = {"api", "worker", "bucket"}
+OWN = {"api", "worker", "archiver", "bucket"}
 EXACT_IMAGE = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+(?:\.\d+)?(?:-[a-z0-9.]+)*")
 
 
@@ -74,9 +78,9 @@ def test_redis_keeps_every_event(project: Path) -> None:
 
 
 def test_what_is_needed_is_there_before(project: Path) -> None:
-    """API and worker start when Redis answers and the bucket is made, which waits for S3."""
+    """API, worker and archiver start when Redis answers and the bucket is made, which waits for S3."""
     services = services_of(project)
-    for name in {"api", "worker"} & set(services):
+    for name in {"api", "worker", "archiver"} & set(services):
         awaited = {each: how["condition"] for each, how in services[name]["depends_on"].items()}
         bucket = {"bucket": "service_completed_successfully"} if "bucket" in services else {}
         assert awaited == {"redis": "service_healthy"} | bucket

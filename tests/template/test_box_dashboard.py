@@ -71,11 +71,18 @@ def test_rate_latency_errors_lag_dead_letters_and_retries_are_shown(
     assert "event_backbone_outages_total{" in asked
 
 
-def test_only_a_cache_has_a_panel_for_the_cache(owners_template: Template) -> None:
-    """Its hits and misses."""
-    for name, there in (("s3-cached", True), ("s3", False), ("default", False)):
-        titles = [panel["title"] for panel in dashboard_of(owners_template.rendered(saved_answers(name)))["panels"]]
-        assert ("Cache" in titles) == there
+def test_only_a_cache_and_an_archive_have_panels_for_themselves(owners_template: Template) -> None:
+    """Hits and misses; what is archived, how late, and whether Redis has lost some of it."""
+    archive: set[str] = {"Archived", "Archive lag", "Events lost"}
+    none: set[str] = set()
+    for name, there in (
+        ("s3-cached", archive | {"Cache"}),
+        ("s3", archive),
+        ("models", none),
+        ("default", none),
+    ):
+        panels = dashboard_of(owners_template.rendered(saved_answers(name)))["panels"]
+        assert {panel["title"] for panel in panels} & (archive | {"Cache"}) == there
 
 
 def test_the_dashboard_is_whole(project: Path) -> None:

@@ -53,9 +53,9 @@ def test_the_matrix_holds_every_combination_and_every_pair(matrix: list[Rendered
     unmet = [dict(pair) for pair in wanted - met]
     assert all(
         not is_asked({"role": "both", "storage": "s3"} | pair, question) for pair in unmet for question in pair
-        if question in {"s3_credentials", "web_api"}
+        if question in {"s3_credentials", "archive", "web_api"}
     )  # fmt: skip
-    assert all({"s3_credentials", "web_api"} & set(pair) for pair in unmet)
+    assert all({"s3_credentials", "archive", "web_api"} & set(pair) for pair in unmet)
     assert len({tuple(each.row[name] for name in CORE if name in each.row) for each in matrix}) == len(matrix) == 70
 
 

@@ -14,6 +14,8 @@ BIG = {"web_api": True, "telemetry": True, "ci": "github", "license": "MIT"}
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "redis-hash to s3": ({}, {"storage": "s3"}),
     "s3 to redis-hash": ({"storage": "s3"}, {"storage": "redis-hash"}),
+    "with an archive": ({"storage": "s3", "archive": False}, {"archive": True}),
+    "without an archive": ({"storage": "s3"}, {"archive": False}),
     "both to consumer": ({}, {"role": "consumer"}),
     "consumer to both": ({"role": "consumer"}, {"role": "both"}),
     "producer to both": ({"role": "producer"}, {"role": "both"}),
@@ -21,6 +23,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 MORE_CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "small to big": (SMALL, BIG),
+    "producer with an archive": ({"role": "producer", "storage": "s3", "archive": False}, {"archive": True}),
+    "producer without an archive": ({"role": "producer", "storage": "s3", "web_api": False}, {"archive": False}),
     "s3 to s3-cached": ({"storage": "s3"}, {"storage": "s3-cached"}),
     "s3-cached to s3": ({"storage": "s3-cached"}, {"storage": "s3"}),
     "profile to environment": ({"storage": "s3"}, {"s3_credentials": "environment", "aws_region": "eu-central-1"}),
