@@ -56,6 +56,15 @@ def bound(name: str, callers: int, put: Track, append: Track) -> Track:
     return Track(name, never, callers, rates=rates)
 
 
+def fixed(name: str, rate: float, rounds: int) -> Track:
+    """Return a rate that is wanted, as a contender that reaches it in each round."""
+
+    async def never() -> None:
+        """Do nothing: it is not measured."""
+
+    return Track(name, never, 0, rates=[rate] * rounds)
+
+
 def ratio(ours: Track, baseline: Track, wanted: float | None = None) -> Ratio:
     """Compare two tracks round by round."""
     ratios = [mine / theirs for mine, theirs in zip(ours.rates, baseline.rates, strict=True)]

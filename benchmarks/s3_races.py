@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -136,13 +137,16 @@ async def _connected(url: str, server: S3Server) -> AsyncGenerator[Backbone]:
 
 def storage_on(server: S3Server, linger: timedelta = timedelta()) -> S3Storage:
     """Return the storage that the races use: its options are the defaults, except for pack_linger."""
-    return S3Storage(
-        S3Options(
-            bucket=server.bucket,
-            endpoint=server.endpoint,
-            access_key=server.access_key,
-            secret_key=server.secret_key,
-            region="us-east-1",
-            pack_linger=linger,
-        )
+    return S3Storage(replace(options_on(server), pack_linger=linger))
+
+
+def options_on(server: S3Server, prefix: str = "") -> S3Options:
+    """Return the options that lead to this server and prefix."""
+    return S3Options(
+        bucket=server.bucket,
+        endpoint=server.endpoint,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        region="us-east-1",
+        prefix=prefix,
     )

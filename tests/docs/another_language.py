@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import zstandard
 from botocore.exceptions import ClientError
 from redis import Redis
 
@@ -128,6 +129,45 @@ class FromPacks:
 
     def _get(self, key: str, bytes_of_line: str = "bytes=0-") -> bytes:
         return self.client.get_object(Bucket=self.bucket, Key=key, Range=bytes_of_line)["Body"].read()
+
+
+@dataclass
+class FromArchive:
+    """Reads the segments of an archive one after the other. ``above`` is what the keys of its objects begin with."""
+
+    client: "S3Client"
+    bucket: str
+    above: str
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield every line, to the end of the archive."""
+        follows = "0-0"
+        while (data := self._get(f"{self.above}{name_of(follows)}")) is not None:
+            end = 8 + int.from_bytes(data[4:8], "little")
+            header = json.loads(data[8:end])
+            assert (data[:4].hex(), header["format"], header["follows"]) == ("502a4d18", 1, follows)
+            lines = decompressed(data[end:]).splitlines() if data[end:] else []
+            assert len(lines) == header["events"]
+            yield from map(json.loads, lines)
+            follows = header["last"]
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except self.client.exceptions.NoSuchKey:
+            return None
+
+
+def name_of(follows: str) -> str:
+    """Return the name of the segment that follows this key."""
+    milliseconds, sequence = map(int, follows.split("-"))
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y/%m/%d}/{milliseconds:020d}-{sequence:020d}.jsonl.zst"
+
+
+def decompressed(data: bytes) -> bytes:
+    """Return the lines of a segment."""
+    with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+        return reader.read()
 
 
 def place_of(key: str, above: str, uri: str) -> tuple[str, str]:

@@ -26,7 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 SHELL = frozenset({"sh", "bash"})
-SHOWN_ONLY = frozenset({"go", "json", "text"})  # test_another_language.py does in Python what the pages show in Go
+# test_another_language.py does in Python what the pages show in Go; test_query_the_archive.py runs what is in SQL.
+SHOWN_ONLY = frozenset({"go", "json", "sql", "text"})
 _BEFORE_A_BLOCK = frozenset({"file", "edit", "below", "fails", "output", "no-run"})
 _ANYWHERE = frozenset({"project", "with", "sh", "python", "interrupt"})
 _COMMENT = re.compile(r"<!--\s*([a-z-]+?):?(?=\s)\s*(.*?)\s*-->", re.DOTALL)

@@ -14,9 +14,20 @@ from pydantic import BaseModel, Field
 from redis import Redis
 
 from event_backbone import Backbone, Contract, EventKey, event
+from event_backbone.archive import S3Archive
 from event_backbone.storage import CachedStorage, RedisHashStorage, S3Options, S3Storage, SplitStorage, Storage
 from event_backbone.testing.servers import S3Server
-from tests.docs.another_language import FromPacks, Load, MustBeUpdated, Read, from_hashes, new_events, place_of, read
+from tests.docs.another_language import (
+    FromArchive,
+    FromPacks,
+    Load,
+    MustBeUpdated,
+    Read,
+    from_hashes,
+    new_events,
+    place_of,
+    read,
+)
 from tests.docs.pages import ROOT
 from tests.support.s3 import s3_client
 
@@ -179,6 +190,29 @@ async def test_erased_gone_and_unavailable_payloads_are_told_apart(
     assert missing() == [{"s3": "unavailable"}] * 2
     del loads["s3"]
     assert missing() == [{"s3": "unavailable"}] * 2
+
+
+async def test_the_archive_has_the_same_events_in_the_same_order(
+    redis_url: str, redis: Redis, client: "S3Client"
+) -> None:
+    """Segment after segment, with arguments or the reason why there are none, and nothing else is needed."""
+    storage, archive = _split(RedisHashStorage()), S3Archive(segment_bytes=500)
+    first, *_ = await _produce(redis_url, storage)
+    async with Backbone(redis_url, storage=storage, archive=archive, environment="dev") as backbone:
+        await backbone.erase(URI, first, part="s3")
+        async with backbone.archiver(URI) as archiver:
+            await archiver.commit()
+    lines = list(FromArchive(client, "events", f"dev/archive/{URI}/0/"))
+    entries: Any = redis.xrange(STREAM)
+    assert [each["event_key"] for each in lines] == [entry_id for entry_id, _ in entries]
+    for line, (_, fields) in zip(lines, entries, strict=True):
+        assert json.loads(fields["metadata"]).items() <= line.items()
+    of_first = next(each for each in lines if each["event_key"] == str(first))
+    assert (of_first.get("arguments"), of_first["missing"]) == (None, {"s3": "erased"})
+    copied = [each["arguments"] for each in lines if each is not of_first]
+    without_email = {name: value for name, value in ORDERED.items() if name != "email"}
+    assert sorted(map(len, copied)) == [0, len(without_email)]
+    assert without_email in copied
 
 
 async def test_the_line_of_another_event_is_not_taken_for_this_one(

@@ -14,8 +14,9 @@ from tests.template.rendering import Template, saved_answers
 pytestmark = pytest.mark.timeout(400)
 MOST_LEFT_OUT = 5
 
-# Each of these renders and updates several projects: `--all` follows them, before a release or when they change.
-SELDOM = {"add-an-event.md", "credentials.md", "run-apart.md", "switch-to-s3.md", "update.md"}
+# Each of these renders and updates several projects, or runs many commands: `--all` follows them, before a release or
+# when they change.
+SELDOM = {"add-an-event.md", "credentials.md", "restore-drill.md", "run-apart.md", "switch-to-s3.md", "update.md"}
 FOLLOWED = [
     pytest.param(each, id=str(each), marks=[pytest.mark.long] if each.name in SELDOM else []) for each in pages()
 ]

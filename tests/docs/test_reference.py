@@ -29,6 +29,7 @@ REFERENCE = ROOT / "docs" / "reference"
 RUNTIME = ROOT / "template" / "src" / "event_backbone"
 PUBLIC_MODULES = (
     "event_backbone",
+    "event_backbone.archive",
     "event_backbone.otlp",
     "event_backbone.storage",
     "event_backbone.testing",
@@ -150,6 +151,7 @@ class TestCommands:
             open_backbone=_never,
             group="main-consumer",
             open_worker=_never,
+            archives=True,
             api="shipment_tracking.api:app",
             s3_options=_never,
         )
