@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import cast
 
 import zstandard
-from obstore.store import S3Store
 from redis.asyncio import Redis
 
-from benchmarks.by_hand_s3 import S3Server
+from benchmarks.by_hand_s3 import S3Server, store_on
 
 COPY = "by-hand/archive.jsonl.zst"
 _PAGE = 500
@@ -26,14 +25,7 @@ class ArchiveByHand:
     def __init__(self, url: str, server: S3Server) -> None:
         """Connect to both servers."""
         self._redis = Redis.from_url(url)
-        self._store = S3Store(
-            server.bucket,
-            aws_endpoint_url_s3=server.endpoint,
-            access_key_id=server.access_key,
-            secret_access_key=server.secret_key,
-            region="us-east-1",
-            client_options={"allow_http": True, "timeout": "120s"},
-        )
+        self._store = store_on(server)
 
     async def copy_from_hashes(self, stream: str) -> None:
         """Read the stream in pages of 500, each page's payloads with one pipeline; compress all, and put one object."""

@@ -33,6 +33,18 @@ class S3Server:
     bucket: str
 
 
+def store_on(server: S3Server) -> S3Store:
+    """Return obstore's client of the server's bucket."""
+    return S3Store(
+        server.bucket,
+        aws_endpoint_url_s3=server.endpoint,
+        access_key_id=server.access_key,
+        secret_access_key=server.secret_key,
+        region="us-east-1",
+        client_options={"allow_http": True, "timeout": "120s"},
+    )
+
+
 class ByHandS3:
     """Loops over obstore for the payloads, and one command of redis-py for each entry."""
 
@@ -40,14 +52,7 @@ class ByHandS3:
         """Connect to both."""
         self.redis = Redis(connection_pool=BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS))
         self._few = asyncio.Semaphore(IN_FLIGHT)
-        self._store = S3Store(
-            server.bucket,
-            aws_endpoint_url_s3=server.endpoint,
-            access_key_id=server.access_key,
-            secret_access_key=server.secret_key,
-            region="us-east-1",
-            client_options={"allow_http": True, "timeout": "120s"},
-        )
+        self._store = store_on(server)
 
     async def put(self, number: int) -> None:
         """Put one payload, then add its entry."""

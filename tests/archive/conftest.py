@@ -14,7 +14,6 @@ from tests.support.archives import ArchivedStream
 from tests.support.faulty_s3 import FaultyS3, faulty_s3
 
 ENVIRONMENT = "test"
-StorageName = str
 
 STORAGES: dict[str, Callable[[], Storage]] = {
     "redis-hash": RedisHashStorage,

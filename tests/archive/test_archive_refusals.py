@@ -86,7 +86,7 @@ async def test_the_bucket_of_another_environment(
             with pytest.raises(ConfigurationError, match="production"):
                 await backbone.archiver(URI).__aenter__()
         else:
-            s3.has_bucket, s3.choose = True, lambda _method, _path: Refusal(503, "SlowDown")
+            s3.choose = lambda _method, _path: Refusal(503, "SlowDown")
             async with backbone.archiver(URI) as archiver:
                 s3.choose = lambda _method, _path: None
                 await eventually(lambda: "production" in caplog.text)

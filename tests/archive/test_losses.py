@@ -183,3 +183,14 @@ async def test_when_s3_is_back_nothing_is_missing(archiving: Make, s3: FaultyS3,
         await eventually(lambda: archiver.ready)
         assert archiver.lag == timedelta(0)
     assert archived_keys(s3.objects) == [key.entry_id for key in keys]
+
+
+async def test_an_archiver_that_ended_while_it_began_its_notes_keeps_nobody_from_archiving(
+    archiving: Make, redis: Redis, s3: FaultyS3
+) -> None:
+    """Its notes are completed by the next one: nothing is lost, as nothing was archived yet."""
+    await redis.hset("{test:letters}:archive", "committed", "0-0")
+    async with archiving() as backbone, backbone.archiver(URI) as archiver:
+        keys = await send(backbone, 1)
+        await archiver.commit()
+    assert archived_keys(s3.objects) == [key.entry_id for key in keys]

@@ -7,8 +7,6 @@ import redis
 
 from tests.cli.conftest import Shop
 
-KEY = r"\d+-\d+ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)"
-
 
 @pytest.fixture(autouse=True)
 def _environment(redis_url: str, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +38,7 @@ def test_a_lost_redis_is_restored(shop: Shop, redis_url: str) -> None:
     assert rest[2] == "  Redis has lost archived events: the stream is built again, with their keys."
     assert rest[3] == "  Packs have 1 more event: appended under new keys."
     assert shop("tail", "--no-follow", "--json").lines != []  # the archive alone answers
-    assert shop("doctor").output.count("lost events") >= 1
+    assert shop("doctor").output.count("lost events") == 1
 
     done = shop("restore")
     assert done.code == 0

@@ -217,11 +217,6 @@ class Scene:
             async for each in self.only_redis.reader(URI).scan()
         ]
 
-    @property
-    def last_archived(self) -> EventKey:
-        """The last key that was in a segment when Redis was lost."""
-        return max(self.archived.values())
-
 
 @asynccontextmanager
 async def scene(

@@ -139,14 +139,15 @@ class Backbone(Lifetime):
         not open.
         """
         self._check(consumer.contract)
+        scope = self._scope(uri)
         return Subscription(
             self._require_open(),
-            scope=self._scope(uri),
+            scope=scope,
             group=group,
             consumer=consumer,
             services=services,
             storages=self._storages,
-            cold=self._cold_reads(self._scope(uri)),
+            cold=self._cold_reads(scope),
             options=SubscriptionOptions(**options),
             interceptors=self._handle_interceptors,
         )
@@ -230,6 +231,7 @@ class Backbone(Lifetime):
             EntryUnreadable, RequirementUnknown, StorageMissing: nothing was erased.
             PayloadGone: a part is not there, and keeps reading as ``gone``; the others were erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
+            ConfigurationError, ArchiveUnreadable: the copy in the archive is not erased yet; archivers will do it.
         """
         scope, streams = self._scope(uri), self._require_open()
         archived = open_archive_erasing(self._archive, scope)

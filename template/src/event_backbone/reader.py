@@ -97,6 +97,7 @@ class Reader:
             ConfigurationError: a time has no time zone, or ``end`` comes with ``follow``, or ``start`` with ``last``.
             RequirementUnknown: a later version wrote an event.
             StreamUnavailable, StorageUnavailable: with ``follow`` only on the first read; StorageMissing on any.
+            ArchiveUnreadable: a segment is damaged or missing, or a later version wrote it.
         """
         _check_bounds(start, end, last, follow=follow)
         stop = None if end is None else _key_at(end)

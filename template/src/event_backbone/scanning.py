@@ -146,14 +146,14 @@ class EventLoading:
         """Return the wanted events among archived ones. Raises as ``read`` does."""
         from event_backbone.archive.reading import stored_events  # noqa: PLC0415 - only with an archive
 
-        wanted = [each for each in page.events if events is None or self.wants(each, events)]
+        wanted = [each for each in page.events if self.wants(each, events)]
         return await stored_events(self._scope, self._storages, wanted, page.segment) if wanted else []
 
     def wants(self, event: ArchivedEvent, events: Wanted) -> bool:
         """Return whether an archived event is wanted."""
         from event_backbone.archive.reading import read_metadata  # noqa: PLC0415 - only with an archive
 
-        return events is None or is_wanted(read_metadata(event, self._scope)[0], events)
+        return events is None or is_wanted(read_metadata(event, self._scope.stream)[0], events)
 
     def entry_wanted(self, entry: Entry, events: Wanted) -> bool:
         """Return whether an entry holds a wanted event; one that cannot be read does not."""

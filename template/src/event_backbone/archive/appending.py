@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from event_backbone.archive.known_events import KnownEvents
+from event_backbone.archive.missing import is_gone
 from event_backbone.archive.recovering import LostEvent
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import RedisConnection
-from event_backbone.errors import PayloadForbidden, PayloadGone, PayloadNotGiven, StreamError, StreamUnavailable
+from event_backbone.errors import StreamError, StreamUnavailable
 from event_backbone.model import EventKey, event_id_time
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_references
@@ -46,10 +47,7 @@ class Appending:
         elsewhere = [reference for each in lost for reference in each.elsewhere]
         if elsewhere:
             found = await collect_available_references(self._scope, self._storages, elsewhere)
-            self.gone += sum(
-                isinstance(each, PayloadGone) and not isinstance(each, PayloadForbidden | PayloadNotGiven)
-                for each in found
-            )
+            self.gone += sum(map(is_gone, found))
 
     async def _append(self, entries: Sequence[NewEntry], known_from: EventKey, remember_for: timedelta) -> int:
         delays, count = Delays(_BACKOFF), None

@@ -110,7 +110,10 @@ class ArchiveLoop:
             self._checked = True
 
     async def commit(self, until: EventKey) -> None:
-        """Commit now, and return when everything up to this key is in the archive. Raises EventsLost."""
+        """Commit now, and return when everything up to this key is in the archive.
+
+        Raises EventsLost, or StorageUnavailable if it was stopped before.
+        """
         waiting = asyncio.get_running_loop().create_future()
         self._waiting.append((until, waiting))
         self._wake.set()

@@ -11,6 +11,7 @@ from event_backbone.archive.archive_loop import ArchiveLoop
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import BackboneError, ConfigurationError, StorageUnavailable, StreamUnavailable
+from event_backbone.tasks import end_of
 
 if TYPE_CHECKING:
     from event_backbone.model import EventKey
@@ -61,15 +62,8 @@ class Archiver:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop, and wait for the end. Raises what broke it, unless ``wait`` has, or another error is on its way."""
-        task = cast("asyncio.Task[None]", self._task)
         self.stop()
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
-        broken = None if task.cancelled() else task.exception()
+        broken = await end_of(cast("asyncio.Task[None]", self._task))
         if broken is not None and error is None and not self._raised:
             raise broken
 

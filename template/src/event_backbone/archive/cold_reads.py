@@ -10,10 +10,9 @@ from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.archive.segment import Segment
-from event_backbone.errors import DecodeError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import Entry
-from event_backbone.wire.archived_event import ArchivedEvent, key_of_archived, read_archived
+from event_backbone.wire.archived_event import ArchivedEvent, key_of_archived, read_archived, read_key
 
 if TYPE_CHECKING:
     from event_backbone.stream.redis.archive_notes import ArchiveNotes
@@ -32,7 +31,6 @@ class Gap(NamedTuple):
     """Where a stream has not all entries: before this key; None if Redis notes nothing, as it has lost the notes."""
 
     before: EventKey | None
-    is_noted: bool
 
 
 class ColdReads:
@@ -69,7 +67,7 @@ class ColdReads:
         """
         entries, complete_from, exists = await self._notes.page(after, stop, count)
         is_complete = exists and (complete_from is None or complete_from <= after.successor())
-        return entries, None if is_complete else Gap(complete_from, is_noted=exists)
+        return entries, None if is_complete else Gap(complete_from)
 
     async def pages(self, after: EventKey, stop: EventKey | None, gap: Gap) -> AsyncGenerator[ColdPage, None]:
         """Yield the archived events after this key, before ``stop`` and in the gap, in order."""
@@ -120,9 +118,5 @@ class ColdReads:
 
 
 def _is_between(line: bytes, after: EventKey, stop: EventKey | None, stream: StreamName) -> bool:
-    milliseconds, _, sequence = key_of_archived(line).partition(b"-")
-    try:
-        key = EventKey(int(milliseconds), int(sequence), stream.partition)
-    except ValueError:
-        raise DecodeError("The line has no event key.") from None
+    key = read_key(key_of_archived(line), stream)
     return after < key and (stop is None or key < stop)

@@ -9,19 +9,16 @@ from datetime import timedelta
 from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
 from event_backbone.archive.missing import INLINE
+from event_backbone.archive.reading import read_metadata
 from event_backbone.archive.s3_archive import S3Archive
-from event_backbone.archive.segment import Segment, pack_segment, unpack_segment
+from event_backbone.archive.segment import SEGMENT_CONTENT_TYPE, Segment, pack_segment, unpack_segment
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import ArchiveUnreadable
 from event_backbone.model import EventKey, StreamName
-from event_backbone.wire import METADATA_FIELD, read_entry
 from event_backbone.wire.archived_event import key_of_archived, read_archived, write_archived
-from event_backbone.wire.fields import FORMAT_FIELD, WIRE_FORMAT
 
 Erasure = tuple[EventKey, str | None]
 """An event that was erased, and the storage of the part that was; None if everything was."""
-
-SEGMENT_CONTENT_TYPE = "application/zstd"
 
 _BACKOFF = Backoff(first=timedelta(milliseconds=20), longest=timedelta(seconds=1), jitter=1)
 
@@ -64,7 +61,7 @@ async def erase_archived(
     return frozenset(key for some in by_segment.values() for key, _ in some)
 
 
-async def _rewrite(archive: S3Archive, stream: StreamName, follows: EventKey, erasures: Iterable[Erasure]) -> None:
+async def _rewrite(archive: S3Archive, stream: StreamName, follows: EventKey, erasures: Sequence[Erasure]) -> None:
     key = segment_key(archive.options, stream, follows)
     objects, delays = await archive.objects(stream.environment), Delays(_BACKOFF)
     while True:
@@ -72,14 +69,15 @@ async def _rewrite(archive: S3Archive, stream: StreamName, follows: EventKey, er
         if version is None:
             raise ArchiveUnreadable(f"The archive has no {key} any more; restore the object.")
         data, e_tag = version
-        rewritten = await asyncio.to_thread(_without, unpack_segment(data, key), stream, erasures)
+        rewritten = await asyncio.to_thread(_without, data, key, stream, erasures)
         if rewritten is None or await objects.replace(key, rewritten, e_tag, content_type=SEGMENT_CONTENT_TYPE):
             return
         await delays.wait()
 
 
-def _without(segment: Segment, stream: StreamName, erasures: Iterable[Erasure]) -> bytes | None:
-    """Return the segment's new bytes; None if there is nothing to erase in it."""
+def _without(data: bytes, key: str, stream: StreamName, erasures: Iterable[Erasure]) -> bytes | None:
+    """Return a segment's new bytes; None if there is nothing to erase in it."""
+    segment = unpack_segment(data, key)
     before = segment.lines()
     lines = erase_lines(before, stream, erasures)
     return None if lines == list(before) else pack_segment(segment.header, lines)
@@ -91,8 +89,7 @@ def _erased(line: bytes, stream: StreamName, storages: Iterable[str | None]) -> 
         if storage is not None:
             event = event.without([storage])
             continue
-        fields = {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): event.document}
-        _, references = read_entry(fields, stream, event.key)
+        _, references = read_metadata(event, stream)
         event = event.without([each.storage for each in references] or [INLINE])
     return write_archived(event, stream)
 

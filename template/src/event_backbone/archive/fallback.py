@@ -6,13 +6,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from event_backbone.archive.cold_reads import ColdReads
+from event_backbone.archive.missing import is_gone
 from event_backbone.archive.reading import stored_events
 from event_backbone.errors import (
     ArchiveUnreadable,
     ConfigurationError,
-    PayloadForbidden,
-    PayloadGone,
-    PayloadNotGiven,
     StorageError,
     StorageUnavailable,
 )
@@ -71,8 +69,8 @@ async def collect_with_archive(
 
 def _is_gone(payload: _Loaded) -> bool:
     if isinstance(payload, PartialPayload):
-        return any(map(_is_gone, payload.missing.values()))
-    return isinstance(payload, PayloadGone) and not isinstance(payload, PayloadForbidden | PayloadNotGiven)
+        return any(map(is_gone, payload.missing.values()))
+    return is_gone(payload)
 
 
 async def _archived(

@@ -44,20 +44,18 @@ class KnownEvents:
                 self._ids.update(event_id for event_id, _ in found)
                 yield [(UUID(event_id), key) for event_id, key in found]
 
-    async def read_on(self, since: EventKey) -> int:
-        """Learn the stream's entries from this key on, or from where the last call ended; return how many.
+    async def read_on(self, since: EventKey) -> None:
+        """Learn the stream's entries from this key on, or from where the last call ended.
 
         Raises StreamUnavailable in outages; call it again.
         """
-        count = 0
         while True:
             start = since if self._read_to is None else self._read_to.successor()
             entries = await self._stream.range(start, None, _PAGE)
             for entry in entries:
                 with suppress(KeyError, ValueError):  # not an event of wire format 1
                     self._ids.add(read_event_id(entry.fields[_METADATA]))
-            count += len(entries)
             if entries:
                 self._read_to = entries[-1].key
             if len(entries) < _PAGE:
-                return count
+                return

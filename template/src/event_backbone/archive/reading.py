@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from event_backbone.archive.missing import INLINE, error_of
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import StorageError
-from event_backbone.model import Metadata, Payload, PayloadReference
+from event_backbone.model import Metadata, Payload, PayloadReference, StreamName
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_references, merged_payload
 from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, read_entry
@@ -16,9 +16,9 @@ from event_backbone.wire.archived_event import ArchivedEvent
 _FORMAT, _METADATA = FORMAT_FIELD.encode(), METADATA_FIELD.encode()
 
 
-def read_metadata(event: ArchivedEvent, scope: StorageScope) -> tuple[Metadata, tuple[PayloadReference, ...]]:
+def read_metadata(event: ArchivedEvent, stream: StreamName) -> tuple[Metadata, tuple[PayloadReference, ...]]:
     """Return an archived event's metadata and references. Raises as ``read_entry`` does."""
-    return read_entry({_FORMAT: WIRE_FORMAT, _METADATA: event.document}, scope.stream, event.key)
+    return read_entry({_FORMAT: WIRE_FORMAT, _METADATA: event.document}, stream, event.key)
 
 
 async def stored_events(
@@ -32,7 +32,7 @@ async def stored_events(
         StorageUnavailable: a payload is in a storage that does not answer; StorageMissing: that was not given.
         EntryUnreadable, RequirementUnknown: as ``read_entry`` does.
     """
-    read = [(event, *read_metadata(event, scope)) for event in events]
+    read = [(event, *read_metadata(event, scope.stream)) for event in events]
     elsewhere = [
         reference for event, _, references in read for reference in references if not _is_known(event, reference)
     ]

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from event_backbone.archive.erased_lines import SEGMENT_CONTENT_TYPE
 from event_backbone.archive.group_states import (
     SavedDeadLetter,
     SavedGroup,
@@ -22,7 +21,7 @@ from event_backbone.archive.known_events import KnownEvents
 from event_backbone.archive.restore_report import OnProgress, RestoreProgress
 from event_backbone.archive.restored_entries import RestoredEntries, documents_of
 from event_backbone.archive.s3_archive import S3Archive
-from event_backbone.archive.segment import pack_segment
+from event_backbone.archive.segment import SEGMENT_CONTENT_TYPE, pack_segment
 from event_backbone.errors import ArchiveUnreadable
 from event_backbone.model import EventKey
 from event_backbone.storage import StorageScope
@@ -139,8 +138,7 @@ class Rebuilding:
                         page = lines[first : first + _PAGE]
                         documents.update(documents_of(page, self._scope, wanted))
                         restored = entries.of(page)
-                        if adding is not None:
-                            await adding
+                        await _finish(adding)
                         adding = asyncio.create_task(self._restoring.add(restored))
                         await asyncio.sleep(0)
                         self._report_archived(len(page), fence.total)

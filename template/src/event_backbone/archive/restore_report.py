@@ -9,7 +9,7 @@ from typing import Literal
 
 from event_backbone.model import EventKey
 
-RestoreStep = Literal["reading packs", "restoring archived events", "copying live events", "appending lost events"]
+RestoreStep = Literal["restoring archived events", "copying live events", "appending lost events"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class RestoredEntries:
     def _with_payload(self, event: ArchivedEvent) -> RestoredEntry | None:
         if INLINE in event.missing:
             return None
-        _, references = read_metadata(event, self._scope)
+        _, references = read_metadata(event, self._scope.stream)
         if not references:
             return RestoredEntry(event.key, event.document, inline=event.payload or {})
         writes: list[HashWrite] = []

@@ -31,8 +31,9 @@ _PROBE = b"This object shows that two writers cannot both create it, which the a
 class S3Archive:
     """Keeps the events of streams in segments: compressed objects of one record a line, each of which follows another.
 
-    It may share bucket and prefix with an S3Storage of the same name and environment. Archiving, cold reads and
-    restoring need s3:PutObject, s3:GetObject and s3:ListBucket. May be used from several event loops.
+    It may share bucket and prefix with an S3Storage of the same name and environment. Cold reads need
+    s3:GetObject and s3:ListBucket; archiving, erasing and restoring also s3:PutObject. May be used from several event
+    loops.
     """
 
     def __init__(

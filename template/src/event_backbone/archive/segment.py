@@ -14,6 +14,8 @@ import zstandard
 from event_backbone.errors import ArchiveUnreadable
 from event_backbone.wire.segment_header import SegmentHeader, read_header, write_header
 
+SEGMENT_CONTENT_TYPE = "application/zstd"
+
 HEADER_BYTES = 1024
 """How much of a segment has its header, unless names are very long."""
 

@@ -12,14 +12,14 @@ from pydantic_core import from_json
 
 from event_backbone import telemetry
 from event_backbone.archive.copying import Copying
-from event_backbone.archive.erased_lines import SEGMENT_CONTENT_TYPE, Erasure, erase_archived, erase_lines
+from event_backbone.archive.erased_lines import Erasure, erase_archived, erase_lines
 from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
 from event_backbone.archive.losses import events_lost, has_lost_events, read_end
 from event_backbone.archive.open_segment import OpenSegment
 from event_backbone.archive.pacing import SLICE, Pacing
 from event_backbone.archive.s3_archive import S3Archive
-from event_backbone.archive.segment import pack_segment
+from event_backbone.archive.segment import SEGMENT_CONTENT_TYPE, pack_segment
 from event_backbone.errors import ArchiveUnreadable, DecodeError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import Entry
@@ -70,7 +70,7 @@ class SegmentWriter:
         note, last = await read_end(self._notes, self._history)
         self._last = last
         if last is None:
-            if not note.exists:
+            if note.committing is None:
                 await self._notes.create()
         else:
             self.check(note)

@@ -68,9 +68,7 @@ async def _run(backbone: Backbone, uri: str, since: datetime | None) -> RestoreR
 def _plan_lines(plan: RestorePlan) -> list[str]:
     lines = [f"{plan.uri}:", f"  Redis has {counted(plan.live, 'event')}."]
     if plan.archived is None:
-        lines.append(
-            "  There is no archive: what comes back are the events in packs, and groups begin at the beginning."
-        )
+        lines.append("  There is no archive: only events in packs come back, and groups begin at the beginning.")
     elif plan.committed is None:
         lines.append("  The archive is empty.")
     else:
@@ -95,11 +93,11 @@ def _report_lines(report: RestoreReport) -> list[str]:
     if report.moved:
         lines.append(f"  {counted(report.moved, 'live event')} got new keys, as a clock was behind.")
     if report.duplicates:
-        lines.append(f"  {counted(report.duplicates, 'live event')} left out, as the archive has the same.")
+        lines.append(f"  {counted(report.duplicates, 'live event')} were left out, as the archive has them already.")
     if report.dead_letters:
         lines.append(f"  Restored {counted(report.dead_letters, 'dead letter')}.")
     if report.gone:
-        lines.append(f"  {counted(report.gone, 'payload')} could not be restored: they are in no archive.")
+        lines.append(f"  {counted(report.gone, 'payload')} could not be restored: not in any archive.")
     if report.damaged:
         lines.append(f"  {counted(report.damaged, 'record')} in packs could not be read; see the log.")
     return lines

@@ -25,6 +25,7 @@ from event_backbone.subscription.handling import Handling, OnFailure
 from event_backbone.subscription.monitoring import LagLoop, Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.run import Run
+from event_backbone.tasks import end_of
 
 if TYPE_CHECKING:
     from event_backbone.archive.cold_reads import ColdReads
@@ -103,15 +104,8 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop, and wait for the end. Raises what broke it, unless ``wait`` has, or another error is on its way."""
-        task = cast("asyncio.Task[None]", self._task)
         self.stop()
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
-        broken = None if task.cancelled() else task.exception()
+        broken = await end_of(cast("asyncio.Task[None]", self._task))
         if broken is not None and error is None and not self._raised:
             raise broken
 

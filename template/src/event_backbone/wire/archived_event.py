@@ -14,6 +14,7 @@ from event_backbone.model.event_key import EventKey
 from event_backbone.model.payload import Payload
 from event_backbone.model.stream_name import StreamName
 from event_backbone.wire.payload import payload_from_json, payload_to_json, slice_compact
+from event_backbone.wire.record import place_members
 
 Missing = Literal["erased", "gone"]
 """Why the archive has no copy of a payload, or of a part of it, that it would have copied."""
@@ -141,7 +142,7 @@ def _slice(line: bytes, stream: StreamName) -> tuple[EventKey, bytes, int] | Non
     document = line[first + 1 : arguments]
     if arguments < 0 or b'"missing":' in document or b'"parts":' in document:
         return None
-    return _key(line[len(_KEY) : end], stream), b"{" + document + b"}", arguments + len(_ARGUMENTS) - 1
+    return read_key(line[len(_KEY) : end], stream), b"{" + document + b"}", arguments + len(_ARGUMENTS) - 1
 
 
 def _may_have_own_members(document: bytes) -> bool:
@@ -152,7 +153,7 @@ def _read_whole(line: bytes, stream: StreamName) -> ArchivedEvent:
     try:
         members = cast("dict[str, object]", from_json(line))
         found = (members["uri"], members["environment"], members["partition"])
-        key = _key(str(members["event_key"]).encode(), stream)
+        key = read_key(str(members["event_key"]).encode(), stream)
     except (ValueError, KeyError, TypeError):
         raise DecodeError("The line is not an archived event.") from None  # pydantic's error quotes the line
     if found != stream:
@@ -165,7 +166,8 @@ def _read_whole(line: bytes, stream: StreamName) -> ArchivedEvent:
     return ArchivedEvent(key, document, payload, missing, parts)
 
 
-def _key(text: bytes, stream: StreamName) -> EventKey:
+def read_key(text: bytes, stream: StreamName) -> EventKey:
+    """Read an event key as it is in a line; raise DecodeError if it is not one."""
     milliseconds, _, sequence = text.partition(b"-")
     try:
         return EventKey(int(milliseconds), int(sequence), stream.partition)
@@ -175,4 +177,4 @@ def _key(text: bytes, stream: StreamName) -> EventKey:
 
 @lru_cache(maxsize=256)
 def _place(stream: StreamName) -> str:
-    return f'"uri":"{stream.uri}","environment":"{stream.environment}","partition":{stream.partition}'
+    return place_members(stream)[1:]

@@ -1,4 +1,4 @@
-"""The demo's worker and producer: processes of the project's own command line that end with the demo."""
+"""The demo's processes: each runs the project's own command line, and ends with the demo."""
 
 from __future__ import annotations
 
