@@ -28,7 +28,7 @@ from tests.support.failovers import Replica
 from tests.support.losing_redis import objects_of, put_back
 from tests.support.parcels import GROUP, URI, Parcels
 
-_ARCHIVED = 4
+_ARCHIVED = 6
 
 _CALLS = [
     *((RedisConnection, name, StreamUnavailable) for name in ("run", "run_pipelined", "command")),
@@ -70,6 +70,7 @@ class State:
     archived_keys: list[EventKey]
     group: GroupState
     pending: list[EventKey]
+    follow_ups: dict[bytes, bytes]
     notes: dict[bytes, bytes]
     left_behind: list[bytes]
 
@@ -82,6 +83,7 @@ async def _state(redis: Redis, archived: ArchivedStream) -> State:
         [key for key, _ in events[:_ARCHIVED]],
         replace(group, unread=0),
         [each.key for each in await archived.backbone.pending(URI, GROUP)],
+        await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(STREAM.key_of(f"once:{GROUP}"))),
         await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(STREAM.key_of("archive"))),
         sorted(key for key in cast("list[bytes]", await redis.keys()) if b":restor" in key),
     )
@@ -90,6 +92,8 @@ async def _state(redis: Redis, archived: ArchivedStream) -> State:
 async def _lose(archived: ArchivedStream, redis: Redis) -> None:
     """Archive events in two segments, with a group that has a dead letter and a pending event; then lose all but one.
 
+    Both have produced an event once.
+
     One event that is lost is in no segment, one that is archived is left, and one is new.
     """
     await archived.produce(1)
@@ -97,17 +101,16 @@ async def _lose(archived: ArchivedStream, redis: Redis) -> None:
     await archived.produce(2, 3)
     await archived.archive_all()
     await archived.produce(4)
-    consumer = Consumer(Parcels)
+    consumer, producer = Consumer(Parcels), archived.backbone.producer(Parcels, uri=URI)
 
     @consumer.on(Parcels.packed)
     async def reject_or_fail(ctx: Context, number: int) -> None:  # pyright: ignore[reportUnusedFunction]
         del ctx
-        if number == 1:
-            raise Reject("It is damaged.")
-        if number == 2:
-            raise Retry(timedelta(hours=1))
+        if number in {1, 2}:
+            await producer.sent.using(once="parcel")(number, "ada@example.com")
+            raise Reject("It is damaged.") if number == 1 else Retry(timedelta(hours=1))
 
-    async with archived.backbone.subscribe(consumer, uri=URI, group=GROUP):
+    async with archived.backbone.subscribe(consumer, uri=URI, group=GROUP, concurrency=1):
 
         async def handled() -> bool:
             (state,) = await archived.backbone.groups(URI)
@@ -131,7 +134,8 @@ async def test_a_restore_whose_calls_fail_is_run_again(
     interrupting = Interrupting(monkeypatch)
     await archived.backbone.restore(URI)
     calls, expected = interrupting.calls, await _state(redis, archived)
-    assert expected.numbers == [1, 2, 3, 4, 6, 5]
+    assert expected.numbers == [1, 2, 3, 4, 1, 2, 6, 5]
+    assert len(expected.follow_ups) == 2
     assert (expected.group.dead_letters, expected.group.parked, expected.left_behind) == (1, 1, [])
     for number in range(2 * calls)[every // 2 :: every]:
         interrupting.calls, interrupting.failing = 0, -1

@@ -7,12 +7,22 @@ from event_backbone.stream.redis import (
     append,
     archive_notes,
     member_scripts,
+    restoring_group_scripts,
     restoring_scripts,
     settlement_scripts,
     swap_script,
 )
 
-_MODULES = (append, archive_notes, member_scripts, restoring_scripts, settlement_scripts, swap_script, hash_scripts)
+_MODULES = (
+    append,
+    archive_notes,
+    member_scripts,
+    restoring_group_scripts,
+    restoring_scripts,
+    settlement_scripts,
+    swap_script,
+    hash_scripts,
+)
 
 
 async def load_scripts(url: str) -> None:

@@ -11,17 +11,13 @@ from event_backbone.model import EventKey, HashWrite
 from event_backbone.settings import RedisSettings
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.restoring import RedisRestoring, RestoredEntry
-from event_backbone.stream.redis.restoring_scripts import (
-    ADD,
-    BEGIN,
-    COPY_LIVE,
-    END,
-    REMEMBER,
-    RENEW,
+from event_backbone.stream.redis.restoring_group_scripts import (
     SET_DEAD_LETTERS,
+    SET_FOLLOW_UPS,
     SET_GROUP,
     SET_PENDING,
 )
+from event_backbone.stream.redis.restoring_scripts import ADD, BEGIN, COPY_LIVE, END, REMEMBER, RENEW
 from event_backbone.stream.redis.swap_script import SWAP
 from event_backbone.stream.values import DeadLetter, Entry
 from tests.conformance.stream_suite import GROUP, NAME, keys_of
@@ -32,7 +28,7 @@ from tests.support.restoring import AHEAD, KEEP, archived_entries, event_id_of, 
 Redo = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
 """Makes a call, and makes it again when it has failed."""
 
-SCRIPTS = (BEGIN, RENEW, REMEMBER, ADD, COPY_LIVE, SET_GROUP, SET_PENDING, SET_DEAD_LETTERS, SWAP, END)
+SCRIPTS = (BEGIN, RENEW, REMEMBER, ADD, COPY_LIVE, SET_GROUP, SET_PENDING, SET_DEAD_LETTERS, SET_FOLLOW_UPS, SWAP, END)
 
 
 @pytest.fixture
@@ -56,6 +52,7 @@ async def carry_out(restore: RedisRestoring, archived: list[RestoredEntry], redo
     await redo(lambda: restore.add(archived[2:]))
     await redo(lambda: restore.copy_live(None, 2))
     await redo(lambda: restore.set_group(GROUP, archived[-1].key, pending, letters))
+    await redo(lambda: restore.set_follow_ups(GROUP, {archived[1].key: "uri event label id\n"}))
     await redo(lambda: restore.swap(archived[-1].key, EventKey(0), complete=False))
     await redo(restore.end)
 
@@ -97,4 +94,7 @@ async def test_answers_of_a_restore_may_be_lost(
     assert keys_of(await streams.stream(NAME).append(live)) == [moved[0], archived[3].key, *moved[1:]]
     [state] = await streams.stream(NAME).groups()
     assert (state.pending, state.parked, state.unread, state.dead_letters) == (1, 1, 3, 1)
+    assert await connection.client.hgetall(NAME.key_of(f"once:{GROUP}")) == {
+        archived[1].key.entry_id.encode(): b"uri event label id\n"
+    }
     assert await connection.client.keys("*restor*") == []

@@ -42,7 +42,8 @@ async def test_a_follow_up_is_produced_once_however_often_its_handler_is_called(
     (event,) = [event async for event in backbone.reader(SENT).scan()]
     assert keys == [event.key] * 3
     assert event.arguments == {"number": 1, "email": "0@example.com"}
-    assert event.metadata.headers["once"] == f"test:{URI} {handled[0].metadata.key} {GROUP} parcel"
+    about = handled[0].metadata
+    assert event.metadata.headers["once"] == f"test:{URI} {about.key} {about.event_id} {GROUP} parcel"
     assert event.metadata.causation_id == str(handled[0].metadata.event_id)
 
 

@@ -40,6 +40,7 @@ async def test_one_restore_is_under_way_at_a_time(connection: RedisConnection) -
         other.add(entries),
         other.copy_live(None, 1),
         other.set_group("group", START, [], []),
+        other.set_follow_ups("group", {START: ""}),
         other.swap(START, START, complete=True),
     ):
         with pytest.raises(StreamError, match="Another restore of stream test:shipments is under way") as caught:
@@ -66,6 +67,7 @@ async def test_what_an_earlier_restore_left_is_removed(connection: RedisConnecti
     await one.add(entries)
     await one.copy_live(None, 10)
     await one.set_group("group", entries[2].key, [entries[0].key], [])
+    await one.set_follow_ups("another group", {entries[0].key: "uri event label id\n"})
     await connection.command("DEL", NAME.key_of("restore"))
     assert await other.begin("other", KEEP) is True
     assert await events_in(connection, RESTORING) == []

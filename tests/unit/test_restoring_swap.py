@@ -167,6 +167,25 @@ async def test_live_dead_letters_come_after_the_restored_ones(
     assert letters[2].entry.fields == {b"wire": b"1", b"metadata": b"live"}
 
 
+async def test_restored_follow_up_events_are_added_to_those_that_are_kept(connection: RedisConnection) -> None:
+    """Of one that an attempt keeps meanwhile, what that keeps counts. A group need not be there yet."""
+    archived = archived_entries(3)
+    keys, once = [each.key for each in archived], NAME.key_of(f"once:{GROUP}")
+    for key, line in ((keys[0], "uri sent parcel new\n"), (keys[2], "uri sent parcel other\n")):
+        await connection.client.hset(once, key.entry_id, line)
+    async with restoring(connection, NAME) as restore:
+        await restore.set_follow_ups(
+            GROUP, {keys[0]: "uri sent parcel old 1-0\nuri sent parcel-2 old\n", keys[1]: "uri sent x old\n"}
+        )
+        await restore_all(restore, archived)
+    assert await connection.client.hgetall(once) == {
+        keys[0].entry_id.encode(): b"uri sent parcel new\nuri sent parcel-2 old\n",
+        keys[1].entry_id.encode(): b"uri sent x old\n",
+        keys[2].entry_id.encode(): b"uri sent parcel other\n",
+    }
+    await assert_no_leaked_keys(connection.client, [once, NAME.key_of("archive")])
+
+
 async def test_what_is_kept_by_the_key_of_an_entry_goes_with_its_event(
     connection: RedisConnection, streams: RedisStreams
 ) -> None:

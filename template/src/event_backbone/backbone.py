@@ -167,7 +167,12 @@ class Backbone(Lifetime):
         return open_archiver(self._require_archive(), scope, self._require_open(), self._storages, self._archived)
 
     async def restore(
-        self, uri: str, *, since: datetime | None = None, on_progress: OnProgress = ignore_progress
+        self,
+        uri: str,
+        *,
+        since: datetime | None = None,
+        follow_ups_in: Sequence[str] = (),
+        on_progress: OnProgress = ignore_progress,
     ) -> RestoreReport:
         """Bring back to Redis all events of this URI that the archive and packs have; may be run again at any time.
 
@@ -179,12 +184,15 @@ class Backbone(Lifetime):
         then on. Without it they are searched from 15 minutes before the end of the archive, more with a longer
         ``deduplicate_for``.
 
+        What handlers had produced by ``once=`` is known again, so they do not produce it twice: events of this URI and
+        of ``follow_ups_in``, which names the other URIs that they produce to. Restore those before this one.
+
         Raises:
             StreamError: another restore of this stream is under way.
             StreamUnavailable, StorageUnavailable: Redis or S3 does not answer; run it again.
             ConfigurationError, ArchiveUnreadable: S3 refuses, or what it has cannot be used.
         """
-        async with self._restore(uri) as restore:
+        async with self._restore(uri, follow_ups_in) as restore:
             return await restore.run(since, on_progress)
 
     async def plan_restore(self, uri: str, *, since: datetime | None = None) -> RestorePlan:
@@ -270,6 +278,12 @@ class Backbone(Lifetime):
     def _cold_reads(self, scope: StorageScope) -> ColdReads | None:
         return None if self._archive is None else open_cold_reads(self._archive, scope)
 
-    def _restore(self, uri: str) -> AbstractAsyncContextManager[Restore]:
-        scope, given = self._scope(uri), self._given_storages
-        return open_restore(self._archive, scope, self._storages, given, self._deduplicate_for)
+    def _restore(self, uri: str, follow_ups_in: Sequence[str] = ()) -> AbstractAsyncContextManager[Restore]:
+        return open_restore(
+            self._archive,
+            self._scope(uri),
+            self._storages,
+            self._given_storages,
+            self._deduplicate_for,
+            follow_ups_in=[self._scope(each) for each in follow_ups_in if each != uri],
+        )

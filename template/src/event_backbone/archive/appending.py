@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from event_backbone.archive.follow_ups import FollowUps
 from event_backbone.archive.known_events import KnownEvents
 from event_backbone.archive.missing import is_gone
 from event_backbone.archive.recovering import LostEvent
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import StreamError, StreamUnavailable
-from event_backbone.model import EventKey, event_id_time
+from event_backbone.model import EventKey, HashWrite, event_id_time
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_references
 from event_backbone.stream.redis.stream import RedisStream
 from event_backbone.stream.values import NewEntry
+from event_backbone.wire.keys import ONCE_KEY
 
 _BACKOFF = Backoff(first=timedelta(milliseconds=100), longest=timedelta(seconds=2))
 _TRIES = 20
@@ -25,13 +27,19 @@ class Appending:
     """Appends lost events, and counts them, and their parts that are nowhere any more."""
 
     def __init__(
-        self, scope: StorageScope, storages: Mapping[str, Storage], redis: RedisConnection, known: KnownEvents
+        self,
+        scope: StorageScope,
+        storages: Mapping[str, Storage],
+        redis: RedisConnection,
+        known: KnownEvents,
+        follow_ups: FollowUps,
     ) -> None:
-        """Append to this stream what is not in ``known``, which reads on in the stream."""
+        """Append to this stream what is not in ``known``, which reads on in the stream, with its follow-up events."""
         self._scope = scope
         self._storages = storages
         self._redis = redis
         self._known = known
+        self._follow_ups = follow_ups
         self.appended = 0
         self.gone = 0
 
@@ -43,11 +51,17 @@ class Appending:
             StreamError: it refuses an event.
             StorageUnavailable: a storage of a part does not answer.
         """
-        self.appended += await self._append([each.entry for each in lost], known_from, remember_for)
+        self.appended += await self._append([self._entry(each) for each in lost], known_from, remember_for)
         elsewhere = [reference for each in lost for reference in each.elsewhere]
         if elsewhere:
             found = await collect_available_references(self._scope, self._storages, elsewhere)
             self.gone += sum(map(is_gone, found))
+
+    def _entry(self, lost: LostEvent) -> NewEntry:
+        """Return the entry. Its follow-up events are kept in the step that appends it, as workers may wait for it."""
+        kept = self._follow_ups.of_event(str(lost.entry.event_id))
+        writes = [HashWrite(f"{ONCE_KEY}:{group}", {"": lines.encode()}) for group, lines in kept.items()]
+        return lost.entry._replace(writes=tuple(writes)) if writes else lost.entry
 
     async def _append(self, entries: Sequence[NewEntry], known_from: EventKey, remember_for: timedelta) -> int:
         delays, count = Delays(_BACKOFF), None

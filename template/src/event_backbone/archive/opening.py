@@ -82,16 +82,27 @@ async def open_restore(
     storages: Mapping[str, Storage],
     given: Sequence[Storage],
     deduplicate_for: timedelta,
+    *,
+    follow_ups_in: Sequence[StorageScope],
 ) -> AsyncGenerator[Restore]:
     """Open what restores a stream, on a connection that nobody else uses.
 
-    ``storages`` are all that payloads may be in, ``given`` those that the program was given.
+    ``storages`` are all that payloads may be in, ``given`` those that the program was given. What handlers have
+    produced once is also searched for in ``follow_ups_in``.
     """
     from event_backbone.archive.restore import Restore  # noqa: PLC0415
 
     redis = RedisConnection(redis_of(scope).settings)
     try:
-        yield Restore(archive, scope, redis, storages=storages, given=given, deduplicate_for=deduplicate_for)
+        yield Restore(
+            archive,
+            scope,
+            redis,
+            storages=storages,
+            given=given,
+            deduplicate_for=deduplicate_for,
+            follow_ups_in=follow_ups_in,
+        )
     finally:
         await redis.close()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 
+from event_backbone.archive.follow_ups import FollowUps, FollowUpSearch, Unfinished
 from event_backbone.archive.group_states import (
     SavedDeadLetter,
     SavedGroup,
@@ -59,6 +61,19 @@ class Rebuilt:
         self.duplicates += copy.skipped
 
 
+class _Group(NamedTuple):
+    """A group as it is restored, and its dead letters as they were saved."""
+
+    state: SavedGroup
+    dead_letters: Sequence[SavedDeadLetter]
+
+    @property
+    def unfinished(self) -> Unfinished:
+        """What it will handle again."""
+        keys = (*self.state.pending, *(each.source for each in self.dead_letters))
+        return Unfinished(self.state.position, frozenset(keys))
+
+
 class Rebuilding:
     """Restores the archived part of one stream. Producers and workers go on meanwhile.
 
@@ -71,6 +86,8 @@ class Rebuilding:
         history: History,
         scope: StorageScope,
         restoring: RedisRestoring,
+        *,
+        search: FollowUpSearch,
         on_progress: OnProgress,
     ) -> None:
         """Restore with ``restoring``, which has the lock."""
@@ -78,6 +95,7 @@ class Rebuilding:
         self._history = history
         self._scope = scope
         self._restoring = restoring
+        self._search = search
         self._on_progress = on_progress
         self.done = Rebuilt()
 
@@ -88,8 +106,8 @@ class Rebuilding:
         since: EventKey,
         remember_for: timedelta,
         entries: RestoredEntries,
-    ) -> None:
-        """Restore everything up to ``last``, the last segment.
+    ) -> FollowUps:
+        """Restore everything up to ``last``, the last segment; return the follow-up events that were found.
 
         Of the events from ``since`` on, which ``known`` learns, producers that repeat a call get the archived key from
         now on, for ``remember_for`` at least.
@@ -98,13 +116,15 @@ class Rebuilding:
         async with aclosing(known.archived(self._history, since)) as pages:
             async for seen in pages:
                 await self._restoring.remember(seen, remember_for)
-        letters = await read_dead_letters(self._archive, self._scope.stream)
-        documents = await self._add_archived(
-            fence, entries, {each.source for all_ in letters.values() for each in all_}
-        )
-        await self._set_groups(fence, letters, documents)
+        groups = await self._groups(fence)
+        follow_ups = await self._search.find(fence.follows, {each.state.name: each.unfinished for each in groups})
+        documents = await self._add_archived(fence, entries, {each.source for _, own in groups for each in own})
+        await self._set_groups(groups, documents)
+        for name in follow_ups.groups:
+            await self._restoring.set_follow_ups(name, follow_ups.of_archived(name))
         await self._copy_live(fence)
         self.done.gone = entries.gone
+        return follow_ups
 
     async def _fence(self, last: SegmentHeader) -> SegmentHeader:
         """End the archive with a segment that has no events, so that nobody commits what was read before the loss.
@@ -152,17 +172,23 @@ class Rebuilding:
         self.done.archived += events
         self._on_progress(RestoreProgress("restoring archived events", self.done.archived, total))
 
-    async def _set_groups(
-        self, fence: SegmentHeader, letters: Mapping[str, list[SavedDeadLetter]], documents: Mapping[EventKey, bytes]
-    ) -> None:
+    async def _groups(self, fence: SegmentHeader) -> list[_Group]:
+        """Return the saved groups, none of them ahead of the archive."""
+        letters = await read_dead_letters(self._archive, self._scope.stream)
+        groups: list[_Group] = []
         for saved in await read_groups(self._archive, self._scope.stream):
             position = min(saved.position, fence.follows)
             group = SavedGroup(saved.name, position, tuple(key for key in saved.pending if key <= position))
-            own = [_dead_letter(each, documents) for each in letters.get(group.name, ()) if each.source <= position]
-            await self._restoring.set_group(group.name, position, group.pending, own)
-            await save_restored(self._archive, self._scope.stream, group, own)
-            self.done.groups[group.name] = position
-            self.done.dead_letters += len(own)
+            groups.append(_Group(group, [each for each in letters.get(group.name, ()) if each.source <= position]))
+        return groups
+
+    async def _set_groups(self, groups: Sequence[_Group], documents: Mapping[EventKey, bytes]) -> None:
+        for group, saved in groups:
+            letters = [_dead_letter(each, documents) for each in saved]
+            await self._restoring.set_group(group.name, group.position, group.pending, letters)
+            await save_restored(self._archive, self._scope.stream, group, letters)
+            self.done.groups[group.name] = group.position
+            self.done.dead_letters += len(letters)
 
     async def _copy_live(self, fence: SegmentHeader) -> None:
         while True:

@@ -82,7 +82,7 @@ class LostEvents:
         ``is_known`` says of an event id, as text, whether archive or stream have its event. ``spread`` is how far apart
         the clocks of two producers may be, and the records of one event.
         """
-        self._logs = _logs_of(scope, storages)
+        self._logs = record_logs(scope, storages)
         self._is_known = is_known
         self._spread = spread // MICROSECOND
         self._found: dict[str, _Found] = {}
@@ -149,5 +149,6 @@ def unlisted_storages(scope: StorageScope, given: Sequence[Storage]) -> tuple[st
     return tuple(sorted(name for name, storage in readable.items() if storage.record_log(scope) is None))
 
 
-def _logs_of(scope: StorageScope, storages: Mapping[str, Storage]) -> list[RecordLog]:
+def record_logs(scope: StorageScope, storages: Mapping[str, Storage]) -> list[RecordLog]:
+    """Return the records of the storages that can list what they have."""
     return [log for storage in storages.values() if (log := storage.record_log(scope)) is not None]

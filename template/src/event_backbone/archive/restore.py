@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from event_backbone.archive.appending import Appending
+from event_backbone.archive.follow_ups import FollowUps, FollowUpSearch, Produced
 from event_backbone.archive.group_states import read_groups
 from event_backbone.archive.history import History
 from event_backbone.archive.known_events import KnownEvents
 from event_backbone.archive.losses import has_lost_events, read_end
 from event_backbone.archive.rebuilding import Rebuilding, Rebuilt
-from event_backbone.archive.recovering import LostEvents, unlisted_storages
+from event_backbone.archive.recovering import LostEvents, record_logs, unlisted_storages
 from event_backbone.archive.restore_lock import LOCKED_FOR, locked
 from event_backbone.archive.restore_report import OnProgress, RestorePlan, RestoreProgress, RestoreReport
 from event_backbone.archive.restored_entries import RestoredEntries
@@ -50,8 +51,12 @@ class Restore:
         storages: Mapping[str, Storage],
         given: Sequence[Storage],
         deduplicate_for: timedelta,
+        follow_ups_in: Sequence[StorageScope],
     ) -> None:
-        """Restore over ``redis``, a connection that nobody else uses, as messages are large."""
+        """Restore over ``redis``, a connection that nobody else uses, as messages are large.
+
+        What handlers have produced once is searched for in the stream itself and in ``follow_ups_in``.
+        """
         self._archive = archive
         self._scope = scope
         self._redis = redis
@@ -62,6 +67,8 @@ class Restore:
         self._stream = RedisStream(redis, scope.stream, deduplicate_for)
         self._history = None if archive is None else History(archive, scope.stream)
         self._unfinished = None if archive is None else UnfinishedRestore(archive, scope.stream)
+        others = [self._produced(each) for each in follow_ups_in]
+        self._search = FollowUpSearch(self._produced(scope), others, self._spread)
 
     async def plan(self, since: datetime | None) -> RestorePlan:
         """Return what ``run`` would do now. Nothing is changed.
@@ -108,16 +115,11 @@ class Restore:
     ) -> RestoreReport:
         if self._unfinished is not None:
             await self._unfinished.write(survey.follows)
-        known, done = KnownEvents(self._scope, self._stream), Rebuilt()
-        if self._archive is not None and self._history is not None and survey.last is not None and survey.events_lost:
-            rebuilding = Rebuilding(self._archive, self._history, self._scope, restoring, on_progress)
-            entries = RestoredEntries(self._scope, self._storages)
-            await rebuilding.run(survey.last, known, survey.known_from, self._deduplicate_for, entries)
-            done = rebuilding.done
-        else:
-            await self._learn_archived(known, survey)
+        known = KnownEvents(self._scope, self._stream)
+        done, follow_ups = await self._rebuild(restoring, survey, known, on_progress)
         await known.read_on(survey.known_from)
-        events, appending = self._lost_events(known), Appending(self._scope, self._storages, self._redis, known)
+        appending = Appending(self._scope, self._storages, self._redis, known, follow_ups)
+        events = self._lost_events(known)
         async with aclosing(events.pages(_time_of(survey.packs_from), datetime.now(UTC))) as pages:
             async for page in pages:
                 await restoring.renew(LOCKED_FOR)
@@ -138,6 +140,20 @@ class Restore:
             dead_letters=done.dead_letters,
             took=timedelta(seconds=monotonic() - began),
         )
+
+    async def _rebuild(
+        self, restoring: RedisRestoring, survey: _Survey, known: KnownEvents, on_progress: OnProgress
+    ) -> tuple[Rebuilt, FollowUps]:
+        """Build the stream from the archive, if Redis has lost events that it has; learn the archived events."""
+        if self._archive is None or self._history is None or survey.last is None or not survey.events_lost:
+            await self._learn_archived(known, survey)
+            return Rebuilt(), await self._search.find(survey.follows, None)
+        rebuilding = Rebuilding(
+            self._archive, self._history, self._scope, restoring, search=self._search, on_progress=on_progress
+        )
+        entries = RestoredEntries(self._scope, self._storages)
+        follow_ups = await rebuilding.run(survey.last, known, survey.known_from, self._deduplicate_for, entries)
+        return rebuilding.done, follow_ups
 
     async def _survey(self, since: datetime | None) -> _Survey:
         """Find out where the archive ends, and what Redis has lost of it."""
@@ -161,6 +177,11 @@ class Restore:
             async with aclosing(known.archived(self._history, survey.known_from)) as pages:
                 async for _ in pages:
                     pass
+
+    def _produced(self, scope: StorageScope) -> Produced:
+        history = None if self._archive is None else History(self._archive, scope.stream)
+        stream = RedisStream(self._redis, scope.stream, self._deduplicate_for)
+        return Produced(scope.stream, history, stream, record_logs(scope, self._storages))
 
     def _lost_events(self, known: KnownEvents) -> LostEvents:
         return LostEvents(self._scope, self._storages, known.__contains__, self._spread)

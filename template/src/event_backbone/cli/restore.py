@@ -54,14 +54,17 @@ async def _restore(project: Project, uris: Sequence[str], since: datetime | None
             for line in _plan_lines(plan):
                 print_line(line)
             if not dry_run and not plan.nothing_to_do:
-                for line in _report_lines(await _run(backbone, uri, since)):
+                for line in _report_lines(await _run(backbone, uri, uris, since)):
                     print_line(line)
 
 
-async def _run(backbone: Backbone, uri: str, since: datetime | None) -> RestoreReport:
+async def _run(backbone: Backbone, uri: str, uris: Sequence[str], since: datetime | None) -> RestoreReport:
     with progress_bar() as bar:
         return await backbone.restore(
-            uri, since=since, on_progress=lambda each: bar.show(each.step, each.done, each.total)
+            uri,
+            since=since,
+            follow_ups_in=uris,
+            on_progress=lambda each: bar.show(each.step, each.done, each.total),
         )
 
 

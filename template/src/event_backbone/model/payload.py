@@ -86,7 +86,7 @@ class HashWrite(NamedTuple):
     """A Redis hash to write in the same atomic step as the stream entry.
 
     ``purpose`` makes the key (``StreamName.key_of``). ``expires_after`` None means never. Existing fields are
-    overwritten, so writing twice is like writing once.
+    overwritten, so writing twice is like writing once. A first field without a name gets the entry's id as its name.
     """
 
     purpose: str

@@ -121,4 +121,4 @@ async def _until(deadline: float, call: Callable[[], Awaitable[T]]) -> T:
 def _header(current: CurrentEvent, follow_up: FollowUp) -> str:
     metadata = current.metadata
     handled = StreamName(metadata.uri, metadata.environment, metadata.key.partition)
-    return write_once_header(handled, metadata.key, current.group, follow_up.label)
+    return write_once_header(handled, metadata.key, str(metadata.event_id), current.group, follow_up.label)

@@ -28,6 +28,7 @@ RESTORING_STATE_KEY = "restoring:state"  # hash: how far the restore is
 RESTORING_GROUPS_KEY = "restoring:groups"  # set of the groups that have been set
 RESTORING_DUE_KEY = "restoring:due"  # <group>: becomes the group's sorted set of due times
 RESTORING_DEAD_LETTERS_KEY = "restoring:dead"  # <group>: becomes the group's stream of dead letters
+RESTORING_ONCE_KEY = "restoring:once"  # <group>: is added to what is kept of the group's follow-up events
 RESTORING_MOVED_KEY = "restoring:moved"  # hash of live entries that get another id
 RESTORING_DUPLICATES_KEY = "restoring:duplicates"  # hash of live entries that are left out
 

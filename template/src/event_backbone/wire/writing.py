@@ -9,7 +9,6 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from event_backbone.model.event_key import EventKey
 from event_backbone.model.metadata import NewMetadata
 from event_backbone.model.payload import PayloadReference
 from event_backbone.model.stream_name import StreamName
@@ -110,14 +109,6 @@ def write_references(references: Sequence[PayloadReference]) -> str:
     """Return where the payload is, as JSON: the storage's name, with a key only if that is not the event id."""
     written = [each.storage if each.key == each.event_id else [each.storage, each.key] for each in references]
     return to_json(written).decode()
-
-
-def write_once_header(stream: StreamName, key: EventKey, group: str, label: str) -> str:
-    """Return the value of the header ``once``: which event was handled, by which group, and the follow-up's label.
-
-    Only the group's name may contain spaces.
-    """
-    return f"{stream.key} {key} {group} {label}"
 
 
 @lru_cache(maxsize=1024)

@@ -55,7 +55,9 @@ class PackLog:
         """How many packs were skipped because they were removed after being listed."""
         return self._missing_packs
 
-    async def records(self, since: datetime | None = None) -> AsyncGenerator[Sequence[LoggedRecord], None]:
+    async def records(
+        self, since: datetime | None = None, containing: bytes = b""
+    ) -> AsyncGenerator[Sequence[LoggedRecord], None]:
         """Yield the records of one pack at a time, in the order of pack ids. ``RecordLog.records`` says more."""
         self._damaged_lines = self._missing_packs = 0
         objects = await self._connection.objects(self._stream.environment)
@@ -63,7 +65,7 @@ class PackLog:
         try:
             async with aclosing(self._keys(objects, since or EPOCH)) as keys:
                 async for key in keys:
-                    reading.append(asyncio.create_task(self._read(objects, key)))
+                    reading.append(asyncio.create_task(self._read(objects, key, containing)))
                     if len(reading) == _AHEAD and (found := await reading.popleft()):
                         yield found
             while reading:
@@ -86,7 +88,7 @@ class PackLog:
                     if pack_id_of(self._options, self._stream, key) is not None:
                         yield key
 
-    async def _read(self, objects: ObjectStore, key: str) -> list[LoggedRecord]:
+    async def _read(self, objects: ObjectStore, key: str, containing: bytes) -> list[LoggedRecord]:
         try:
             pack = await objects.read(key)
         except PayloadGone as error:
@@ -98,15 +100,17 @@ class PackLog:
             self._missing_packs += 1
             _log.warning("%s was removed from S3 after it was listed, and is skipped.", key)
             return []
-        return self._parse(key, pack)
+        return self._parse(key, pack, containing) if containing in pack else []
 
-    def _parse(self, key: str, pack: bytes) -> list[LoggedRecord]:
+    def _parse(self, key: str, pack: bytes, containing: bytes) -> list[LoggedRecord]:
         pack_id, began = key[-38:-6], round(pack_time(key) * 1_000_000)
         found: list[LoggedRecord] = []
         offset, damaged = 0, 0
         for line in pack.removesuffix(b"\n").split(b"\n"):
             place = key_of_line(pack_id, offset, len(line))
             offset += len(line) + 1
+            if containing not in line:
+                continue
             try:
                 record = read_logged_record(line, self._stream, self._storage, place, began)
             except DecodeError:

@@ -33,6 +33,7 @@ else
   while to < last do
     local key, expires, fields = base .. message[to + 1], message[to + 2], to + 4
     to = to + 3 + message[to + 3]
+    if message[fields] == '' then message[fields] = answer end
     local done = pcall('HSET', key, unpack(message, fields, to))
     if type(done) == 'table' then
       call('XDEL', stream, answer)
@@ -52,7 +53,8 @@ APPEND = Script(
 -- KEYS: stream. Message, flat: deduplication window in milliseconds, number of events; for each event the second of its
 -- id, and the rest of its id (12 bytes); then for each event how many items of it follow, and these: {metadata, more
 -- fields of the entry and their values}, and writes. A write is the purpose of its key, after how many milliseconds it
--- expires (0: never), and {fields and their values}. {items} are their number, and the items.
+-- expires (0: never), and {fields and their values}. {items} are their number, and the items. A first field without a
+-- name gets the entry's id as its name.
 -- Returns for each event its entry id, or an error: {text}, or {"CLOCK", the server's milliseconds} for an id outside
 -- the window.
 --

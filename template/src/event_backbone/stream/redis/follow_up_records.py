@@ -5,6 +5,14 @@ one HDEL. Its value has one line for each follow-up event: ``<URI> <event> <labe
 in its stream a space and its key. No part contains a space, so a line is found by how it begins.
 """
 
+from event_backbone.model import EventKey, FollowUp
+
+
+def follow_up_line(follow_up: FollowUp, event_id: str, key: EventKey | None) -> str:
+    """Return the line of a follow-up event, with its newline."""
+    return " ".join((*follow_up, event_id) if key is None else (*follow_up, event_id, str(key))) + "\n"
+
+
 # Both need ``base`` and ``group``.
 FORGET = """
 -- Deletes what is kept of entries that end: notes on their attempts, and follow-up events.

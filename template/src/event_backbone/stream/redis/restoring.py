@@ -1,6 +1,6 @@
 """Builds a stream beside the live one, from its archive and its live entries, and puts it into its place."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, cast
@@ -10,6 +10,12 @@ from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, HashWrite, Payload, StreamName
 from event_backbone.stream.redis.replies import event_key
+from event_backbone.stream.redis.restoring_group_scripts import (
+    SET_DEAD_LETTERS,
+    SET_FOLLOW_UPS,
+    SET_GROUP,
+    SET_PENDING,
+)
 from event_backbone.stream.redis.restoring_scripts import (
     ADD,
     BEGIN,
@@ -19,9 +25,6 @@ from event_backbone.stream.redis.restoring_scripts import (
     OTHER,
     REMEMBER,
     RENEW,
-    SET_DEAD_LETTERS,
-    SET_GROUP,
-    SET_PENDING,
 )
 from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.redis.swap_script import SWAP
@@ -165,6 +168,15 @@ class RedisRestoring:
         for first in range(0, len(dead_letters), _DEAD_LETTERS_AT_ONCE):
             some = dead_letters[first : first + _DEAD_LETTERS_AT_ONCE]
             await self._run(SET_DEAD_LETTERS, group, [[each.id, *_letter(each)] for each in some])
+
+    async def set_follow_ups(self, group: str, kept: Mapping[EventKey, str]) -> None:
+        """Keep follow-up events of entries that the group has not finished; ``kept`` has the lines of each entry.
+
+        What attempts keep meanwhile counts more.
+        """
+        fields = [part for key, lines in kept.items() for part in (key.entry_id, lines)]
+        for first in range(0, len(fields), 2 * _AT_ONCE):
+            await self._run(SET_FOLLOW_UPS, group, fields[first : first + 2 * _AT_ONCE])
 
     async def swap(self, committed: EventKey, follows: EventKey, *, complete: bool, most: int = 500) -> LiveCopy | None:
         """Put the restored stream into the place of the live one, with groups, dead letters and the archive's notes.

@@ -66,6 +66,23 @@ local function merge_dead_letters(group)
 end
 """
 
+_FOLLOW_UPS = """
+-- Adds the restored follow-up events of a group to the live ones, which come from attempts after the loss and count.
+local function merge_follow_ups(group)
+  local built, once = base .. '$RESTORING_ONCE_KEY:' .. group, base .. '$ONCE_KEY:' .. group
+  if call('EXISTS', built) == 0 then return end
+  local kept = call('HGETALL', once)
+  for i = 1, #kept, 2 do
+    local lines = kept[i + 1]
+    for line, follow_up in string.gmatch(call('HGET', built, kept[i]) or '', '((%S+ %S+ %S+)[^\\n]*\\n)') do
+      if not string.find('\\n' .. lines, '\\n' .. follow_up .. ' ', 1, true) then lines = lines .. line end
+    end
+    call('HSET', built, kept[i], lines)
+  end
+  call('RENAME', built, once)
+end
+"""
+
 _GROUPS = """
 -- Returns the names of a stream's groups.
 local function groups_of(key)
@@ -110,10 +127,12 @@ copy_all(rest)
 """,
     _NEW_IDS,
     _DEAD_LETTERS,
+    _FOLLOW_UPS,
     _GROUPS,
     """
 -- Groups that workers have created meanwhile begin at the beginning. Nothing of an earlier attempt counts any more.
 local groups = groups_of(restoring)
+for _, group in ipairs(call('SMEMBERS', base .. '$RESTORING_GROUPS_KEY')) do groups[group] = true end
 for group in pairs(groups_of(stream)) do
   if not groups[group] then
     call('XGROUP', 'CREATE', restoring, group, '0-0', 'ENTRIESREAD', 0)
@@ -126,6 +145,7 @@ for group in pairs(groups) do
   if call('EXISTS', built) == 1 then call('RENAME', built, due) end
   merge_dead_letters(group)
   if any_new_ids then rename_follow_ups(group) end
+  merge_follow_ups(group)
 end
 if any_new_ids then rename_erased() end
 
