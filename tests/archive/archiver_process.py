@@ -13,7 +13,7 @@ from botocore.loaders import create_loader
 
 from event_backbone import Backbone
 from event_backbone.archive import S3Archive
-from tests.archive.letters import URI
+from tests.support.letters import URI
 
 
 async def archive(url: str, parent: int) -> None:

@@ -11,8 +11,8 @@ from typing import TypeVar, cast
 import zstandard
 
 from event_backbone.testing.servers import S3Server
-from tests.archive.letters import URI
-from tests.support.s3 import s3_client
+from tests.support.letters import URI
+from tests.support.s3 import BUCKET, objects_of
 
 _NAME = re.compile(r"(\d{4}/\d\d/\d\d)/(\d{20})-(\d{20})\.jsonl\.zst")
 T = TypeVar("T")
@@ -44,15 +44,9 @@ def id_of(key: Key) -> str:
     return f"{key[0]}-{key[1]}"
 
 
-def objects_of(server: S3Server, bucket: str = "events") -> dict[str, bytes]:
-    """Return what is in a bucket of moto, by paths as those of ``FaultyS3``."""
-    client = s3_client(server)
-    found = client.list_objects_v2(Bucket=bucket).get("Contents", [])
-    return {
-        f"/{bucket}/{each['Key']}": client.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
-        for each in found
-        if "Key" in each
-    }
+def paths_of(server: S3Server) -> dict[str, bytes]:
+    """Return what is in the bucket of moto, by paths as those of ``FaultyS3``."""
+    return {f"/{BUCKET}/{key}": data for key, data in objects_of(server).items()}
 
 
 def below(objects: Mapping[str, T], folder: str, uri: str = URI) -> dict[str, T]:

@@ -5,15 +5,15 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from event_backbone import Backbone
 from event_backbone.errors import EventNotFound, PayloadErased
 from event_backbone.storage import RedisHashStorage, SplitStorage
 from tests.archive.conftest import Make
 from tests.archive.gate import Gate
-from tests.archive.letters import GROUP, STREAM, URI, consumer_of, send
 from tests.archive.segments import archived_events, archived_keys
+from tests.support.archives import archive_all
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3
+from tests.support.letters import GROUP, STREAM, URI, consumer_of, send
 
 ERASED = f"{{{STREAM}}}:erased"
 SPLIT = SplitStorage(RedisHashStorage(), {"email": RedisHashStorage(name="personal", archive=True)})
@@ -61,14 +61,12 @@ async def test_what_is_erased_before_it_is_archived_never_gets_there(
 ) -> None:
     """Also by a process that has no archive. An entry that was deleted before is not archived at all."""
     async with archiving(STORAGES[storage]) as backbone, archiving(STORAGES[storage], archived=False) as without:
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
         keys = await send(backbone, *range(3))
         part = "personal" if storage == "split" else None
         await (backbone if has_archive else without).erase(URI, keys[0], part=part)
         await redis.xdel(STREAM, keys[2].entry_id)
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
     if storage == "inline":  # whose erased entry was deleted
         assert archived_keys(s3.objects) == [keys[1].entry_id]
     else:
@@ -111,7 +109,7 @@ async def test_what_an_archiver_had_not_erased_when_it_ended_the_next_one_erases
     async with archiving() as backbone, archiving() as other:
         keys = await send(backbone, *range(3))
         s3.after = gate = Gate("PUT")
-        ending = asyncio.create_task(_archive(other))
+        ending = asyncio.create_task(archive_all(other, URI))
         await gate.held.wait()
         async with archiving(archived=False) as without:
             await without.erase(URI, keys[0])
@@ -130,8 +128,7 @@ async def test_two_who_erase_in_one_segment_lose_nothing(archiving: Make, s3: Fa
     """Each reads it again when the other has changed it; the payloads come again for nobody."""
     async with archiving() as backbone:
         keys = await send(backbone, *range(20))
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
         await asyncio.gather(*[backbone.erase(URI, key) for key in keys[:10]])
         assert [event.get("arguments") is None for event in archived_events(s3.objects)] == [True] * 10 + [False] * 10
         assert await redis.smembers(ERASED) == set()
@@ -141,8 +138,3 @@ async def test_two_who_erase_in_one_segment_lose_nothing(archiving: Make, s3: Fa
         assert [letter async for letter in backbone.dead_letters(URI, GROUP).list()] == []
         with pytest.raises(PayloadErased):
             _ = (await backbone.reader(URI).get(keys[0])).arguments
-
-
-async def _archive(backbone: Backbone) -> None:
-    async with backbone.archiver(URI) as archiver:
-        await archiver.commit()

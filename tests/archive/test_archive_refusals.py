@@ -12,10 +12,11 @@ from event_backbone.errors import ArchiveUnreadable, ConfigurationError
 from event_backbone.storage import S3Options
 from event_backbone.testing import memory_backbone
 from tests.archive.conftest import Make
-from tests.archive.letters import STREAM, URI, numbers_of, send
 from tests.archive.segments import below
+from tests.support.archives import archive_all
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Refusal
+from tests.support.letters import STREAM, URI, numbers_of, send
 
 MARKER = "/events/test/event-backbone.json"
 FIRST = "1970/01/01/00000000000000000000-00000000000000000000.jsonl.zst"
@@ -109,7 +110,7 @@ def _anothers(segment: bytes) -> bytes:
 DAMAGES: list[tuple[Callable[[bytes], bytes | None], str]] = [
     (_later, "has format 2, and this version of event_backbone reads format 1; update it"),
     (_spoiled, "is damaged; restore the object"),
-    (_anothers, "is another one's; restore the object"),
+    (_anothers, "is not the one that its name says; restore the object"),
     (lambda segment: segment[:-30], "is damaged; restore the object"),
     (lambda segment: segment[:100], "is cut off; restore the object"),
     (lambda _: b"", "is not a segment; restore the object"),
@@ -125,8 +126,7 @@ async def test_segments_that_cannot_be_read(
     """Reads say which object it is, and go on elsewhere; nothing is archived over it."""
     async with archiving() as backbone:
         keys = await send(backbone, 1, 2)
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
         path = f"/events/test/archive/letters/0/{FIRST}"
         damaged = damage(s3.objects[path])
         s3.objects.pop(path) if damaged is None else s3.objects.update({path: damaged})

@@ -13,10 +13,11 @@ from event_backbone import Backbone
 from event_backbone.storage import RedisHashStorage, SplitStorage, Storage
 from event_backbone.testing.servers import S3Server
 from tests.archive.conftest import Make
-from tests.archive.letters import STREAM, URI, add_entry, numbers_of, rows_of, send
-from tests.archive.segments import archived_events, archived_keys, below, objects_of, segments_of
+from tests.archive.segments import archived_events, archived_keys, below, paths_of, segments_of
+from tests.support.archives import archive_all
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3
+from tests.support.letters import STREAM, URI, add_entry, numbers_of, rows_of, send
 
 ONE_DAY = 86_400_000
 METADATA = {"id": "01a2186d-f470-70dc-946e-1196539f1ead", "event": "sent", "version": 1, "at": 1, "size": 1}
@@ -38,7 +39,7 @@ async def test_what_was_produced_is_archived_byte_by_byte(
         async with backbone.archiver(URI) as archiver:
             await archiver.commit()
             assert (archiver.handled, archiver.ready, archiver.lag) == (30, True, timedelta(0))
-    segments = segments_of(objects := objects_of(s3_server))
+    segments = segments_of(objects := paths_of(s3_server))
     lines = [line for segment in segments for line in segment.lines]
     assert len(segments) > 2
     assert all(sum(map(len, segment.lines[:-1])) < 2000 for segment in segments)
@@ -65,8 +66,7 @@ async def test_a_part_of_a_split_is_copied_if_its_storage_says_so(
     personal = RedisHashStorage(name="personal", archive=archived)
     async with archiving(SplitStorage(RedisHashStorage(), {"email": personal})) as backbone:
         await send(backbone, 1)
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
     (event,) = archived_events(s3.objects)
     copied = {"number": 1, "email": "ada1@example.com"} if archived else {"number": 1}
     assert event["arguments"] == copied
@@ -80,8 +80,7 @@ async def test_missing_payloads_are_noted_as_such(archiving: Make, redis: Redis,
         references = [(await backbone.reader(URI).get(key)).references[0].key for key in keys]
         await backbone.erase(URI, keys[1])
         await redis.delete(f"{{{STREAM}}}:payload:{references[2]}")
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
     found = [(event.get("missing"), event.get("arguments")) for event in archived_events(s3.objects)]
     here = {"number": 0, "email": "ada0@example.com"}
     assert found == [(None, here), ({"redis-hash": "erased"}, None), ({"redis-hash": "gone"}, None)]
@@ -120,8 +119,7 @@ async def test_entries_of_others_are_archived_as_they_are_or_left_out(
         await add_entry(redis, wire="2")
         await add_entry(redis, wire="1", metadata="{}")
         await add_entry(redis, wire="1", metadata="[", arg_number="1")
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
         await redis.delete(STREAM, f"{{{STREAM}}}:archive")
         found = [event async for event in backbone.reader(URI).scan()]
     assert [event.payload for event in found] == ["present", "present", "present", "gone"]
@@ -142,8 +140,7 @@ async def test_uris_that_look_like_folders_of_another_have_separate_archives(
     async with archiving(storage, segment_bytes=1) as backbone:
         for uri in uris:
             keys = await send(backbone, *range(3), uri=uri)
-            async with backbone.archiver(uri) as archiver:
-                await archiver.commit()
+            await archive_all(backbone, uri)
             assert archived_keys(s3.objects, uri) == [key.entry_id for key in keys]
         for uri in uris:
             async with backbone.archiver(uri) as archiver:

@@ -13,10 +13,11 @@ from event_backbone import Backbone
 from event_backbone.errors import StorageUnavailable
 from tests.archive.conftest import Make
 from tests.archive.gate import Gate
-from tests.archive.letters import STREAM, URI, send
 from tests.archive.segments import archived_keys, segments_of
+from tests.support.archives import archive_all
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import Choice, FaultyS3, Refusal
+from tests.support.letters import STREAM, URI, send
 from tests.support.metrics import CountedMetrics
 from tests.support.worker_process import worker
 
@@ -57,8 +58,7 @@ async def test_a_segment_whose_answer_was_lost_is_found_and_followed(archiving: 
     async with archiving(segment_bytes=500) as backbone:
         keys = await send(backbone, *range(10))
         s3.choose = lose_first_answer
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
     assert archived_keys(s3.objects) == [key.entry_id for key in keys]
     assert len(lost) == len(segments_of(s3.objects)) > 2
 
@@ -101,8 +101,7 @@ async def test_a_backlog_is_committed_in_whole_segments(archiving: Make, s3: Fau
     """Also when somebody waits for it: not a segment for each page that was read."""
     async with archiving() as backbone:
         await send(backbone, *range(1200))
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
     assert [len(segment.lines) for segment in segments_of(s3.objects)] == [1200]
     assert counted.count("event_backbone.archived", uri=URI) == 1200
 

@@ -1,29 +1,27 @@
 """Archive and stream are one ordered history: each event once, in order, whatever moves from one to the other."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
 
-from event_backbone import Backbone
+from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import EventNotFound, StorageUnavailable
 from event_backbone.storage import RedisHashStorage
 from tests.archive.conftest import Make
-from tests.archive.letters import STREAM, URI, Letters, numbers_of, send, trim
 from tests.archive.segments import segments_of
+from tests.support.archives import archive_all
+from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Refusal, no_fault
+from tests.support.letters import STREAM, URI, Letters, numbers_of, send, trim
+from tests.support.metrics import CountedMetrics
 from tests.support.parcels import Parcels
 
 INLINE = RedisHashStorage(inline_up_to_bytes=1024)
 SEGMENT_BYTES = 2000
 TOTAL = 60
-
-
-async def archive_all(backbone: Backbone) -> None:
-    """Archive what is in the stream."""
-    async with backbone.archiver(URI) as archiver:
-        await archiver.commit()
 
 
 @pytest.mark.parametrize("state", ["whole", "trimmed", "all trimmed", "emptied"])
@@ -35,7 +33,7 @@ async def test_reads_go_through_archive_and_stream(archiving: Make, s3: FaultyS3
         middle = datetime.now(UTC)
         await asyncio.sleep(0.002)
         keys += await send(backbone, *range(TOTAL // 2, TOTAL))
-        await archive_all(backbone)
+        await archive_all(backbone, URI)
         assert len(segments_of(s3.objects)) > 4
         if state == "trimmed":
             await trim(redis, keys[40])
@@ -73,7 +71,7 @@ async def test_an_event_is_read_with_at_most_three_requests(archiving: Make, s3:
     """Wherever its segment is; one that is in the stream needs none, and neither does one that is nowhere."""
     async with archiving(segment_bytes=SEGMENT_BYTES) as backbone:
         keys = await send(backbone, *range(TOTAL))
-        await archive_all(backbone)
+        await archive_all(backbone, URI)
         await trim(redis, keys[-1].successor())
         (newest,) = await send(backbone, TOTAL)
         for key, most in [(key, 3) for key in (keys[0], keys[30], keys[-2], keys[-1])] + [(newest, 0)]:
@@ -98,7 +96,7 @@ async def test_a_scan_that_is_overtaken_goes_back_to_the_archive(archiving: Make
             numbers.append(int(str(event.arguments["number"])))
             if len(numbers) in {1, 50, 120, 350, 420}:
                 keys += await send(backbone, *range(len(keys), len(keys) + 150))
-                await archive_all(backbone)
+                await archive_all(backbone, URI)
                 await trim(redis, keys[len(keys) - 100])
             if follow and len(numbers) == 1050:
                 break
@@ -110,7 +108,7 @@ async def test_following_begins_in_the_archive_and_waits_in_the_stream(archiving
     """Nothing is missing when Redis is emptied meanwhile, and nothing comes twice."""
     async with archiving(INLINE, segment_bytes=SEGMENT_BYTES) as backbone:
         await send(backbone, *range(10))
-        await archive_all(backbone)
+        await archive_all(backbone, URI)
         await trim(redis, (await send(backbone, 10))[0])
         numbers: list[int] = []
         scan = backbone.reader(URI).scan(follow=True)
@@ -126,22 +124,24 @@ async def test_following_begins_in_the_archive_and_waits_in_the_stream(archiving
 
 
 async def test_a_scan_says_that_s3_is_out_and_a_following_one_waits(
-    archiving: Make, s3: FaultyS3, redis: Redis
+    archiving: Make, s3: FaultyS3, redis: Redis, counted: CountedMetrics
 ) -> None:
     """Both go on where they were."""
     async with archiving(INLINE, segment_bytes=200) as backbone:
         keys = await send(backbone, *range(6))
-        await archive_all(backbone)
+        await archive_all(backbone, URI)
         await trim(redis, keys[4])
         s3.choose = lambda _method, _path: Refusal(503, "SlowDown")
         with pytest.raises(StorageUnavailable):
             await numbers_of(backbone)
         s3.choose = no_fault
         scan = backbone.reader(URI).scan(follow=True)
-        numbers = [int(str((await anext(scan)).arguments["number"]))]
+        numbers = await _next_numbers(scan, 1)
         s3.choose = lambda _method, _path: Refusal(503, "SlowDown")
-        asyncio.get_running_loop().call_later(0.1, lambda: setattr(s3, "choose", no_fault))
-        numbers += [int(str((await anext(scan)).arguments["number"])) for _ in range(5)]
+        following = asyncio.create_task(_next_numbers(scan, 5))
+        await eventually(lambda: counted.count("event_backbone.outages", uri=URI, side="reader") > 0)
+        s3.choose = no_fault
+        numbers += await following
         await scan.aclose()
     assert numbers == [*range(6)]
 
@@ -150,7 +150,7 @@ async def test_without_an_archive_nothing_changes(archiving: Make, s3: FaultyS3,
     """A reader sees what the stream has, and asks S3 for nothing."""
     async with archiving(archived=False) as backbone, archiving() as archived:
         keys = await send(backbone, *range(6))
-        await archive_all(archived)
+        await archive_all(archived, URI)
         await trim(redis, keys[4])
         before = len(s3.paths)
         assert await numbers_of(backbone) == [4, 5]
@@ -165,7 +165,7 @@ async def test_a_payload_that_was_not_copied_is_read_from_its_storage(archiving:
     storage = RedisHashStorage(archive=False)
     async with archiving(storage) as backbone:
         keys = await send(backbone, 1, 2)
-        await archive_all(backbone)
+        await archive_all(backbone, URI)
         await redis.delete(STREAM)
         await redis.hset(f"{{{STREAM}}}:archive", "complete-from", keys[1].successor().entry_id)
         reference = (await backbone.reader(URI).get(keys[0])).references[0].key
@@ -173,3 +173,7 @@ async def test_a_payload_that_was_not_copied_is_read_from_its_storage(archiving:
         events = [event async for event in backbone.reader(URI).scan()]
         assert [event.payload for event in events] == ["gone", "present"]
         assert events[1].arguments["number"] == 2
+
+
+async def _next_numbers(scan: AsyncGenerator[StoredEvent, None], count: int) -> list[int]:
+    return [int(str((await anext(scan)).arguments["number"])) for _ in range(count)]

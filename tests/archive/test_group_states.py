@@ -13,16 +13,18 @@ from redis.typing import EncodableT, FieldT
 
 from event_backbone import Backbone, Consumer, Context, RetryPolicy
 from event_backbone.archive import S3Archive
-from event_backbone.archive.group_states import read_dead_letters, read_groups
+from event_backbone.archive.group_states import SavedGroup, read_dead_letters, read_groups, save_restored
+from event_backbone.archive.unfinished import UnfinishedRestore
 from event_backbone.errors import ArchiveUnreadable, Reject
-from event_backbone.model import StreamName
+from event_backbone.model import EventKey, StreamName
+from event_backbone.stream.values import DeadLetter, Entry
 from event_backbone.testing.servers import S3Server
 from tests.archive.conftest import Make
 from tests.archive.gate import Gate
-from tests.archive.letters import GROUP, STREAM, URI, Letters, rows_of, send
 from tests.archive.segments import archived_keys, below
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Refusal, no_fault
+from tests.support.letters import GROUP, STREAM, URI, Letters, rows_of, send
 from tests.support.s3 import s3_client
 
 NAME = StreamName.of(URI, "test")
@@ -153,4 +155,22 @@ async def test_every_group_has_its_object_whatever_its_name(
     async with archived_backbone("redis-hash") as backbone, backbone.archiver(URI) as archiver:
         await eventually(lambda: not archiver.ready)
     assert client.get_object(Bucket="events", Key=key)["Body"].read() == later
+    await archive.close()
+
+
+async def test_what_is_saved_of_a_partition_has_keys_of_that_partition(s3_environment: object) -> None:
+    """Its objects have entry ids alone; keys are compared, and equal only within a partition."""
+    del s3_environment
+    archive, stream = S3Archive(), StreamName.of(URI, "test", partition=1)
+    group = SavedGroup(GROUP, EventKey(5, 0, 1), (EventKey(3, 1, 1),))
+    letter = DeadLetter("9-0", Entry(EventKey(2, 0, 1), {}), "rejected", "", "", (), 1, EventKey(9).time)
+    for position in (group, group._replace(pending=())):
+        await save_restored(archive, stream, position, [letter])
+        assert await read_groups(archive, stream) == [position]
+    assert [each.source for each in (await read_dead_letters(archive, stream))[GROUP]] == [letter.entry.key]
+    unfinished = UnfinishedRestore(archive, stream)
+    for follows in (group.position, group.pending[0], None):
+        await unfinished.write(follows)
+        assert await unfinished.read() == follows
+    assert await read_groups(archive, StreamName.of(URI, "test")) == []
     await archive.close()

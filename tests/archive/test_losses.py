@@ -1,9 +1,7 @@
 """When Redis or S3 have lost what they had, or do not let an archiver work, nothing is overwritten and nothing lost."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -11,28 +9,15 @@ from redis.asyncio import Redis
 from event_backbone import Backbone
 from event_backbone.errors import EventsLost
 from tests.archive.conftest import Make
-from tests.archive.letters import GROUP, URI, consumer_of, send
 from tests.archive.segments import archived_keys, below
+from tests.support.archives import archive_all
 from tests.support.eventually import eventually
+from tests.support.failovers import Replica
 from tests.support.faulty_s3 import Choice, FaultyS3, Refusal, no_fault
+from tests.support.letters import GROUP, URI, consumer_of, send
 from tests.support.metrics import CountedMetrics
 
 SOON = timedelta(milliseconds=40)
-
-
-async def copy_of(redis: Redis) -> Mapping[bytes, bytes]:
-    """Return all that Redis has."""
-    keys = cast("list[bytes]", await redis.keys("*"))
-    return {key: cast("bytes", await redis.dump(key)) for key in keys}
-
-
-async def go_back_to(redis: Redis, copy: Mapping[bytes, bytes]) -> None:
-    """Replace all that Redis has by a copy, as when a replica takes over that was behind."""
-    async with redis.pipeline(transaction=True) as steps:
-        steps.flushdb()
-        for key, value in copy.items():
-            steps.restore(key, 0, value)
-        await steps.execute()
 
 
 async def handle(backbone: Backbone, count: int) -> None:
@@ -52,14 +37,14 @@ async def test_nothing_is_archived_or_overwritten_when_redis_has_lost_events(
         await send(backbone, 1, 2)
         async with backbone.archiver(URI) as archiver:
             await archiver.commit()
-            copy = await copy_of(redis) if lost == "last part" else dict[bytes, bytes]()
+            replica = await Replica.of(redis) if lost == "last part" else Replica({})
             await send(backbone, 3, 4)
             await handle(backbone, 4)
             await archiver.commit()
             if not runs:
                 archiver.stop()
                 await archiver.wait()
-            await go_back_to(redis, copy)
+            await replica.take_over(redis)
             saved = dict(s3.objects)
             if runs:
                 await send(backbone, 5)
@@ -92,14 +77,14 @@ async def test_a_loss_is_noticed_without_new_events(
         await send(backbone, 1)
         await handle(backbone, 1)
         await archiver.commit()
-        copy = await copy_of(redis)
+        replica = await Replica.of(redis)
         (key,) = await send(backbone, 2)
         await handle(backbone, 1)
         await archiver.commit()
         if not asked:
             await eventually(lambda: key.entry_id.encode() in below(s3.objects, "groups/")[f"{GROUP}.json"])
         saved = dict(s3.objects)
-        await go_back_to(redis, copy)
+        await replica.take_over(redis)
         if asked:
             with pytest.raises(EventsLost):
                 await archiver.commit()
@@ -114,10 +99,10 @@ async def test_what_redis_loses_before_it_was_archived_is_not_archived(
     async with archiving() as backbone, backbone.archiver(URI) as archiver:
         keys = [*await send(backbone, 1)]
         await archiver.commit()
-        copy = await copy_of(redis)
+        replica = await Replica.of(redis)
         await send(backbone, 2)
         await eventually(lambda: archiver.lag > timedelta(0))
-        await go_back_to(redis, copy)
+        await replica.take_over(redis)
         with pytest.raises(EventsLost):
             await archiver.commit()
         keys += await send(backbone, 3)
@@ -146,8 +131,7 @@ async def test_an_archive_that_was_emptied_is_not_begun_again(
     """Redis knows what it had; so the bucket is not filled with a history without its beginning."""
     async with archiving() as backbone:
         await send(backbone, 1)
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
         s3.objects.clear()
     async with archiving() as backbone, backbone.archiver(URI) as archiver:
         await send(backbone, 2)

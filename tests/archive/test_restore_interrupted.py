@@ -25,8 +25,8 @@ from event_backbone.testing.servers import S3Server
 from tests.support.archives import STREAM, ArchivedStream
 from tests.support.eventually import eventually
 from tests.support.failovers import Replica
-from tests.support.losing_redis import objects_of, put_back
 from tests.support.parcels import GROUP, URI, Parcels
+from tests.support.s3 import objects_of, put_back
 
 _ARCHIVED = 6
 
@@ -130,7 +130,7 @@ async def test_a_restore_whose_calls_fail_is_run_again(
 ) -> None:
     """Whichever call to Redis or S3 it is, and whether or not it did what it does, the next run does what is left."""
     await _lose(archived, redis)
-    lost, bucket = await Replica.of(redis), objects_of(s3_server, "")
+    lost, bucket = await Replica.of(redis), objects_of(s3_server)
     interrupting = Interrupting(monkeypatch)
     await archived.backbone.restore(URI)
     calls, expected = interrupting.calls, await _state(redis, archived)

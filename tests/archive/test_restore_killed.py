@@ -7,6 +7,7 @@ import random
 import sys
 from asyncio.subprocess import PIPE
 from datetime import timedelta
+from signal import SIGKILL
 from typing import cast
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from tests.support.parcels import URI, Parcels
 from tests.support.worker_process import PATH
 
 _EVENTS = 1000
-_ALL = 1000
+_STEPS = 12  # of a restore of these events, at least
 
 RESTORE = """
 import asyncio, sys
@@ -32,26 +33,36 @@ from event_backbone import Backbone
 from event_backbone.archive import S3Archive
 from event_backbone.storage import S3Storage
 
+def show(progress):
+    print(progress.step, flush=True)
+    sys.stdin.readline()
+
 async def main():
     async with Backbone(sys.argv[1], storage=S3Storage(), archive=S3Archive(), environment="test") as backbone:
-        await backbone.restore(sys.argv[2], on_progress=lambda progress: print(progress.step, flush=True))
+        await backbone.restore(sys.argv[2], on_progress=show)
 
 asyncio.run(main())
 """
 
 
-async def _restore_killed_after(steps: int, url: str) -> bool:
-    """Restore in a process that is killed after so many steps; return whether it came to its end before."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", RESTORE, url, URI), stdout=PIPE, env={**os.environ, "PYTHONPATH": PATH}
+async def _start_restore(url: str) -> asyncio.subprocess.Process:
+    """Restore in a process that waits for a line, or the end of its input, after each step."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", RESTORE, url, URI), stdin=PIPE, stdout=PIPE, env={**os.environ, "PYTHONPATH": PATH}
     )
+
+
+async def _kill_after(steps: int, process: asyncio.subprocess.Process, moment: float) -> None:
+    """Kill a restore so many seconds after this many steps; it cannot end, as it waits at the next one."""
+    assert process.stdin is not None
     assert process.stdout is not None
     for _ in range(steps):
-        await process.stdout.readline()
-    if process.returncode is None and not process.stdout.at_eof():
-        process.kill()
-    await process.stdout.read()
-    return await process.wait() == 0
+        assert await process.stdout.readline()
+        process.stdin.write(b"\n")
+    await asyncio.sleep(moment)
+    process.kill()
+    await process.communicate()
+    assert process.returncode == -SIGKILL
 
 
 async def _event_ids(redis: Redis) -> list[tuple[str, UUID]]:
@@ -80,11 +91,12 @@ async def test_a_restore_that_is_killed_is_run_again(
         await asyncio.gather(*(producer.packed(number) for number in range(_EVENTS, _EVENTS + 300)))
         redis_server.flush()
         live = asyncio.gather(*(producer.packed(number) for number in range(2 * _EVENTS, 2 * _EVENTS + 50)))
-        ended = False
-        for steps in (chosen.randrange(16), _ALL):
-            ended = await _restore_killed_after(steps, archived.url)
-            await redis.delete(STREAM.key_of("restore"))  # it ends by itself
-        assert ended
+        process = await _start_restore(archived.url)
+        await _kill_after(chosen.randrange(1, _STEPS), process, moment=chosen.uniform(0, 0.02))
+        assert await redis.delete(STREAM.key_of("restore")) == 1  # its lock, which would end by itself
+        process = await _start_restore(archived.url)
+        await process.communicate(b"")
+        assert process.returncode == 0
         await live
         await asyncio.gather(eventually(lambda: one.ready), eventually(lambda: other.ready))
         await asyncio.gather(one.commit(), other.commit())

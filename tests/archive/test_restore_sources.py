@@ -1,16 +1,14 @@
 """What a restore finds, wherever it is: packs alone, an archive elsewhere, streams whose names resemble each other."""
 
 import pytest
-from redis.asyncio import Redis
 
 from event_backbone import Backbone
 from event_backbone.archive import S3Archive
-from event_backbone.connection import RedisConnection
 from event_backbone.storage import S3Options, S3Storage
 from event_backbone.testing.servers import RedisServer, S3Server
-from tests.support.archives import STREAM, ArchivedStream
+from tests.support.archives import ArchivedStream, archive_all
 from tests.support.parcels import GROUP, URI, Parcels, Remembering
-from tests.support.s3 import s3_client
+from tests.support.s3 import BUCKET, objects_of, s3_client
 
 ENVIRONMENT = "test"
 
@@ -56,15 +54,13 @@ async def test_the_archive_may_be_in_another_bucket(
     async with Backbone(redis_url, storage=S3Storage(), archive=archive, environment=ENVIRONMENT) as backbone:
         producer = backbone.producer(Parcels, uri=URI)
         await producer.packed(1)
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
         await producer.packed(2)
         redis_server.flush()
         report = await backbone.restore(URI)
         assert (report.archived, report.appended) == (1, 1)
         assert await _numbers(backbone) == [1, 2]
-    keys = [each.get("Key", "") for each in s3_client(s3_server).list_objects_v2(Bucket="history").get("Contents", [])]
-    assert not any("packs/" in key for key in keys)
+    assert objects_of(s3_server, "packs/", "history") == objects_of(s3_server, ".zst") == {}
 
 
 async def test_streams_whose_names_begin_alike_are_restored_apart(
@@ -82,8 +78,7 @@ async def test_streams_whose_names_begin_alike_are_restored_apart(
             await producer.packed(number)
             async with backbone.subscribe(handling.consumer, uri=uri, group=GROUP) as subscription:
                 await subscription.until_idle()
-            async with backbone.archiver(uri) as archiver:
-                await archiver.commit()
+            await archive_all(backbone, uri)
             await producer.packed(number)
         redis_server.flush()
         for number, uri in enumerate(uris):
@@ -93,19 +88,16 @@ async def test_streams_whose_names_begin_alike_are_restored_apart(
 
 
 async def test_other_partitions_of_the_archive_are_left_alone(
-    archived: ArchivedStream, redis: Redis, connection: RedisConnection, s3_server: S3Server, redis_server: RedisServer
+    archived: ArchivedStream, s3_server: S3Server, redis_server: RedisServer
 ) -> None:
     """A later version may write them; nobody reads them today."""
-    del redis, connection
     keys = await archived.produce(1, 2)
     await archived.archive_all()
     client = s3_client(s3_server)
-    listed = client.list_objects_v2(Bucket="events", Prefix=f"{ENVIRONMENT}/archive/{STREAM.uri}/0/")
-    for each in listed.get("Contents", []):
-        key = each.get("Key", "")
+    for key, data in objects_of(s3_server, f"/archive/{URI}/0/").items():
         for other in ("1", "10"):
             copy = key.replace("/0/1970", f"/{other}/2030", 1)
-            client.copy_object(Bucket="events", Key=copy, CopySource={"Bucket": "events", "Key": key})
+            client.put_object(Bucket=BUCKET, Key=copy, Body=data)
     redis_server.flush()
     report = await archived.backbone.restore(URI)
     assert (report.archived, report.appended) == (2, 0)

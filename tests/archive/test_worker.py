@@ -1,23 +1,20 @@
 """Archivers in a worker: they start, stop and are judged with its subscriptions; an API stays ready without them."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from redis.asyncio import Redis
 
 from event_backbone import Backbone, ConfigurationError, StorageUnavailable, Worker
-from event_backbone.archive import S3Archive
 from event_backbone.archive.state import ArchiveState
-from event_backbone.storage import S3Options
 from event_backbone.web.readiness import why_not_archived, why_not_ready
+from tests.archive.conftest import Make
 from tests.support.eventually import eventually
-from tests.support.faulty_s3 import Page, faulty_s3, no_fault
+from tests.support.faulty_s3 import FaultyS3, Page, no_fault
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, pack
 
 SOON = timedelta(seconds=2)
-Make = Callable[..., Backbone]
 
 
 async def test_idle_means_handled_and_archived(archived_backbone: Make) -> None:
@@ -68,25 +65,17 @@ async def test_a_worker_whose_archiver_cannot_start_does_not_run(archived_backbo
         assert not subscription.alive
 
 
-async def test_an_outage_of_the_archive_makes_a_worker_unready_and_leaves_an_api_ready(redis_url: str) -> None:
+async def test_an_outage_of_the_archive_makes_a_worker_unready_and_leaves_an_api_ready(
+    archiving: Make, s3: FaultyS3
+) -> None:
     """Handlers go on, the state cannot be read, and all is well once S3 answers again."""
-    async with asyncio.timeout(60), faulty_s3() as server:
-        options = S3Options(
-            bucket="events",
-            access_key="the-key",
-            secret_key="the-secret",
-            endpoint=server.endpoint,
-            request_timeout=SOON,
-            deadline=SOON,
-        )
-        async with (
-            Backbone(redis_url, archive=S3Archive(options), environment="test") as backbone,
-            Worker(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP), backbone.archiver(URI)) as worker,
-        ):
+    async with asyncio.timeout(60), archiving() as backbone:
+        subscription = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP)
+        async with Worker(subscription, backbone.archiver(URI)) as worker:
             await eventually(lambda: worker.ready)
-            server.choose = lambda _method, _path: Page(503)
+            s3.choose = lambda _method, _path: Page(503)
             await pack(backbone, 1)
-            archiving = asyncio.create_task(worker.archivers[0].commit())
+            committing = asyncio.create_task(worker.archivers[0].commit())
             await worker.subscriptions[0].until_idle()
             await eventually(lambda: not worker.ready)
             assert isinstance(worker.archivers[0].problem, StorageUnavailable)
@@ -95,8 +84,8 @@ async def test_an_outage_of_the_archive_makes_a_worker_unready_and_leaves_an_api
             assert await why_not_ready(backbone, SOON, worker) is None
             with pytest.raises(StorageUnavailable):
                 await backbone.archive_state(URI)
-            server.choose = no_fault
-            await archiving
+            s3.choose = no_fault
+            await committing
             await eventually(lambda: worker.ready)
             assert why_not_archived(worker) is None
 

@@ -27,9 +27,10 @@ def environment(redis_url: str, s3_environment: dict[str, str], monkeypatch: pyt
     return own | s3_environment
 
 
-def doctor(shop: Shop) -> dict[str, tuple[object, str]]:
+def doctor(shop: Shop, *options: str) -> dict[str, tuple[object, str]]:
     """Run the doctor and return level and text of each subject."""
-    return {str(each["subject"]): (each["level"], str(each["text"])) for each in shop("doctor", "--json").lines}
+    found = shop(*options, "doctor", "--json").lines
+    return {str(each["subject"]): (each["level"], str(each["text"])) for each in found}
 
 
 @pytest.mark.usefixtures("environment")
@@ -132,18 +133,17 @@ def test_a_worker_whose_archiver_cannot_start_yet_handles_events_and_stops(
         assert client.xinfo_consumers("test:shop", "main-consumer") == []
 
 
-def test_the_doctor_says_that_redis_has_lost_events(
-    shop: Shop, redis_server: RedisServer, environment: dict[str, str]
-) -> None:
-    """With the command that brings them back."""
-    del environment
-    shop("produce", "closed")
-    shop("archive", "--once")
+@pytest.mark.usefixtures("environment")
+def test_the_doctor_says_that_redis_has_lost_events(shop: Shop, redis_server: RedisServer) -> None:
+    """With the command that brings them back, also those of another stream than the project's."""
+    shop("--uri", "other", "produce", "closed")
+    shop("archive", "--once", "other")
     redis_server.flush()
-    expected = "Redis has lost events that the archive has; restore them with: shop restore"
-    assert doctor(shop)["Archive"] == ("fail", expected)
-    refused = shop("archive", "--once")
-    assert (refused.code, refused.errors) == (1, expected.replace("events", "events of stream shop", 1) + "\n")
+    expected = "Redis has lost events that the archive has; restore them with: shop restore other"
+    assert doctor(shop, "--uri", "other")["Archive"] == ("fail", expected)
+    refused = shop("archive", "--once", "other")
+    assert (refused.code, refused.errors) == (1, expected.replace("events", "events of stream other", 1) + "\n")
+    assert "Restored 1 event from the archive." in shop("restore", "other").output
 
 
 @pytest.mark.parametrize(

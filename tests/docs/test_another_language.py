@@ -29,6 +29,7 @@ from tests.docs.another_language import (
     read,
 )
 from tests.docs.pages import ROOT
+from tests.support.archives import archive_all
 from tests.support.s3 import s3_client
 
 if TYPE_CHECKING:
@@ -200,8 +201,7 @@ async def test_the_archive_has_the_same_events_in_the_same_order(
     first, *_ = await _produce(redis_url, storage)
     async with Backbone(redis_url, storage=storage, archive=archive, environment="dev") as backbone:
         await backbone.erase(URI, first, part="s3")
-        async with backbone.archiver(URI) as archiver:
-            await archiver.commit()
+        await archive_all(backbone, URI)
     lines = list(FromArchive(client, "events", f"dev/archive/{URI}/0/"))
     entries: Any = redis.xrange(STREAM)
     assert [each["event_key"] for each in lines] == [entry_id for entry_id, _ in entries]

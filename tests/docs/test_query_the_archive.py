@@ -14,7 +14,8 @@ from event_backbone.archive import S3Archive
 from event_backbone.storage import S3Storage
 from event_backbone.testing.servers import S3Server
 from tests.docs.pages import ROOT
-from tests.support.s3 import s3_client
+from tests.support.archives import archive_all
+from tests.support.s3 import objects_of
 
 PAGE = (ROOT / "docs/how-to/query-the-archive.md").read_text(encoding="utf-8")
 QUERY = re.compile(r"^```sql\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
@@ -49,8 +50,7 @@ async def _produce(backbone: Backbone) -> dict[str, EventKey]:
         if is_delivered:
             keys[f"delivered {order}"] = await shipments.delivered.using(correlation_id=order)(email)
     erased = await shipments.packing(ADA, 8)
-    async with backbone.archiver(URI) as archiver:
-        await archiver.commit()
+    await archive_all(backbone, URI)
     await backbone.erase(URI, erased)
     await shipments.packing(GRACE, 9)
     return keys
@@ -58,15 +58,13 @@ async def _produce(backbone: Backbone) -> dict[str, EventKey]:
 
 def _copy(server: S3Server, folder: Path) -> None:
     """Do what ``aws s3 sync`` of the page does."""
-    client = s3_client(server)
     places = {f"dev/archive/{URI}/0/": "archive", f"dev/packs/{URI}/": "packs"}
-    for each in client.list_objects_v2(Bucket="events").get("Contents", []):
-        key = each.get("Key", "")
+    for key, data in objects_of(server).items():
         for prefix, place in places.items():
             if key.startswith(prefix) and key.endswith((".zst", ".jsonl")):
                 path = folder / place / key.removeprefix(prefix)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(client.get_object(Bucket="events", Key=key)["Body"].read())
+                path.write_bytes(data)
 
 
 def _shown_columns(shown: str) -> list[str]:

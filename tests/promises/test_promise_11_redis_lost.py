@@ -9,7 +9,8 @@ import pytest
 from event_backbone.archive.restore_report import RestoreReport
 from event_backbone.storage import CachedStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.testing.servers import RedisServer, S3Server
-from tests.support.losing_redis import URI, Found, Scene, scene
+from tests.support.letters import URI
+from tests.support.losing_redis import Found, Scene, scene
 
 WHOLLY_IN_S3 = ("s3", "s3-cached")
 STORAGES: dict[str, Callable[[], Storage]] = {

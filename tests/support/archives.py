@@ -22,6 +22,12 @@ from tests.support.parcels import URI, Parcels
 STREAM = StreamName.of(URI, "test")
 
 
+async def archive_all(backbone: Backbone, uri: str) -> None:
+    """Let an archiver archive what is in the stream."""
+    async with backbone.archiver(uri) as archiver:
+        await archiver.commit()
+
+
 @dataclass
 class ArchivedStream:
     """Parcels on S3 storage, in a backbone with an archive."""
@@ -50,7 +56,7 @@ class ArchivedStream:
         await writer.add(entries)
 
     async def archive_all(self) -> None:
-        """Archive what is in the stream."""
+        """Archive what is in the stream step by step: no state of a group, and nothing that comes meanwhile."""
         writer = await self.writer()
         while (before := writer.position) < await self._last_key():
             await self.read_on(writer)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import zstandard
 
-from event_backbone import Backbone, Consumer, Context, Contract, Subscription, event
+from event_backbone import Backbone, Consumer, Context, Subscription
 from event_backbone.archive import S3Archive, archive_loop
 from event_backbone.archive.archiver import Archiver
 from event_backbone.errors import BackboneError
@@ -27,24 +27,15 @@ from event_backbone.stream.redis.stream import RedisStream
 from event_backbone.stream.values import NewEntry
 from event_backbone.testing.servers import RedisServer, S3Server
 from tests.support.eventually import eventually
-from tests.support.s3 import s3_client
+from tests.support.letters import URI, Letters
+from tests.support.s3 import objects_of
 
 if TYPE_CHECKING:
     import pytest
 
 ENVIRONMENT = "test"
-URI = "letters"
 GROUPS = ("first", "second")
-BUCKET = "events"
 _PRODUCERS = 4
-
-
-class Letters(Contract):
-    """What happens to letters."""
-
-    @event
-    def sent(self, number: int, email: str | None = None) -> None:
-        """A letter is on its way."""
 
 
 class AppendsUnderWay:
@@ -77,26 +68,12 @@ class AppendsUnderWay:
 
 def segment_lines(s3: S3Server) -> list[dict[str, object]]:
     """Return all events in segments, in order, as an independent client reads them."""
-    return [
-        json.loads(line)
-        for key, data in objects_of(s3, "archive/")
-        if key.endswith(".jsonl.zst")
-        for line in _text_of(data).splitlines()
-    ]
+    return [json.loads(line) for data in objects_of(s3, ".jsonl.zst").values() for line in _text_of(data).splitlines()]
 
 
 def packed_ids(s3: S3Server) -> set[UUID]:
     """Return the ids of all events in packs."""
-    return {UUID(json.loads(line)["id"]) for _, data in objects_of(s3, "packs/") for line in data.splitlines()}
-
-
-def objects_of(s3: S3Server, part: str) -> list[tuple[str, bytes]]:
-    """Return keys and contents of the objects whose key has this part, in order of their keys."""
-    client = s3_client(s3)
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-    found = [each.get("Key", "") for page in pages for each in page.get("Contents", [])]
-    keys = [key for key in found if part in key]
-    return [(key, client.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in sorted(keys)]
+    return {UUID(json.loads(line)["id"]) for data in objects_of(s3, "packs/").values() for line in data.splitlines()}
 
 
 def _text_of(segment: bytes) -> bytes:
@@ -267,16 +244,3 @@ async def _producing(backbone: Backbone) -> AsyncGenerator[Traffic]:
         traffic.stopping = True
         producing.cancel()
         await asyncio.wait({producing})
-
-
-def put_back(s3: S3Server, objects: Sequence[tuple[str, bytes]]) -> None:
-    """Let the bucket have these objects, and no others."""
-    client = s3_client(s3)
-    wanted = dict(objects)
-    for key, data in objects_of(s3, ""):
-        if key not in wanted:
-            client.delete_object(Bucket=BUCKET, Key=key)
-        elif wanted.pop(key) != data:
-            client.put_object(Bucket=BUCKET, Key=key, Body=dict(objects)[key])
-    for key, data in wanted.items():
-        client.put_object(Bucket=BUCKET, Key=key, Body=data)

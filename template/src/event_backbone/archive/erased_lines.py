@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
@@ -17,15 +18,15 @@ from event_backbone.errors import ArchiveUnreadable
 from event_backbone.model import EventKey, StreamName
 from event_backbone.wire.archived_event import key_of_archived, read_archived, write_archived
 
-Erasure = tuple[EventKey, str | None]
-"""An event that was erased, and the storage of the part that was; None if everything was."""
+if TYPE_CHECKING:
+    from event_backbone.stream.redis.archive_notes import ErasedPart
 
 _BACKOFF = Backoff(first=timedelta(milliseconds=20), longest=timedelta(seconds=1), jitter=1)
 
 
-def erase_lines(lines: Sequence[bytes], stream: StreamName, erasures: Iterable[Erasure]) -> list[bytes]:
+def erase_lines(lines: Sequence[bytes], stream: StreamName, parts: Iterable[ErasedPart]) -> list[bytes]:
     """Return the lines without the copies of what was erased."""
-    wanted = {key.entry_id.encode(): storages for key, storages in _by_key(erasures).items()}
+    wanted = {key.entry_id.encode(): storages for key, storages in _by_key(parts).items()}
     if not wanted:
         return list(lines)
     found = [(line, wanted.get(key_of_archived(line))) for line in lines]
@@ -33,7 +34,7 @@ def erase_lines(lines: Sequence[bytes], stream: StreamName, erasures: Iterable[E
 
 
 async def erase_archived(
-    archive: S3Archive, history: History, stream: StreamName, erasures: Iterable[Erasure], known: EventKey | None
+    archive: S3Archive, history: History, stream: StreamName, parts: Iterable[ErasedPart], known: EventKey | None
 ) -> frozenset[EventKey]:
     """Erase events in their segments; return those that are in one. Others are not archived (yet). May be repeated.
 
@@ -45,14 +46,14 @@ async def erase_archived(
         StorageUnavailable, ConfigurationError: S3 does not answer, or refuses; some may be erased.
         ArchiveUnreadable: a segment is damaged, or a later version wrote it.
     """
-    by_segment: dict[EventKey, list[Erasure]] = {}
+    by_segment: dict[EventKey, list[ErasedPart]] = {}
     found: Segment | None = None
-    for erasure in sorted(erasures, key=lambda each: each[0]):
-        if found is None or found.header.last < erasure[0]:
-            found = await history.find(erasure[0], known)
+    for part in sorted(parts, key=lambda each: each[0]):
+        if found is None or found.header.last < part[0]:
+            found = await history.find(part[0], known)
         if found is None:
             break
-        by_segment.setdefault(found.header.follows, []).append(erasure)
+        by_segment.setdefault(found.header.follows, []).append(part)
     for follows, some in by_segment.items():
         try:
             await _rewrite(archive, stream, follows, some)
@@ -61,7 +62,7 @@ async def erase_archived(
     return frozenset(key for some in by_segment.values() for key, _ in some)
 
 
-async def _rewrite(archive: S3Archive, stream: StreamName, follows: EventKey, erasures: Sequence[Erasure]) -> None:
+async def _rewrite(archive: S3Archive, stream: StreamName, follows: EventKey, parts: Sequence[ErasedPart]) -> None:
     key = segment_key(archive.options, stream, follows)
     objects, delays = await archive.objects(stream.environment), Delays(_BACKOFF)
     while True:
@@ -69,17 +70,17 @@ async def _rewrite(archive: S3Archive, stream: StreamName, follows: EventKey, er
         if version is None:
             raise ArchiveUnreadable(f"The archive has no {key} any more; restore the object.")
         data, e_tag = version
-        rewritten = await asyncio.to_thread(_without, data, key, stream, erasures)
+        rewritten = await asyncio.to_thread(_without, data, key, stream, parts)
         if rewritten is None or await objects.replace(key, rewritten, e_tag, content_type=SEGMENT_CONTENT_TYPE):
             return
         await delays.wait()
 
 
-def _without(data: bytes, key: str, stream: StreamName, erasures: Iterable[Erasure]) -> bytes | None:
+def _without(data: bytes, key: str, stream: StreamName, parts: Iterable[ErasedPart]) -> bytes | None:
     """Return a segment's new bytes; None if there is nothing to erase in it."""
     segment = unpack_segment(data, key)
     before = segment.lines()
-    lines = erase_lines(before, stream, erasures)
+    lines = erase_lines(before, stream, parts)
     return None if lines == list(before) else pack_segment(segment.header, lines)
 
 
@@ -94,8 +95,8 @@ def _erased(line: bytes, stream: StreamName, storages: Iterable[str | None]) -> 
     return write_archived(event, stream)
 
 
-def _by_key(erasures: Iterable[Erasure]) -> dict[EventKey, list[str | None]]:
+def _by_key(parts: Iterable[ErasedPart]) -> dict[EventKey, list[str | None]]:
     erased: dict[EventKey, list[str | None]] = {}
-    for key, storage in erasures:
+    for key, storage in parts:
         erased.setdefault(key, []).append(storage)
     return erased

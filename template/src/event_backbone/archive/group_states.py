@@ -10,10 +10,11 @@ from pydantic_core import from_json, to_json
 
 from event_backbone.archive.keys import archive_prefix, dead_letters_key, group_key
 from event_backbone.archive.s3_archive import S3Archive
-from event_backbone.errors import ArchiveUnreadable, ConfigurationError
+from event_backbone.errors import ArchiveUnreadable, DecodeError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.base import GroupAdmin
 from event_backbone.stream.values import DeadLetter
+from event_backbone.wire.archived_event import read_key
 from event_backbone.wire.fields import (
     DEAD_LETTER_ATTEMPTS,
     DEAD_LETTER_DETAIL,
@@ -150,19 +151,12 @@ async def save_restored(
 
     Raises StorageUnavailable or ConfigurationError; some may be written.
     """
-    objects = await archive.objects(stream.environment)
     documents = {
         group_key(archive.options, stream, group.name): _group_document(group),
         dead_letters_key(archive.options, stream, group.name): _letters_document(group.name, letters),
     }
     for key, document in documents.items():
-        saved = False
-        while not saved:
-            if await archive.read(stream.environment, key) is None:
-                saved = await objects.create(key, document)
-            else:
-                _, e_tag = await objects.read_version(key)
-                saved = await objects.replace(key, document, e_tag)
+        await archive.overwrite(stream.environment, key, document)
 
 
 async def read_groups(archive: S3Archive, stream: StreamName) -> list[SavedGroup]:
@@ -175,10 +169,10 @@ async def read_groups(archive: S3Archive, stream: StreamName) -> list[SavedGroup
     found: list[SavedGroup] = []
     for key, document in await _documents(archive, stream, "groups/"):
         try:
-            position = EventKey.parse(str(document["position"]))
-            pending = [EventKey.parse(text) for text in cast("list[str]", document["pending"])]
+            position = read_key(str(document["position"]).encode(), stream)
+            pending = [read_key(str(each).encode(), stream) for each in cast("list[object]", document["pending"])]
             found.append(SavedGroup(str(document["group"]), position, tuple(pending)))
-        except (KeyError, ValueError, ConfigurationError):
+        except (KeyError, ValueError, TypeError, DecodeError):
             raise _damaged(key) from None
     return found
 
@@ -188,14 +182,15 @@ async def read_dead_letters(archive: S3Archive, stream: StreamName) -> dict[str,
     found: dict[str, list[SavedDeadLetter]] = {}
     for key, document in await _documents(archive, stream, "dead-letters/"):
         try:
-            letters = [
+            found[str(document["group"])] = [
                 SavedDeadLetter(
-                    str(each["id"]), EventKey.parse(str(each["source"])), cast("dict[str, str]", each["about"])
+                    str(each["id"]),
+                    read_key(str(each["source"]).encode(), stream),
+                    cast("dict[str, str]", each["about"]),
                 )
                 for each in cast("list[dict[str, object]]", document["dead_letters"])
             ]
-            found[str(document["group"])] = letters
-        except (KeyError, ValueError, ConfigurationError):
+        except (KeyError, ValueError, TypeError, DecodeError):
             raise _damaged(key) from None
     return found
 

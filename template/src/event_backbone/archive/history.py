@@ -191,7 +191,10 @@ class History:
 
     def _ours(self, header: SegmentHeader, follows: EventKey) -> SegmentHeader:
         if header.stream != self._stream or header.follows != follows or header.last <= follows:
-            raise ArchiveUnreadable(f"The archive's segment {self._key(follows)} is another one's; restore the object.")
+            key = self._key(follows)
+            raise ArchiveUnreadable(
+                f"The archive's segment {key} is not the one that its name says; restore the object."
+            )
         return header
 
     def _keep(self, follows: EventKey, read_at: float, segment: Segment) -> None:

@@ -39,5 +39,6 @@ async def read_end(notes: ArchiveNotes, history: History) -> tuple[ArchiveNote, 
 def events_lost(stream: StreamName) -> EventsLost:
     """Return the error that says so."""
     return EventsLost(
-        f"Redis has lost events of stream {stream.key} that its archive has: restore them. Nothing is archived before."
+        f"Redis has lost events of stream {stream.key} that its archive has: restore them; until then nothing is "
+        "archived."
     )

@@ -122,6 +122,7 @@ class Restore:
         events = self._lost_events(known)
         async with aclosing(events.pages(_time_of(survey.packs_from), datetime.now(UTC))) as pages:
             async for page in pages:
+                # Raises once the lock is another restore's, as after this process stood still: both would append.
                 await restoring.renew(LOCKED_FOR)
                 await appending.append(page, survey.known_from, self._deduplicate_for)
                 on_progress(RestoreProgress("appending lost events", appending.appended))

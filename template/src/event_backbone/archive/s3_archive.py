@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import aclosing
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +15,7 @@ from event_backbone.storage.s3.connection import S3Connection
 from event_backbone.storage.s3.keys import below_environment
 from event_backbone.storage.s3.libraries import require_libraries
 from event_backbone.storage.s3.marker import Marker
+from event_backbone.storage.s3.object_store import is_listed
 from event_backbone.storage.s3.options import S3Options
 
 if TYPE_CHECKING:
@@ -107,6 +107,21 @@ class S3Archive:
         objects = await self.objects(environment)
         return await self._existing(environment, key, objects.read_range(key, first, length))
 
+    async def overwrite(self, environment: str, key: str, body: bytes) -> None:
+        """Write an object of JSON, whether or not there is one, and whatever others write meanwhile.
+
+        Raises:
+            ConfigurationError: S3 forbids it.
+            StorageUnavailable: S3 does not answer; it may be written.
+        """
+        objects, written = await self.objects(environment), False
+        while not written:
+            version = await self.read_version(environment, key)
+            if version is None:
+                written = await objects.create(key, body)
+            else:
+                written = await objects.replace(key, body, version[1])
+
     async def check(self, environment: str) -> None:
         """Check that the archive can be read and written, and that nobody can overwrite what another has written.
 
@@ -138,7 +153,7 @@ class S3Archive:
             return await read
         except PayloadForbidden as error:
             # S3 says so of a missing object, too, to those who may list only a part of the bucket.
-            if not await self._is_listed(environment, key):
+            if not await is_listed(await self.objects(environment), key):
                 return None
             bucket = self._options.bucket_of(environment)
             raise ConfigurationError(
@@ -147,11 +162,3 @@ class S3Archive:
             ) from error
         except PayloadGone:
             return None
-
-    async def _is_listed(self, environment: str, key: str) -> bool:
-        """Return whether there is such an object; raise ConfigurationError if listing is forbidden."""
-        folder, objects = key.rpartition("/")[0], await self.objects(environment)
-        async with aclosing(objects.list_keys(folder, after=key[:-1])) as pages:
-            async for page in pages:
-                return key in page
-        return False

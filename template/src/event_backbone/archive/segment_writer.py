@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from event_backbone import telemetry
 from event_backbone.archive.copying import Copying
-from event_backbone.archive.erased_lines import Erasure, erase_archived, erase_lines
+from event_backbone.archive.erased_lines import erase_archived, erase_lines
 from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
 from event_backbone.archive.losses import events_lost, has_lost_events, read_end
@@ -175,10 +175,10 @@ class SegmentWriter:
         last = self._last
         if last is None:
             return
-        erasures: list[Erasure] = [each for each in await self._notes.erased() if each[0] <= last.last]
-        if erasures:
-            await erase_archived(self._archive, self._history, self._stream, erasures, last.follows)
-            await self._notes.forget_erased(erasures)
+        parts = [each for each in await self._notes.erased() if each[0] <= last.last]
+        if parts:
+            await erase_archived(self._archive, self._history, self._stream, parts, last.follows)
+            await self._notes.forget_erased(parts)
 
     def drop_open(self) -> None:
         """Drop what is open, to read it again.

@@ -8,8 +8,9 @@ from pydantic_core import from_json, to_json
 
 from event_backbone.archive.keys import unfinished_key
 from event_backbone.archive.s3_archive import S3Archive
-from event_backbone.errors import ArchiveUnreadable, ConfigurationError
+from event_backbone.errors import ArchiveUnreadable, DecodeError
 from event_backbone.model import EventKey, StreamName
+from event_backbone.wire.archived_event import read_key
 
 _FORMAT = 1
 
@@ -36,23 +37,17 @@ class UnfinishedRestore:
     async def write(self, noted: EventKey | None) -> None:
         """Note this key, or by None that nothing is left to do."""
         document = to_json({"format": _FORMAT, "follows": None if noted is None else noted.entry_id}) + b"\n"
-        objects = await self._archive.objects(self._stream.environment)
-        while True:
-            if await self._archive.read(self._stream.environment, self._key) is None:
-                written = await objects.create(self._key, document)
-            else:
-                _, e_tag = await objects.read_version(self._key)
-                written = await objects.replace(self._key, document, e_tag)
-            if written:
-                return
+        await self._archive.overwrite(self._stream.environment, self._key, document)
 
     def _noted(self, data: bytes) -> EventKey | None:
         try:
             document = cast("dict[str, object]", from_json(data))
             if document["format"] == _FORMAT:
-                return None if document["follows"] is None else EventKey.parse(str(document["follows"]))
+                return (
+                    None if document["follows"] is None else read_key(str(document["follows"]).encode(), self._stream)
+                )
             version = str(document["format"])
-        except (ValueError, KeyError, TypeError, ConfigurationError):
+        except (ValueError, KeyError, TypeError, DecodeError):
             raise ArchiveUnreadable(f"The archive's object {self._key} is damaged; delete it.") from None
         raise ArchiveUnreadable(
             f"The archive's object {self._key} has format {version[:20]}, and this version of event_backbone reads "

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def archive(
     ctx: typer.Context,
     uris: Annotated[
-        list[str] | None, typer.Argument(metavar="URI", help="Which streams; by default the project's.")
+        list[str] | None, typer.Argument(metavar="[URI]...", help="Which streams; by default the project's.")
     ] = None,
     *,
     once: Annotated[
@@ -61,7 +61,7 @@ async def _archive(project: Project, uris: Sequence[str], health: HealthOptions)
 async def _once(project: Project, uris: Sequence[str]) -> None:
     async with project.open() as backbone:
         for uri in uris:
-            print_line(await _committed(backbone, uri, f"{project.name} restore"))
+            print_line(await _committed(backbone, uri, f"{project.name} restore {uri}"))
 
 
 async def _committed(backbone: Backbone, uri: str, restore: str) -> str:

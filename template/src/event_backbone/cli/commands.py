@@ -33,8 +33,8 @@ def build_cli(project: Project) -> typer.Typer:
     """Make the command line of a project; ``run`` runs it. Nothing is imported or connected before a command needs it.
 
     Without an API there is no ``serve``, without a consumer group no ``worker``, ``pending`` and ``dead-letters``,
-    without an archive no ``archive``, without all three no ``health``, without producing no ``produce``, and without S3
-    no ``restore`` and no ``bucket``.
+    without an archive no ``archive``, without all three no ``health``, without producing no ``produce``, without S3 no
+    ``bucket``, and without S3 and an archive no ``restore``.
     """
     cli = typer.Typer(
         name=project.name,
@@ -44,9 +44,7 @@ def build_cli(project: Project) -> typer.Typer:
         context_settings={"obj": project},
     )
     cli.callback()(root_options.options)
-    cli.command()(demo.demo)
-    cli.command("_send-every-event", hidden=True)(demo.send_every_event)
-    cli.command("_handle-every-event", hidden=True)(demo.handle_every_event)
+    _add_demo(cli)
     if project.api is not None:
         cli.command()(serve.serve)
     if project.open_worker is not None:
@@ -64,11 +62,18 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(pending.pending)
         cli.add_typer(_dead_letters(project.group), name="dead-letters")
     cli.add_typer(_events(), name="events")
-    if project.s3_options is not None:
+    if project.s3_options is not None or project.archives:
         cli.command()(restore.restore)
+    if project.s3_options is not None:
         cli.add_typer(_bucket(), name="bucket")
     cli.command()(doctor.doctor)
     return cli
+
+
+def _add_demo(cli: typer.Typer) -> None:
+    cli.command()(demo.demo)
+    cli.command("_send-every-event", hidden=True)(demo.send_every_event)
+    cli.command("_handle-every-event", hidden=True)(demo.handle_every_event)
 
 
 def _dead_letters(group: str) -> typer.Typer:

@@ -82,7 +82,7 @@ async def _tail(
                     print_line(f"{event.key}  {event.metadata.event}  {_payload(event)}")
                 count += 1
                 if bar is not None and count % _SHOW_EVERY == 0:
-                    bar.show(f"reading, at {when(event.key.time)}", count)
+                    bar.show("reading", count, place=when(event.key.time))
 
 
 async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:

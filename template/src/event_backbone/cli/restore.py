@@ -51,10 +51,10 @@ async def _restore(project: Project, uris: Sequence[str], since: datetime | None
     async with project.open() as backbone:
         for uri in uris:
             plan = await backbone.plan_restore(uri, since=since)
-            for line in _plan_lines(plan):
+            for line in plan_lines(plan):
                 print_line(line)
             if not dry_run and not plan.nothing_to_do:
-                for line in _report_lines(await _run(backbone, uri, uris, since)):
+                for line in report_lines(await _run(backbone, uri, uris, since)):
                     print_line(line)
 
 
@@ -68,7 +68,8 @@ async def _run(backbone: Backbone, uri: str, uris: Sequence[str], since: datetim
         )
 
 
-def _plan_lines(plan: RestorePlan) -> list[str]:
+def plan_lines(plan: RestorePlan) -> list[str]:
+    """Return what is said before a restore: what there is, what is lost, and what will be done."""
     lines = [f"{plan.uri}:", f"  Redis has {counted(plan.live, 'event')}."]
     if plan.archived is None:
         lines.append("  There is no archive: only events in packs come back, and groups begin at the beginning.")
@@ -89,20 +90,26 @@ def _plan_lines(plan: RestorePlan) -> list[str]:
     return lines
 
 
-def _report_lines(report: RestoreReport) -> list[str]:
-    lines = [f"  Restored {counted(report.archived, 'event')} from the archive in {report.took.total_seconds():.1f} s."]
+def report_lines(report: RestoreReport) -> list[str]:
+    """Return what is said after a restore: what was done, and what could not be."""
+    lines: list[str] = []
+    if report.archived:
+        lines.append(f"  Restored {counted(report.archived, 'event')} from the archive.")
     if report.appended:
         lines.append(f"  Appended {counted(report.appended, 'event')} from packs.")
     if report.moved:
-        lines.append(f"  {counted(report.moved, 'live event')} got new keys, as a clock was behind.")
+        lines.append(f"  Gave new keys to {counted(report.moved, 'live event')}, as a clock was behind.")
     if report.duplicates:
-        lines.append(f"  {counted(report.duplicates, 'live event')} were left out, as the archive has them already.")
+        lines.append(f"  Left out {counted(report.duplicates, 'live event')} that the archive has already.")
     if report.dead_letters:
         lines.append(f"  Restored {counted(report.dead_letters, 'dead letter')}.")
     if report.gone:
-        lines.append(f"  {counted(report.gone, 'payload')} could not be restored: not in any archive.")
+        lines.append(
+            f"  {counted(report.gone, 'payload')} could not be restored, whole or in part: what is missing is nowhere."
+        )
     if report.damaged:
         lines.append(f"  {counted(report.damaged, 'record')} in packs could not be read; see the log.")
+    lines.append(f"  Done in {report.took.total_seconds():.1f} s.")
     return lines
 
 

@@ -43,11 +43,6 @@ class RecordLog(Protocol):
         """How many lines were skipped, since ``records`` was called, because they are not records."""
         ...
 
-    @property
-    def missing_packs(self) -> int:
-        """How many packs were skipped, since ``records`` was called, because they were removed after being listed."""
-        ...
-
     def records(
         self, since: datetime | None = None, containing: bytes = b""
     ) -> AsyncGenerator[Sequence[LoggedRecord], None]:

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from event_backbone.cli.demo.journal import Journal
 from event_backbone.cli.demo.processes import DemoProcess, JournalEntry
 from event_backbone.cli.output import print_line, print_table
-from event_backbone.cli.project import Project
+from event_backbone.cli.project import Project, without_server_warnings
 from event_backbone.consumer import Consumer, Context
 from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import BackboneError
+from event_backbone.errors import BackboneError, Reject
 from event_backbone.testing.servers import RedisServer
 
 NEW_GROUP = "after-the-restore"
@@ -45,24 +45,28 @@ async def lose_and_restore(
     await handler.start(environment)
     await end_of(handler)
     await handler.read_all()
-    handled = {each.key: each for each in handler.entries}
-    if sorted(each.key for each in handler.entries) != sorted(each.key for each in sent):
-        raise BackboneError(f"The new group did not handle each event once; the restore said: {restore.log()}")
-    rows = [(each.event, each.key, f"process {handled[each.key].pid}: {handled[each.key].outcome}") for each in sent]
+    attempts = {each.key: each for each in handler.entries}
+    if sorted((each.key, each.outcome) for each in handler.entries) != sorted((each.key, "handled") for each in sent):
+        raise BackboneError(f"The new group did not handle each event once; its log: {handler.log()}")
+    rows = [(each.event, each.key, f"process {attempts[each.key].pid}: {attempts[each.key].outcome}") for each in sent]
     print_table("The same events again", ("Event", "Key", f"Handled by the new group {NEW_GROUP}"), rows)
 
 
 async def handle_every_event(project: Project, descriptor: int) -> None:
-    """Handle all events of the stream in the new group, and write each to the journal at this file descriptor."""
-    consumer, journal = Consumer(project.contract), Journal(descriptor)
+    """Handle all events of the stream in the new group, and write each to the journal at this file descriptor.
+
+    One whose payload is missing is rejected. Parts that were in Redis alone may be: the restore has said so.
+    """
+    consumer, interceptors = Consumer(project.contract), (Journal(descriptor).interceptor,)
 
     @consumer.fallback
-    async def handle(ctx: Context, event: StoredEvent) -> None:
-        outcome = "handled" if event.payload == "present" else f"payload {event.payload}"
-        journal.write(key=str(ctx.metadata.key), event=ctx.metadata.event, attempt=ctx.attempt, outcome=outcome)
+    async def handle(_: Context, event: StoredEvent) -> None:
+        if event.payload not in {"present", "partial"}:
+            raise Reject(f"The payload is {event.payload}.")
 
     async with (
-        project.open() as backbone,
+        without_server_warnings(),
+        project.open_backbone(project.load_settings(), handle_interceptors=interceptors) as backbone,
         backbone.subscribe(consumer, uri=project.uri, group=NEW_GROUP) as subscription,
     ):
         await subscription.until_idle()

@@ -38,9 +38,8 @@ async def check_archive(backbone: Backbone, project: Project) -> list[Finding]:
     except TimeoutError:
         return [fail(_SUBJECT, f"No answer within {_WITHIN.total_seconds():g} seconds; check the servers' logs.")]
     if state.events_lost:
-        return [
-            fail(_SUBJECT, f"Redis has lost events that the archive has; restore them with: {project.name} restore")
-        ]
+        restore = f"{project.name} restore {project.uri}"
+        return [fail(_SUBJECT, f"Redis has lost events that the archive has; restore them with: {restore}")]
     return [_progress(archive, backbone.environment, state, project), _cost(backbone, state)]
 
 
@@ -55,8 +54,8 @@ def _progress(archive: S3Archive, environment: str, state: ArchiveState, project
     done = "nothing is archived yet" if state.committed is None else f"archived up to {state.committed}"
     waits = f"{done}, the next event has waited for {_seconds(state.lag)}"
     if state.lag >= archive.late_after:
-        run = f"{project.name} worker" if project.open_worker is not None else f"{project.name} archive"
-        return warn(_SUBJECT, f"{waits}; start an archiver, or see in its log why it is late: {run}")
+        start = f"{project.name} archive {project.uri}"
+        return warn(_SUBJECT, f"{waits}; look into the log of its archiver, or if none runs start one: {start}")
     return ok(_SUBJECT, f"{usable}; {waits}")
 
 
@@ -79,7 +78,7 @@ def _cost(backbone: Backbone, state: ArchiveState | None) -> Finding:
     if state is None:
         return ok(
             _LOSS,
-            "It would cost no event that was acknowledged, as the packs in S3 have them all; but groups begin again",
+            "It would cost no event that was acknowledged, as packs have them all; but groups would start over",
         )
     events = f"all events but those of the last {lag}, which packs have" if state.lag else "all events"
     return ok(_LOSS, f"It would cost nothing that was acknowledged: the archive has {events}")

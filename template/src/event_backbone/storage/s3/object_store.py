@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Protocol
 
 
@@ -39,3 +40,14 @@ class ObjectStore(Protocol):
     async def list_folders(self, prefix: str) -> list[str]:
         """Return the names of the folders in a folder, without what is above them. Raises as ``list_keys`` does."""
         ...
+
+
+async def is_listed(objects: ObjectStore, key: str) -> bool:
+    """Return whether an object exists that S3 calls forbidden.
+
+    It does so of a missing one, too, to those who may list only a part of the bucket. Raises as ``list_keys`` does.
+    """
+    async with aclosing(objects.list_keys(key.rpartition("/")[0], after=key[:-1])) as pages:
+        async for page in pages:
+            return key in page
+    return False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from event_backbone.errors import ConfigurationError, DecodeError, PayloadForbidden, PayloadGone
 from event_backbone.model import StreamName
 from event_backbone.storage.s3.keys import earliest_pack_key, pack_id_of, pack_time, packs_folder
+from event_backbone.storage.s3.object_store import is_listed
 from event_backbone.storage.s3.options import S3Options
 from event_backbone.storage.s3.pack_line import key_of_line
 from event_backbone.wire import LoggedRecord, read_logged_record
@@ -43,23 +44,17 @@ class PackLog:
         self._stream = stream
         self._storage = storage
         self._damaged_lines = 0
-        self._missing_packs = 0
 
     @property
     def damaged_lines(self) -> int:
         """How many lines were skipped because they are not records."""
         return self._damaged_lines
 
-    @property
-    def missing_packs(self) -> int:
-        """How many packs were skipped because they were removed after being listed."""
-        return self._missing_packs
-
     async def records(
         self, since: datetime | None = None, containing: bytes = b""
     ) -> AsyncGenerator[Sequence[LoggedRecord], None]:
         """Yield the records of one pack at a time, in the order of pack ids. ``RecordLog.records`` says more."""
-        self._damaged_lines = self._missing_packs = 0
+        self._damaged_lines = 0
         objects = await self._connection.objects(self._stream.environment)
         reading: deque[asyncio.Task[list[LoggedRecord]]] = deque()
         try:
@@ -92,12 +87,11 @@ class PackLog:
         try:
             pack = await objects.read(key)
         except PayloadGone as error:
-            if isinstance(error, PayloadForbidden) and await _is_listed(objects, key):
+            if isinstance(error, PayloadForbidden) and await is_listed(objects, key):
                 raise ConfigurationError(
                     f"S3 lists {key} and forbids reading it: grant s3:GetObject, or restore it to a storage class that "
                     "can be read at once."
                 ) from error
-            self._missing_packs += 1
             _log.warning("%s was removed from S3 after it was listed, and is skipped.", key)
             return []
         return self._parse(key, pack, containing) if containing in pack else []
@@ -122,11 +116,3 @@ class PackLog:
             self._damaged_lines += damaged
             _log.warning("%s has %d damaged lines, which are skipped.", key, damaged)
         return found
-
-
-async def _is_listed(objects: ObjectStore, key: str) -> bool:
-    """Return whether an object exists: where listing is allowed below a prefix only, a missing one is forbidden."""
-    async with aclosing(objects.list_keys(key.rpartition("/")[0], key[:-1])) as pages:
-        async for page in pages:
-            return key in page
-    return False
