@@ -13,7 +13,7 @@ from event_backbone.storage import S3Options
 from event_backbone.storage.s3.keys import pack_key
 from event_backbone.storage.s3.pack_line import key_of_line
 from event_backbone.storage.s3.pack_log import PackLog
-from event_backbone.wire import LoggedRecord, erase_record, write_record
+from event_backbone.wire import LoggedRecord, erase_record, id_of_record, write_record
 from tests.support.counting_store import CountingStore
 from tests.support.records import record_of
 from tests.support.virtual_time import run_in_virtual_time
@@ -94,6 +94,22 @@ def test_what_was_saved_before_is_left_out() -> None:
         (BEGAN + timedelta(days=1), 20),
     ):
         assert asyncio.run(ids(log, since)) == saved[left:]
+
+
+def test_records_that_nobody_wants_are_left_out() -> None:
+    """Be they damaged or not; the references to the others still lead to their lines."""
+    store, records = CountingStore(), [record_of({}) for _ in range(3)]
+    known, damaged, other = (write_record(record, STREAM) for record in records)
+    put(store, 0, known, damaged[:-5], other)
+    log, ids_of_known = log_of(store), {record.metadata.id_text for record in records[:2]}
+
+    async def wanted() -> list[LoggedRecord]:
+        pages = log.records(None, lambda line: id_of_record(line) not in ids_of_known)
+        return [record async for page in pages for record in page]
+
+    (found,) = asyncio.run(wanted())
+    place = key_of_line(pack_id_at(0), len(known) + len(damaged) - 5 + 2, len(other))
+    assert (found.reference, log.damaged_lines) == (PayloadReference("s3", records[2].metadata.id_text, place), 0)
 
 
 def test_packs_ahead_are_read_at_the_same_time_but_only_some() -> None:

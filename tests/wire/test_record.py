@@ -13,6 +13,7 @@ from event_backbone.wire import (
     MetadataMembers,
     erase_record,
     payload_from_json,
+    payload_to_json,
     read_record,
     write_record,
 )
@@ -60,7 +61,11 @@ def test_a_part_says_which_one_it_is() -> None:
 @pytest.mark.parametrize("payload", [PAYLOAD, {}, {"note": b'"\xc3\xbc}{"'}], ids=["trap", "empty", "unicode"])
 def test_arguments_come_back_byte_for_byte(payload: Payload) -> None:
     """Whatever else in the record looks like them."""
-    assert read_record(write_record(whole_record(METADATA, payload), STREAM), ID, STREAM) == payload
+    line = write_record(whole_record(METADATA, payload), STREAM)
+    for split in (True, False):
+        found = read_record(line, ID, STREAM, split=split)
+        assert found == payload
+        assert payload_to_json(found or {}) == payload_to_json(payload)
 
 
 def test_a_record_may_be_written_by_another_program() -> None:
@@ -86,7 +91,8 @@ def test_a_record_may_be_written_by_another_program() -> None:
 def test_what_only_looks_like_the_arguments_is_not_taken_for_them(line: str) -> None:
     """Of two members with one name the last one counts, as for every reader of JSON."""
     members = f'"id":"{ID}","uri":"shipments","environment":"dev","partition":0'
-    assert read_record((line % members).encode(), ID, STREAM) == {"a": b"1"}
+    for split in (True, False):
+        assert read_record((line % members).encode(), ID, STREAM, split=split) == {"a": b"1"}
 
 
 @given(st.data(), st.dictionaries(st.sampled_from(["a", "b", "id", "erased", "größe", 'x"']), VALUES))
@@ -101,11 +107,12 @@ def test_the_fast_reading_of_arguments_is_like_the_slow_one(data: st.DataObject,
             st.permutations(list({**json.loads(line), "other": {"b": 1, "arguments": {"a": 2}}}.items()))
         )
         line = json.dumps(dict(members), separators=separators, ensure_ascii=data.draw(st.booleans())).encode()
-    assert read_record(line, ID, STREAM) == payload_from_json(payload_from_json(line)["arguments"])
+    split = data.draw(st.booleans())
+    assert read_record(line, ID, STREAM, split=split) == payload_from_json(payload_from_json(line)["arguments"])
     at = data.draw(st.integers(0, len(line) - 1))
     changed = line[:at] + data.draw(st.sampled_from([b"", b" ", b'"', b"\\", b"}", b"{", b",", b"0"])) + line[at + 1 :]
     try:
-        found = read_record(changed, ID, STREAM)
+        found = read_record(changed, ID, STREAM, split=split)
     except DecodeError:
         return
     assert found is None or found == payload_from_json(payload_from_json(changed)["arguments"])
@@ -142,8 +149,9 @@ def test_an_erased_record_keeps_its_metadata_and_its_length() -> None:
 )
 def test_what_is_not_the_record_of_this_event_is_refused(line: bytes, event_id: str, stream: StreamName) -> None:
     """A reader never takes another event's arguments for this one's."""
-    with pytest.raises(DecodeError):
-        read_record(line, event_id, stream)
+    for split in (True, False):
+        with pytest.raises(DecodeError):
+            read_record(line, event_id, stream, split=split)
 
 
 @pytest.mark.parametrize(

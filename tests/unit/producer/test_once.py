@@ -283,4 +283,4 @@ async def test_interceptors_see_the_id_that_is_kept(stream: HeldStream) -> None:
     assert seen[0].metadata.event_id == seen[1].metadata.event_id
     [event] = [event async for event in Reader(stream, {"memory": storage}, StorageScope(NAME)).scan()]
     assert event.metadata.event_id == seen[0].metadata.event_id
-    assert event.metadata.headers == {"once": "prod:orders 1-0 test label"}
+    assert event.metadata.headers == {"once": f"prod:orders 1-0 {event.metadata.causation_id} test label"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from event_backbone import telemetry
 from event_backbone.archive.group_states import GroupStates
+from event_backbone.archive.pages_ahead import PAGE, PagesAhead
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.archive.segment_writer import SegmentWriter
 from event_backbone.backoff import Backoff, Delays, pause
@@ -38,7 +39,6 @@ _FAILURES = (
     StreamUnavailable,
 )
 _BACKOFF = Backoff(first=timedelta(milliseconds=200), longest=timedelta(seconds=5), jitter=0.25)
-_PAGE = 1000
 _POLL = timedelta(seconds=1)
 _HELD_FOR = timedelta(seconds=10)
 _GROUPS_EVERY = timedelta(seconds=10)
@@ -68,13 +68,14 @@ class ArchiveLoop:
         self._notes = notes
         self._writer = writer
         self._groups = groups
+        self._pages = PagesAhead(notes, writer.pacing)
         self._token = secrets.token_hex(8)
         self._held_until = 0.0
         self._checked = False
         self._groups_saved_at = 0.0
         self._waiting: list[tuple[EventKey, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
-        self.stopping = asyncio.Event()
+        self.stopping = writer.pacing.stopping
         self._failing_since = monotonic()
         self.problem: BackboneError | None = None
         self.lag = timedelta(0)
@@ -90,7 +91,7 @@ class ArchiveLoop:
         try:
             while not self.stopping.is_set():
                 try:
-                    await self._archive_on(delays)
+                    await self._writer.pacing.measured(self._archive_on(delays))
                 except _FAILURES as error:
                     self._failed(error)
                     telemetry.outages.add(1, {**attributes, "side": "archive"})
@@ -98,6 +99,7 @@ class ArchiveLoop:
                     self._wake.clear()
         finally:
             self._writer.drop_open()
+            self._pages.drop()
             for _, waiting in self._waiting:
                 if not waiting.done():
                     waiting.set_exception(StorageUnavailable("The archiver was stopped before it had committed."))
@@ -146,13 +148,13 @@ class ArchiveLoop:
 
     async def _read(self) -> bool:
         """Add the next page to the segment; return whether that was all there is, and none has to be read again."""
-        entries, _, exists = await self._notes.page(self._writer.position, None, _PAGE)
+        entries, exists = await self._pages.page(self._writer.position, again=not self._writer.open)
         if not exists:  # Redis has lost everything: also what is in the archive, if there was anything
             self._writer.drop_open()
             await self._writer.locate()
             return False
         await self._writer.add(entries)
-        return len(entries) < _PAGE and (not entries or self._writer.position == entries[-1].key)
+        return len(entries) < PAGE and (not entries or self._writer.position == entries[-1].key)
 
     def _is_due(self, *, read_all: bool) -> bool:
         """Return whether the open segment has to be committed: it is old enough, or has all that somebody waits for."""

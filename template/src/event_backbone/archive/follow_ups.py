@@ -58,7 +58,7 @@ class FollowUps:
 
         Of two events that should have been one, the first counts. What is not a follow-up event is left out.
         """
-        if _SIGN not in document:
+        if not _may_be_follow_up(document):
             return
         try:
             members = cast("dict[str, object]", from_json(document))
@@ -100,16 +100,17 @@ class Produced(NamedTuple):
             async with aclosing(self.history.segments(last.predecessor())) as segments:
                 async for segment in segments:
                     last = max(last, segment.header.last)
-                    for line in segment.lines() if _SIGN in segment.text else ():
-                        if _SIGN in line:
+                    for line in segment.lines() if _may_be_follow_up(segment.text) else ():
+                        if _may_be_follow_up(line):
                             key, document = read_archived_metadata(line, self.name)
                             follow_ups.add(document, self.name, key)
         async with aclosing(self._live(last)) as documents:
             async for document in documents:
                 follow_ups.add(document, self.name, None)
         packs_from = _earlier(last, spread)
+        saved_since = packs_from.time if packs_from.milliseconds else None
         for log in self.logs:
-            async with aclosing(log.records(packs_from.time if packs_from.milliseconds else None, _SIGN)) as pages:
+            async with aclosing(log.records(saved_since, _may_be_follow_up)) as pages:
                 async for page in pages:
                     for record in page:
                         follow_ups.add(record.document, self.name, None)
@@ -152,3 +153,7 @@ class FollowUpSearch:
 def _earlier(key: EventKey, by: timedelta) -> EventKey:
     """Return the first key of the millisecond that is so long before a key."""
     return EventKey(max(0, key.milliseconds - by // _MILLISECOND), 0, key.partition)
+
+
+def _may_be_follow_up(text: bytes) -> bool:
+    return _SIGN in text

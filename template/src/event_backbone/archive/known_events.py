@@ -11,7 +11,7 @@ from event_backbone.model import EventKey
 from event_backbone.storage import StorageScope
 from event_backbone.stream.base import Stream
 from event_backbone.wire import METADATA_FIELD, read_event_id
-from event_backbone.wire.archived_event import read_archived_metadata
+from event_backbone.wire.archived_event import read_archived_ids
 
 _METADATA = METADATA_FIELD.encode()
 _PAGE = 1000
@@ -36,13 +36,21 @@ class KnownEvents:
         return event_id in self._ids
 
     async def archived(self, history: History, since: EventKey) -> AsyncGenerator[list[tuple[UUID, EventKey]], None]:
-        """Learn the archived events from this key on, and yield their ids and keys. Raises as ``History`` does."""
+        """Learn the archived events from this key on, and yield their ids and keys, some at a time.
+
+        Raises as ``History`` does.
+        """
         async with aclosing(history.segments(since.predecessor())) as segments:
             async for segment in segments:
-                events = [read_archived_metadata(line, self._scope.stream) for line in segment.lines()]
-                found = [(read_event_id(document), key) for key, document in events if key >= since]
-                self._ids.update(event_id for event_id, _ in found)
-                yield [(UUID(event_id), key) for event_id, key in found]
+                lines = segment.lines()
+                for first in range(0, len(lines), _PAGE):
+                    events = [read_archived_ids(line, self._scope.stream) for line in lines[first : first + _PAGE]]
+                    self._ids.update([event_id for _, event_id in events])
+                    yield [(UUID(event_id), key) for key, event_id in events if key >= since]
+
+    def read_after(self, key: EventKey) -> None:
+        """Read on in the stream after this key: the events up to there are known from the archive."""
+        self._read_to = key
 
     async def read_on(self, since: EventKey) -> None:
         """Learn the stream's entries from this key on, or from where the last call ended.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
+from functools import partial
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from event_backbone.archive.follow_ups import FollowUps, FollowUpSearch, Unfinished
 from event_backbone.archive.group_states import (
@@ -113,9 +115,9 @@ class Rebuilding:
         now on, for ``remember_for`` at least.
         """
         fence = await self._fence(last)
-        async with aclosing(known.archived(self._history, since)) as pages:
+        async with _Calls() as calls, aclosing(known.archived(self._history, since)) as pages:
             async for seen in pages:
-                await self._restoring.remember(seen, remember_for)
+                await calls.begin(partial(self._restoring.remember, seen, remember_for))
         groups = await self._groups(fence)
         follow_ups = await self._search.find(fence.follows, {each.state.name: each.unfinished for each in groups})
         documents = await self._add_archived(fence, entries, {each.source for _, own in groups for each in own})
@@ -123,6 +125,7 @@ class Rebuilding:
         for name in follow_ups.groups:
             await self._restoring.set_follow_ups(name, follow_ups.of_archived(name))
         await self._copy_live(fence)
+        known.read_after(fence.last)
         self.done.gone = entries.gone
         return follow_ups
 
@@ -149,23 +152,14 @@ class Rebuilding:
     ) -> Mapping[EventKey, bytes]:
         """Add all archived events; return the metadata of those that are wanted, by their keys."""
         documents: dict[EventKey, bytes] = {}
-        adding: asyncio.Task[None] | None = None
-        try:
-            async with aclosing(self._history.segments()) as segments:
-                async for segment in segments:
-                    lines = segment.lines()
-                    for first in range(0, len(lines), _PAGE):
-                        page = lines[first : first + _PAGE]
-                        documents.update(documents_of(page, self._scope, wanted))
-                        restored = entries.of(page)
-                        await _finish(adding)
-                        adding = asyncio.create_task(self._restoring.add(restored))
-                        await asyncio.sleep(0)
-                        self._report_archived(len(page), fence.total)
-                    await _finish(adding)
-                    adding = None
-        finally:
-            await _finish(adding)
+        async with _Calls() as calls, aclosing(self._history.segments()) as segments:
+            async for segment in segments:
+                lines = segment.lines()
+                for first in range(0, len(lines), _PAGE):
+                    page = lines[first : first + _PAGE]
+                    documents.update(documents_of(page, self._scope, wanted))
+                    await calls.begin(partial(self._restoring.add, entries.of(page)))
+                    self._report_archived(len(page), fence.total)
         return documents
 
     def _report_archived(self, events: int, total: int) -> None:
@@ -203,9 +197,29 @@ class Rebuilding:
                 return
 
 
-async def _finish(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        await task
+class _Calls:
+    """Calls, one after the other; the next one is prepared while one is under way. Leaving waits for the last one."""
+
+    def __init__(self) -> None:
+        self._call: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._finish()
+
+    async def begin(self, call: Callable[[], Coroutine[object, None, None]]) -> None:
+        await self._finish()
+        self._call = asyncio.create_task(call())
+        await asyncio.sleep(0)
+
+    async def _finish(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            await call
 
 
 def _dead_letter(saved: SavedDeadLetter, documents: Mapping[EventKey, bytes]) -> DeadLetter:

@@ -13,7 +13,7 @@ from uuid import UUID
 from event_backbone.model import PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NewEntry
-from event_backbone.wire import entry_metadata
+from event_backbone.wire import entry_metadata, id_of_record
 from event_backbone.wire.fields import MICROSECOND
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ class LostEvents:
         headers = {RESTORED_HEADER: restored_at.isoformat(timespec="seconds")}
         async with AsyncExitStack() as stack:
             sources = [
-                _Source(await stack.enter_async_context(aclosing(log.records(since))), log) for log in self._logs
+                _Source(await stack.enter_async_context(aclosing(log.records(since, self._is_wanted))), log)
+                for log in self._logs
             ]
             while reading := [each for each in sources if not each.ended]:
                 source = min(reading, key=lambda each: each.newest)
@@ -113,6 +114,9 @@ class LostEvents:
                     self._add(page, source)
                 for events in self._complete(sources, headers):
                     yield events
+
+    def _is_wanted(self, line: bytes) -> bool:
+        return not self._is_known(id_of_record(line))
 
     def _add(self, page: Sequence[LoggedRecord], source: _Source) -> None:
         for record in page:

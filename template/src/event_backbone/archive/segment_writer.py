@@ -95,17 +95,22 @@ class SegmentWriter:
         if entries and self.open and not await self._is_still_there():
             await self.locate()
             return
-        self.pacing.begin()
-        async with aclosing(self._copying.archived(entries)) as copied:
-            async for event in copied:
-                if (self._is_full or not self.open.takes(event.key)) and not await self.commit():
-                    return
-                self.open.add(event.key, self._line(event))
-                self.position, self._newest = event.key, event.document
-                if len(self.open.lines) % SLICE == 0:
-                    await self.pacing.give_way()
+        async with aclosing(self._copying.archived(entries, self.pacing)) as copied:
+            async for events in copied:
+                for first in range(0, len(events), SLICE):
+                    if not (await self._add(events[first : first + SLICE]) and await self.pacing.give_way()):
+                        return
         if entries:
             self.position = entries[-1].key
+
+    async def _add(self, events: Sequence[ArchivedEvent]) -> bool:
+        """Add events; return what ``commit`` does if it was called."""
+        for event in events:
+            if (self._is_full or not self.open.takes(event.key)) and not await self.commit():
+                return False
+            self.open.add(event.key, self._line(event))
+            self.position, self._newest = event.key, event.document
+        return True
 
     async def commit(self) -> bool:
         """Write what is open as the segment that follows the last one.

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StorageScope:
-    """Whose payloads a call is about: the stream, and the Redis server that has it (None in memory)."""
+    """Whose payloads a call is about: the stream, and the Redis server that has it (None in memory).
+
+    ``written`` says that payloads are wanted as they were written: hardly anybody asks for a single argument.
+    """
 
     stream: StreamName
     redis: RedisConnection | None = None
+    written: bool = False
 
 
 OnPayloads = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
@@ -35,6 +39,10 @@ None says that the payload is to be in the entry itself, to which then no refere
 """
 
 
+IsWanted = Callable[[bytes], bool]
+"""Returns whether somebody wants the record in a line."""
+
+
 class RecordLog(Protocol):
     """The records that a storage has of one stream, which it finds without Redis. One ``records`` at a time."""
 
@@ -44,14 +52,14 @@ class RecordLog(Protocol):
         ...
 
     def records(
-        self, since: datetime | None = None, containing: bytes = b""
+        self, since: datetime | None = None, is_wanted: IsWanted | None = None
     ) -> AsyncGenerator[Sequence[LoggedRecord], None]:
         """Yield the records that were saved since then, None is all of them, page by page.
 
         The order is that in which they were saved, by the clocks of those who saved them; so is ``since``, and one of
         the same millisecond counts. A record that was saved twice is yielded twice, with another reference. Those of
-        other streams are left out, and those without the bytes ``containing``, which makes this fast. What is damaged
-        is skipped, counted and logged.
+        other streams are left out. Lines that are not ``is_wanted`` are passed over unread. What is damaged is skipped,
+        counted and logged.
 
         Raises:
             ConfigurationError: listing or reading is not allowed, or the storage's settings are wrong.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -13,7 +14,8 @@ from event_backbone.errors import DecodeError
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.payload import Payload
 from event_backbone.model.stream_name import StreamName
-from event_backbone.wire.payload import payload_from_json, payload_to_json, slice_compact
+from event_backbone.wire.payload import WrittenPayload, payload_from_json, payload_to_json
+from event_backbone.wire.reading import ID_LENGTH, ID_MEMBER, read_event_id
 from event_backbone.wire.record import place_members
 
 Missing = Literal["erased", "gone"]
@@ -23,12 +25,12 @@ _NONE_MISSING: Mapping[str, Missing] = MappingProxyType({})
 _NO_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 _check_json = cast("Callable[[bytes], object]", SchemaValidator(core_schema.typed_dict_schema({})).validate_json)
-"""Parses a line without making objects of it; raises ValueError, which quotes it, when it is not a JSON object."""
+"""Parses JSON without making objects of it; raises ValueError, which quotes it, when it is not an object."""
 
 _KEY = b'{"event_key":"'
 _ARGUMENTS = b',"arguments":{'
 _OWN_MEMBERS = ("event_key", "uri", "environment", "partition", "missing", "parts", "arguments")
-_SIGNS = (b"\\u", *(f'"{name}"'.encode() for name in _OWN_MEMBERS))  # a name may be written with \u
+_has_own_member = re.compile(rb'"(?:%s)"' % "|".join(_OWN_MEMBERS).encode()).search
 
 
 class ArchivedEvent(NamedTuple):
@@ -60,25 +62,24 @@ class ArchivedEvent(NamedTuple):
 
 
 def write_archived(event: ArchivedEvent, stream: StreamName) -> bytes:
-    """Return the event as one line of JSON, without a newline.
+    """Return the event as one line of JSON, without a newline. Its ``document`` must be JSON, as of all that was read.
 
     Raises:
-        DecodeError: an argument, or the metadata, is not JSON, so whatever it is, another program wrote it.
+        DecodeError: an argument is not JSON, so whatever it is, another program wrote it.
     """
-    head = f'{{"event_key":"{event.key.milliseconds}-{event.key.sequence}",{_place(stream)},'.encode()
-    line = [head, _members_of(event)]
-    if event.missing:
-        line += (b',"missing":', to_json(event.missing))
-    if event.parts:
-        line += (b',"parts":', to_json(event.parts))
-    if event.payload is not None:
-        line += (b',"arguments":', payload_to_json(event.payload))
+    key, document, payload, missing, parts = event
+    line = [_KEY, f"{key.milliseconds}-{key.sequence}".encode(), _place(stream), _members_of(document)]
+    if missing:
+        line += (b',"missing":', to_json(missing))
+    if parts:
+        line += (b',"parts":', to_json(parts))
+    if payload is not None:
+        arguments = payload_to_json(payload)
+        if not (isinstance(payload, WrittenPayload) or _is_object(arguments)):
+            raise DecodeError(f"Event {key} has arguments that are not JSON.")
+        line += (b',"arguments":', arguments)
     line.append(b"}")
     written = b"".join(line)
-    try:
-        _check_json(written)
-    except ValueError:
-        raise DecodeError(f"Event {event.key} has metadata or arguments that are not JSON.") from None
     # Within JSON these can only be white space, as another program may write it.
     return written.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in written or b"\r" in written else written
 
@@ -91,10 +92,10 @@ def read_archived(line: bytes, stream: StreamName) -> ArchivedEvent:
     """
     found = _slice(line, stream)
     if found is not None:
-        key, document, arguments = found
-        payload = slice_compact(line, arguments)
-        if payload is not None:
-            return ArchivedEvent(key, document, payload)
+        key, document, first = found
+        arguments = line[first:-1]
+        if line.endswith(b"}}") and _is_object(arguments):  # so it is no member of another member
+            return ArchivedEvent(key, document, WrittenPayload(arguments))
     return _read_whole(line, stream)
 
 
@@ -110,22 +111,44 @@ def read_archived_metadata(line: bytes, stream: StreamName) -> tuple[EventKey, b
     return event.key, event.document
 
 
+def read_archived_ids(line: bytes, stream: StreamName) -> tuple[EventKey, str]:
+    """Return an archived event's key, and its event id as ``read_event_id`` does.
+
+    Raises:
+        DecodeError: it is not an archived event of this stream.
+        ValueError: it has no event id.
+    """
+    place = _place(stream) + ID_MEMBER
+    end = line.find(b'"', len(_KEY))
+    first = end + len(place)
+    last = first + ID_LENGTH
+    if line.startswith(_KEY) and line.startswith(place, end) and line.startswith(b'",', last):  # fast path, see 0010
+        return read_key(line[len(_KEY) : end], stream), line[first:last].decode("ascii").lower()
+    key, document = read_archived_metadata(line, stream)
+    return key, read_event_id(document)
+
+
 def key_of_archived(line: bytes) -> bytes:
     """Return the event key at the beginning of a line, as text, without reading the rest."""
     return line[len(_KEY) : line.find(b'"', len(_KEY))]
 
 
-def _members_of(event: ArchivedEvent) -> bytes:
+def _members_of(document: bytes) -> bytes:
     """Return the members of the metadata, as they are; without those that a line has itself, which mean nothing."""
-    document = event.document.strip()
-    if _may_have_own_members(document):
-        try:
-            members = cast("dict[str, object]", from_json(document))
-        except ValueError:
-            raise DecodeError(f"Event {event.key} has metadata that is not JSON.") from None
+    document = document.strip()
+    if b"\\u" in document or _has_own_member(document):  # a name may be written with \\u
+        members = cast("dict[str, object]", from_json(document))
         if not members.keys().isdisjoint(_OWN_MEMBERS):
             document = to_json({name: value for name, value in members.items() if name not in _OWN_MEMBERS})
     return document[1:-1]
+
+
+def _is_object(document: bytes) -> bool:
+    try:
+        _check_json(document)
+    except ValueError:
+        return False
+    return True
 
 
 def _slice(line: bytes, stream: StreamName) -> tuple[EventKey, bytes, int] | None:
@@ -133,20 +156,16 @@ def _slice(line: bytes, stream: StreamName) -> tuple[EventKey, bytes, int] | Non
 
     None says that it may be another line.
     """
-    place = _place(stream).encode()
-    end = line.find(b'",', len(_KEY))
-    first = end + 2 + len(place)
-    if not (line.startswith(_KEY) and line.startswith(place, end + 2) and line[first : first + 1] == b","):
+    place = _place(stream)
+    end = line.find(b'"', len(_KEY))
+    first = end + len(place)
+    if not (line.startswith(_KEY) and line.startswith(place, end)):
         return None
     arguments = line.find(_ARGUMENTS, first)
-    document = line[first + 1 : arguments]
+    document = line[first:arguments]
     if arguments < 0 or b'"missing":' in document or b'"parts":' in document:
         return None
     return read_key(line[len(_KEY) : end], stream), b"{" + document + b"}", arguments + len(_ARGUMENTS) - 1
-
-
-def _may_have_own_members(document: bytes) -> bool:
-    return any(sign in document for sign in _SIGNS)
 
 
 def _read_whole(line: bytes, stream: StreamName) -> ArchivedEvent:
@@ -176,5 +195,6 @@ def read_key(text: bytes, stream: StreamName) -> EventKey:
 
 
 @lru_cache(maxsize=256)
-def _place(stream: StreamName) -> str:
-    return place_members(stream)[1:]
+def _place(stream: StreamName) -> bytes:
+    """Return what is between the event key and the members of the metadata."""
+    return f'"{place_members(stream)},'.encode()

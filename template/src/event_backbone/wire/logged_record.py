@@ -15,7 +15,7 @@ from event_backbone.model.fast_objects import new_named_tuple
 from event_backbone.model.payload import PayloadReference
 from event_backbone.model.stream_name import StreamName
 from event_backbone.wire.payload import payload_from_json, payload_to_json
-from event_backbone.wire.reading import metadata_fields
+from event_backbone.wire.reading import ID_LENGTH, ID_MEMBER, metadata_fields
 from event_backbone.wire.record import place_members, read_members
 from event_backbone.wire.writing import write_references
 
@@ -95,6 +95,17 @@ def read_logged_record(
         return _read_any(line, stream, storage, key, pack_microseconds)
     except ValueError:
         raise DecodeError("The line is not a record.") from None  # pydantic's error quotes the line
+
+
+def id_of_record(line: bytes) -> str:
+    """Return the event id at the beginning of a line, in lower case, without reading the rest.
+
+    If the line is no record, or not as ``write_record`` writes it, it is something else, or empty.
+    """
+    if not line.startswith(b"{" + ID_MEMBER):
+        return ""
+    first = 1 + len(ID_MEMBER)
+    return line[first : first + ID_LENGTH].decode("ascii", errors="replace").lower()
 
 
 def entry_metadata(

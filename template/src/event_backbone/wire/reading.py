@@ -26,8 +26,11 @@ from event_backbone.wire.fields import (
 )
 
 _FORMAT_NAME, _METADATA_NAME, _INLINE = FORMAT_FIELD.encode(), METADATA_FIELD.encode(), INLINE_PREFIX.encode()
-_ID = b'{"id":"'
-_AFTER_ID = len(_ID) + 36
+ID_MEMBER, ID_LENGTH = b'"id":"', 36
+"""How metadata begins that we write, and how long an event id is."""
+
+_ID = b"{" + ID_MEMBER
+_AFTER_ID = len(_ID) + ID_LENGTH
 _KNOWN_REQUIREMENTS = frozenset[str]()
 
 
@@ -98,6 +101,23 @@ def read_entry(
         EntryUnreadable: the entry is not in wire format 1.
         RequirementUnknown: a later version wrote the entry, and reading it requires what is not known here.
     """
+    written, document = _document_of(fields, key)
+    metadata = metadata_read_later(
+        key, document["event"], document["version"], document["size"], stream, written, _rest_of
+    )
+    return metadata, _references_of(document)
+
+
+def read_references(fields: Mapping[bytes, bytes], key: EventKey) -> tuple[tuple[PayloadReference, ...], int]:
+    """Return the references to an entry's payload, and its size in bytes, without making its metadata.
+
+    Raises as ``read_entry`` does.
+    """
+    _, document = _document_of(fields, key)
+    return _references_of(document), document["size"]
+
+
+def _document_of(fields: Mapping[bytes, bytes], key: EventKey) -> tuple[bytes, Document]:
     if fields.get(_FORMAT_NAME) != WIRE_FORMAT:
         raise EntryUnreadable(
             f"Entry {key} is not in a known wire format; another program or a later version wrote it."
@@ -109,10 +129,7 @@ def read_entry(
         raise EntryUnreadable(f"Entry {key} has metadata that is not in wire format 1.") from None
     if document.get("requires"):
         _check_requirements(document)
-    metadata = metadata_read_later(
-        key, document["event"], document["version"], document["size"], stream, written, _rest_of
-    )
-    return metadata, _references_of(document)
+    return written, document
 
 
 def is_inline(name: bytes) -> bool:

@@ -88,7 +88,7 @@ def find_access(options: S3Options, session: boto3.Session | None) -> S3Access:
     """
     session = session or open_session(options)
     credentials = _credentials(session)
-    endpoint = open_client(options, session).meta.endpoint_url
+    endpoint = options.endpoint or open_client(options, session).meta.endpoint_url  # making a client takes 100 ms
     region = options.region or session.region_name or _region_without_setting(endpoint)
     return S3Access(endpoint, region, credentials)
 

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from event_backbone.errors import DecodeError
+from event_backbone.model.fast_objects import new_named_tuple
 from event_backbone.storage.s3.keys import is_pack_id
 
 _KEY = re.compile(r"([0-9a-f]{32})_([0-9]{1,10})_([0-9]{1,10})")
@@ -24,7 +25,7 @@ class PackLine(NamedTuple):
         match = _KEY.fullmatch(key)
         if match is None or not is_pack_id(match[1]):
             raise DecodeError("The key of a payload reference to S3 must be <pack id>_<offset>_<length>.")
-        return cls(match[1], int(match[2]), int(match[3]))
+        return new_named_tuple(cls, (match[1], int(match[2]), int(match[3])))
 
     def __str__(self) -> str:
         """Return the key of a reference to this line."""

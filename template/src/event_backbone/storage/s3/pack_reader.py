@@ -163,7 +163,8 @@ def _read_lines(
     for position, event_id, line in wanted.lines:
         start = line.offset_bytes - first_byte
         try:
-            payload = read_record(found[start : start + line.length_bytes], event_id, scope.stream)
+            record = found[start : start + line.length_bytes]
+            payload = read_record(record, event_id, scope.stream, split=not scope.written)
         except DecodeError:
             damaged.lines.append((position, event_id, line))
             continue
