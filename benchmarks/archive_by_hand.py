@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from time import time
 from typing import cast
 
 import zstandard
@@ -86,6 +87,18 @@ class ArchiveByHand:
                         pipeline.hset(f"{{{stream}}}:payload:{event['id']}", mapping=fields)
                     pipeline.xadd(stream, {"wire": "1", "metadata": json.dumps(event)}, id=entry_id)
                 await pipeline.execute()
+
+    async def spread(self, stream: str, over: timedelta) -> None:
+        """Give the entries other ids, as if they had been appended evenly over this time from now on."""
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", await self._redis.xrange(stream))
+        begin, step = time(), over.total_seconds() / len(entries)
+        await self._redis.delete(stream)
+        for first in range(0, len(entries), _PAGE):
+            pipeline = self._redis.pipeline(transaction=False)
+            for number, (_, fields) in enumerate(entries[first : first + _PAGE], first):
+                milliseconds = round((begin + number * step) * 1000)
+                pipeline.xadd(stream, dict(fields.items()), id=f"{milliseconds}-0")
+            await pipeline.execute()
 
     async def forget_archive(self, stream: str) -> None:
         """Let the stream look as if it had never been archived."""

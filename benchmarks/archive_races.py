@@ -58,11 +58,12 @@ class ArchiveWorkload:
 
     @asynccontextmanager
     async def opened(self, uri: str) -> AsyncGenerator[Backbone]:
-        """Open a backbone for one of the URIs, whose cache of packs is empty, on the latest archive."""
+        """Open a backbone for one of the URIs, on the latest archive: connected, and its cache of packs empty."""
         storage = RedisHashStorage() if uri == HASHES else storage_on(self._server)
         archive = S3Archive(options_on(self._server, self._prefix), close_after=timedelta(minutes=5))
         async with Backbone(self._url, storage=storage, archive=archive, environment=ENVIRONMENT) as backbone:
             await backbone.check()
+            await backbone.archive_state(uri)
             yield backbone
 
     async def segments(self, uri: str) -> list[str]:
@@ -134,6 +135,7 @@ async def archive(url: str, server: S3Server, proxy: DelayProxy, rounds: int) ->
     tables = [await _copying(work, rounds), await _overhead(work, rounds)]
     await work.begin_archive()
     for uri in (HASHES, PACKS):
+        await work.by_hand.spread(f"{ENVIRONMENT}:{uri}", timedelta(days=1))
         async with work.opened(uri) as backbone:
             await _archive(uri, backbone)
     tables.append(await _restoring(work, rounds))
@@ -182,7 +184,7 @@ async def _overhead(work: ArchiveWorkload, rounds: int) -> Table:
 
 
 async def _restoring(work: ArchiveWorkload, rounds: int) -> Table:
-    """Race restoring into a Redis that has lost everything. All events are of the last minutes: the worst case."""
+    """Race restoring into a Redis that has lost everything. Packs are searched for the last half hour of the day."""
     tracks, compared = list[Track](), list[tuple[Track, Track]]()
     for uri, place in _PLACES.items():
         stream, segments = f"{ENVIRONMENT}:{uri}", await work.segments(uri)

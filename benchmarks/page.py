@@ -11,6 +11,7 @@ from benchmarks.results import Ratio, Requests, Results, Table
 TEMPLATE = Path(__file__).with_name("performance.md")
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "performance.md"
 ON_REDIS = ("produce", "consume", "inline")
+ARCHIVE = ("archive", "archive-overhead", "archive-restore", "archive-scan", "archive-get")
 ON_S3 = ("produce-s3", "consume-s3")
 
 
@@ -30,7 +31,7 @@ def page(found: Sequence[Results]) -> str:
         "requests": _requests(found[-1].requests),
         "rounds": str(found[-1].rounds),
     }
-    for name in ON_REDIS:
+    for name in (*ON_REDIS, *ARCHIVE):
         filled[name] = _tables({f"Python {python}": of_python[name] for python, of_python in tables.items()})
     for name in ON_S3:
         parts = [
