@@ -146,7 +146,7 @@ class EventLoading:
         """Return the wanted events among archived ones. Raises as ``read`` does."""
         from event_backbone.archive.reading import stored_events  # noqa: PLC0415 - only with an archive
 
-        wanted = [each for each in page.events if self.wants(each, events)]
+        wanted = page.events if events is None else [each for each in page.events if self.wants(each, events)]
         return await stored_events(self._scope, self._storages, wanted, page.segment) if wanted else []
 
     def wants(self, event: ArchivedEvent, events: Wanted) -> bool:

@@ -17,7 +17,7 @@ from event_backbone.wire.archived_event import ArchivedEvent, key_of_archived, r
 if TYPE_CHECKING:
     from event_backbone.stream.redis.archive_notes import ArchiveNotes
 
-_PAGE = 500
+_PAGE = 100  # so few objects live at once that the garbage collector has next to nothing to do
 
 
 class ColdPage(NamedTuple):

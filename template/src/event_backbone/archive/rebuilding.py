@@ -41,7 +41,7 @@ from event_backbone.wire.fields import (
 )
 from event_backbone.wire.segment_header import SegmentHeader
 
-_PAGE = 500
+_PAGE = 100  # the server serves nobody else meanwhile, and few objects live at once
 
 
 @dataclass(slots=True)
