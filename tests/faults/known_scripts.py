@@ -1,28 +1,15 @@
 """Loads every script into a server beforehand, so that an answer that a test spoils is that of the script itself."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import hash_scripts
-from event_backbone.stream.redis import (
-    append,
-    archive_notes,
-    member_scripts,
-    restoring_group_scripts,
-    restoring_scripts,
-    settlement_scripts,
-    swap_script,
-)
+from event_backbone.stream import redis as stream_on_redis
 
-_MODULES = (
-    append,
-    archive_notes,
-    member_scripts,
-    restoring_group_scripts,
-    restoring_scripts,
-    settlement_scripts,
-    swap_script,
-    hash_scripts,
-)
+_PREFIX = f"{stream_on_redis.__name__}."
+_MODULES = (hash_scripts, *(import_module(each.name) for each in iter_modules(stream_on_redis.__path__, _PREFIX)))
 
 
 async def load_scripts(url: str) -> None:

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ class ArchiveLoop:
         try:
             while not self.stopping.is_set():
                 try:
-                    await self._writer.pacing.measured(self._archive_on(delays))
+                    await self._writer.pacing.measured(partial(self._archive_on, delays))
                 except _FAILURES as error:
                     self._failed(error)
                     telemetry.outages.add(1, {**attributes, "side": "archive"})

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from event_backbone.archive.missing import missing_of
 from event_backbone.archive.pacing import Pacing
@@ -85,7 +86,7 @@ class Copying:
             yield found
 
     def _begin(self, part: Sequence[_Found], pacing: Pacing) -> asyncio.Task[list[ArchivedEvent]]:
-        task = asyncio.create_task(pacing.measured(self._copies(part)))
+        task = asyncio.create_task(pacing.measured(partial(self._copies, part)))
         task.add_done_callback(_retrieve)
         return task
 

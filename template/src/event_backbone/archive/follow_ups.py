@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 from pydantic_core import from_json
@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from event_backbone.archive.history import History
 from event_backbone.model import EventKey, FollowUp, StreamName
 from event_backbone.storage.base import RecordLog
-from event_backbone.stream.base import Stream
 from event_backbone.stream.redis.follow_up_records import follow_up_line
+from event_backbone.stream.redis.stream import RedisStream
 from event_backbone.wire import METADATA_FIELD, ONCE_HEADER, read_once_header
 from event_backbone.wire.archived_event import read_archived_metadata
 
@@ -82,12 +82,12 @@ class FollowUps:
         return {group: "".join(lines.values()) for group, lines in self._by_event.get(event_id, {}).items()}
 
 
-class Produced(NamedTuple):
+class EventSources(NamedTuple):
     """Where the events of one stream are: in its archive, in the stream itself, and in packs."""
 
     name: StreamName
     history: History | None
-    stream: Stream
+    stream: RedisStream
     logs: Sequence[RecordLog]
 
     async def add_to(self, follow_ups: FollowUps, since: EventKey, spread: timedelta) -> None:
@@ -95,7 +95,7 @@ class Produced(NamedTuple):
 
         Raises StreamUnavailable, StorageUnavailable, ConfigurationError or ArchiveUnreadable, as those do.
         """
-        last = _earlier(since, spread)
+        last = earlier(since, spread)
         if self.history is not None:
             async with aclosing(self.history.segments(last.predecessor())) as segments:
                 async for segment in segments:
@@ -107,8 +107,7 @@ class Produced(NamedTuple):
         async with aclosing(self._live(last)) as documents:
             async for document in documents:
                 follow_ups.add(document, self.name, None)
-        packs_from = _earlier(last, spread)
-        saved_since = packs_from.time if packs_from.milliseconds else None
+        saved_since = time_of(earlier(last, spread))
         for log in self.logs:
             async with aclosing(log.records(saved_since, _may_be_follow_up)) as pages:
                 async for page in pages:
@@ -125,10 +124,10 @@ class Produced(NamedTuple):
 class FollowUpSearch:
     """Finds the follow-up events of one stream's events among what has been produced."""
 
-    def __init__(self, own: Produced, others: Sequence[Produced], spread: timedelta) -> None:
+    def __init__(self, own: EventSources, others: Sequence[EventSources], spread: timedelta) -> None:
         """Search the stream itself and ``others``; ``spread`` is how far apart two clocks may be."""
         self._own = own
-        self._produced = (own, *others)
+        self._sources = (own, *others)
         self._spread = spread
 
     async def find(self, until: EventKey, saved: Mapping[str, Unfinished] | None) -> FollowUps:
@@ -137,7 +136,7 @@ class FollowUpSearch:
         ``saved`` says what groups will handle again of those, None: nothing, as they are not restored. A group that
         only the live stream has handles everything again, if they are.
 
-        Raises StreamUnavailable, StorageUnavailable, ConfigurationError or ArchiveUnreadable as ``Produced.add_to``.
+        Raises as ``EventSources.add_to`` does.
         """
         position = until if saved is None else EventKey(0, 0, until.partition)
         live = {each.name: Unfinished(position, ()) for each in await self._own.stream.groups()}
@@ -145,14 +144,19 @@ class FollowUpSearch:
         follow_ups = FollowUps(self._own.name, until, groups)
         if groups:
             since = min(until, *(each.oldest for each in groups.values()))
-            for each in self._produced:
+            for each in self._sources:
                 await each.add_to(follow_ups, since, self._spread)
         return follow_ups
 
 
-def _earlier(key: EventKey, by: timedelta) -> EventKey:
+def earlier(key: EventKey, by: timedelta) -> EventKey:
     """Return the first key of the millisecond that is so long before a key."""
     return EventKey(max(0, key.milliseconds - by // _MILLISECOND), 0, key.partition)
+
+
+def time_of(key: EventKey) -> datetime | None:
+    """Return the time of a key; None of the first one."""
+    return key.time if key.milliseconds else None
 
 
 def _may_be_follow_up(text: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from datetime import timedelta
 from functools import partial
 from time import perf_counter, thread_time
@@ -42,9 +42,12 @@ class Pacing:
         self._computed = 0.0
         self._began = self._taken_at = thread_time()
 
-    async def measured(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do what is part of archiving, and count what it computes. Whatever runs in a task of its own is measured."""
-        return await self._measured(work)
+    async def measured(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do what is part of archiving, and count what it computes. Whatever runs in a task of its own is measured.
+
+        The work is begun here, so a task that is cancelled before it runs leaves no coroutine behind.
+        """
+        return await self._measured(work())
 
     async def give_way(self) -> bool:
         """Let others work, in a busy loop for as long as archiving has to rest; return False if it is to stop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from event_backbone.archive.pacing import Pacing
@@ -51,7 +52,7 @@ class PagesAhead:
 
     def _begin(self, after: EventKey) -> asyncio.Task[_Page]:
         self._after = after
-        self._reading = asyncio.create_task(self._pacing.measured(self._notes.page(after, None, PAGE)))
+        self._reading = asyncio.create_task(self._pacing.measured(partial(self._notes.page, after, None, PAGE)))
         self._reading.add_done_callback(_retrieve)
         return self._reading
 

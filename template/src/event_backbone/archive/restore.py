@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from event_backbone.archive.appending import Appending
-from event_backbone.archive.follow_ups import FollowUps, FollowUpSearch, Produced
+from event_backbone.archive.follow_ups import EventSources, FollowUps, FollowUpSearch, earlier, time_of
 from event_backbone.archive.group_states import read_groups
 from event_backbone.archive.history import History
 from event_backbone.archive.known_events import KnownEvents
@@ -64,11 +64,10 @@ class Restore:
         self._given = given
         self._deduplicate_for = deduplicate_for
         self._spread = deduplicate_for + _CLOCKS_DIFFER_BY
-        self._stream = RedisStream(redis, scope.stream, deduplicate_for)
-        self._history = None if archive is None else History(archive, scope.stream)
+        own = self._sources(scope)
+        self._stream, self._history = own.stream, own.history
         self._unfinished = None if archive is None else UnfinishedRestore(archive, scope.stream)
-        others = [self._produced(each) for each in follow_ups_in]
-        self._search = FollowUpSearch(self._produced(scope), others, self._spread)
+        self._search = FollowUpSearch(own, [self._sources(each) for each in follow_ups_in], self._spread)
 
     async def plan(self, since: datetime | None) -> RestorePlan:
         """Return what ``run`` would do now. Nothing is changed.
@@ -85,7 +84,7 @@ class Restore:
         await self._learn_archived(known, survey)
         await known.read_on(survey.known_from)
         events = self._lost_events(known)
-        async with aclosing(events.pages(_time_of(survey.packs_from), datetime.now(UTC))) as pages:
+        async with aclosing(events.pages(time_of(survey.packs_from), datetime.now(UTC))) as pages:
             only_in_packs = sum([len(page) async for page in pages])
         groups = [] if self._archive is None else await read_groups(self._archive, self._scope.stream)
         return RestorePlan(
@@ -120,7 +119,7 @@ class Restore:
         await known.read_on(survey.known_from)
         appending = Appending(self._scope, self._storages, self._redis, known, follow_ups)
         events = self._lost_events(known)
-        async with aclosing(events.pages(_time_of(survey.packs_from), datetime.now(UTC))) as pages:
+        async with aclosing(events.pages(time_of(survey.packs_from), datetime.now(UTC))) as pages:
             async for page in pages:
                 # Raises once the lock is another restore's, as after this process stood still: both would append.
                 await restoring.renew(LOCKED_FOR)
@@ -179,10 +178,10 @@ class Restore:
                 async for _ in pages:
                     pass
 
-    def _produced(self, scope: StorageScope) -> Produced:
+    def _sources(self, scope: StorageScope) -> EventSources:
         history = None if self._archive is None else History(self._archive, scope.stream)
         stream = RedisStream(self._redis, scope.stream, self._deduplicate_for)
-        return Produced(scope.stream, history, stream, record_logs(scope, self._storages))
+        return EventSources(scope.stream, history, stream, record_logs(scope, self._storages))
 
     def _lost_events(self, known: KnownEvents) -> LostEvents:
         return LostEvents(self._scope, self._storages, known.__contains__, self._spread)
@@ -208,18 +207,9 @@ class _Survey:
     @property
     def packs_from(self) -> EventKey:
         """The key before which no record is in question: all that has one is archived, or was deleted."""
-        return self._before_end(self.spread)
+        return earlier(self.follows, self.spread)
 
     @property
     def known_from(self) -> EventKey:
         """The key from which on archive and stream may have the event of a record that is in question."""
-        return self._before_end(2 * self.spread)
-
-    def _before_end(self, back: timedelta) -> EventKey:
-        milliseconds = max(0, self.follows.milliseconds - back // _MILLISECOND)
-        return EventKey(milliseconds, 0, self.follows.partition)
-
-
-def _time_of(key: EventKey) -> datetime | None:
-    """Return the time of a key; None of the first one."""
-    return key.time if key.milliseconds else None
+        return earlier(self.follows, 2 * self.spread)
