@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from event_backbone.place import place_of
     from event_backbone.policy import RetryPolicy
     from event_backbone.reader import Reader
+    from event_backbone.retention import Retention
     from event_backbone.stream.values import GroupState, PendingEntry
     from event_backbone.subscription import Subscription, SubscriptionOptions
     from event_backbone.worker import Worker
@@ -103,6 +104,7 @@ __all__ = [
     "Redriven",
     "Reject",
     "RequirementUnknown",
+    "Retention",
     "Retry",
     "RetryPolicy",
     "StorageError",
@@ -141,6 +143,7 @@ _HOMES = {
     "ProduceInterceptor": "interceptors",
     "Reader": "reader",
     "Redriven": "dead_letters",
+    "Retention": "retention",
     "RetryPolicy": "policy",
     "StoredEvent": "contract.stored_event",
     "Subscription": "subscription",

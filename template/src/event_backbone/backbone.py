@@ -64,6 +64,8 @@ class Backbone(Lifetime):
         also_read: storages of older events. Redis hashes beside the stream are always read.
         archive: where the history of all streams is kept. Archivers fill it, and readers find in it what is no longer
             in Redis.
+        retention: how long events stay in Redis; None is forever. It is carried out for each stream that is produced
+            to, subscribed to or archived here, by one process at a time.
         environment: part of every name; None reads EVENT_SOURCE_ENVIRONMENT, an empty one is left out.
         produce_interceptors: wrap every produce call; the first one is the outermost.
         handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.

@@ -14,6 +14,7 @@ from event_backbone.errors import BackboneClosed, ConfigurationError
 from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
 from event_backbone.model import StreamName, environment_name
 from event_backbone.producer import Batcher
+from event_backbone.retention import Retention
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.storage.archived import archived_storages
@@ -35,6 +36,7 @@ class Lifetime:
         storage: Storage | None = None,
         also_read: Iterable[Storage] = (),
         archive: S3Archive | None = None,
+        retention: Retention | None = None,
         environment: str | None = None,
         produce_interceptors: Iterable[ProduceInterceptor] = (),
         handle_interceptors: Iterable[HandleInterceptor] = (),
@@ -55,6 +57,7 @@ class Lifetime:
         self._given_storages = (self._storage, *also_read)
         self._storages = storages_by_name(self._given_storages, beside_stream=_streams is None)
         self._archive = archive
+        self._retention = retention
         self._archived = archived_storages(self._given_storages, beside_stream=_streams is None)
         self._produce_interceptors = tuple(produce_interceptors)
         self._handle_interceptors = tuple(handle_interceptors)
@@ -118,6 +121,11 @@ class Lifetime:
     def archive(self) -> S3Archive | None:
         """Where the history of all streams is kept; None without an archive."""
         return self._archive
+
+    @property
+    def retention(self) -> Retention | None:
+        """How long events stay in Redis; None is forever."""
+        return self._retention
 
     @property
     def archived_storages(self) -> Collection[str]:
