@@ -10,10 +10,12 @@ from event_backbone.model import EventKey
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.archive_notes import ArchiveNote, ArchiveNotes
 from event_backbone.stream.redis.restoring import RedisRestoring
+from event_backbone.stream.redis.work_lock import WorkLock
+from event_backbone.wire.keys import ARCHIVER_KEY
 from tests.conformance.stream_suite import NAME, keys_of
 from tests.support.restoring import KEEP, live_entry, restoring
 
-ARCHIVE, ARCHIVER = NAME.key_of("archive"), NAME.key_of("archiver")
+ARCHIVE, ARCHIVER = NAME.key_of("archive"), NAME.key_of(ARCHIVER_KEY)
 START = EventKey(0)
 
 
@@ -98,17 +100,18 @@ async def test_the_oldest_entry_after_a_key_tells_how_far_the_archive_lags(
     assert [await notes.oldest_after(each) for each in (START, *keys)] == [*keys, None]
 
 
-async def test_one_archiver_works_at_a_time(notes: ArchiveNotes, connection: RedisConnection) -> None:
+async def test_one_archiver_works_at_a_time(connection: RedisConnection) -> None:
     """Until it lets go, which nobody else can do for it, or is silent for too long; renewing sets its time again."""
-    assert await notes.hold("a", timedelta(minutes=1)) is True
-    assert await notes.hold("b", KEEP) is False
-    await notes.let_go("b")
-    assert await notes.hold("a", timedelta(minutes=9)) is True
+    a, b = (WorkLock(connection, NAME, ARCHIVER_KEY, token) for token in "ab")
+    assert await a.hold(timedelta(minutes=1)) is True
+    assert await b.hold(KEEP) is False
+    await b.let_go()
+    assert await a.hold(timedelta(minutes=9)) is True
     left = await connection.command("PTTL", ARCHIVER)
     assert isinstance(left, int)
     assert 500_000 < left <= 540_000
-    await notes.let_go("a")
-    assert await notes.hold("b", KEEP) is True
+    await a.let_go()
+    assert await b.hold(KEEP) is True
 
 
 async def test_erased_events_are_noted_on_a_full_server(notes: ArchiveNotes, connection: RedisConnection) -> None:

@@ -15,6 +15,8 @@ from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
 from event_backbone.model import StreamName, environment_name
 from event_backbone.producer import Batcher
 from event_backbone.retention import Retention
+from event_backbone.retention.opening import RetainedStream, open_retention
+from event_backbone.retention.retention_loop import RetentionLoop
 from event_backbone.settings import RedisSettings, environment_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.storage.archived import archived_storages
@@ -24,6 +26,8 @@ from event_backbone.stream.redis import RedisStreams
 
 if TYPE_CHECKING:
     from event_backbone.archive import S3Archive
+
+_END_RETENTION_WITHIN = timedelta(milliseconds=500)
 
 
 class Lifetime:
@@ -69,6 +73,7 @@ class Lifetime:
         self._streams: Streams | None = None
         self._redis: RedisConnection | None = None
         self._batchers: dict[StreamName, Batcher] = {}
+        self._retentions: dict[StreamName, tuple[RetentionLoop, asyncio.Task[None]]] = {}
         self._was_open = False
         self._event_loop = OneEventLoop()
 
@@ -92,6 +97,7 @@ class Lifetime:
         self._batchers.clear()
         try:
             await asyncio.gather(*(batcher.close(self._drain) for batcher in batchers))
+            await self._end_retention()
         finally:
             for storage in self._given_storages:
                 await storage.close()
@@ -149,6 +155,32 @@ class Lifetime:
         if self._archive is None:
             raise ConfigurationError("The backbone has no archive; make it with Backbone(archive=S3Archive(...)).")
         return self._archive
+
+    def _retain(self, scope: StorageScope) -> None:
+        """Carry out the retention of a stream from now on, if there is one."""
+        if self._retention is None or self._redis is None or scope.stream in self._retentions:
+            return
+        loop = open_retention(self._retention, self._retained(scope))
+        self._retentions[scope.stream] = loop, asyncio.create_task(loop.run())
+
+    def _retained(self, scope: StorageScope) -> RetainedStream:
+        """Return what retention is carried out on; raise ConfigurationError for a stream in memory."""
+        streams, archived = self._require_open(), self._archive is not None
+        if self._redis is None:
+            raise ConfigurationError("Streams in memory have no retention; use a backbone with Redis.")
+        return RetainedStream(self._redis, scope, streams, self._storages, archived, self._deduplicate_for)
+
+    async def _end_retention(self) -> None:
+        """Let every round end after its next step; one that waits for a server longer is cancelled."""
+        loops, tasks = [each for each, _ in self._retentions.values()], {each for _, each in self._retentions.values()}
+        self._retentions.clear()
+        for loop in loops:
+            loop.stopping.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_END_RETENTION_WITHIN.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _scope(self, uri: str) -> StorageScope:
         self._require_open()

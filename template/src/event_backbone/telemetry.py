@@ -137,6 +137,32 @@ events_lost = _gauge(
     "events_lost", "{stream}", "1 while Redis has lost events that the archive has: restore them.", "uri"
 )
 
+removed = _counter("removed", "{event}", "Events that retention removed from the stream.", "uri")
+cut = _counter(
+    "cut",
+    "{event}",
+    "Events removed before a group had finished them: reason is forgotten for a group without a consumer for too long, "
+    "or max-bytes.",
+    "uri",
+    "group",
+    "reason",
+)
+dead_letters_expired = _counter(
+    "dead_letters_expired", "{event}", "Dead letters that retention removed as they were too old.", "uri", "group"
+)
+payloads_swept = _counter(
+    "payloads_swept", "{payload}", "Payloads in Redis that retention removed as no event referred to them.", "uri"
+)
+stream_length = _gauge("stream_length", "{event}", "Events in the stream.", "uri")
+stream_bytes = _gauge("stream_bytes", "By", "What the stream takes of Redis' memory, without payload hashes.", "uri")
+stream_age = _gauge("stream_age", "s", "Age of the oldest event in the stream.", "uri")
+held_back = _gauge(
+    "held_back", "s", "For how long the oldest event has been kept beyond max_age, because somebody needs it.", "uri"
+)
+redis_memory = _gauge(
+    "redis_memory", "1", "The share of its memory limit that the stream's Redis uses; 0 without a limit.", "uri"
+)
+
 payload_duration = _histogram(
     "payload_duration", "s", "Duration of one call to a payload storage.", "storage", "operation"
 )

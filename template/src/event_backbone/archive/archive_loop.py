@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from datetime import timedelta
 from functools import partial
@@ -30,6 +29,7 @@ from event_backbone.model import EventKey, StreamName
 
 if TYPE_CHECKING:
     from event_backbone.stream.redis.archive_notes import ArchiveNotes
+    from event_backbone.stream.redis.work_lock import WorkLock
 
 _FAILURES = (
     ArchiveUnreadable,
@@ -62,15 +62,17 @@ class ArchiveLoop:
         notes: ArchiveNotes,
         writer: SegmentWriter,
         groups: GroupStates,
+        *,
+        lock: WorkLock,
     ) -> None:
-        """Archive ``stream``; nothing is read before ``run``."""
+        """Archive ``stream`` while this process has ``lock``; nothing is read before ``run``."""
         self._archive = archive
         self._stream = stream
         self._notes = notes
         self._writer = writer
         self._groups = groups
         self._pages = PagesAhead(notes, writer.pacing)
-        self._token = secrets.token_hex(8)
+        self._lock = lock
         self._held_until = 0.0
         self._checked = False
         self._groups_saved_at = 0.0
@@ -181,13 +183,13 @@ class ArchiveLoop:
         now = monotonic()
         if now < self._held_until - _HELD_FOR.total_seconds() / 2:
             return True
-        held = await self._notes.hold(self._token, _HELD_FOR)
+        held = await self._lock.hold(_HELD_FOR)
         self._held_until = now + _HELD_FOR.total_seconds() if held else 0.0
         return held or bool(self._waiting)
 
     async def _let_go(self) -> None:
         try:
-            await self._notes.let_go(self._token)
+            await self._lock.let_go()
         except StreamUnavailable:
             _log.debug("The archiver of stream %s could not say that it has stopped.", self._stream.key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from event_backbone.archive.s3_archive import S3Archive
@@ -12,6 +13,7 @@ from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.base import Streams
+from event_backbone.wire.keys import ARCHIVER_KEY
 
 if TYPE_CHECKING:
     from event_backbone.archive.archive_erasing import ArchiveErasing
@@ -36,6 +38,7 @@ def open_archiver(
     from event_backbone.archive.segment_writer import SegmentWriter  # noqa: PLC0415
     from event_backbone.stream.redis.archive_notes import ArchiveNotes  # noqa: PLC0415
     from event_backbone.stream.redis.group_snapshots import GroupSnapshots  # noqa: PLC0415
+    from event_backbone.stream.redis.work_lock import WorkLock  # noqa: PLC0415
 
     redis, stream = redis_of(scope), scope.stream
     notes = ArchiveNotes(redis, stream)
@@ -43,7 +46,8 @@ def open_archiver(
     groups = GroupStates(
         archive, stream, GroupSnapshots(redis, stream), lambda group: streams.group_admin(stream, group)
     )
-    return Archiver(archive, streams.stream(stream), ArchiveLoop(archive, stream, notes, writer, groups))
+    lock = WorkLock(redis, stream, ARCHIVER_KEY, token_hex(8))
+    return Archiver(archive, streams.stream(stream), ArchiveLoop(archive, stream, notes, writer, groups, lock=lock))
 
 
 def open_cold_reads(archive: S3Archive, scope: StorageScope) -> ColdReads:

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 from event_backbone.errors import ConfigurationError
 
+_SHORTEST_SILENCE = timedelta(minutes=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
@@ -44,5 +46,9 @@ class Retention:
             limit: timedelta | None = getattr(self, name)
             if limit is not None and limit <= timedelta(0):
                 raise ConfigurationError(f"{name} of Retention must be positive; None is no limit.")
+        if self.forget_groups_after is not None and self.forget_groups_after < _SHORTEST_SILENCE:
+            raise ConfigurationError(
+                "forget_groups_after of Retention must be at least a minute: that long a busy consumer may be silent."
+            )
         if self.max_bytes is not None and self.max_bytes < 1:
             raise ConfigurationError("max_bytes of Retention must be 1 or more; None is no limit.")

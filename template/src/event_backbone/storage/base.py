@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from event_backbone.contract import Contract
 from event_backbone.errors import StorageError
@@ -26,6 +26,22 @@ class StorageScope:
     stream: StreamName
     redis: RedisConnection | None = None
     written: bool = False
+
+
+class HashPlace(NamedTuple):
+    """Where on a Redis a storage keeps payloads as hashes.
+
+    Attributes:
+        storage: the name by which references lead there; None if they are copies, by event id.
+        purpose: how the purpose of the keys begins, before a colon and the reference's key or the event id.
+        beside_stream: whether that is the stream's own Redis.
+        expires: whether the hashes expire by themselves.
+    """
+
+    storage: str | None
+    purpose: str
+    beside_stream: bool
+    expires: bool
 
 
 OnPayloads = Callable[[Iterable[tuple[int, Payload | StorageError]]], None]
@@ -112,6 +128,10 @@ class Storage(Protocol):
         """
         ...
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return where on a Redis it keeps hashes that retention has to remove together with their events."""
+        ...
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Raise ConfigurationError if the storage's settings do not fit a contract that is about to be used."""
         ...
@@ -139,6 +159,14 @@ class Storage(Protocol):
         """Replace payloads by tombstones, which load as PayloadErased. May be called twice.
 
         Where no tombstone can take the place of what is not there, PayloadGone is raised once the others are erased.
+        """
+        ...
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Delete what it keeps in hashes on another Redis than the stream's, as the events have left the stream.
+
+        Nothing remains: the payloads load as PayloadGone. Payloads elsewhere stay as they are. May be called twice.
+        Raises StorageUnavailable when that Redis does not answer.
         """
         ...
 

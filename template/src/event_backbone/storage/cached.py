@@ -15,7 +15,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import Cache, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import Cache, HashPlace, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.circuit_breaker import CircuitBreaker
 from event_backbone.storage.loading import collect_references
 from event_backbone.storage.redis_hash import refuse_inline
@@ -95,6 +95,11 @@ class CachedStorage:
         """Return the origin's: what was in the cache comes back when it is read."""
         return self._origin.hash_beside_stream(scope, reference, payload)
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return the origin's, and where the copies are."""
+        copies = (each._replace(storage=None) for each in self._cache.hash_places())
+        return [*self._origin.hash_places(), *copies]
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Ask both."""
         self._origin.check_contract(contract)
@@ -144,6 +149,11 @@ class CachedStorage:
             await self._cache.erase(scope, self._copies(references))
             raise
         await self._cache.erase(scope, self._copies(references))
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Remove from both."""
+        await self._origin.remove(scope, references)
+        await self._cache.remove(scope, self._copies(references))
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return where the durable copy is."""

@@ -91,6 +91,12 @@ async def erase_hashes(connection: RedisConnection, keys: Sequence[str], expires
         await connection.run(_ERASE, keys[start : start + _KEYS_A_CALL], [_milliseconds(expires_after)])
 
 
+async def remove_hashes(connection: RedisConnection, keys: Sequence[str]) -> None:
+    """Delete hashes, tombstones included."""
+    for start in range(0, len(keys), _KEYS_A_CALL):
+        await connection.command("UNLINK", *keys[start : start + _KEYS_A_CALL])
+
+
 def _milliseconds(duration: timedelta | None) -> int:
     return 0 if duration is None else max(1, duration // timedelta(milliseconds=1))
 

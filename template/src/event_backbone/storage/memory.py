@@ -8,7 +8,7 @@ from event_backbone.contract import Contract
 from event_backbone.errors import PayloadErased, PayloadGone, StorageError
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import HashPlace, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.names import storage_name
 from event_backbone.wire import Record
 from event_backbone.wire.keys import PAYLOAD_KEY
@@ -41,6 +41,10 @@ class MemoryStorage:
     ) -> HashWrite | None:
         """Return None: there is no Redis."""
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return nothing: there is no Redis."""
+        return ()
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""
 
@@ -66,6 +70,9 @@ class MemoryStorage:
         """Replace payloads by tombstones."""
         for reference in references:
             self._payloads[self.location(scope, reference)] = None
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Do nothing: no retention is carried out in memory."""
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the key in the dictionary, which looks like a Redis key."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from event_backbone.contract import Contract
 from event_backbone.errors import ConfigurationError, PayloadForbidden, PayloadNotGiven, StorageError
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import HashPlace, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.names import storage_name
 from event_backbone.wire import Record
@@ -74,6 +74,10 @@ class StorageNotGiven:
     ) -> HashWrite | None:
         """Return None: nothing is here."""
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return nothing: its hashes are not known here."""
+        return ()
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: programs that only read may have any contract."""
 
@@ -92,6 +96,9 @@ class StorageNotGiven:
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:  # noqa: ARG002 - it is always refused
         """Raise StorageMissing."""
         raise storage_missing(self._name)
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Do nothing: its hashes are not known here."""
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:  # noqa: ARG002 - unknown here
         """Return that it is not known here."""
@@ -139,6 +146,10 @@ class OptionalStorage:
         """Return the storage's."""
         return self._storage.hash_beside_stream(scope, reference, payload)
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return the storage's."""
+        return self._storage.hash_places()
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Ask the storage."""
         self._storage.check_contract(contract)
@@ -158,6 +169,10 @@ class OptionalStorage:
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase in the storage."""
         await self._storage.erase(scope, references)
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Remove from the storage."""
+        await self._storage.remove(scope, references)
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return where the storage has it."""

@@ -17,12 +17,13 @@ from event_backbone.errors import (
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, payload_size_bytes
 from event_backbone.settings import RedisSettings
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import HashPlace, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.hash_scripts import (
     HashReply,
     erase_hashes,
     hashes_a_call,
     load_hashes,
+    remove_hashes,
     store_hashes,
     typical_size_bytes,
 )
@@ -122,6 +123,11 @@ class RedisHashStorage:
             return None
         return self._write(reference.key, {ERASED_FIELD: b"1"} if payload is None else payload)
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return the one place."""
+        expires = self._expires_after is not None
+        return [HashPlace(self._name, self._purpose, beside_stream=self._own is None, expires=expires)]
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""
 
@@ -170,6 +176,14 @@ class RedisHashStorage:
         with connection.errors(StorageUnavailable):
             keys = [self.location(scope, reference) for reference in references]
             await erase_hashes(connection, keys, self._expires_after)
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Delete the hashes, if they are on another server than the stream."""
+        if self._own is None:
+            return
+        connection = self._connection(scope)
+        with connection.errors(StorageUnavailable):
+            await remove_hashes(connection, [self.location(scope, reference) for reference in references])
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the hash's key."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from event_backbone.contract import Contract
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload
-from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import HashPlace, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import load_references, storage_missing
 from event_backbone.storage.parts import Part, StorageNotGiven
@@ -74,6 +74,10 @@ class SplitStorage:
     ) -> HashWrite | None:
         """Return None: the parts are asked."""
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return nothing: the parts are asked."""
+        return ()
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Raise ConfigurationError for a name that no event has, or an argument that cannot be missing."""
         self._routes.check(contract)
@@ -104,6 +108,9 @@ class SplitStorage:
     async def erase(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
         """Erase the parts that the references lead to; raise StorageMissing if one is in a storage that is not here."""
         await gather_all(storage.erase(scope, group) for storage, group in self._grouped(references))
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Do nothing: the parts are asked."""
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return where the reference's part is kept."""

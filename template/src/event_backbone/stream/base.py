@@ -17,6 +17,7 @@ from event_backbone.stream.values import (
     GroupState,
     Lease,
     Look,
+    Missed,
     NewEntry,
     Parking,
     PendingEntry,
@@ -113,6 +114,10 @@ class GroupReader(Protocol):
 
         Return whether the group was created.
         """
+        ...
+
+    async def missed(self) -> Missed | None:
+        """Return what retention has removed after the last entry that the group has read; None if that is nothing."""
         ...
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:

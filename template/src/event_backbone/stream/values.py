@@ -142,9 +142,31 @@ class PendingEntry:
     due: datetime | None = None
 
 
+class Missed(NamedTuple):
+    """How many entries a group has not read, because they were removed first, and the last of their keys."""
+
+    events: int
+    until: EventKey
+
+
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """The state of a group. ``unread`` is None when the server does not know; parked entries are pending too."""
+    """The state of a group.
+
+    Attributes:
+        name: the group.
+        consumers: how many consumers it has.
+        pending: how many entries are delivered and not finished, parked ones included.
+        unread: how many it has not read; None when the server does not know.
+        dead_letters: how many it has.
+        last_delivered: the last entry that it was given.
+        parked: how many failed entries wait for their next attempt.
+        looked: when a consumer last showed itself (aware, the server's clock); None if that is not known.
+        forgotten: whether it no longer keeps entries from being removed, as it has had no consumer for too long.
+        cut: how many entries were removed before it had finished them, since it last read on; 0 is none.
+        cut_until: the key of the last of these.
+        cut_at: when that was removed.
+    """
 
     name: str
     consumers: int
@@ -153,6 +175,11 @@ class GroupState:
     dead_letters: int
     last_delivered: EventKey
     parked: int = 0
+    looked: datetime | None = None
+    forgotten: bool = False
+    cut: int = 0
+    cut_until: EventKey | None = None
+    cut_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

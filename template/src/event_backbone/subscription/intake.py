@@ -128,6 +128,8 @@ class Intake:
 
     async def _make_group(self, start: Start) -> None:
         made = await self._member.ensure_group(start)
+        if not made and self._first and (missed := await self._member.missed()) is not None:
+            self._monitor.missed(missed)
         self._start = None
         if made and not self._first:
             self._monitor.group_recreated()

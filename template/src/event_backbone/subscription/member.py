@@ -14,7 +14,7 @@ from datetime import timedelta
 from time import monotonic
 
 from event_backbone.stream.base import GroupReader
-from event_backbone.stream.values import Comparison, Delivery, Look, Start
+from event_backbone.stream.values import Comparison, Delivery, Look, Missed, Start
 from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.monitoring import Monitor
 
@@ -141,6 +141,10 @@ class Member:
         made = await self._reader.ensure(start)
         self._next_look = self._next_comparison = 0.0
         return made
+
+    async def missed(self) -> Missed | None:
+        """Return what was removed before the group had read it, and has not read on since."""
+        return await self._reader.missed()
 
     def _missing(self, found: Look | Comparison) -> None:
         """Report entries that were pending and are no longer in the stream."""

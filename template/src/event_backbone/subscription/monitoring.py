@@ -13,7 +13,7 @@ from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, NewDeadLetter, StreamName
 from event_backbone.place import place_of, type_name
 from event_backbone.stream.base import Stream
-from event_backbone.stream.values import GroupState, Start
+from event_backbone.stream.values import GroupState, Missed, Start
 
 _MEASURE_EVERY = timedelta(seconds=5)
 _RARE = (telemetry.lease_lost, telemetry.vanished, telemetry.group_recreated, telemetry.poison_suspected)
@@ -66,6 +66,17 @@ class Monitor:
     def start_has_no_effect(self, start: Start) -> None:
         """Report that the group exists, so that it goes on where it is."""
         _log.info("Group %s of %s exists already, so start=%s has no effect.", self._group, self._stream, start)
+
+    def missed(self, missed: Missed) -> None:
+        """Report what was removed from the stream while this group had no consumer, or fell too far behind."""
+        _log.error(
+            "Group %s of %s has missed %d events, up to %s: they were removed before it had read them. If there is an "
+            "archive, readers still find them there.",
+            self._group,
+            self._stream,
+            missed.events,
+            missed.until,
+        )
 
     def group_recreated(self) -> None:
         """Report that the group was missing and has been made again."""

@@ -22,11 +22,16 @@ DEAD_LETTER_DETAIL = f"{DEAD_LETTER_PREFIX}detail"
 DEAD_LETTER_ERROR = f"{DEAD_LETTER_PREFIX}error"
 DEAD_LETTER_PLACE = f"{DEAD_LETTER_PREFIX}place"
 
-# The hash of a group; all four in milliseconds.
+# The hash of a group; times and durations in milliseconds.
 LOOKED_FIELD = "looked"
 HOLD_FIELD = "hold"
 SWEPT_FIELD = "swept"
 LONGEST_LEASE_FIELD = "lease"
+NOTICED_FIELD = "noticed"  # when retention first saw the group, if no member had looked by then
+FORGOTTEN_FIELD = "forgotten"  # since when it no longer keeps events in the stream
+CUT_FIELD = "cut"  # how many events left the stream before the group had finished them, since it last read on
+CUT_UNTIL_FIELD = "cut-until"  # the last one's id
+CUT_AT_FIELD = "cut-at"  # when that was
 
 # The hash of the archive; all four are entry ids.
 COMMITTING_FIELD = "committing"

@@ -16,6 +16,8 @@ ONCE_KEY = "once"  # <group>: hash of what is kept of follow-up events, by the e
 DEAD_LETTERS_KEY = "dead"  # <group>: stream of dead letters
 TOMBSTONES_KEY = "tombstones"  # set of the ids of entries that were deleted to erase their inline payload
 
+RETENTION_KEY = "retention"  # token of the process that carries out retention
+
 # The archive.
 ARCHIVE_KEY = "archive"  # hash: how far the archive is, and from where the stream has no gaps
 ARCHIVER_KEY = "archiver"  # token of the archiver at work

@@ -16,7 +16,7 @@ from event_backbone.errors import (
 )
 from event_backbone.model import HashWrite, Payload, PayloadReference, SavedPayload, StreamName
 from event_backbone.spans import storage_call
-from event_backbone.storage.base import OnPayloads, RecordLog, Storage, StorageScope, WritePlan
+from event_backbone.storage.base import HashPlace, OnPayloads, RecordLog, Storage, StorageScope, WritePlan
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.names import storage_name
 from event_backbone.storage.per_loop import PerLoop
@@ -102,6 +102,10 @@ class S3Storage:
     ) -> HashWrite | None:
         """Return None: payloads are in S3."""
 
+    def hash_places(self) -> Sequence[HashPlace]:
+        """Return nothing: payloads are in S3 alone."""
+        return ()
+
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""
 
@@ -164,6 +168,9 @@ class S3Storage:
         await gather_all(erase(key, lines) for key, lines in packs.items())
         if damaged is not None:
             raise damaged
+
+    async def remove(self, scope: StorageScope, references: Sequence[PayloadReference]) -> None:
+        """Do nothing: the bucket's lifecycle removes packs."""
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return where the line is: ``s3://<bucket>/<key> (bytes <first>-<last>)``, first and last byte included."""

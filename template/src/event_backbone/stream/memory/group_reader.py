@@ -7,7 +7,7 @@ from datetime import timedelta
 from event_backbone.model import EventKey
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log, Pending
 from event_backbone.stream.memory.look import MemoryLook
-from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start, key_before
+from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Missed, Start, key_before
 
 
 class MemoryGroupReader:
@@ -33,6 +33,9 @@ class MemoryGroupReader:
         kept.due.clear()
         kept.follow_ups.clear()
         return True
+
+    async def missed(self) -> Missed | None:
+        """Return None: in memory there is no retention."""
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
         """Return up to ``count`` entries that no member of the group has had; ``wake`` ends it early."""

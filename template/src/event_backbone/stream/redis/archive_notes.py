@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import cast
 
 from event_backbone.connection import ALLOW_OOM, RedisConnection, Script
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.entry_ids import ABOVE, LAST_ID
 from event_backbone.stream.redis.replies import entries_of, event_key, texts
-from event_backbone.stream.redis.script_message import milliseconds
 from event_backbone.stream.values import Entry
 from event_backbone.wire.fields import COMMITTED_FIELD, COMMITTING_FIELD, METADATA_FIELD
 from event_backbone.wire.keys import ARCHIVE_KEY, ERASED_KEY
@@ -100,29 +98,6 @@ return {
 }
 """)
 
-_HOLD = _script(
-    ALLOW_OOM,
-    """
--- Takes or renews the place of the archiver at work. KEYS: stream. ARGV: token, milliseconds.
--- Returns 1; 0 if another archiver has it.
-local archiver = '{' .. KEYS[1] .. '}:$ARCHIVER_KEY'
-local holder = redis.call('GET', archiver)
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', archiver, ARGV[1], 'PX', ARGV[2])
-return 1
-""",
-)
-
-_LET_GO = _script(
-    ALLOW_OOM,
-    """
--- Gives up the place of the archiver at work if it has it. KEYS: stream. ARGV: token.
-local archiver = '{' .. KEYS[1] .. '}:$ARCHIVER_KEY'
-if redis.call('GET', archiver) == ARGV[1] then redis.call('DEL', archiver) end
-return 1
-""",
-)
-
 _NOTE_ERASED = _script(
     ALLOW_OOM,
     """
@@ -209,17 +184,6 @@ class ArchiveNotes:
         entries, complete_from, exists = cast("tuple[object, bytes | None, int]", reply)
         complete = None if complete_from is None else self._key(complete_from)
         return entries_of(entries, self._name.partition), complete, exists == 1
-
-    async def hold(self, token: str, keep: timedelta) -> bool:
-        """Become the archiver at work for ``keep``, or stay it; return False if another one is.
-
-        A preference only, which saves work: no promise rests on it.
-        """
-        return await self._run(_HOLD, token, milliseconds(keep)) == 1
-
-    async def let_go(self, token: str) -> None:
-        """Stop being the archiver at work."""
-        await self._run(_LET_GO, token)
 
     async def document(self, key: EventKey) -> bytes | None:
         """Return the encoded metadata of the entry with this key; None if the stream has none."""

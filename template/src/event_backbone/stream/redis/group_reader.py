@@ -11,11 +11,11 @@ from event_backbone.connection import BlockingConnection, RedisConnection, Scrip
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.model.fast_objects import new_named_tuple
-from event_backbone.stream.redis.member_scripts import ENSURE, FETCH, LEAVE, LOOK
+from event_backbone.stream.redis.member_scripts import ENSURE, FETCH, LEAVE, LOOK, MISSED
 from event_backbone.stream.redis.replies import delivery_of, entries_read, event_key
 from event_backbone.stream.redis.script_message import milliseconds, packed
 from event_backbone.stream.redis.stream import block
-from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Start, key_before
+from event_backbone.stream.values import Comparison, Delivery, Lease, Look, Missed, Start, key_before
 
 _MOST_AT_A_LOOK = 100
 _PENDING_AT_ONCE = 1000
@@ -41,6 +41,15 @@ class RedisGroupReader:
             # Also opens the connection of the acks: a user that is disabled later can still ack what runs.
             made = await self._redis.run_pipelined(ENSURE, (self._name.key,), (self._group, _start_id(start)))
         return made == 1
+
+    async def missed(self) -> Missed | None:
+        """Return what retention has removed after the last entry that the group has read."""
+        with self._errors():
+            reply = await self._redis.run(MISSED, (self._name.key,), (self._group,))
+        if reply is None:
+            return None
+        events, until = cast("tuple[bytes, bytes]", tuple(cast("list[object]", reply)))
+        return Missed(int(events), event_key(until, self._name.partition))
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:
         """Return up to ``count`` entries that no member of the group has had; ``wake`` ends it early."""

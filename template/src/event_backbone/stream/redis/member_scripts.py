@@ -4,6 +4,7 @@ A message is one argument packed by ``script_message``; all times are the server
 """
 
 from event_backbone.connection import ALLOW_OOM, Script
+from event_backbone.stream.redis.entry_ids import ABOVE
 from event_backbone.stream.redis.follow_up_records import FORGET
 from event_backbone.stream.redis.tombstones import WAS_ERASED
 from event_backbone.wire.lua import with_names
@@ -25,8 +26,31 @@ for _, row in ipairs(groups) do
 end
 redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
 redis.call('DEL', base .. '$ATTEMPTS_KEY:' .. group, base .. '$DUE_KEY:' .. group, base .. '$ONCE_KEY:' .. group)
+redis.call('HDEL', base .. '$GROUP_KEY:' .. group, '$NOTICED_FIELD', '$FORGOTTEN_FIELD', '$CUT_FIELD',
+  '$CUT_UNTIL_FIELD', '$CUT_AT_FIELD')
 return 1
 """)
+)
+
+MISSED = Script(
+    with_names(
+        """
+-- Returns how many entries were removed before the group had read them, and the id of the last one; nil if it has read
+-- on since, or none was. KEYS: stream. ARGV: group.
+"""
+        + ABOVE
+        + """
+local stream, group = KEYS[1], ARGV[1]
+local noted = redis.call('HMGET', '{' .. stream .. '}:$GROUP_KEY:' .. group, '$CUT_FIELD', '$CUT_UNTIL_FIELD')
+if not noted[1] or not noted[2] or redis.call('EXISTS', stream) == 0 then return nil end
+for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  local about = {}
+  for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
+  if about['name'] == group and above(noted[2], about['last-delivered-id']) then return noted end
+end
+return nil
+"""
+    )
 )
 
 LOOK = Script(

@@ -10,7 +10,7 @@ from event_backbone.connection import LONGEST_WAIT, RedisConnection, Script
 from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.append import append
-from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
+from event_backbone.stream.redis.replies import entries_of, entries_read, event_key, group_state
 from event_backbone.stream.redis.script_message import milliseconds
 from event_backbone.stream.redis.tombstones import ERASE
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
@@ -36,7 +36,8 @@ end
 _GROUPS = Script(
     with_names("""
 -- Returns for each group {name, consumers without the reserved one, pending, unread (nil: unknown), dead letters, id of
--- the last delivered entry, parked}. KEYS: stream.
+-- the last delivered entry, parked, {looked, forgotten, cut, cut-until, cut-at; each nil if it is not noted}}.
+-- KEYS: stream.
 local function about(row)
   local named = {}
   for i = 1, #row, 2 do named[row[i]] = row[i + 1] end
@@ -57,7 +58,10 @@ for i, row in ipairs(groups) do
   local base = '{' .. KEYS[1] .. '}:'
   local dead = redis.call('XLEN', base .. '$DEAD_LETTERS_KEY:' .. group['name'])
   local parked = redis.call('ZCARD', base .. '$DUE_KEY:' .. group['name'])
-  answer[i] = {group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id'], parked}
+  local noted = redis.call('HMGET', base .. '$GROUP_KEY:' .. group['name'],
+    '$LOOKED_FIELD', '$FORGOTTEN_FIELD', '$CUT_FIELD', '$CUT_UNTIL_FIELD', '$CUT_AT_FIELD')
+  answer[i] = {group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id'], parked,
+    noted}
 end
 return answer
 """)
@@ -165,11 +169,8 @@ class RedisStream:
         """Return the state of every consumer group."""
         with self._redis.errors():
             reply = await self._redis.run(_GROUPS, (self._name.key,), ())
-        rows = cast("list[tuple[bytes, int, int, int | None, int, bytes, int]]", reply)
-        return [
-            GroupState(name.decode(), consumers, pending, unread, dead, event_key(last, self._name.partition), parked)
-            for name, consumers, pending, unread, dead, last, parked in rows
-        ]
+        rows = cast("list[tuple[bytes, int, int, int | None, int, bytes, int, list[bytes | None]]]", reply)
+        return [group_state(row, self._name.partition) for row in rows]
 
     async def _find_between(self, event_id: UUID, start: EventKey, end: EventKey) -> EventKey | None:
         while entries := await self.range(start, end, _SEARCHED_AT_ONCE):

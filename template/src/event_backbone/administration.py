@@ -1,0 +1,155 @@
+"""What people do with streams from outside, while producers and consumers run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from event_backbone.archive.opening import (
+    archive_state,
+    open_archive_erasing,
+    open_cold_reads,
+    open_restore,
+)
+from event_backbone.archive.restore_report import OnProgress, RestorePlan, RestoreReport, ignore_progress
+from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.dead_letters import DeadLetters
+from event_backbone.erasing import erase_payload
+from event_backbone.lifetime import Lifetime
+from event_backbone.model import EventKey
+from event_backbone.retention.by_hand import RetentionState, TrimReport, read_state, trim_by_hand
+from event_backbone.storage.base import StorageScope
+from event_backbone.storage.by_name import locations_of
+from event_backbone.stream.values import GroupState, PendingEntry
+
+if TYPE_CHECKING:
+    from event_backbone.archive.cold_reads import ColdReads
+    from event_backbone.archive.restore import Restore
+    from event_backbone.archive.state import ArchiveState
+
+
+class Administration(Lifetime):
+    """Restores, trims, erases and examines streams; a part of ``Backbone``, which describes the settings."""
+
+    async def restore(
+        self,
+        uri: str,
+        *,
+        since: datetime | None = None,
+        follow_ups_in: Sequence[str] = (),
+        on_progress: OnProgress = ignore_progress,
+    ) -> RestoreReport:
+        """Bring back to Redis all events of this URI that the archive and packs have; may be run again at any time.
+
+        Producers and workers go on meanwhile. Archived events keep their keys; those that only packs have get new ones
+        and the header ``restored``. Groups handle again what they had not finished, as far as the archive knows.
+        Without an archive it knows packs alone: all events in them, and nothing of the groups.
+
+        ``since`` (aware) is for what Redis lost in a failover long ago, before it was archived: packs are searched from
+        then on. Without it they are searched from 15 minutes before the end of the archive, more with a longer
+        ``deduplicate_for``.
+
+        What handlers had produced by ``once=`` is known again, so they do not produce it twice: events of this URI and
+        of ``follow_ups_in``, which names the other URIs that they produce to. Restore those before this one.
+
+        Raises:
+            StreamError: another restore of this stream is under way.
+            StreamUnavailable, StorageUnavailable: Redis or S3 does not answer; run it again.
+            ConfigurationError, ArchiveUnreadable: S3 refuses, or what it has cannot be used.
+        """
+        async with self._restore(uri, follow_ups_in) as restore:
+            return await restore.run(since, on_progress)
+
+    async def plan_restore(self, uri: str, *, since: datetime | None = None) -> RestorePlan:
+        """Return what ``restore`` would do now; nothing is changed. Raises as ``restore`` does."""
+        async with self._restore(uri) as restore:
+            return await restore.plan(since)
+
+    async def archive_state(self, uri: str) -> ArchiveState:
+        """Return how far the archive of a stream is, and whether Redis has lost events that it has.
+
+        Raises:
+            ConfigurationError: the backbone has no archive, or S3 refuses.
+            StreamUnavailable, StorageUnavailable: Redis or S3 does not answer.
+            ArchiveUnreadable: a segment is damaged or missing, or a later version wrote it.
+        """
+        return await archive_state(self._require_archive(), self._scope(uri))
+
+    async def trim(self, uri: str, *, before: EventKey | datetime | None = None, dry_run: bool = False) -> TrimReport:
+        """Remove the events of a stream from Redis that are due, now and by this process; a dry run only counts them.
+
+        ``before`` (a key or an aware time) says which are due, instead of the backbone's ``max_age``. Like retention it
+        never removes what a living group has not finished, dead letters, or what is not archived. Forgotten is a group
+        if retention has forgotten it. May be called beside whoever carries out retention.
+
+        Raises:
+            ConfigurationError: there is neither ``before`` nor a retention with ``max_age``, or its time has no zone.
+            EventsLost: Redis has lost archived events; nothing is removed before they are restored.
+            StreamError: a restore of this stream is under way.
+            StreamUnavailable, StorageUnavailable: Redis, or another one that has payloads, does not answer.
+        """
+        return await trim_by_hand(self._retained(self._scope(uri)), self._retention, before, dry_run=dry_run)
+
+    async def retention_state(self, uri: str) -> RetentionState:
+        """Return how large a stream is, what keeps its oldest event, and when Redis will be full.
+
+        Raises StreamUnavailable when Redis does not answer.
+        """
+        return await read_state(self._retained(self._scope(uri)), self._retention)
+
+    def dead_letters(self, uri: str, group: str) -> DeadLetters:
+        """Return the dead letters of a consumer group."""
+        return DeadLetters(self._require_open(), self._scope(uri), group, self._storages)
+
+    async def pending(
+        self, uri: str, group: str, *, after: EventKey | None = None, count: int = 100
+    ) -> Sequence[PendingEntry]:
+        """Return up to ``count`` events that are delivered and neither acked nor dead-lettered, oldest first."""
+        return await self._require_open().group_admin(self._scope(uri).stream, group).pending(after, count)
+
+    async def groups(self, uri: str) -> Sequence[GroupState]:
+        """Return the state of every consumer group of a stream."""
+        return await self._require_open().stream(self._scope(uri).stream).groups()
+
+    async def erase(self, uri: str, key: EventKey, *, part: str | None = None) -> list[str]:
+        """Erase an event's payload in every storage that has a part of it; its entry and metadata stay.
+
+        From then on the payload reads as ``erased``. With ``part``, the name of a storage, only what that storage has
+        is erased: the rest reads as ``partial``. An inline payload is erased with its entry: nobody finds that event
+        any more. What the archive has is erased too, at once or, if it is only about to be archived, before that is
+        committed or soon after. May be called twice. Returns where the parts are that were erased, as ``location``
+        does.
+
+        Raises:
+            EventNotFound: neither stream nor archive has an event with this key, or the event has no such part; the
+                text names those that it has.
+            EntryUnreadable, RequirementUnknown, StorageMissing: nothing was erased.
+            PayloadGone: a part is not there, and keeps reading as ``gone``; the others were erased.
+            StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
+            ConfigurationError, ArchiveUnreadable: the copy in the archive is not erased yet; archivers will do it.
+        """
+        scope, streams = self._scope(uri), self._require_open()
+        archived = open_archive_erasing(self._archive, scope)
+        return await erase_payload(streams.stream(scope.stream), self._storages, scope, archived, key, part=part)
+
+    def location(self, event: StoredEvent) -> list[str]:
+        """Return where each part of an event's payload is, for people.
+
+        A Redis key, the stream's entry, or a line in S3: ``s3://<bucket>/<key> (bytes <first>-<last>)``.
+        """
+        return locations_of(event, self._storages, self._scope(event.metadata.uri))
+
+    def _cold_reads(self, scope: StorageScope) -> ColdReads | None:
+        return None if self._archive is None else open_cold_reads(self._archive, scope)
+
+    def _restore(self, uri: str, follow_ups_in: Sequence[str] = ()) -> AbstractAsyncContextManager[Restore]:
+        return open_restore(
+            self._archive,
+            self._scope(uri),
+            self._storages,
+            self._given_storages,
+            self._deduplicate_for,
+            follow_ups_in=[self._scope(each) for each in follow_ups_in if each != uri],
+        )

@@ -1,0 +1,84 @@
+"""Opens what works on the retention of one stream, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from secrets import token_hex
+from typing import NamedTuple
+
+from event_backbone.connection import RedisConnection
+from event_backbone.retention.forgetting import Forgetting
+from event_backbone.retention.options import Retention
+from event_backbone.retention.payload_bytes import PayloadBytes
+from event_backbone.retention.retention_loop import Lock, RetentionLoop
+from event_backbone.retention.round import Round
+from event_backbone.retention.sweep import Sweep
+from event_backbone.retention.trimming import Trimming
+from event_backbone.storage import Storage, StorageScope
+from event_backbone.stream.base import Streams
+from event_backbone.stream.redis.retaining import Place, RedisRetaining
+from event_backbone.stream.redis.work_lock import WorkLock
+from event_backbone.wire.keys import RETENTION_KEY
+
+_WATCH_GROUPS_FOR = timedelta(minutes=1)
+
+
+class RetainedStream(NamedTuple):
+    """What retention is carried out on: a stream on this Redis, with payloads in these storages.
+
+    Attributes:
+        redis: the connection to the stream's Redis.
+        scope: the stream.
+        streams: opens it, and its groups.
+        storages: where payloads may be, by their names.
+        archived: whether the stream has an archive.
+        deduplicate_for: how far an event's id and its append time may be apart.
+    """
+
+    redis: RedisConnection
+    scope: StorageScope
+    streams: Streams
+    storages: Mapping[str, Storage]
+    archived: bool
+    deduplicate_for: timedelta
+
+    @property
+    def places(self) -> list[Place]:
+        """Where hashes are beside the stream."""
+        found = {each for storage in self.storages.values() for each in storage.hash_places() if each.beside_stream}
+        return sorted(
+            (each.purpose, each.storage or "", each.storage is not None and not each.expires) for each in found
+        )
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """The names of the storages that have hashes on another Redis."""
+        return sorted(
+            name
+            for name, storage in self.storages.items()
+            if any(not each.beside_stream for each in storage.hash_places())
+        )
+
+    def payload_bytes(self, retaining: RedisRetaining, hold: Callable[[], Awaitable[None]]) -> PayloadBytes | None:
+        """Return what measures payloads beside the stream; None if there are none that count."""
+        return PayloadBytes(retaining, hold) if any(counts for _, _, counts in self.places) else None
+
+
+def open_retention(
+    retention: Retention, stream: RetainedStream, *, watch_groups_for: timedelta = _WATCH_GROUPS_FOR
+) -> RetentionLoop:
+    """Return what carries out retention; ``watch_groups_for`` is how long a group is watched before it is forgotten."""
+    name, token = stream.scope.stream, token_hex(8)
+    retaining = RedisRetaining(stream.redis, name, token, stream.places, stream.elsewhere)
+    lock = Lock(WorkLock(stream.redis, name, RETENTION_KEY, token))
+    work = Round(
+        retention,
+        retaining,
+        trimming=Trimming(stream.scope, retaining, stream.storages, archived=stream.archived, hold=lock.hold),
+        forgetting=Forgetting(retaining, name, retention.forget_groups_after, watch_for=watch_groups_for),
+        payload_bytes=None if retention.max_bytes is None else stream.payload_bytes(retaining, lock.hold),
+        sweep=Sweep(stream.streams.stream(name), retaining, stream.deduplicate_for, lock.hold),
+        admin=lambda group: stream.streams.group_admin(name, group),
+    )
+    return RetentionLoop(retention, name, lock, retaining, work)

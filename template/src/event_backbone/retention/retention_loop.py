@@ -1,0 +1,156 @@
+"""Carries out the retention of one stream for as long as this process is the one that does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from random import random
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from event_backbone import telemetry
+from event_backbone.backoff import Backoff, Delays, pause
+from event_backbone.errors import BackboneError, EventsLost, StreamUnavailable
+from event_backbone.model import StreamName
+from event_backbone.retention.options import Retention
+from event_backbone.retention.round import Round, due_before
+from event_backbone.retention.trimming import Removed
+from event_backbone.stream.redis.retention_values import Interrupted, Survey
+
+if TYPE_CHECKING:
+    from event_backbone.stream.redis.retaining import RedisRetaining
+    from event_backbone.stream.redis.work_lock import WorkLock
+
+_FIRST = timedelta(seconds=1)
+_SHORTEST = timedelta(seconds=1)
+_LONGEST = timedelta(seconds=30)
+_HELD_FOR = timedelta(seconds=30)
+_RENEW_SECONDS = 5.0
+_BACKOFF = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=30))
+
+_log = logging.getLogger("event_backbone")
+
+
+class Lock:
+    """The lock of a stream's retention, renewed while it is used."""
+
+    def __init__(self, lock: WorkLock) -> None:
+        """Hold nothing yet."""
+        self._lock = lock
+        self._renew_at = 0.0
+
+    async def take(self) -> bool:
+        """Take or keep the lock; return False if another process has it. Raises StreamUnavailable."""
+        now = monotonic()
+        held = await self._lock.hold(_HELD_FOR)
+        self._renew_at = now + _RENEW_SECONDS if held else 0.0
+        return held
+
+    async def hold(self) -> None:
+        """Keep the lock; raise Interrupted if another process has it."""
+        if monotonic() >= self._renew_at and not await self.take():
+            raise Interrupted
+
+    async def let_go(self) -> None:
+        """Give up the lock, if Redis answers."""
+        self._renew_at = 0.0
+        try:
+            await self._lock.let_go()
+        except StreamUnavailable:
+            _log.debug("The lock of retention was not given up: Redis does not answer.")
+
+
+class RetentionLoop:
+    """Carries out retention, round by round. It survives whatever Redis does, and never ends by itself."""
+
+    def __init__(
+        self, retention: Retention, stream: StreamName, lock: Lock, retaining: RedisRetaining, work: Round
+    ) -> None:
+        """Do nothing before ``run``."""
+        self._retention = retention
+        self._stream = stream
+        self._lock = lock
+        self._retaining = retaining
+        self._work = work
+        self._holds = False
+        self._interval = _SHORTEST
+        self._problem = ""
+        self.stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until ``stopping`` is set."""
+        delays = Delays(_BACKOFF)
+        await pause(self.stopping, _FIRST * (0.5 + random()))  # noqa: S311 - spreads processes that start together
+        try:
+            while not self.stopping.is_set():
+                try:
+                    await self._step()
+                    delays.reset()
+                    self._problem = ""
+                    await pause(self.stopping, self._interval)
+                except Interrupted:
+                    await pause(self.stopping, _LONGEST / 3)
+                except BackboneError as error:
+                    self._report_problem(error)
+                    await pause(self.stopping, delays.next())
+        finally:
+            if self._holds:
+                await self._lock.let_go()
+
+    async def round(self) -> Removed:
+        """Carry out one round now, and return what was removed.
+
+        Raises:
+            Interrupted: another process carries out retention, or a restore is under way.
+            EventsLost, StreamUnavailable, StorageUnavailable: as ``Round.run`` does.
+        """
+        await self._lock.hold()
+        try:
+            return await self._work.run()
+        finally:
+            await self._lock.let_go()
+
+    async def _step(self) -> None:
+        held, self._holds = self._holds, await self._lock.take()
+        if not self._holds:
+            await self._report(await self._retaining.survey(noting=False))
+            self._interval = _LONGEST / 3
+            return
+        if not held:
+            self._work.begin()
+        removed = await self._work.run()
+        self._report_cuts(removed)
+        await self._report(await self._retaining.survey(noting=False))
+        self._interval = _SHORTEST if removed.events else min(2 * self._interval, _LONGEST)
+
+    async def _report(self, survey: Survey) -> None:
+        attributes, first = {"uri": self._stream.uri}, survey.first
+        age = 0.0 if first is None else max(0.0, (survey.now - first.time).total_seconds())
+        overdue = 0.0
+        if self._retention.max_age is not None and first is not None:
+            due = due_before(survey.now, self._retention.max_age)
+            overdue = max(0.0, (due.milliseconds - first.milliseconds) / 1000)
+        telemetry.stream_length.set(survey.length, attributes)
+        telemetry.stream_bytes.set(survey.stream_bytes, attributes)
+        telemetry.stream_age.set(age, attributes)
+        telemetry.held_back.set(overdue, attributes)
+        used, most = await self._retaining.memory()
+        telemetry.redis_memory.set(used / most if most else 0.0, attributes)
+
+    def _report_cuts(self, removed: Removed) -> None:
+        for (group, forgotten), events in removed.cuts.items():
+            why = "it has had no consumer for too long" if forgotten else "the stream had reached max_bytes"
+            _log.error(
+                "%d events of %s were removed before group %s had finished them: %s.",
+                events,
+                self._stream.key,
+                group,
+                why,
+            )
+
+    def _report_problem(self, error: BackboneError) -> None:
+        if str(error) != self._problem:
+            self._problem = str(error)
+            ends = "" if isinstance(error, EventsLost) else " It will be retried."
+            _log.warning("No events are removed from %s at the moment: %s%s", self._stream.key, error, ends)
