@@ -22,6 +22,7 @@ from event_backbone.cli import (
     restore,
     root_options,
     serve,
+    trim,
     worker,
 )
 
@@ -58,6 +59,7 @@ def build_cli(project: Project) -> typer.Typer:
     cli.command()(read.tail)
     cli.command()(read.show)
     cli.command()(erase.erase)
+    cli.command()(trim.trim)
     if project.group is not None:
         cli.command()(pending.pending)
         cli.add_typer(_dead_letters(project.group), name="dead-letters")

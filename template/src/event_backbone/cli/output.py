@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _WIDTH_IN_FILES = 200
+_THOUSAND = 1000
 
 
 def when(moment: datetime) -> str:
@@ -25,6 +26,25 @@ def when(moment: datetime) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number and what it counts, such as ``1 event`` and ``1,204 events``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def bytes_text(size_bytes: int) -> str:
+    """Return a size as people read it, such as ``512 B`` and ``1.4 MB``, which is 1,400,000 bytes."""
+    size, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < _THOUSAND:
+            break
+        size, unit = size / _THOUSAND, larger
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+
+
+def about(duration: timedelta) -> str:
+    """Return a duration as people read it, such as ``45 s``, ``3 h`` and ``12 d``."""
+    seconds = duration.total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def print_line(text: str) -> None:

@@ -10,6 +10,7 @@ from event_backbone.cli.doctor.archive_checks import check_archive
 from event_backbone.cli.doctor.finding import Finding, fail, ok
 from event_backbone.cli.doctor.group_checks import check_groups
 from event_backbone.cli.doctor.redis_checks import check_redis
+from event_backbone.cli.doctor.retention_checks import check_retention
 from event_backbone.cli.doctor.runtime_checks import check_runtime
 from event_backbone.cli.doctor.s3_checks import check_bucket_exists
 from event_backbone.cli.doctor.settings_checks import other_failures, settings_failures
@@ -63,6 +64,7 @@ async def _servers(project: Project, backbone: Backbone, s3_options: S3Options |
         findings.append(storage)
     if all(each.level != "fail" or each.subject != "Redis" for each in findings):
         findings += await check_groups(backbone, project)
+        findings += await check_retention(backbone, project)
     if all(each.level != "fail" for each in findings):
         findings += await check_archive(backbone, project)
     return findings

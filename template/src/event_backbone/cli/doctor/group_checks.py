@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from event_backbone.cli.doctor.finding import Finding, ok, warn
-from event_backbone.cli.output import counted
+from event_backbone.cli.output import counted, when
 from event_backbone.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -36,6 +36,15 @@ def _group(state: GroupState, project: Project) -> Finding:
         f"{counted(state.consumers, 'consumer')}, {state.pending:,} pending{waiting}, {unread} unread,"
         f" {counted(state.dead_letters, 'dead letter')}"
     )
+    if state.cut and state.cut_until is not None and state.cut_at is not None:
+        text += (
+            f"; {counted(state.cut, 'event')} were removed unfinished, up to {state.cut_until}, by {when(state.cut_at)}"
+        )
+    if state.forgotten:
+        since = "" if state.looked is None else f" since {when(state.looked)}"
+        return warn(subject, f"{text}; it has had no consumer{since}, and is forgotten: it keeps no events in Redis")
+    if state.cut:
+        return warn(subject, f"{text}; raise max_bytes, or let it catch up")
     if state.dead_letters:
         other = "" if state.name == project.group else f" --group {state.name}"
         return warn(subject, f"{text}; see: {project.name}{other} dead-letters list")

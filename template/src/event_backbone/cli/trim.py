@@ -1,0 +1,95 @@
+"""`trim`: remove from Redis what is due, or say what would be."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from event_backbone.cli.arguments import moment_of
+from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
+from event_backbone.cli.output import bytes_text, counted, print_line, when
+from event_backbone.cli.project import project_of
+from event_backbone.errors import ConfigurationError
+from event_backbone.model import EventKey
+
+if TYPE_CHECKING:
+    from event_backbone.cli.project import Project
+    from event_backbone.retention.by_hand import TrimReport
+    from event_backbone.stream.redis.retention_values import Hold
+
+_BEFORE_HELP = "Events before this key or time, such as 2025-01-31T12:00:00Z (default: those that are too old)."
+
+
+def trim(
+    ctx: typer.Context,
+    uri: Annotated[str | None, typer.Argument(help="Which stream; by default the project's.")] = None,
+    *,
+    before: Annotated[str | None, typer.Option(metavar="KEY|TIME", help=_BEFORE_HELP)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove events from Redis that nobody needs there any more, with their payloads in Redis.
+
+    What a living group has not finished, dead letters, and what is not archived yet always stay.
+    """
+    project = project_of(ctx)
+    for line in run_async(_trim(project, uri or project.uri, _bound(before), dry_run=dry_run)):
+        print_line(line)
+
+
+async def _trim(project: Project, uri: str, before: EventKey | datetime | None, *, dry_run: bool) -> list[str]:
+    async with project.open() as backbone:
+        if before is None and (backbone.retention is None or backbone.retention.max_age is None):
+            fail("Give --before KEY or TIME: this project keeps events for ever.", USAGE_ERROR)
+        report = await backbone.trim(uri, before=before, dry_run=dry_run)
+    return report_lines(report, dry_run=dry_run)
+
+
+def report_lines(report: TrimReport, *, dry_run: bool) -> list[str]:
+    """Return what is said of what was removed, and of what was not."""
+    payloads = f", with {bytes_text(report.payload_bytes)} of payloads" if report.payload_bytes else ""
+    events = f"{counted(report.removed, 'event')} before {report.before} ({when(report.before.time)}){payloads}"
+    if dry_run:
+        lines = [f"Would remove {events}; {report.left:,} would be left."]
+    else:
+        lines = [f"Removed {events}; {report.left:,} are left."]
+    lines += [f"  {_held(each)}" for each in report.held]
+    for group, number in report.cut.items():
+        lines.append(f"  Group {group}, which is forgotten, had not finished {number:,} of these.")
+    return lines
+
+
+def held_by(hold: Hold) -> str:
+    """Return who keeps an event, and why."""
+    whose = {
+        "unread": f"group {hold.group} has not read it",
+        "pending": f"group {hold.group} has not finished it",
+        "dead-letter": "it is a dead letter",
+        "archive": "it is not archived",
+    }
+    return whose[hold.reason]
+
+
+def _held(hold: Hold) -> str:
+    events = counted(hold.events, "event")
+    since = f"from {hold.first} ({when(hold.first.time)})"
+    why = {
+        "unread": f"group {hold.group} has not read",
+        "pending": f"group {hold.group} has not finished",
+        "dead-letter": "that are dead letters",
+        "archive": "that are not archived",
+    }
+    return f"Kept: {events} {since} {why[hold.reason]}."
+
+
+def _bound(text: str | None) -> EventKey | datetime | None:
+    if text is None:
+        return None
+    try:
+        return EventKey.parse(text)
+    except ConfigurationError:
+        moment = moment_of(text)
+    if moment is None:
+        fail(f"{text[:60]!r} is neither a key nor a time; give 1764041094123-0 or 2025-01-31T12:00:00Z.", USAGE_ERROR)
+    return moment
