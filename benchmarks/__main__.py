@@ -9,14 +9,19 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 
-from benchmarks import archive_races, dead_collector, redis_races, requests, s3_races
+from benchmarks import archive_races, dead_collector, redis_races, requests, retention_race, s3_races
 from benchmarks.by_hand_s3 import S3Server
 from benchmarks.delay_proxy import DelayProxy
 from benchmarks.results import Requests, Results, Table
 from event_backbone.testing.servers import RedisServer
 from tests.support.seaweed import ACCESS_KEY, SECRET, SeaweedServer
 
-ON_REDIS = {"produce": redis_races.produce, "consume": redis_races.consume, "inline": redis_races.inline}
+ON_REDIS = {
+    "produce": redis_races.produce,
+    "consume": redis_races.consume,
+    "inline": redis_races.inline,
+    "retention": retention_race.retention,
+}
 ON_S3 = {"produce-s3": s3_races.produce, "consume-s3": s3_races.consume, "archive": archive_races.archive}
 RACES = (*ON_REDIS, *ON_S3, "requests")
 ROUNDS_ON_REDIS = 3

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone import Backbone
+from event_backbone import Backbone, Retention
 from event_backbone.archive import S3Archive
 from event_backbone.connection import RedisConnection
 from event_backbone.storage import CachedStorage, RedisHashStorage, S3Options, S3Storage, SplitStorage, Storage
@@ -67,9 +67,17 @@ def archiving(redis_url: str, s3: FaultyS3) -> Make:
     del s3
     options = S3Options(request_timeout=timedelta(seconds=1), deadline=timedelta(seconds=2))
 
-    def make(storage: Storage | None = None, *, archived: bool = True, **settings: object) -> Backbone:
+    def make(
+        storage: Storage | None = None, *, archived: bool = True, retention: Retention | None = None, **settings: object
+    ) -> Backbone:
         archive = S3Archive(options, **settings) if archived else None  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-        return Backbone(redis_url, storage=storage or RedisHashStorage(), archive=archive, environment=ENVIRONMENT)
+        return Backbone(
+            redis_url,
+            storage=storage or RedisHashStorage(),
+            archive=archive,
+            retention=retention,
+            environment=ENVIRONMENT,
+        )
 
     return make
 

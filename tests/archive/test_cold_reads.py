@@ -1,7 +1,8 @@
 """Archive and stream are one ordered history: each event once, in order, whatever moves from one to the other."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -9,13 +10,16 @@ from redis.asyncio import Redis
 
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import EventNotFound, StorageUnavailable
-from event_backbone.storage import RedisHashStorage
+from event_backbone.model import EventKey, PayloadReference
+from event_backbone.storage import RedisHashStorage, StorageScope
+from event_backbone.storage.base import OnPayloads
+from event_backbone.stream.values import Start
 from tests.archive.conftest import Make
 from tests.archive.segments import segments_of
 from tests.support.archives import archive_all
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3, Refusal, no_fault
-from tests.support.letters import STREAM, URI, Letters, numbers_of, send, trim
+from tests.support.letters import STREAM, URI, Letters, consumer_of, numbers_of, send, trim
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import Parcels
 
@@ -24,9 +28,22 @@ SEGMENT_BYTES = 2000
 TOTAL = 60
 
 
-@pytest.mark.parametrize("state", ["whole", "trimmed", "all trimmed", "emptied"])
+async def _remove(redis: Redis, keys: Sequence[EventKey], state: str) -> None:
+    """Remove nothing, some or all of the entries; some earlier ones may be held back."""
+    if state in {"trimmed", "held back"}:
+        await trim(redis, keys[40], keep=keys[8:20:3] if state == "held back" else ())
+    elif state in {"all trimmed", "all held back"}:
+        await trim(redis, keys[-1].successor(), keep=[keys[0], *keys[30:40:2]] if state == "all held back" else ())
+    elif state == "emptied":
+        await redis.flushdb()
+
+
+@pytest.mark.parametrize("state", ["whole", "trimmed", "held back", "all held back", "all trimmed", "emptied"])
 async def test_reads_go_through_archive_and_stream(archiving: Make, s3: FaultyS3, redis: Redis, state: str) -> None:
-    """By key and by time, the last ones, of some events: as if the stream had everything; also from an empty Redis."""
+    """By key and by time, the last ones, of some events: as if the stream had everything; also from an empty Redis.
+
+    Single entries that are held back below those that were removed change nothing.
+    """
     async with archiving(segment_bytes=SEGMENT_BYTES) as backbone:
         keys = [*await send(backbone, *range(TOTAL // 2))]
         await asyncio.sleep(0.002)
@@ -35,15 +52,10 @@ async def test_reads_go_through_archive_and_stream(archiving: Make, s3: FaultyS3
         keys += await send(backbone, *range(TOTAL // 2, TOTAL))
         await archive_all(backbone, URI)
         assert len(segments_of(s3.objects)) > 4
-        if state == "trimmed":
-            await trim(redis, keys[40])
-        elif state == "all trimmed":
-            await trim(redis, keys[-1].successor())
-        elif state == "emptied":
-            await redis.flushdb()
+        await _remove(redis, keys, state)
         found = [event async for event in backbone.reader(URI).scan()]
         assert [event.key for event in found] == keys
-        cold = {"whole": 0, "trimmed": 40, "all trimmed": TOTAL, "emptied": TOTAL}[state]
+        cold = {"whole": 0, "trimmed": 40, "held back": 40}.get(state, TOTAL)
         assert [event.segment is not None for event in found] == [True] * cold + [False] * (TOTAL - cold)
         cases: tuple[tuple[dict[str, object], range], ...] = (
             ({"start": keys[7], "end": keys[45]}, range(7, 45)),
@@ -84,6 +96,75 @@ async def test_an_event_is_read_with_at_most_three_requests(archiving: Make, s3:
         with pytest.raises(EventNotFound):
             await backbone.reader(URI).get(newest.successor())
         assert len(s3.paths) == before
+
+
+class Overtaken(RedisHashStorage):
+    """Redis hashes that retention removes, with their entries, just before they are read the next time."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__()
+        self._redis = redis
+        self.before = EventKey(0)
+
+    async def load(self, scope: StorageScope, references: Sequence[PayloadReference], on_payloads: OnPayloads) -> None:
+        """Remove what comes before ``before``, then load."""
+        await trim(self._redis, self.before)
+        await super().load(scope, references, on_payloads)
+
+
+@pytest.mark.parametrize("archived", [True, False])
+async def test_what_is_removed_between_entry_and_payload(archiving: Make, redis: Redis, archived: bool) -> None:
+    """It is read from the archive; without one it has left, as if it had been removed a moment before.
+
+    An event whose payload alone is gone is still there, and says so.
+    """
+    storage = Overtaken(redis)
+    async with archiving(storage, archived=archived) as backbone, archiving() as other:
+        keys = await send(backbone, *range(6))
+        if archived:
+            await archive_all(other, URI)
+        reader, storage.before = backbone.reader(URI), keys[2]
+        assert await numbers_of(backbone) == ([0, 1, 2, 3, 4, 5] if archived else [2, 3, 4, 5])
+        storage.before = keys[4]
+        if archived:
+            assert (await reader.get(keys[3])).arguments["number"] == 3
+            return
+        with pytest.raises(EventNotFound):
+            await reader.get(keys[3])
+        await redis.delete(*await redis.keys(f"{{{STREAM}}}:payload:*"))
+        assert [event.payload async for event in reader.scan()] == ["gone", "gone"]
+        assert (await reader.get(keys[5])).payload == "gone"
+
+
+@pytest.mark.parametrize("archived", [True, False])
+async def test_what_begins_before_the_first_event_says_so(
+    archiving: Make, redis: Redis, caplog: pytest.LogCaptureFixture, archived: bool
+) -> None:
+    """A scan without an archive, and a new group: once, as a warning if a key or a time was asked for."""
+    caplog.set_level(logging.INFO, "event_backbone")
+    async with archiving() as archiver, archiving(archived=archived) as backbone:
+        keys = await send(backbone, *range(6))
+        await archive_all(archiver, URI)
+        await trim(redis, keys[3])
+        caplog.clear()
+        starts: tuple[EventKey | datetime | None, ...] = (None, keys[0], datetime(2020, 1, 1, tzinfo=UTC), keys[3])
+        for start in starts:
+            async for _ in backbone.reader(URI).scan(start=start):
+                pass
+        left = f"Events before {keys[3]} have left stream {STREAM}; the scan begins with those that are still there."
+        levels = [each.levelname for each in caplog.records if each.getMessage() == left]
+        assert levels == ([] if archived else ["INFO", "WARNING", "WARNING"])
+        caplog.clear()
+        groups: tuple[tuple[str, Start], ...] = (("a", keys[2]), ("b", "beginning"), ("c", keys[3]), ("d", "now"))
+        for group, start_of_group in groups:
+            async with backbone.subscribe(consumer_of([]), uri=URI, group=group, start=start_of_group):
+                pass
+        found = [(each.levelname, each.getMessage()) for each in caplog.records if "have left" in each.getMessage()]
+        assert [(level, "begins with those that are still there" in text) for level, text in found] == [
+            ("WARNING", True),
+            ("INFO", True),
+        ]
+        assert [text.endswith("a reader finds all of them in the archive.") for _, text in found] == [archived] * 2
 
 
 @pytest.mark.parametrize("follow", [False, True])

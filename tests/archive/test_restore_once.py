@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from event_backbone import Backbone, Consumer, Context, Reject, Retry
+from event_backbone import Backbone, Consumer, Context, Reject, Retention, Retry
+from event_backbone.archive import S3Archive
 from event_backbone.storage import S3Storage
 from event_backbone.testing.servers import RedisServer
 from tests.support.archives import STREAM, ArchivedStream
@@ -13,6 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, nothing_is_left
 
 FAILS, IS_REJECTED = 1, 2
+KEEPS_LITTLE = Retention(max_age=timedelta(milliseconds=1))
 NUMBERS = [0, FAILS, IS_REJECTED, 3]
 
 
@@ -55,22 +57,29 @@ async def _restored(backbone: Backbone, target: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("target", "saved", "archived_events"),
+    ("target", "saved", "archived_events", "retention"),
     [
-        (URI, "before", "none"),
-        (URI, "after", "handled"),
-        (URI, "before", "all"),
-        ("invoices", "after", "none"),
-        ("invoices", "before", "handled"),
-        ("invoices", "after", "all"),
+        (URI, "before", "none", None),
+        (URI, "after", "handled", KEEPS_LITTLE),
+        (URI, "before", "all", None),
+        ("invoices", "after", "none", None),
+        ("invoices", "before", "handled", None),
+        ("invoices", "after", "all", KEEPS_LITTLE),
     ],
 )
 async def test_what_was_produced_once_is_not_produced_again(
-    archived: ArchivedStream, redis: Redis, redis_server: RedisServer, target: str, saved: str, archived_events: str
+    archived: ArchivedStream,
+    redis: Redis,
+    redis_server: RedisServer,
+    target: str,
+    saved: str,
+    archived_events: str,
+    retention: Retention | None,
 ) -> None:
     """Whatever had been archived of the handled events and of those that their handlers produced.
 
-    The group's state was saved before it handled anything, or after one event failed and another was rejected.
+    The group's state was saved before it handled anything, or after one event failed and another was rejected. With
+    retention most of both stays in the archive alone.
     """
     await archived.produce(0)
     await archived.archive_all()
@@ -86,7 +95,10 @@ async def test_what_was_produced_once_is_not_produced_again(
     if archived_events == "all":
         await _archive(archived, target)
     redis_server.flush()
-    assert await _restored(archived.backbone, target) == NUMBERS
+    async with Backbone(
+        archived.url, storage=S3Storage(), archive=S3Archive(), retention=retention, environment="test"
+    ) as backbone:
+        assert await _restored(backbone, target) == NUMBERS
     assert await redis.exists(f"{{{STREAM.key}}}:once:{GROUP}") == 0
 
 

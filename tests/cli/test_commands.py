@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.cli.conftest import Shop
 from tests.cli.running import REPOSITORY, start_shop
+from tests.cli.running import shop as shop_process
 
 ORDER = {"user": {"name": "Ada", "email": "ada@example.com"}, "product_id": 7, "time": "2025-01-31T12:00:00Z"}
 
@@ -116,6 +118,22 @@ def test_tail_prints_events_from_a_given_start(redis_shop: Shop) -> None:
     assert [each["key"] for each in some] == keys[1:]
     assert redis_shop("tail", "--no-follow", "--from", "2100-01-01").output == ""
     assert len(redis_shop("tail", "--no-follow", "--json", "--from", "beginning").lines) == 3
+
+
+def test_tail_says_that_events_from_its_start_on_have_left_the_stream(
+    redis_shop: Shop, redis_url: str, tmp_path: Path
+) -> None:
+    """One line on the standard error, when somebody asked for them and there is no archive."""
+    keys = [redis_shop("produce", "closed").output.strip() for _ in range(2)]
+    with Redis.from_url(redis_url) as client:
+        client.xdel("test:shop", keys[0])
+        client.hset("{test:shop}:archive", "complete-from", keys[1])
+    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
+    done = shop_process("tail", "--no-follow", "--from", keys[0], temporary=tmp_path, environment=environment)
+    assert done.stdout.split()[0] == keys[1]
+    assert done.stderr == (
+        f"Events before {keys[1]} have left stream test:shop; the scan begins with those that are still there.\n"
+    )
 
 
 def test_tail_prints_the_last_events_and_only_those_wanted(redis_shop: Shop) -> None:

@@ -137,11 +137,14 @@ KEY = "7-0 (1970-01-01T00:00:00.007Z)"
                 lost=0,
                 groups={"g": EventKey(7)},
                 unlisted=("a", "b"),
+                restored_from=EventKey(7),
+                archive_only=1,
             ),
             [
                 "Redis has 1,200 events.",
                 f"The archive has 1 event, up to {KEY}.",
                 "Redis has lost archived events: the stream is built again, with their keys.",
+                f"Events from {KEY} on come back; 1 earlier event stays in the archive alone.",
                 f"Group g goes on after {KEY}.",
                 f"What only a and b had after {KEY} cannot come back.",
             ],
@@ -171,6 +174,10 @@ def test_each_sentence_of_a_plan(plan: RestorePlan, sentences: list[str]) -> Non
     ("report", "sentence"),
     [
         (RestoreReport("shop", archived=1200), "Restored 1,200 events from the archive."),
+        (
+            RestoreReport("shop", restored_from=EventKey(7), archive_only=1200),
+            f"Left 1,200 events before {KEY} in the archive alone.",
+        ),
         (RestoreReport("shop", appended=1), "Appended 1 event from packs."),
         (RestoreReport("shop", moved=2), "Gave new keys to 2 live events, as a clock was behind."),
         (RestoreReport("shop", duplicates=1), "Left out 1 live event that the archive has already."),

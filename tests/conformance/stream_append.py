@@ -161,6 +161,13 @@ class AppendSuite:
         await rig.remove_entry(keys[1])
         assert await stream.last_key() == keys[1]
 
+    async def test_a_stream_from_which_nothing_was_removed_has_no_gaps(self, rig: Rig) -> None:
+        """Whether it is empty or not."""
+        stream = rig.streams.stream(NAME)
+        assert await stream.complete_from() is None
+        await rig.produce(1)
+        assert await stream.complete_from() is None
+
     async def test_a_token_keeps_its_first_event_id(self, rig: Rig) -> None:
         """A repeated request finds the event id of the first; another request with the same token is recognised."""
         stream, first, second = rig.streams.stream(NAME), new_event_id(), new_event_id()

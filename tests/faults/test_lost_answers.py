@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from event_backbone import Backbone
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import StreamUnavailable
 from event_backbone.settings import RedisSettings
@@ -14,9 +15,12 @@ from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.append import APPEND
 from event_backbone.stream.redis.member_scripts import FETCH, LOOK
 from event_backbone.stream.redis.settlement_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE
+from event_backbone.stream.redis.trim_script import TRIM
 from tests.conformance.stream_suite import GROUP, LETTER, NAME, NO_WAIT, keys_of, lease_of, new_entry
 from tests.faults.known_scripts import called
 from tests.faults.proxy import Proxy
+from tests.support.parcels import URI
+from tests.support.retention import Retained
 
 LEASE = timedelta(milliseconds=200)
 
@@ -185,3 +189,24 @@ async def test_a_silent_server_is_noticed(proxy: Proxy) -> None:
 
 async def _read(reader: GroupReader) -> object:
     return await reader.read(1, timedelta(seconds=1))
+
+
+async def test_entries_removed_by_a_call_whose_answer_is_lost_are_cut_once(
+    proxy: Proxy, connection: RedisConnection
+) -> None:
+    """What a forgotten group has lost is counted in the step in which it is removed."""
+    through = RedisConnection(RedisSettings.parse(proxy.url))
+    async with Backbone(proxy.url, environment="test") as backbone:
+        retained = Retained(backbone, through)
+        keys = await retained.produce(*range(150))
+        await retained.set_group(*keys[:1], pending=keys[:1])
+        await retained.fall_silent()
+        proxy.lose(called(TRIM))
+        await retained.carry_out()
+        assert await retained.left() == []
+        assert await retained.payloads() == 0
+        (state,) = await backbone.groups(URI)
+        assert (state.cut, state.cut_until, state.pending) == (150, keys[-1], 0)
+    complete_from = await connection.command("HGET", retained.name.key_of("archive"), "complete-from")
+    assert complete_from == keys[-1].successor().entry_id.encode()
+    await through.close()

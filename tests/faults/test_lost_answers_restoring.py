@@ -50,10 +50,10 @@ async def carry_out(restore: RedisRestoring, archived: list[RestoredEntry], redo
     await redo(lambda: restore.remember(seen, KEEP))
     await redo(lambda: restore.add(archived[:2]))
     await redo(lambda: restore.add(archived[2:]))
-    await redo(lambda: restore.copy_live(None, 2))
+    await redo(lambda: restore.copy_live(EventKey(0), 2))
     await redo(lambda: restore.set_group(GROUP, archived[-1].key, pending, letters))
     await redo(lambda: restore.set_follow_ups(GROUP, {archived[1].key: "uri event label id\n"}))
-    await redo(lambda: restore.swap(archived[-1].key, EventKey(0), complete=False))
+    await redo(lambda: restore.swap(archived[-1].key, EventKey(0), archived[0].key))
     await redo(restore.end)
 
 

@@ -50,7 +50,10 @@ async def test_the_state_says_what_keeps_the_oldest_event(redis_url: str, connec
 
 @pytest.mark.parametrize(
     ("before", "says"),
-    [(None, "say before which event to trim"), (datetime.min, "time zone")],
+    [
+        (None, "say before which event to trim"),
+        (datetime.min, "time zone"),  # noqa: DTZ901 - that is the point
+    ],
 )
 async def test_what_is_due_must_be_said(backbone: Backbone, before: datetime | None, says: str) -> None:
     """By an aware time, a key, or a retention with max_age."""

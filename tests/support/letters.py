@@ -1,7 +1,8 @@
 """A contract whose events may be split, and what is produced with it."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from redis.asyncio import Redis
@@ -44,17 +45,21 @@ def consumer_of(numbers: list[int]) -> Consumer[Letters]:
     return consumer
 
 
-async def trim(redis: Redis, before: EventKey) -> None:
-    """Remove the entries before this key from the stream as retention does, in one step."""
+async def trim(redis: Redis, before: EventKey, keep: Collection[EventKey] = ()) -> None:
+    """Remove the entries before this key with their payload hashes as retention does, in one step; ``keep`` stay."""
+    kept = {key.entry_id.encode() for key in keep}
+    rows = [row for row in await rows_of(redis, f"({before.entry_id}") if row[0] not in kept]
     async with redis.pipeline() as steps:
-        steps.xtrim(STREAM, minid=before.entry_id, approximate=False)
+        for entry_id, fields in rows:
+            steps.xdel(STREAM, entry_id)
+            steps.delete(f"{{{STREAM}}}:payload:{json.loads(fields[b'metadata'])['id']}")
         steps.hset(f"{{{STREAM}}}:archive", "complete-from", before.entry_id)
         await steps.execute()
 
 
-async def rows_of(redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Return all entries as they are in the stream: ids and fields."""
-    return cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(STREAM))
+async def rows_of(redis: Redis, last: str = "+") -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Return the entries up to ``last`` as they are in the stream: ids and fields."""
+    return cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(STREAM, max=last))
 
 
 async def add_entry(redis: Redis, *, entry_id: str = "*", **fields: str) -> None:

@@ -62,9 +62,7 @@ async def restoring(connection: RedisConnection, name: StreamName) -> AsyncGener
     await restore.end()
 
 
-async def restore_all(
-    restore: RedisRestoring, entries: list[RestoredEntry], *, complete: bool = True
-) -> LiveCopy | None:
+async def restore_all(restore: RedisRestoring, entries: list[RestoredEntry]) -> LiveCopy | None:
     """Restore these archived entries, and all live ones."""
     await restore.add(entries)
-    return await restore.swap(entries[-1].key, entries[0].key.predecessor(), complete=complete)
+    return await restore.swap(entries[-1].key, entries[0].key.predecessor())

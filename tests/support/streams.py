@@ -79,6 +79,10 @@ class HeldStream:
         """Return the newest key."""
         return await self._stream.last_key()
 
+    async def complete_from(self) -> EventKey | None:
+        """Return the key from which there are no gaps."""
+        return await self._stream.complete_from()
+
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep an event id for a token."""
         return await self._stream.reserve(token, request, event_id, keep)

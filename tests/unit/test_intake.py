@@ -16,7 +16,7 @@ from event_backbone.stream.values import Comparison, Lease, Look, NewEntry
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.member import Member
-from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.monitoring import Monitor, StartCheck
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
 from tests.support.eventually import eventually
@@ -82,6 +82,7 @@ class Case:
             route=self._route,
             resume=self._resume,
             start="beginning",
+            start_check=StartCheck(self.streams.stream(STREAM), monitor, archived=False),
             stopping=self.stopping,
         )
 

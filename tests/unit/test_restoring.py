@@ -38,10 +38,10 @@ async def test_one_restore_is_under_way_at_a_time(connection: RedisConnection) -
         other.renew(KEEP),
         other.remember([(new_event_id(), EventKey(PAST))], KEEP),
         other.add(entries),
-        other.copy_live(None, 1),
+        other.copy_live(START, 1),
         other.set_group("group", START, [], []),
         other.set_follow_ups("group", {START: ""}),
-        other.swap(START, START, complete=True),
+        other.swap(START, START),
     ):
         with pytest.raises(StreamError, match="Another restore of stream test:shipments is under way") as caught:
             await call
@@ -65,7 +65,7 @@ async def test_what_an_earlier_restore_left_is_removed(connection: RedisConnecti
     await one.begin("one", KEEP)
     await one.remember([(event_id_of(each.metadata), each.key) for each in entries], KEEP)
     await one.add(entries)
-    await one.copy_live(None, 10)
+    await one.copy_live(START, 10)
     await one.set_group("group", entries[2].key, [entries[0].key], [])
     await one.set_follow_ups("another group", {entries[0].key: "uri event label id\n"})
     await connection.command("DEL", NAME.key_of("restore"))
@@ -158,10 +158,10 @@ async def test_live_entries_are_copied_once(connection: RedisConnection, streams
         await restore.add(archived)
         total, copy = [0, 0, 0], LiveCopy(None, 0, 0, 0, more=True)
         while copy.more:
-            copy = await restore.copy_live(copy.last, size)
+            copy = await restore.copy_live(START, size)
             total = [one + other for one, other in zip(total, (copy.copied, copy.skipped, copy.moved), strict=True)]
         assert total == [3, 2, 0]
-        assert await restore.copy_live(None, 10) == LiveCopy(copy.last, 0, 0, 0, more=False)
+        assert await restore.copy_live(START, 10) == LiveCopy(copy.last, 0, 0, 0, more=False)
         restored = await entries_in(connection, RESTORING)
     assert restored[3:] == (await entries_in(connection, NAME.key))[2:]
     assert [entry.key for entry in restored[3:5]] == keys[1:]
@@ -170,8 +170,7 @@ async def test_live_entries_are_copied_once(connection: RedisConnection, streams
 async def test_without_live_entries_there_is_nothing_to_copy(connection: RedisConnection) -> None:
     """The stream may be missing."""
     async with restoring(connection, NAME) as restore:
-        assert await restore.copy_live(None, 10) == LiveCopy(None, 0, 0, 0, more=False)
-        assert await restore.copy_live(EventKey(5), 10) == LiveCopy(EventKey(5), 0, 0, 0, more=False)
+        assert await restore.copy_live(START, 10) == LiveCopy(None, 0, 0, 0, more=False)
 
 
 async def test_live_entries_whose_keys_are_too_low_get_the_next_ones(
@@ -187,7 +186,7 @@ async def test_live_entries_whose_keys_are_too_low_get_the_next_ones(
     for entries in (archived, archived_entries(3, AHEAD)):
         async with restoring(connection, NAME) as restore:
             await restore.add(entries)
-            assert (await restore.copy_live(None, 10)).moved == 2
+            assert (await restore.copy_live(START, 10)).moved == 2
             last = entries[-1].key
             moved = [EventKey(last.milliseconds, 1), EventKey(last.milliseconds, 2)]
             expected = [(each.key, each.metadata) for each in entries]
@@ -195,7 +194,7 @@ async def test_live_entries_whose_keys_are_too_low_get_the_next_ones(
             assert await events_in(connection, RESTORING) == expected
             assert keys_of(await stream.append(live)) == moved
     async with restoring(connection, NAME) as restore:  # this time they keep their keys, and producers get these again
-        assert (await restore.copy_live(None, 10)).moved == 0
+        assert (await restore.copy_live(START, 10)).moved == 0
         assert keys_of(await stream.append(live)) == [entry.key for entry in await stream.range(None, None, 10)]
         assert await connection.command("EXISTS", NAME.key_of("restoring:moved")) == 0
 
@@ -209,7 +208,7 @@ async def test_entries_without_an_event_id_are_compared_by_their_fields(
     await connection.command("XADD", NAME.key, key.entry_id, "wire", "1", "metadata", live)
     async with restoring(connection, NAME) as restore:
         await restore.add([RestoredEntry(key, b"same")])
-        copy = await restore.copy_live(None, 1)
+        copy = await restore.copy_live(START, 1)
         assert (copy.copied, copy.skipped, copy.moved) == expected
 
 
@@ -218,7 +217,7 @@ async def test_a_failover_that_loses_a_call_ends_the_restore(connection: RedisCo
     async with restoring(connection, NAME) as restore:
         await restore.add(archived_entries(2))
         await connection.command("HSET", NAME.key_of("restoring:state"), "step", 0)  # as a replica has it that lags
-        for call in (restore.add(archived_entries(2, PAST + 10)), restore.swap(START, START, complete=True)):
+        for call in (restore.add(archived_entries(2, PAST + 10)), restore.swap(START, START)):
             with pytest.raises(StreamError, match=r"Redis has lost a part .* run the restore again"):
                 await call
 
@@ -236,10 +235,10 @@ async def test_a_full_server_refuses_what_makes_it_fuller(connection: RedisConne
         await connection.command("CONFIG", "SET", "maxmemory", "0")
         await restore.add(entries)
         await connection.command("CONFIG", "SET", "maxmemory", "1")
-        for call in (restore.copy_live(None, 1), restore.remember([(new_event_id(), EventKey(PAST))], KEEP)):
+        for call in (restore.copy_live(START, 1), restore.remember([(new_event_id(), EventKey(PAST))], KEEP)):
             with pytest.raises(StreamUnavailable):
                 await call
-        assert await restore.swap(entries[-1].key, START, complete=True)
+        assert await restore.swap(entries[-1].key, START)
         await restore.end()
     finally:
         await connection.command("CONFIG", "SET", "maxmemory", "0")

@@ -2,13 +2,12 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from event_backbone.connection import RedisConnection
 from event_backbone.model import EventKey
 from event_backbone.stream import Delivery
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.archive_notes import ArchiveNote, ArchiveNotes
+from event_backbone.stream.redis.group_snapshots import GroupSnapshots
 from event_backbone.stream.values import DeadLetter, Entry
 from tests.conformance.stream_suite import GROUP, LEASE, LETTER, NAME, NO_WAIT, SECOND, keys_of, lease_of
 from tests.support.keys import assert_no_leaked_keys
@@ -64,18 +63,28 @@ async def test_the_restored_stream_takes_the_place_of_the_live_one(
     assert later > deleted
 
 
-@pytest.mark.parametrize("entries", [0, 2])
-async def test_a_stream_with_gaps_says_from_where_it_has_none(connection: RedisConnection, entries: int) -> None:
-    """From its first entry; without any, from the next. A restore without gaps takes that back. No id comes twice."""
-    archived = archived_entries(entries)
-    committed = EventKey(AHEAD, 5)
-    for complete in (False, True):
+async def test_a_stream_with_gaps_says_from_where_it_has_none(connection: RedisConnection) -> None:
+    """A restore without gaps takes that back. No id comes twice."""
+    committed, archived = EventKey(AHEAD, 5), archived_entries(2)
+    for complete_from in (EventKey(PAST + 1), None):
         async with restoring(connection, NAME) as restore:
             await restore.add(archived)
-            assert await restore.swap(committed, START, complete=complete)
+            assert await restore.swap(committed, START, complete_from)
         notes = await ArchiveNotes(connection, NAME).read()
-        first = archived[0].key if archived else committed.successor()
-        assert (notes.complete_from, notes.last_key) == (None if complete else first, committed)
+        assert (notes.complete_from, notes.last_key) == (complete_from, committed)
+
+
+async def test_a_forgotten_group_stays_forgotten(connection: RedisConnection) -> None:
+    """Unless Redis has something of the group itself: then a worker has run, or nothing was lost of it."""
+    archived = archived_entries(1)
+    await connection.command("HSET", NAME.key_of(f"group:{GROUP}"), "looked", 1)
+    async with restoring(connection, NAME) as restore:
+        await restore.add(archived)
+        for group in (GROUP, "forgotten", "other"):
+            await restore.set_group(group, archived[0].key, [], [])
+        assert await restore.swap(archived[0].key, START, forgotten=[GROUP, "forgotten"])
+    taken = await GroupSnapshots(connection, NAME).take()
+    assert {each.name: each.forgotten for each in taken} == {GROUP: False, "forgotten": True, "other": False}
 
 
 async def test_while_too_many_live_entries_are_left_nothing_is_swapped(
@@ -84,11 +93,11 @@ async def test_while_too_many_live_entries_are_left_nothing_is_swapped(
     """They are copied first, since the last step holds up everybody; what comes meanwhile is copied by it."""
     keys = keys_of(await streams.stream(NAME).append([live_entry() for _ in range(4)]))
     async with restoring(connection, NAME) as restore:
-        assert await restore.swap(EventKey(7), START, complete=True, most=3) is None
+        assert await restore.swap(EventKey(7), START, most=3) is None
         assert not (await ArchiveNotes(connection, NAME).read()).exists
-        assert (await restore.copy_live(None, 2)).more is True
+        assert (await restore.copy_live(START, 2)).more is True
         keys += keys_of(await streams.stream(NAME).append([live_entry()]))
-        copy = await restore.swap(EventKey(7), START, complete=True, most=3)
+        copy = await restore.swap(EventKey(7), START, most=3)
         assert copy is not None
         assert (copy.copied, copy.moved) == (3, 0)
     assert [key for key, _ in await events_in(connection, NAME.key)] == keys
@@ -116,7 +125,7 @@ async def test_groups_go_on_where_they_were(connection: RedisConnection, streams
         for _ in range(2):
             await restore.set_group(GROUP, keys[2], [gone, keys[0], keys[2], keys[3]], [])
         await restore.set_group("all read", keys[4], [], [])
-        assert await restore.swap(keys[4], START, complete=True)
+        assert await restore.swap(keys[4], START)
     states = {state.name: state for state in await streams.stream(NAME).groups()}
     assert {name: (state.pending, state.parked, state.unread) for name, state in states.items()} == {
         GROUP: (2, 2, 3),
@@ -139,7 +148,7 @@ async def test_many_pending_entries_are_set(connection: RedisConnection, streams
         for first in range(0, len(archived), 1000):
             await restore.add(archived[first : first + 1000])
         await restore.set_group(GROUP, keys[-1], keys, [])
-        assert await restore.swap(keys[-1], START, complete=True)
+        assert await restore.swap(keys[-1], START)
     [state] = await streams.stream(NAME).groups()
     assert (state.pending, state.parked, state.unread) == (10_000, 10_000, 0)
 
@@ -160,7 +169,7 @@ async def test_live_dead_letters_come_after_the_restored_ones(
         await restore.add(archived)
         for _ in range(2):
             await restore.set_group(GROUP, keys[-1], [], [in_both, other])
-        assert await restore.swap(keys[-1], START, complete=True)
+        assert await restore.swap(keys[-1], START)
     letters = await streams.group_admin(NAME, GROUP).dead_letters(None, 10)
     assert letters[:2] == [in_both, other]
     assert [(each.id, each.entry.key) for each in letters[2:]] == [("7-1", keys[2]), ("8-0", keys[3])]
@@ -229,10 +238,10 @@ async def test_what_is_erased_during_a_restore_does_not_come_back(
         assert (await stream.erase(keys[0]), await stream.erase(keys[0])) == (True, False)
         assert await stream.erase(keys[1]) is True
         await restore.add(archived[1:])
-        await restore.copy_live(None, 10)
+        await restore.copy_live(START, 10)
         assert await stream.erase(keys[2]) is True
         assert (await stream.erase(archived[3].key), await stream.erase(archived[3].key)) == (True, False)
-        assert await restore.swap(archived[3].key, START, complete=True)
+        assert await restore.swap(archived[3].key, START)
     moved = EventKey(archived[3].key.milliseconds, 2)
     assert [key for key, _ in await events_in(connection, NAME.key)] == [archived[2].key, moved]
     gone = {archived[0].key, archived[1].key, archived[3].key, moved.predecessor()}
@@ -247,7 +256,7 @@ async def test_the_position_of_a_live_entry_is_no_other_events(
     archived = [each._replace(key=key) for each in archived_entries(1)]
     async with restoring(connection, NAME) as restore:
         await restore.add(archived)
-        await restore.copy_live(None, 1)
+        await restore.copy_live(START, 1)
         assert await streams.stream(NAME).erase(key) is True
-        assert await restore.swap(key, START, complete=True)
+        assert await restore.swap(key, START)
     assert await events_in(connection, NAME.key) == [(key, archived[0].metadata)]

@@ -43,10 +43,10 @@ async def test_workers_go_on_over_a_restore(
         async with restoring(connection, NAME) as restore:
             await restore.remember([(event_id_of(each.metadata), each.key) for each in entries], KEEP)
             await restore.add(entries)
-            await restore.copy_live(None, 1)
+            await restore.copy_live(entries[-1].key, 1)
             await restore.set_group(GROUP, entries[-1].key, [entries[1].key], [])
             assert handled.numbers == []
-            assert await restore.swap(entries[-1].key, entries[0].key.predecessor(), complete=True)
+            assert await restore.swap(entries[-1].key, entries[0].key.predecessor())
         await pack(backbone, 5)
         await eventually(lambda: set(handled.numbers) >= {1, 3, 4, 5})
         await eventually(lambda: nothing_is_left(backbone))

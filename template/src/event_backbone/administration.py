@@ -13,7 +13,7 @@ from event_backbone.archive.opening import (
     open_cold_reads,
     open_restore,
 )
-from event_backbone.archive.restore_report import OnProgress, RestorePlan, RestoreReport, ignore_progress
+from event_backbone.archive.restore_report import OnProgress, RestoreLimits, RestorePlan, RestoreReport, ignore_progress
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.dead_letters import DeadLetters
 from event_backbone.erasing import erase_payload
@@ -46,6 +46,8 @@ class Administration(Lifetime):
         Producers and workers go on meanwhile. Archived events keep their keys; those that only packs have get new ones
         and the header ``restored``. Groups handle again what they had not finished, as far as the archive knows.
         Without an archive it knows packs alone: all events in them, and nothing of the groups.
+
+        With retention by age, events that it would have removed stay in the archive alone, where readers find them.
 
         ``since`` (aware) is for what Redis lost in a failover long ago, before it was archived: packs are searched from
         then on. Without it they are searched from 15 minutes before the end of the archive, more with a longer
@@ -145,6 +147,7 @@ class Administration(Lifetime):
         return None if self._archive is None else open_cold_reads(self._archive, scope)
 
     def _restore(self, uri: str, follow_ups_in: Sequence[str] = ()) -> AbstractAsyncContextManager[Restore]:
+        kept = self._retention
         return open_restore(
             self._archive,
             self._scope(uri),
@@ -152,4 +155,5 @@ class Administration(Lifetime):
             self._given_storages,
             self._deduplicate_for,
             follow_ups_in=[self._scope(each) for each in follow_ups_in if each != uri],
+            limits=RestoreLimits() if kept is None else RestoreLimits(kept.max_age, kept.dead_letters_for),
         )

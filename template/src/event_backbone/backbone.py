@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from event_backbone.administration import Administration
-from event_backbone.archive.opening import open_archiver
+from event_backbone.archive.opening import find_event, open_archiver
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, bind
 from event_backbone.model import new_event_id
@@ -83,6 +84,7 @@ class Backbone(Administration):
             scope,
             interceptors=self._produce_interceptors,
             timeout=self._produce_timeout,
+            find=partial(find_event, self._archive, scope, batcher.stream, self._deduplicate_for),
         )
         return bind(contract, producer)
 

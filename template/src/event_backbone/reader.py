@@ -39,7 +39,8 @@ _log = logging.getLogger("event_backbone")
 class Reader:
     """Reads the events of one stream. It acks, counts and claims nothing; readers do not affect each other.
 
-    With an archive it reads there what the stream no longer has: both are one ordered history.
+    With an archive it reads there what the stream no longer has: both are one ordered history. Without one it begins a
+    scan with what the stream still has, and logs it if that is after the start: at level info for the beginning.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Reader:
     ) -> None:
         """Read ``stream``, with payloads from ``storages`` by their names; ``cold`` reads its archive."""
         self._stream = stream
-        self._loading = EventLoading(storages, scope, cold)
+        self._loading = EventLoading(stream, storages, scope, cold)
         self._cold = cold
 
     async def get(self, key: EventKey) -> StoredEvent:
@@ -63,8 +64,9 @@ class Reader:
         """
         stream, ours = self._stream, key.partition == self._stream.name.partition
         entry = await stream.get(key) if ours else None
-        if entry is not None:
-            return await self._loading.one(entry)
+        found = None if entry is None else await self._loading.one(entry)
+        if found is not None:
+            return found
         page = await self._cold.get(key) if self._cold is not None and ours else None
         if page is not None:
             (event,) = await self._loading.read_archived(page)
@@ -102,6 +104,8 @@ class Reader:
         _check_bounds(start, end, last, follow=follow)
         stop = None if end is None else _key_at(end)
         position = await (self._before(start) if last is None else self._before_last(last, stop, events))
+        if last is None and self._cold is None:
+            await self._report_left(start)
         scan = Scan(self._stream, self._cold, self._loading, position=position, stop=stop, events=events, follow=follow)
         try:
             page = await scan.next_page()
@@ -124,14 +128,29 @@ class Reader:
         """Return a key before the newest ``count`` wanted events, and not before the one that precedes them."""
         page = _PAGE_BACKWARDS if events is not None else min(count, _PAGE_BACKWARDS)
         while entries := await self._stream.before(stop, page):
-            for entry in entries:
+            complete_from = None if self._cold is None else await self._stream.complete_from()
+            without_gaps = [each for each in entries if complete_from is None or each.key >= complete_from]
+            for entry in without_gaps:
                 count -= self._loading.entry_wanted(entry, events)
                 if count == 0:
                     return entry.key.predecessor()
+            if complete_from is not None and len(without_gaps) < len(entries):
+                stop = complete_from if stop is None else min(stop, complete_from)
+                break
             stop = entries[-1].key
         if self._cold is None:
             return EventKey(0)
         return await self._cold.before_last(count, stop, lambda event: self._loading.wants(event, events))
+
+    async def _report_left(self, start: Bound | Literal["now"] | None) -> None:
+        """Log that events after the start have left the stream, if they have."""
+        level = logging.INFO if start is None else logging.WARNING
+        if start == "now" or not _log.isEnabledFor(level):
+            return
+        complete_from = await self._stream.complete_from()
+        if complete_from is not None and (start is None or _key_at(start) < complete_from):
+            text = "Events before %s have left stream %s; the scan begins with those that are still there."
+            _log.log(level, text, complete_from, self._stream.name.key)
 
     async def _through_outages(self, scan: Scan) -> list[StoredEvent] | None:
         """Read until there is an answer. Nothing is missed meanwhile, as the scan keeps its own position."""

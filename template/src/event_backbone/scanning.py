@@ -12,7 +12,7 @@ from event_backbone.contract.stored_event import StoredEvent, is_event
 from event_backbone.errors import EntryUnreadable, StorageError
 from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.storage.loading import collect_available_payloads
+from event_backbone.storage.loading import collect_available_payloads, is_gone
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry
 from event_backbone.wire import read_entry, read_inline
@@ -111,10 +111,16 @@ class Scan:
 
 
 class EventLoading:
-    """Makes stored events of entries and of archived events, with their payloads."""
+    """Makes stored events of entries and of archived events, with their payloads.
 
-    def __init__(self, storages: Mapping[str, Storage], scope: StorageScope, cold: ColdReads | None) -> None:
+    Left out is an event whose payload is gone because its entry, since it was read, has left the stream.
+    """
+
+    def __init__(
+        self, stream: Stream, storages: Mapping[str, Storage], scope: StorageScope, cold: ColdReads | None
+    ) -> None:
         """Load payloads from ``storages``, by their names; what is gone there from the archive, by ``cold``."""
+        self._stream = stream
         self._storages = storages
         self._scope = scope
         self._cold = cold
@@ -137,10 +143,9 @@ class EventLoading:
                 wanted.append(found)
         return await self._load(wanted) if wanted else []
 
-    async def one(self, entry: Entry) -> StoredEvent:
-        """Return the event in this entry. Raises as ``read`` does, and EntryUnreadable."""
-        (event,) = await self._load([self._event_of(entry)])
-        return event
+    async def one(self, entry: Entry) -> StoredEvent | None:
+        """Return the event in this entry; None if it has left. Raises as ``read`` does, and EntryUnreadable."""
+        return next(iter(await self._load([self._event_of(entry)])), None)
 
     async def read_archived(self, page: ColdPage, events: Wanted = None) -> list[StoredEvent]:
         """Return the wanted events among archived ones. Raises as ``read`` does."""
@@ -167,8 +172,12 @@ class EventLoading:
         return _Event(metadata, references, entry)
 
     async def _load(self, found: Sequence[_Event]) -> list[StoredEvent]:
-        contents = iter(await self._payloads([each for each in found if each.references]))
-        return [
+        referring = [each for each in found if each.references]
+        loaded = await self._payloads(referring)
+        gone = [each.entry.key for each, content in zip(referring, loaded, strict=True) if is_gone(content)]
+        left = await self._left(gone) if gone else ()
+        contents = iter(loaded)
+        events = [
             StoredEvent(
                 each.metadata,
                 next(contents) if each.references else read_inline(each.entry.fields),
@@ -176,6 +185,13 @@ class EventLoading:
             )
             for each in found
         ]
+        return [each for each in events if each.key not in left] if left else events
+
+    async def _left(self, keys: Sequence[EventKey]) -> set[EventKey]:
+        """Return which of these events, all of one page, neither the stream nor its archive has any longer."""
+        there = {entry.key for entry in await self._stream.range(keys[0], keys[-1].successor(), _PAGE)}
+        left = [key for key in keys if key not in there]
+        return {key for key in left if self._cold is None or await self._cold.get(key) is None}
 
     async def _payloads(self, found: Sequence[_Event]) -> list[Payload | StorageError]:
         if self._cold is None:

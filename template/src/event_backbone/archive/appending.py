@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from event_backbone.archive.follow_ups import FollowUps
 from event_backbone.archive.known_events import KnownEvents
-from event_backbone.archive.missing import is_gone
 from event_backbone.archive.recovering import LostEvent
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import StreamError, StreamUnavailable
 from event_backbone.model import EventKey, HashWrite, event_id_time
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.storage.loading import collect_available_references
+from event_backbone.storage.loading import collect_available_references, is_gone
 from event_backbone.stream.redis.stream import RedisStream
 from event_backbone.stream.values import NewEntry
 from event_backbone.wire.keys import ONCE_KEY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
@@ -12,7 +13,13 @@ from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.archive.segment import Segment
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.values import Entry
-from event_backbone.wire.archived_event import ArchivedEvent, key_of_archived, read_archived, read_key
+from event_backbone.wire.archived_event import (
+    ArchivedEvent,
+    key_of_archived,
+    read_archived,
+    read_archived_ids,
+    read_key,
+)
 
 if TYPE_CHECKING:
     from event_backbone.stream.redis.archive_notes import ArchiveNotes
@@ -58,6 +65,26 @@ class ColdReads:
         wanted = key.entry_id.encode()
         line = next((each for each in segment.lines() if key_of_archived(each) == wanted), None)
         return None if line is None else ColdPage([self._read(line)], self._location(segment))
+
+    async def find(self, event_id: UUID, start: EventKey, end: EventKey) -> EventKey | None:
+        """Return the key of the archived event with this id, if it is between ``start`` and ``end`` (exclusive).
+
+        Call it when the stream does not have the event. A stream without gaps there answers for the archive: then
+        nothing is read. Raises as ``get`` does.
+        """
+        note = await self._notes.read()
+        if note.exists and (note.complete_from is None or note.complete_from <= start):
+            return None
+        text = str(event_id)
+        listed = self._history.segments(start.predecessor(), known=note.follows)
+        async with aclosing(listed) as segments:
+            async for segment in segments:
+                if segment.header.follows >= end:
+                    return None
+                for line in segment.lines() if text.encode() in segment.text else ():
+                    if text.encode() in line and (found := read_archived_ids(line, self._stream))[1] == text:
+                        return found[0]
+        return None
 
     async def page(self, after: EventKey, stop: EventKey | None, count: int) -> tuple[Sequence[Entry], Gap | None]:
         """Return up to ``count`` entries of the stream after this key, and the gap after which they may come.

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from event_backbone.archive.cold_reads import ColdReads
-from event_backbone.archive.missing import is_gone
 from event_backbone.archive.reading import stored_events
 from event_backbone.errors import (
     ArchiveUnreadable,
@@ -14,9 +13,9 @@ from event_backbone.errors import (
     StorageError,
     StorageUnavailable,
 )
-from event_backbone.model import EventKey, PartialPayload, Payload, PayloadReference
+from event_backbone.model import EventKey, Payload, PayloadReference
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope
-from event_backbone.storage.loading import load_event_payloads
+from event_backbone.storage.loading import is_gone, load_event_payloads
 
 _Loaded = Payload | StorageError
 
@@ -43,7 +42,7 @@ async def load_with_archive(
     def on_loaded(results: Iterable[tuple[int, _Loaded]]) -> None:
         there: list[tuple[int, _Loaded]] = []
         for result in results:
-            (gone if _is_gone(result[1]) else there).append(result)
+            (gone if is_gone(result[1]) else there).append(result)
         if there:
             on_payloads(there)
 
@@ -65,12 +64,6 @@ async def collect_with_archive(
         if isinstance(content, StorageUnavailable):
             raise content
     return [found[position] for position in range(len(events))]
-
-
-def _is_gone(payload: _Loaded) -> bool:
-    if isinstance(payload, PartialPayload):
-        return any(map(is_gone, payload.missing.values()))
-    return is_gone(payload)
 
 
 async def _archived(

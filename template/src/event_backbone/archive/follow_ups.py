@@ -130,17 +130,16 @@ class FollowUpSearch:
         self._sources = (own, *others)
         self._spread = spread
 
-    async def find(self, until: EventKey, saved: Mapping[str, Unfinished] | None) -> FollowUps:
+    async def find(self, until: EventKey, saved: Mapping[str, Unfinished], unsaved: Unfinished) -> FollowUps:
         """Return what is found; events up to ``until`` are archived.
 
-        ``saved`` says what groups will handle again of those, None: nothing, as they are not restored. A group that
-        only the live stream has handles everything again, if they are.
+        ``saved`` says what groups will handle again of those, and ``unsaved`` what a group will that only the live
+        stream has.
 
         Raises as ``EventSources.add_to`` does.
         """
-        position = until if saved is None else EventKey(0, 0, until.partition)
-        live = {each.name: Unfinished(position, ()) for each in await self._own.stream.groups()}
-        groups = {**live, **(saved or {})}
+        live = {each.name: unsaved for each in await self._own.stream.groups()}
+        groups = {**live, **saved}
         follow_ups = FollowUps(self._own.name, until, groups)
         if groups:
             since = min(until, *(each.oldest for each in groups.values()))

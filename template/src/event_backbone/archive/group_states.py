@@ -32,11 +32,15 @@ _PAGE = 500
 
 
 class SavedGroup(NamedTuple):
-    """What the archive knows of a group: it has handled everything up to ``position``, except what is ``pending``."""
+    """What the archive knows of a group: it has handled everything up to ``position``, except what is ``pending``.
+
+    Retention keeps no events for a group that it has ``forgotten``.
+    """
 
     name: str
     position: EventKey
     pending: tuple[EventKey, ...]
+    forgotten: bool = False
 
 
 class SavedDeadLetter(NamedTuple):
@@ -171,7 +175,8 @@ async def read_groups(archive: S3Archive, stream: StreamName) -> list[SavedGroup
         try:
             position = read_key(str(document["position"]).encode(), stream)
             pending = [read_key(str(each).encode(), stream) for each in cast("list[object]", document["pending"])]
-            found.append(SavedGroup(str(document["group"]), position, tuple(pending)))
+            forgotten = document.get("forgotten") is True
+            found.append(SavedGroup(str(document["group"]), position, tuple(pending), forgotten))
         except (KeyError, ValueError, TypeError, DecodeError):
             raise _damaged(key) from None
     return found
@@ -221,12 +226,14 @@ async def _documents(archive: S3Archive, stream: StreamName, folder: str) -> lis
 
 
 def _group_document(group: GroupSnapshot | SavedGroup) -> bytes:
-    document = {
+    document: dict[str, object] = {
         "format": _FORMAT,
         "group": group.name,
         "position": group.position.entry_id,
         "pending": [key.entry_id for key in group.pending],
     }
+    if group.forgotten:
+        document["forgotten"] = True
     return to_json(document) + b"\n"
 
 

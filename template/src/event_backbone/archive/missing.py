@@ -6,7 +6,6 @@ from event_backbone.errors import (
     PayloadErased,
     PayloadForbidden,
     PayloadGone,
-    PayloadNotGiven,
     StorageError,
     StorageUnavailable,
 )
@@ -27,11 +26,6 @@ def missing_of(error: StorageError) -> Missing:
     if isinstance(error, PayloadForbidden):
         raise StorageUnavailable(str(error)) from error
     return "erased" if isinstance(error, PayloadErased) else "gone"
-
-
-def is_gone(error: object) -> bool:
-    """Return whether a storage has lost a payload: it is neither forbidden nor withheld on purpose."""
-    return isinstance(error, PayloadGone) and not isinstance(error, PayloadForbidden | PayloadNotGiven)
 
 
 def error_of(missing: Missing, event: object) -> StorageError:

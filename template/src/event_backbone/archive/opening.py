@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from secrets import token_hex
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError
+from event_backbone.model import EventKey, keys_near
 from event_backbone.storage import Storage, StorageScope
-from event_backbone.stream.base import Streams
+from event_backbone.stream.base import Stream, Streams
 from event_backbone.wire.keys import ARCHIVER_KEY
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from event_backbone.archive.archiver import Archiver
     from event_backbone.archive.cold_reads import ColdReads
     from event_backbone.archive.restore import Restore
+    from event_backbone.archive.restore_report import RestoreLimits
     from event_backbone.archive.state import ArchiveState
 
 
@@ -58,6 +61,26 @@ def open_cold_reads(archive: S3Archive, scope: StorageScope) -> ColdReads:
     return ColdReads(archive, ArchiveNotes(redis_of(scope), scope.stream), scope.stream)
 
 
+async def find_event(
+    archive: S3Archive | None, scope: StorageScope, stream: Stream, window: timedelta, event_id: UUID
+) -> EventKey | None:
+    """Return the key of the event with this id in ``stream``, or in its archive if it has left the stream; or None.
+
+    It reads what was appended within ``window`` of the id's time, as ``Stream.find`` does. Without an archive an event
+    that has left the stream is not found.
+
+    Raises:
+        StreamUnavailable, StorageUnavailable: Redis or S3 does not answer.
+        ConfigurationError: S3 refuses.
+        ArchiveUnreadable: a segment is damaged or missing, or a later version wrote it.
+    """
+    found = await stream.find(event_id)
+    if found is not None or archive is None:
+        return found
+    start, _, end = keys_near(event_id, window, scope.stream.partition)
+    return await open_cold_reads(archive, scope).find(event_id, start, end)
+
+
 async def archive_state(archive: S3Archive, scope: StorageScope) -> ArchiveState:
     """Return the state of a stream's archive; raises as ``read_state`` does."""
     from event_backbone.archive.state import read_state  # noqa: PLC0415
@@ -88,11 +111,12 @@ async def open_restore(
     deduplicate_for: timedelta,
     *,
     follow_ups_in: Sequence[StorageScope],
+    limits: RestoreLimits,
 ) -> AsyncGenerator[Restore]:
     """Open what restores a stream, on a connection that nobody else uses.
 
     ``storages`` are all that payloads may be in, ``given`` those that the program was given. What handlers have
-    produced once is also searched for in ``follow_ups_in``.
+    produced once is also searched for in ``follow_ups_in``. Events beyond ``limits`` stay in the archive alone.
     """
     from event_backbone.archive.restore import Restore  # noqa: PLC0415
 
@@ -106,6 +130,7 @@ async def open_restore(
             given=given,
             deduplicate_for=deduplicate_for,
             follow_ups_in=follow_ups_in,
+            limits=limits,
         )
     finally:
         await redis.close()

@@ -6,29 +6,25 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from event_backbone.archive.follow_ups import FollowUps, FollowUpSearch, Unfinished
-from event_backbone.archive.group_states import (
-    SavedDeadLetter,
-    SavedGroup,
-    read_dead_letters,
-    read_groups,
-    save_restored,
-)
+from event_backbone.archive.group_states import SavedDeadLetter, save_restored
 from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
 from event_backbone.archive.known_events import KnownEvents
-from event_backbone.archive.restore_report import OnProgress, RestoreProgress
+from event_backbone.archive.restore_report import OnProgress, RestoreLimits, RestoreProgress
 from event_backbone.archive.restored_entries import RestoredEntries, documents_of
+from event_backbone.archive.restored_part import RestoredGroup, RestoredPart, restored_groups, restored_part
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.archive.segment import SEGMENT_CONTENT_TYPE, pack_segment
 from event_backbone.errors import ArchiveUnreadable
 from event_backbone.model import EventKey
 from event_backbone.storage import StorageScope
+from event_backbone.stream.base import Stream
 from event_backbone.stream.redis.restoring import LiveCopy, RedisRestoring
 from event_backbone.stream.values import DeadLetter, Entry
 from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT
@@ -54,6 +50,8 @@ class Rebuilt:
     moved: int = 0
     duplicates: int = 0
     dead_letters: int = 0
+    restored_from: EventKey | None = None
+    archive_only: int = 0
     groups: dict[str, EventKey] = field(default_factory=dict[str, EventKey])
 
     def add(self, copy: LiveCopy) -> None:
@@ -61,19 +59,6 @@ class Rebuilt:
         self.live += copy.copied
         self.moved += copy.moved
         self.duplicates += copy.skipped
-
-
-class _Group(NamedTuple):
-    """A group as it is restored, and its dead letters as they were saved."""
-
-    state: SavedGroup
-    dead_letters: Sequence[SavedDeadLetter]
-
-    @property
-    def unfinished(self) -> Unfinished:
-        """What it will handle again."""
-        keys = (*self.state.pending, *(each.source for each in self.dead_letters))
-        return Unfinished(self.state.position, frozenset(keys))
 
 
 class Rebuilding:
@@ -89,14 +74,18 @@ class Rebuilding:
         scope: StorageScope,
         restoring: RedisRestoring,
         *,
+        live: Stream,
+        limits: RestoreLimits,
         search: FollowUpSearch,
         on_progress: OnProgress,
     ) -> None:
-        """Restore with ``restoring``, which has the lock."""
+        """Restore within ``limits`` by ``restoring``, which has the lock; ``live`` is the live stream."""
         self._archive = archive
         self._history = history
         self._scope = scope
         self._restoring = restoring
+        self._live = live
+        self._limits = limits
         self._search = search
         self._on_progress = on_progress
         self.done = Rebuilt()
@@ -109,7 +98,7 @@ class Rebuilding:
         remember_for: timedelta,
         entries: RestoredEntries,
     ) -> FollowUps:
-        """Restore everything up to ``last``, the last segment; return the follow-up events that were found.
+        """Restore what there is up to ``last``, the last segment; return the follow-up events that were found.
 
         Of the events from ``since`` on, which ``known`` learns, producers that repeat a call get the archived key from
         now on, for ``remember_for`` at least.
@@ -118,13 +107,19 @@ class Rebuilding:
         async with _Calls() as calls, aclosing(known.archived(self._history, since)) as pages:
             async for seen in pages:
                 await calls.begin(partial(self._restoring.remember, seen, remember_for))
-        groups = await self._groups(fence)
-        follow_ups = await self._search.find(fence.follows, {each.state.name: each.unfinished for each in groups})
-        documents = await self._add_archived(fence, entries, {each.source for _, own in groups for each in own})
+        now = datetime.now(UTC)
+        groups = await restored_groups(self._archive, self._scope.stream, fence.follows, self._limits, now)
+        part = await restored_part(groups, self._live, fence.follows, self._limits, now)
+        follow_ups = await self._search.find(
+            fence.follows,
+            {each.state.name: part.unfinished(each) for each in groups},
+            Unfinished(part.start.predecessor(), part.earlier),
+        )
+        documents = await self._add_archived(fence, part, entries, {key for each in groups for key in each.sources})
         await self._set_groups(groups, documents)
         for name in follow_ups.groups:
             await self._restoring.set_follow_ups(name, follow_ups.of_archived(name))
-        await self._copy_live(fence)
+        await self._copy_live(fence, [each.state.name for each in groups if each.state.forgotten])
         known.read_after(fence.last)
         self.done.gone = entries.gone
         return follow_ups
@@ -148,35 +143,27 @@ class Rebuilding:
         return last
 
     async def _add_archived(
-        self, fence: SegmentHeader, entries: RestoredEntries, wanted: set[EventKey]
+        self, fence: SegmentHeader, part: RestoredPart, entries: RestoredEntries, wanted: set[EventKey]
     ) -> Mapping[EventKey, bytes]:
-        """Add all archived events; return the metadata of those that are wanted, by their keys."""
+        """Add the archived events of this part; return the metadata of those that are wanted, by their keys."""
         documents: dict[EventKey, bytes] = {}
-        async with _Calls() as calls, aclosing(self._history.segments()) as segments:
-            async for segment in segments:
-                lines = segment.lines()
+        total = fence.total - await part.before_start(self._history, fence.total) + len(part.earlier)
+        async with _Calls() as calls, aclosing(part.lines(self._history)) as found:
+            async for lines in found:
                 for first in range(0, len(lines), _PAGE):
                     page = lines[first : first + _PAGE]
                     documents.update(documents_of(page, self._scope, wanted))
                     await calls.begin(partial(self._restoring.add, entries.of(page)))
-                    self._report_archived(len(page), fence.total)
+                    self._report_archived(len(page), total)
+        self.done.archive_only = fence.total - self.done.archived
+        self.done.restored_from = part.start if self.done.archive_only else None
         return documents
 
     def _report_archived(self, events: int, total: int) -> None:
         self.done.archived += events
         self._on_progress(RestoreProgress("restoring archived events", self.done.archived, total))
 
-    async def _groups(self, fence: SegmentHeader) -> list[_Group]:
-        """Return the saved groups, none of them ahead of the archive."""
-        letters = await read_dead_letters(self._archive, self._scope.stream)
-        groups: list[_Group] = []
-        for saved in await read_groups(self._archive, self._scope.stream):
-            position = min(saved.position, fence.follows)
-            group = SavedGroup(saved.name, position, tuple(key for key in saved.pending if key <= position))
-            groups.append(_Group(group, [each for each in letters.get(group.name, ()) if each.source <= position]))
-        return groups
-
-    async def _set_groups(self, groups: Sequence[_Group], documents: Mapping[EventKey, bytes]) -> None:
+    async def _set_groups(self, groups: Sequence[RestoredGroup], documents: Mapping[EventKey, bytes]) -> None:
         for group, saved in groups:
             letters = [_dead_letter(each, documents) for each in saved]
             await self._restoring.set_group(group.name, group.position, group.pending, letters)
@@ -184,14 +171,16 @@ class Rebuilding:
             self.done.groups[group.name] = group.position
             self.done.dead_letters += len(letters)
 
-    async def _copy_live(self, fence: SegmentHeader) -> None:
+    async def _copy_live(self, fence: SegmentHeader, forgotten: Sequence[str]) -> None:
         while True:
-            copy = await self._restoring.copy_live(None, _PAGE)
+            copy = await self._restoring.copy_live(fence.last, _PAGE)
             self.done.add(copy)
             self._on_progress(RestoreProgress("copying live events", self.done.live))
             if copy.more:
                 continue
-            swapped = await self._restoring.swap(fence.last, fence.follows, complete=True)
+            swapped = await self._restoring.swap(
+                fence.last, fence.follows, self.done.restored_from, forgotten=forgotten
+            )
             if swapped is not None:
                 self.done.add(swapped)
                 return

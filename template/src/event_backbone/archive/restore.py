@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from event_backbone.archive.appending import Appending
-from event_backbone.archive.follow_ups import EventSources, FollowUps, FollowUpSearch, earlier, time_of
+from event_backbone.archive.follow_ups import EventSources, FollowUps, FollowUpSearch, Unfinished, earlier, time_of
 from event_backbone.archive.group_states import read_groups
 from event_backbone.archive.history import History
 from event_backbone.archive.known_events import KnownEvents
@@ -17,8 +17,15 @@ from event_backbone.archive.losses import has_lost_events, read_end
 from event_backbone.archive.rebuilding import Rebuilding, Rebuilt
 from event_backbone.archive.recovering import LostEvents, record_logs, unlisted_storages
 from event_backbone.archive.restore_lock import LOCKED_FOR, locked
-from event_backbone.archive.restore_report import OnProgress, RestorePlan, RestoreProgress, RestoreReport
+from event_backbone.archive.restore_report import (
+    OnProgress,
+    RestoreLimits,
+    RestorePlan,
+    RestoreProgress,
+    RestoreReport,
+)
 from event_backbone.archive.restored_entries import RestoredEntries
+from event_backbone.archive.restored_part import restored_groups, restored_part
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.archive.unfinished import UnfinishedRestore
 from event_backbone.connection import RedisConnection
@@ -52,6 +59,7 @@ class Restore:
         given: Sequence[Storage],
         deduplicate_for: timedelta,
         follow_ups_in: Sequence[StorageScope],
+        limits: RestoreLimits,
     ) -> None:
         """Restore over ``redis``, a connection that nobody else uses, as messages are large.
 
@@ -63,6 +71,7 @@ class Restore:
         self._storages = storages
         self._given = given
         self._deduplicate_for = deduplicate_for
+        self._limits = limits
         self._spread = deduplicate_for + _CLOCKS_DIFFER_BY
         own = self._sources(scope)
         self._stream, self._history = own.stream, own.history
@@ -87,6 +96,7 @@ class Restore:
         async with aclosing(events.pages(time_of(survey.packs_from), datetime.now(UTC))) as pages:
             only_in_packs = sum([len(page) async for page in pages])
         groups = [] if self._archive is None else await read_groups(self._archive, self._scope.stream)
+        restored_from, archive_only = await self._archive_only(survey)
         return RestorePlan(
             uri=self._scope.stream.uri,
             archived=None if self._archive is None else 0 if survey.last is None else survey.last.total,
@@ -96,6 +106,8 @@ class Restore:
             lost=only_in_packs,
             groups={each.name: each.position for each in groups},
             unlisted=unlisted_storages(self._scope, self._given),
+            restored_from=restored_from,
+            archive_only=archive_only,
         )
 
     async def run(self, since: datetime | None, on_progress: OnProgress) -> RestoreReport:
@@ -138,6 +150,8 @@ class Restore:
             damaged=events.damaged,
             groups=done.groups,
             dead_letters=done.dead_letters,
+            restored_from=done.restored_from,
+            archive_only=done.archive_only,
             took=timedelta(seconds=monotonic() - began),
         )
 
@@ -147,13 +161,31 @@ class Restore:
         """Build the stream from the archive, if Redis has lost events that it has; learn the archived events."""
         if self._archive is None or self._history is None or survey.last is None or not survey.events_lost:
             await self._learn_archived(known, survey)
-            return Rebuilt(), await self._search.find(survey.follows, None)
+            return Rebuilt(), await self._search.find(survey.follows, {}, Unfinished(survey.follows, ()))
         rebuilding = Rebuilding(
-            self._archive, self._history, self._scope, restoring, search=self._search, on_progress=on_progress
+            self._archive,
+            self._history,
+            self._scope,
+            restoring,
+            live=self._stream,
+            limits=self._limits,
+            search=self._search,
+            on_progress=on_progress,
         )
         entries = RestoredEntries(self._scope, self._storages)
         follow_ups = await rebuilding.run(survey.last, known, survey.known_from, self._deduplicate_for, entries)
         return rebuilding.done, follow_ups
+
+    async def _archive_only(self, survey: _Survey) -> tuple[EventKey | None, int]:
+        """Return from which key on archived events would be restored, None: all, and how many would not be."""
+        last = survey.last
+        if self._archive is None or self._history is None or last is None or not survey.events_lost:
+            return None, 0
+        now, until = datetime.now(UTC), last.last if last.events else last.follows
+        groups = await restored_groups(self._archive, self._scope.stream, until, self._limits, now)
+        part = await restored_part(groups, self._stream, until, self._limits, now)
+        archive_only = await part.archive_only(self._history, last.total)
+        return part.start if archive_only else None, archive_only
 
     async def _survey(self, since: datetime | None) -> _Survey:
         """Find out where the archive ends, and what Redis has lost of it."""

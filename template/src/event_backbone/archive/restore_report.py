@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from event_backbone.model import EventKey
 
 RestoreStep = Literal["restoring archived events", "copying live events", "appending lost events"]
+
+
+class RestoreLimits(NamedTuple):
+    """How old events and dead letters may be to come back, unless they are needed; None is no limit."""
+
+    max_age: timedelta | None = None
+    dead_letters_for: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,9 @@ class RestorePlan:
         groups: the groups whose state is in the archive, each with the key up to which it has been delivered.
         unlisted: names of storages whose payloads cannot be found without Redis: what they had and the archive has not
             is lost with Redis.
+        restored_from: with retention, the key from which on all archived events come back; of the earlier ones only
+            those that a group has pending, that dead letters are about, or that Redis has. None: all come back.
+        archive_only: how many archived events do not come back, and stay in the archive alone.
     """
 
     uri: str
@@ -52,6 +62,8 @@ class RestorePlan:
     lost: int
     groups: Mapping[str, EventKey]
     unlisted: tuple[str, ...]
+    restored_from: EventKey | None = None
+    archive_only: int = 0
 
     @property
     def nothing_to_do(self) -> bool:
@@ -74,6 +86,8 @@ class RestoreReport:
         damaged: how many lines of packs could not be read.
         groups: the groups that were restored, each with the key after which it reads on.
         dead_letters: how many dead letters were restored.
+        restored_from: with retention, the key from which on all archived events were restored; None: all were.
+        archive_only: how many archived events stay in the archive alone.
         took: how long it took.
     """
 
@@ -87,4 +101,6 @@ class RestoreReport:
     damaged: int = 0
     groups: Mapping[str, EventKey] | None = None
     dead_letters: int = 0
+    restored_from: EventKey | None = None
+    archive_only: int = 0
     took: timedelta = timedelta(0)

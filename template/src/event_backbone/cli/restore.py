@@ -79,6 +79,12 @@ def plan_lines(plan: RestorePlan) -> list[str]:
         lines.append(f"  The archive has {counted(plan.archived, 'event')}, up to {_key(plan.committed)}.")
     if plan.events_lost:
         lines.append("  Redis has lost archived events: the stream is built again, with their keys.")
+        if plan.restored_from is not None:
+            earlier = counted(plan.archive_only, "earlier event")
+            stay = "stays" if plan.archive_only == 1 else "stay"
+            lines.append(
+                f"  Events from {_key(plan.restored_from)} on come back; {earlier} {stay} in the archive alone."
+            )
         lines += [f"  Group {name} goes on after {_key(key)}." for name, key in plan.groups.items()]
     if plan.lost:
         lines.append(f"  Packs have {counted(plan.lost, 'more event')}: appended under new keys.")
@@ -95,6 +101,9 @@ def report_lines(report: RestoreReport) -> list[str]:
     lines: list[str] = []
     if report.archived:
         lines.append(f"  Restored {counted(report.archived, 'event')} from the archive.")
+    if report.restored_from is not None:
+        left = counted(report.archive_only, "event")
+        lines.append(f"  Left {left} before {_key(report.restored_from)} in the archive alone.")
     if report.appended:
         lines.append(f"  Appended {counted(report.appended, 'event')} from packs.")
     if report.moved:

@@ -1,7 +1,7 @@
 """What an event consists of: ids, keys, names, metadata, payloads and references to them. No server is involved."""
 
 from event_backbone.model.dead_letter import NewDeadLetter
-from event_backbone.model.event_id import event_id_error, event_id_time, new_event_id, new_event_id_and_text
+from event_backbone.model.event_id import event_id_error, event_id_time, keys_near, new_event_id, new_event_id_and_text
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.follow_up import FollowUp, KeptFollowUp, check_label
 from event_backbone.model.metadata import Metadata, NewMetadata
@@ -36,6 +36,7 @@ __all__ = [
     "environment_name",
     "event_id_error",
     "event_id_time",
+    "keys_near",
     "new_event_id",
     "new_event_id_and_text",
     "payload_size_bytes",

@@ -8,6 +8,7 @@ from uuid import UUID, SafeUUID
 import uuid_utils
 
 from event_backbone.errors import ArgumentsInvalid, EventIdAhead, EventIdExpired
+from event_backbone.model.event_key import EventKey
 from event_backbone.model.fast_objects import setter_of
 
 _VERSION = 7
@@ -34,6 +35,16 @@ def event_id_time(event_id: UUID) -> datetime:
     if event_id.version != _VERSION:
         raise ArgumentsInvalid("An event id must be a UUIDv7, whose time says whether a duplicate would be noticed.")
     return datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC)
+
+
+def keys_near(event_id: UUID, window: timedelta, partition: int = 0) -> tuple[EventKey, EventKey, EventKey]:
+    """Return between which keys an event with this id is, if a stream accepts ids within ``window`` of their time.
+
+    The first key at which it may be, the first of the id's own second, and the first at which it may no longer be.
+    """
+    second, around = (event_id.int >> 80) // 1000 * 1000, window // timedelta(milliseconds=1)
+    start, end = max(0, second - around), second + 1000 + around
+    return EventKey(start, 0, partition), EventKey(second, 0, partition), EventKey(end, 0, partition)
 
 
 def event_id_error(event_id: UUID, now: float, window: timedelta) -> EventIdExpired | EventIdAhead:

@@ -2,9 +2,9 @@
 
 The group of the handled event keeps the follow-up's event id before anything is sent, and its key once it is in its
 stream. Between the two, every later attempt appends under the same id, which makes one entry while the stream remembers
-the id. Once it has forgotten the id it refuses it, so that nothing can append under it any more; then the entry is
-looked for, and only without one another id takes its place. An id that is ahead of the server's time is treated alike,
-as the clock that made it is wrong.
+the id. Once it has forgotten the id it refuses it, so that nothing can append under it any more; then the event is
+looked for, in the stream and its archive, and only without one another id takes its place. An id that is ahead of the
+server's time is treated alike, as the clock that made it is wrong.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.errors import EventIdAhead, EventIdExpired, NotSent, OnceInvalid, StreamUnavailable
+from event_backbone.errors import (
+    EventIdAhead,
+    EventIdExpired,
+    NotSent,
+    OnceInvalid,
+    StorageUnavailable,
+    StreamUnavailable,
+)
 from event_backbone.model import EventKey, FollowUp, KeptFollowUp, StreamName, new_event_id
 from event_backbone.model.correlation import CurrentEvent, current_event
-from event_backbone.stream.base import Stream
 from event_backbone.wire import write_once_header
 
 T = TypeVar("T")
+
+FindEvent = Callable[[UUID], Awaitable[EventKey | None]]
+"""Returns the key of the event with this id, wherever it is; None if there is none."""
 
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0.5)
 
@@ -48,9 +57,9 @@ class OnceEntry(NamedTuple):
 
 
 async def send_once(
-    follow_up: FollowUp, stream: Stream, timeout: timedelta, send: Callable[[OnceEntry], Awaitable[EventKey]]
+    follow_up: FollowUp, find: FindEvent, timeout: timedelta, send: Callable[[OnceEntry], Awaitable[EventKey]]
 ) -> EventKey:
-    """Return the key of the follow-up event in ``stream``; ``send`` it unless an earlier attempt did.
+    """Return the key of the follow-up event; ``send`` it unless an earlier attempt did.
 
     Each step, but not a search for what an earlier attempt may have sent, ends within ``timeout``.
     """
@@ -70,7 +79,7 @@ async def send_once(
             except (EventIdExpired, EventIdAhead):
                 if kept.event_id == new_id:  # this machine's clock is wrong
                     raise
-                found = await _search(stream, kept.event_id)
+                found = await _search(find, kept.event_id)
                 if found is None:
                     instead_of = kept.event_id
                     continue
@@ -88,10 +97,10 @@ async def _reserve(
         raise NotSent(str(error)) from error
 
 
-async def _search(stream: Stream, event_id: UUID) -> EventKey | None:
+async def _search(find: FindEvent, event_id: UUID) -> EventKey | None:
     try:
-        return await stream.find(event_id)
-    except StreamUnavailable as error:
+        return await find(event_id)
+    except (StreamUnavailable, StorageUnavailable) as error:
         raise NotSent(str(error)) from error
 
 

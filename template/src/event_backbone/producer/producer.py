@@ -26,7 +26,7 @@ from event_backbone.model import (
 )
 from event_backbone.model.correlation import lineage
 from event_backbone.producer.batching import Batcher
-from event_backbone.producer.once import OnceEntry, send_once
+from event_backbone.producer.once import FindEvent, OnceEntry, send_once
 from event_backbone.spans import NOT_TRACED, EventSpan, ProduceSpans
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NOT_INLINE, NewEntry
@@ -54,8 +54,9 @@ class Producer:
         *,
         interceptors: Sequence[ProduceInterceptor] = (),
         timeout: timedelta = timedelta(seconds=10),
+        find: FindEvent | None = None,
     ) -> None:
-        """Send with ``batcher``, with payloads in ``storage``."""
+        """Send with ``batcher``, with payloads in ``storage``; ``find`` finds events that may have left the stream."""
         self._batcher = batcher
         self._capacity = batcher.capacity
         self._shared_timeout = batcher.timeout
@@ -63,6 +64,7 @@ class Producer:
         self._scope = scope
         self._interceptors = tuple(interceptors)
         self._timeout = timeout
+        self._find = find or batcher.stream.find
         self._timeout_seconds = timeout.total_seconds()
         self._write_plan = storage.write_plan(scope)
         # The same for every event, since the key is the event id.
@@ -99,7 +101,7 @@ class Producer:
             identified = replace(options, event_id=once.event_id)
             return await self._send(definition, args, kwargs, identified, payload=payload, once=once)
 
-        return await send_once(follow_up, self._batcher.stream, self._timeout, send)
+        return await send_once(follow_up, self._find, self._timeout, send)
 
     async def _send(
         self,

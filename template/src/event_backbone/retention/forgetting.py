@@ -43,7 +43,7 @@ class Forgetting:
             return {}
         now = int(survey.now.timestamp() * 1000)
         longest = self._after // _MILLISECOND
-        overdue = {each.name: each for each in survey.groups if now - each.looked > longest}
+        overdue = {each.name: each for each in survey.groups if each.forgotten or now - each.looked > longest}
         watched = {_sign(each): self._watched.get(_sign(each), monotonic()) for each in overdue.values()}
         self._watched = watched
         found: dict[str, bytes] = {}

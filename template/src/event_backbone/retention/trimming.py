@@ -23,7 +23,7 @@ _MOST_EVENTS = 100  # about a millisecond in which the server serves nobody else
 _MOST_BYTES = 256 * 1024  # of a slice's entries, inline payloads included
 _MOST_SOURCES = 1000
 _FIRST = EventKey(0)
-_REST = 3  # for how long others have the server, by how long a slice takes
+_RESTS = ((10_000, 3), (100_000, 1))
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class Trimming:
             trimmed = await self._slice(self._next(wanted, removed.last or wanted.after, max(left, 0)))
             removed.add(trimmed)
             more = trimmed.more
-            await asyncio.sleep(0 if wanted.bytes_over else _REST * (perf_counter() - began))
+            await asyncio.sleep(0 if wanted.bytes_over else _rest(removed.events) * (perf_counter() - began))
         return removed
 
     def _next(self, wanted: Wanted, after: EventKey, bytes_over: int) -> Slice:
@@ -151,12 +151,14 @@ class Trimming:
         )
 
     async def _slice(self, wanted: Slice) -> Trimmed:
-        try:
-            trimmed = await self._retaining.trim(wanted)
-        except LettersChanged:
-            await self.letters.read((await self._retaining.survey()).groups, again=True)
-            sources = self.letters.sources_after(wanted.after, _MOST_SOURCES)
-            trimmed = await self._retaining.trim(replace(wanted, letters=self.letters.known, sources=sources))
+        trimmed = None
+        while trimmed is None:
+            try:
+                trimmed = await self._retaining.trim(wanted)
+            except LettersChanged:
+                await self.letters.read((await self._retaining.survey(noting=False)).groups, again=True)
+                sources = self.letters.sources_after(wanted.after, _MOST_SOURCES)
+                wanted = replace(wanted, letters=self.letters.known, sources=sources)
         if not wanted.dry:
             self._count(trimmed)
             await self._remove_elsewhere(trimmed.elsewhere)
@@ -175,6 +177,11 @@ class Trimming:
         for each in references:
             by_storage.setdefault(each.storage, []).append(each)
         await gather_all(self._storages[name].remove(self._scope, some) for name, some in by_storage.items())
+
+
+def _rest(removed: int) -> int:
+    """Return for how long others have the server, by how long a slice takes: the less, the more there is to remove."""
+    return next((rest for events, rest in _RESTS if removed < events), 0)
 
 
 def entry_bytes(survey: Survey) -> int:

@@ -97,6 +97,13 @@ async def load_references(
     )
 
 
+def is_gone(content: Payload | StorageError) -> bool:
+    """Return whether a storage has lost a payload, or a part of it: it is neither forbidden nor withheld on purpose."""
+    if isinstance(content, PartialPayload):
+        return any(map(is_gone, content.missing.values()))
+    return isinstance(content, PayloadGone) and not isinstance(content, PayloadForbidden | PayloadNotGiven)
+
+
 def at_positions(positions: Sequence[int], on_payloads: OnPayloads) -> OnPayloads:
     """Return a callback for a part of a sequence, whose members are at these positions of the whole."""
 

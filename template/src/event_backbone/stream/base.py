@@ -78,6 +78,13 @@ class Stream(Protocol):
         """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""
         ...
 
+    async def complete_from(self) -> EventKey | None:
+        """Return the key from which the stream has no gaps; None: it has none anywhere.
+
+        Retention has removed entries before it. Some may be there still, those that somebody needs.
+        """
+        ...
+
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by.
 

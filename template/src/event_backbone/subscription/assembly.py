@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from event_backbone.storage.base import Storage, StorageScope
-from event_backbone.stream.base import GroupLeases, GroupReader
+from event_backbone.stream.base import GroupLeases, GroupReader, Stream
 from event_backbone.subscription.handling import Handling
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.loading import Loader, LoadLoop
 from event_backbone.subscription.member import Member
-from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.monitoring import Monitor, StartCheck
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.quarantine import Quarantine
@@ -29,6 +29,7 @@ class Assembly:
 
     def __init__(
         self,
+        stream: Stream,
         reader: GroupReader,
         leases: GroupLeases,
         monitor: Monitor,
@@ -62,7 +63,7 @@ class Assembly:
         )
         self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
         self.quarantine = self._quarantine(leases, loader, options)
-        self.intake = self._intake(options)
+        self.intake = self._intake(options, StartCheck(stream, monitor, archived=cold is not None))
 
     def _settlement(
         self,
@@ -97,7 +98,7 @@ class Assembly:
             alone_for=options.alone_for,
         )
 
-    def _intake(self, options: SubscriptionOptions) -> Intake:
+    def _intake(self, options: SubscriptionOptions, start_check: StartCheck) -> Intake:
         return Intake(
             self.member,
             self.in_flight,
@@ -106,6 +107,7 @@ class Assembly:
             route=self._route,
             resume=self.workers.start_ready,
             start=options.start,
+            start_check=start_check,
             stopping=self.stopping,
         )
 

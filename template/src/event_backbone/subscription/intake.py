@@ -13,7 +13,7 @@ from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.stream.values import Delivery, Start
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import LOOK_EVERY_SECONDS, Member
-from event_backbone.subscription.monitoring import Monitor
+from event_backbone.subscription.monitoring import Monitor, StartCheck
 from event_backbone.subscription.outage import BACKOFF, Outage
 
 
@@ -34,6 +34,7 @@ class Intake:
         route: Callable[[Sequence[InFlight]], None],
         resume: Callable[[], None],
         start: Start,
+        start_check: StartCheck,
         stopping: asyncio.Event,
     ) -> None:
         """Take in what ``member`` is given, until ``stopping``.
@@ -47,6 +48,7 @@ class Intake:
         self._route = route
         self._resume = resume
         self._start: Start | None = start
+        self._start_check = start_check
         self._first = True
         self._stopping = stopping
         self.started = asyncio.Event()
@@ -136,6 +138,8 @@ class Intake:
         elif not made and start != "beginning":
             self._monitor.start_has_no_effect(start)
         self._first = False
+        if made:
+            await self._start_check.report(start)
         await self._look_and_compare(0)
         self._outage.ended()
         self.started.set()

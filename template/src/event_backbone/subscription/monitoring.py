@@ -13,7 +13,7 @@ from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, NewDeadLetter, StreamName
 from event_backbone.place import place_of, type_name
 from event_backbone.stream.base import Stream
-from event_backbone.stream.values import GroupState, Missed, Start
+from event_backbone.stream.values import GroupState, Missed, Start, key_before
 
 _MEASURE_EVERY = timedelta(seconds=5)
 _RARE = (telemetry.lease_lost, telemetry.vanished, telemetry.group_recreated, telemetry.poison_suspected)
@@ -76,6 +76,17 @@ class Monitor:
             self._stream,
             missed.events,
             missed.until,
+        )
+
+    def starts_too_early(self, start: Start, complete_from: EventKey, *, archived: bool) -> None:
+        """Report that events after the start of a new group have left the stream."""
+        _log.log(
+            logging.INFO if start == "beginning" else logging.WARNING,
+            "Events before %s have left %s; group %s begins with those that are still there%s.",
+            complete_from,
+            self._stream,
+            self._group,
+            ", and a reader finds all of them in the archive" if archived else "",
         )
 
     def group_recreated(self) -> None:
@@ -178,6 +189,24 @@ class Monitor:
     def not_left(self, error: BackboneError) -> None:
         """Report that leaving the group failed."""
         _log.warning("The consumer did not leave group %s of %s cleanly: %s", self._group, self._stream, error)
+
+
+class StartCheck:
+    """Looks whether the stream still has the events with which a new group is to begin."""
+
+    def __init__(self, stream: Stream, monitor: Monitor, *, archived: bool) -> None:
+        """Look into ``stream``; ``archived`` says that readers also find what has left it."""
+        self._stream = stream
+        self._monitor = monitor
+        self._archived = archived
+
+    async def report(self, start: Start) -> None:
+        """Report it if not. Raises StreamUnavailable."""
+        if start == "now":
+            return
+        complete_from = await self._stream.complete_from()
+        if complete_from is not None and key_before(start, complete_from.partition).successor() < complete_from:
+            self._monitor.starts_too_early(start, complete_from, archived=self._archived)
 
 
 class LagLoop:

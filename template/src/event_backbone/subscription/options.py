@@ -57,7 +57,8 @@ class SubscriptionOptions:
             more, even when Redis does not answer.
         start: where the group begins if it does not exist yet: ``"beginning"``, ``"now"``, an event key or an aware
             time. It has no effect on a group that exists, which is logged unless it is ``"beginning"``. A group that
-            vanished begins at the beginning.
+            vanished begins at the beginning. If retention has removed events after it, the group begins with those
+            that are still there, which is logged.
         prefetch: at most how many events are taken ahead, beyond those being handled. With slow handlers it is fewer,
             about a second's work, so that other consumers get their share.
         prefetch_bytes: at most how many bytes of payloads are in memory, as they were encoded: those being loaded, and

@@ -227,6 +227,7 @@ class Subscription:
             group=self._group,
         )
         parts = Assembly(
+            self._streams.stream(stream),
             self._streams.group_reader(stream, self._group, member),
             leases,
             monitor,

@@ -62,6 +62,10 @@ class MemoryStream:
         """Return the key of the newest entry there ever was; ``EventKey(0)`` when there was none."""
         return self._log.last
 
+    async def complete_from(self) -> EventKey | None:
+        """Return None, as nothing is removed."""
+        return None
+
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""
         now = self._log.wall()

@@ -25,7 +25,7 @@ _TAKE = Script(
     with_names("""
 -- Reads where a group is, at one moment. KEYS: stream. ARGV: group, how many pending ids at most.
 -- Returns {id of the last delivered entry, ids of pending entries, id of the newest dead letter (nil: none), number of
--- dead letters}; nil without the group.
+-- dead letters, 1 if retention has forgotten the group, else 0}; nil without the group.
 local group, position = ARGV[1], nil
 if redis.call('EXISTS', KEYS[1]) == 0 then return nil end
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -36,9 +36,11 @@ end
 if not position then return nil end
 local pending = redis.call('XPENDING', KEYS[1], group, '-', '+', ARGV[2])
 for i, row in ipairs(pending) do pending[i] = row[1] end
-local dead = '{' .. KEYS[1] .. '}:$DEAD_LETTERS_KEY:' .. group
+local base = '{' .. KEYS[1] .. '}:'
+local dead = base .. '$DEAD_LETTERS_KEY:' .. group
 local newest = redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 1)[1]
-return {position, pending, newest and newest[1] or false, redis.call('XLEN', dead)}
+local forgotten = redis.call('HEXISTS', base .. '$GROUP_KEY:' .. group, '$FORGOTTEN_FIELD')
+return {position, pending, newest and newest[1] or false, redis.call('XLEN', dead), forgotten}
 """)
 )
 
@@ -53,6 +55,7 @@ class GroupSnapshot:
         pending: the keys up to ``position`` that are not finished, in order; parked ones are among them.
         newest_dead_letter: the id of the newest dead letter; None without any.
         dead_letters: how many there are. Together with the newest one it changes whenever a dead letter comes or goes.
+        forgotten: whether retention has forgotten it: it keeps no events for it any more.
     """
 
     name: str
@@ -60,6 +63,7 @@ class GroupSnapshot:
     pending: tuple[EventKey, ...]
     newest_dead_letter: str | None
     dead_letters: int
+    forgotten: bool = False
 
 
 class GroupSnapshots:
@@ -86,11 +90,10 @@ class GroupSnapshots:
             reply = await self._redis.run(_TAKE, (self._name.key,), (group, most_pending + 1))
         if reply is None:  # it was destroyed meanwhile
             return None
-        delivered, pending, newest, dead = cast("tuple[bytes, list[bytes], bytes | None, int]", reply)
+        delivered, pending, newest, dead, forgotten = cast("tuple[bytes, list[bytes], bytes | None, int, int]", reply)
         position = event_key(delivered, self._name.partition)
         keys = [event_key(entry_id, self._name.partition) for entry_id in pending]
         for left_out in keys[most_pending:]:
             position = min(position, left_out.predecessor())
-        return GroupSnapshot(
-            group, position, tuple(keys[:most_pending]), None if newest is None else newest.decode(), dead
-        )
+        newest_id = None if newest is None else newest.decode()
+        return GroupSnapshot(group, position, tuple(keys[:most_pending]), newest_id, dead, forgotten=forgotten == 1)

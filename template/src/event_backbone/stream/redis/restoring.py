@@ -138,17 +138,15 @@ class RedisRestoring:
         if entries:
             await self._run(ADD, len(entries), *_flat(entries))
 
-    async def copy_live(self, after: EventKey | None, count: int) -> LiveCopy:
-        """Copy up to ``count`` live entries after ``after``, or after the last that was copied if that is greater.
+    async def copy_live(self, committed: EventKey, count: int) -> LiveCopy:
+        """Copy the next ``count`` live entries; ``committed`` is the last key of the archive, as for ``swap``.
 
-        An entry keeps its key if that is above the last one; otherwise it gets the next key. Left out is an entry whose
-        event is restored under the same key, or of whose event another key is remembered. ``after`` is the last live
-        entry that is known to be in the archive: earlier ones that are not restored either would be taken for new.
+        An entry keeps its key if that is above the last one and above ``committed``; otherwise it gets the next key.
+        Left out is an entry whose event is restored under the same key, or of whose event another key is remembered.
         After a lost answer, what is returned does not count what was copied by the lost call. Take about 250 at once:
         the server serves nobody else for about 15 us an entry.
         """
-        begin = _START if after is None else after
-        reply = await self._run(COPY_LIVE, begin.entry_id, count)
+        reply = await self._run(COPY_LIVE, committed.entry_id, count)
         last, copied, skipped, moved, more = cast("tuple[bytes, int, int, int, int]", reply)
         key = event_key(last, self._name.partition)
         return LiveCopy(None if key.entry_id == _START.entry_id else key, copied, skipped, moved, more=more == 1)
@@ -178,17 +176,27 @@ class RedisRestoring:
         for first in range(0, len(fields), 2 * _AT_ONCE):
             await self._run(SET_FOLLOW_UPS, group, fields[first : first + 2 * _AT_ONCE])
 
-    async def swap(self, committed: EventKey, follows: EventKey, *, complete: bool, most: int = 500) -> LiveCopy | None:
+    async def swap(
+        self,
+        committed: EventKey,
+        follows: EventKey,
+        complete_from: EventKey | None = None,
+        *,
+        forgotten: Sequence[str] = (),
+        most: int = 500,
+    ) -> LiveCopy | None:
         """Put the restored stream into the place of the live one, with groups, dead letters and the archive's notes.
 
         Returns what became of the last live entries; None, and nothing has changed, if more than ``most`` are not
         copied yet. After a lost answer it is called again with the same arguments, and finds that all is done.
 
         Live groups that were not set begin at the beginning. Live dead letters come after the restored ones. Pending
-        entries of live groups are delivered again, as new ones. ``complete`` says that all archived entries were added;
-        otherwise the first entry is noted as the one from which the stream has no gaps. The lock stays until ``end``.
+        entries of live groups are delivered again, as new ones. From ``complete_from`` on all archived entries were
+        added; None: all there are. Groups that retention had ``forgotten`` stay forgotten, unless a worker of theirs
+        has run on this Redis. The lock stays until ``end``.
         """
-        reply = await self._run(SWAP, committed.entry_id, follows.entry_id, complete, most)
+        gaps_end = False if complete_from is None else complete_from.entry_id
+        reply = await self._run(SWAP, committed.entry_id, follows.entry_id, gaps_end, list(forgotten), most)
         done, copied, skipped, moved = cast("tuple[int, int, int, int]", reply)
         return LiveCopy(None, copied, skipped, moved, more=False) if done else None
 

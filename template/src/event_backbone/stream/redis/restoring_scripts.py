@@ -201,8 +201,13 @@ local function copy(id, fields)
   end
 end
 
--- Copies entries, and notes the last one.
-local function copy_all(entries)
+-- Copies entries, and notes the last one. None gets an id up to the last one that is committed in the archive, which no
+-- archiver reads any more.
+local function copy_all(entries, committed)
+  if above(committed, last) then
+    call('XSETID', restoring, committed)
+    last = committed
+  end
   for _, entry in ipairs(entries) do copy(entry[1], entry[2]) end
   if #entries > 0 then call('HSET', state, '$COPIED_FIELD', entries[#entries][1]) end
 end
@@ -211,7 +216,7 @@ end
 
 COPY_LIVE = restoring_script(
     """
--- Copies the next live entries. The message goes on with: id after which to begin ("0-0": the first), how many.
+-- Copies the next live entries. The message goes on with: id of the last one committed in the archive, how many.
 -- What a call whose answer was lost has copied is not copied again.
 -- Returns {id of the last live entry that was looked at ("0-0": none), copied, skipped, moved, 1 if there are more}.
 -- Keeps promise 2: an event that is in the archive and was produced again is not there twice.
@@ -220,11 +225,10 @@ COPY_LIVE = restoring_script(
     IN_ORDER,
     COPY,
     """
-local begin, count = message[3], message[4]
-local noted = call('HGET', state, '$COPIED_FIELD')
-if noted and above(noted, begin) then begin = noted else call('HSET', state, '$COPIED_FIELD', begin) end
+local committed, count = message[3], message[4]
+local begin = call('HGET', state, '$COPIED_FIELD') or '0-0'
 local entries = call('XRANGE', stream, '(' .. begin, '+', 'COUNT', count)
-copy_all(entries)
+copy_all(entries, committed)
 local to = #entries > 0 and entries[#entries][1] or begin
 local more = #call('XRANGE', stream, '(' .. to, '+', 'COUNT', 1)
 return {to, copied, skipped, moved, more}

@@ -8,14 +8,15 @@ from uuid import UUID
 
 from event_backbone.connection import LONGEST_WAIT, RedisConnection, Script
 from event_backbone.errors import StreamError
-from event_backbone.model import EventKey, StreamName
+from event_backbone.model import EventKey, StreamName, keys_near
 from event_backbone.stream.redis.append import append
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key, group_state
 from event_backbone.stream.redis.script_message import milliseconds
 from event_backbone.stream.redis.tombstones import ERASE
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
 from event_backbone.wire import has_event_id
-from event_backbone.wire.keys import TOKEN_KEY, TOMBSTONES_KEY
+from event_backbone.wire.fields import COMPLETE_FROM_FIELD
+from event_backbone.wire.keys import ARCHIVE_KEY, TOKEN_KEY, TOMBSTONES_KEY
 from event_backbone.wire.lua import with_names
 
 _START = EventKey(0)
@@ -123,9 +124,9 @@ class RedisStream:
     async def find(self, event_id: UUID) -> EventKey | None:
         """Return the key of the entry with this event id, or None; reads all entries appended near its time."""
         # The append script accepts an id within one window around the second of its time (see APPEND).
-        second, window = (event_id.int >> 80) // 1000 * 1000, milliseconds(self._deduplicate_for)
-        for start, end in ((second, second + 1000 + window), (max(0, second - window), second)):
-            found = await self._find_between(event_id, EventKey(start), EventKey(end))
+        first, second, last = keys_near(event_id, self._deduplicate_for, self._name.partition)
+        for start, end in ((second, last), (first, second)):
+            found = await self._find_between(event_id, start, end)
             if found is not None:
                 return found
         return None
@@ -140,6 +141,12 @@ class RedisStream:
         with self._redis.errors():
             reply = await self._redis.run(_LAST_KEY, (self._name.key,), ())
         return event_key(cast("bytes", reply), self._name.partition)
+
+    async def complete_from(self) -> EventKey | None:
+        """Return the key from which the stream has no gaps; None: it has none anywhere."""
+        with self._redis.errors():
+            noted = await self._redis.command("HGET", self._name.key_of(ARCHIVE_KEY), COMPLETE_FROM_FIELD)
+        return None if noted is None else event_key(cast("bytes", noted), self._name.partition)
 
     async def reserve(self, token: str, request: str, event_id: UUID, keep: timedelta) -> Reservation:
         """Keep ``event_id`` for ``token`` unless one is kept already; ``request`` is a digest to compare by."""

@@ -101,8 +101,8 @@ SWAP = restoring_script(
     ALLOW_OOM,
     """
 -- Copies the last live entries, and puts what was built into the place of the live stream and its groups.
--- The message goes on with: ids that are committed in the archive, and that its last segment follows; whether the
--- stream has no gaps; how many live entries may be left to copy.
+-- The message goes on with: ids that are committed in the archive, and that its last segment follows; the id from which
+-- the stream has no gaps (false: it has none); groups that retention had forgotten; how many live entries may be left.
 -- Returns {1 if it is done, else 0 (more are left, and nothing was changed); copied, skipped, moved}. A repeated call
 -- finds that it was done by the first.
 -- Keeps promises 1 and 5: one step, so producers and consumers find one stream or the other, never neither. Also on a
@@ -111,7 +111,7 @@ SWAP = restoring_script(
     HOLDER,
     COPY,
     """
-local committed, follows, complete, most = message[3], message[4], message[5], message[6]
+local committed, follows, complete_from, forgotten, most = unpack(message, 3, 7)
 local archive = base .. '$ARCHIVE_KEY'
 if call('EXISTS', restoring) == 0 then
   local noted = call('HGET', archive, '$COMMITTED_FIELD')
@@ -123,7 +123,7 @@ end
     """
 local rest = call('XRANGE', stream, '(' .. (call('HGET', state, '$COPIED_FIELD') or '0-0'), '+', 'COUNT', most + 1)
 if #rest > most then return {0, 0, 0, 0} end
-copy_all(rest)
+copy_all(rest, committed)
 """,
     _NEW_IDS,
     _DEAD_LETTERS,
@@ -149,20 +149,26 @@ for group in pairs(groups) do
 end
 if any_new_ids then rename_erased() end
 
+-- A forgotten group stays forgotten, unless the hash of the group is there: then it knows better.
+local time = call('TIME')
+for _, group in ipairs(forgotten) do
+  local about = base .. '$GROUP_KEY:' .. group
+  if call('EXISTS', about) == 0 then
+    call('HSET', about, '$FORGOTTEN_FIELD', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+  end
+end
+
 -- No id that was ever given out is given out again.
 for _, id in ipairs({last_id(stream), committed}) do
   if above(id, last) then last = id end
 end
 if last ~= '0-0' then call('XSETID', restoring, last) end
 
-local first = call('XRANGE', restoring, '-', '+', 'COUNT', 1)[1]
 call('HSET', archive, '$COMMITTED_FIELD', committed, '$COMMITTING_FIELD', committed, '$FOLLOWS_FIELD', follows)
-if complete then
-  call('HDEL', archive, '$COMPLETE_FROM_FIELD')
+if complete_from then
+  call('HSET', archive, '$COMPLETE_FROM_FIELD', complete_from)
 else
-  local milliseconds, sequence = string.match(last, '^(%d+)-(%d+)$$')
-  local next_id = string.format('%s-%.0f', milliseconds, sequence + 1)
-  call('HSET', archive, '$COMPLETE_FROM_FIELD', first and first[1] or next_id)
+  call('HDEL', archive, '$COMPLETE_FROM_FIELD')
 end
 
 call('UNLINK', stream)  -- RENAME would free a large one before anything else can run

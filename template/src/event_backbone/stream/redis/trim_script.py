@@ -38,14 +38,15 @@ local committed = call('HGET', archive, '$COMMITTED_FIELD')
 if committed and above(committed, last) then return 'LOST' end
 if archived and not committed then committed = '0-0' end
 
--- Dead letters that came since the process has read them.
+-- Dead letters that came since the process has read them. Fewer of those that it knows are no harm; others are, which a
+-- restore has brought back.
 local dead = {}
 for _, id in ipairs(sources) do dead[id] = true end
 for _, group in ipairs(groups) do
   local letters, known = base .. '$DEAD_LETTERS_KEY:' .. group.name, known_letters[group.name] or {'', '0-0', 0}
   local newer = call('XRANGE', letters, '(' .. known[2], '+', 'COUNT', 1000)
   local oldest = known[3] > 0 and call('XRANGE', letters, '-', '+', 'COUNT', 1)[1]
-  if oldest and oldest[1] ~= known[1] or call('XLEN', letters) - #newer > known[3] then return 'CHANGED' end
+  if oldest and above(known[1], oldest[1]) or call('XLEN', letters) - #newer > known[3] then return 'CHANGED' end
   for _, letter in ipairs(newer) do
     for i = 1, #letter[2], 2 do
       if letter[2][i] == '$DEAD_LETTER_SOURCE' then dead[letter[2][i + 1]] = true end
@@ -53,7 +54,8 @@ for _, group in ipairs(groups) do
   end
 end
 
--- What nobody may remove is not even read, unless it is to be counted.
+-- What nobody may remove is not even read, unless it is to be counted: what is read, living groups have read, and it is
+-- archived.
 local function no_further_than(id)
   if above(upto, id) then upto = id end
 end
@@ -77,10 +79,11 @@ end
 
 -- Returns why an entry stays, and for which group; or nil, and the groups from which it is cut.
 local function held(id)
-  if committed and above(id, committed) then return 'archive', '' end
+  if dry and committed and above(id, committed) then return 'archive', '' end
   local cut = {}
   for _, group in ipairs(groups) do
-    local unread, consumer = above(id, group.delivered), group.pending[id]
+    local consumer = group.pending[id]
+    local unread = (group.forgotten or cutting or dry) and above(id, group.delivered)
     if unread or consumer then
       if not group.forgotten and not (cutting and not (consumer and in_flight(group, consumer))) then
         return unread and 'unread' or 'pending', group.name
@@ -110,11 +113,15 @@ local function note_cut(group)
   call('HSET', state, '$CUT_UNTIL_FIELD', group.last, '$CUT_AT_FIELD', string.format('%.0f', now))
 end
 
-local function remove(ids, keys)
-  call('XDEL', stream, unpack(ids))
-  if #keys > 0 then call('UNLINK', unpack(keys)) end
+local function remove(ids, keys, are_first)
   local milliseconds, sequence = string.match(ids[#ids], '^(%d+)-(%d+)$$')
   local next_id = string.format('%s-%.0f', milliseconds, sequence + 1)
+  if are_first then
+    call('XTRIM', stream, 'MINID', next_id)  -- takes a quarter of the time
+  else
+    call('XDEL', stream, unpack(ids))
+  end
+  if #keys > 0 then call('UNLINK', unpack(keys)) end
   local complete = call('HGET', archive, '$COMPLETE_FROM_FIELD')
   if not complete or above(next_id, complete) then call('HSET', archive, '$COMPLETE_FROM_FIELD', next_id) end
 end
@@ -196,7 +203,10 @@ for _, group in ipairs(groups) do
     if not dry then note_cut(group) end
   end
 end
-if #ids > 0 and not dry then remove(ids, keys) end
+if #ids > 0 and not dry then
+  local are_first = #holds == 0 and call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1] == ids[1]
+  remove(ids, keys, are_first)
+end
 local more = #entries == count or read ~= entries[#entries][1] or more_sources
 return {read, more and 1 or 0, #ids, bytes, holds, cuts, others}
 """
