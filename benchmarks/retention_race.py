@@ -57,7 +57,7 @@ class RetentionWorkload:
         )
         await self._redis.config_set("slowlog-log-slower-than", 0)
         await self._redis.config_set("slowlog-max-len", 100_000)
-        await self._redis.execute_command("SLOWLOG", "RESET")
+        await self._redis.slowlog_reset()
         before = await self._script_seconds()
         removed = await open_retention(_EVERYTHING, stream).round()
         assert removed.events == self._total
@@ -70,10 +70,10 @@ class RetentionWorkload:
         """Read pages of 100, and remove each with its hashes by a pipeline; nobody is asked whether it is needed."""
         while page := await self._redis.xrange(NAME.key, count=_PAGE):
             pipeline = self._redis.pipeline(transaction=False)
-            for _, fields in page:
-                event_id = cast("bytes", fields[b"metadata"])[7:43].decode()
-                pipeline.unlink(NAME.key_of(f"payload:{event_id}"))
-            pipeline.xdel(NAME.key, *(entry_id for entry_id, _ in page))
+            rows = cast("list[tuple[bytes, dict[bytes, bytes]]]", page)
+            for _, fields in rows:
+                pipeline.unlink(NAME.key_of(f"payload:{fields[b'metadata'][7:43].decode()}"))
+            pipeline.xdel(NAME.key, *(entry_id for entry_id, _ in rows))
             await pipeline.execute()
 
     async def close(self) -> None:
@@ -82,7 +82,8 @@ class RetentionWorkload:
 
     async def _script_seconds(self) -> float:
         stats = await self._redis.info("commandstats")
-        return sum(stats.get(f"cmdstat_{name}", {}).get("usec", 0) for name in ("evalsha", "eval")) / 1e6
+        used = [stats.get(f"cmdstat_{name}", {}).get("usec", 0) for name in ("evalsha", "eval")]
+        return float(sum(used)) / 1e6
 
 
 async def retention(url: str, total: int, rounds: int) -> Table:

@@ -1,8 +1,9 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
 SHOP_STORAGE chooses the storage (redis-hash, inline, s3 or split), SHOP_ARCHIVE whether there is an archive (no, yes),
-SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS whether its handlers fail (never, once, always), and
-SHOP_HANGS whether ``closed`` never ends (no, task, thread).
+SHOP_RETENTION_DAYS after how many days events leave Redis (0 keeps everything), SHOP_ROLE the role (both, producer or
+consumer), SHOP_FAILS whether its handlers fail (never, once, always), and SHOP_HANGS whether ``closed`` never ends (no,
+task, thread).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from event_backbone.contract import Contract, event
 from event_backbone.errors import Reject, Retry
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.otlp import configure_otlp
+from event_backbone.retention import Retention
 from event_backbone.storage import RedisHashStorage, S3Options, S3Storage, SplitStorage, Storage
 from event_backbone.worker import Worker
 
@@ -62,7 +64,9 @@ def open_backbone(settings: None = None, /, *, handle_interceptors: Sequence[Han
     """Make the shop's backbone from the environment."""
     configure_otlp("shop")
     archive = S3Archive() if setting("ARCHIVE", "no") == "yes" else None
-    return Backbone(storage=storage(), archive=archive, handle_interceptors=handle_interceptors)
+    days = int(setting("RETENTION_DAYS", "0"))
+    retention = Retention(max_age=timedelta(days=days)) if days else None
+    return Backbone(storage=storage(), archive=archive, retention=retention, handle_interceptors=handle_interceptors)
 
 
 def storage() -> Storage:

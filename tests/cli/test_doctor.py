@@ -2,13 +2,18 @@
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import event_backbone
 from event_backbone.manifest import MANIFEST, edited_files, manifest_text
-from event_backbone.testing.servers import RedisServer
+from event_backbone.testing.servers import RedisServer, S3Server
 from tests.cli.conftest import Shop
+from tests.support.s3 import s3_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 
 def found(shop: Shop) -> dict[str, tuple[object, str]]:
@@ -93,6 +98,44 @@ def test_a_missing_bucket_is_reported_with_the_command_that_creates_it(
     findings = found(redis_shop)
     assert findings["S3 bucket"][0] == findings["Storage"][0] == "ok"
     assert s3_environment["S3_EVENT_SOURCE_SECRET"] not in str(findings)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "archive", "days", "level", "words"),
+    [
+        ("logs/", "yes", "7", None, ""),
+        ("test/packs/", "yes", "7", "ok", "no event in Redis needs them that long"),
+        ("test/packs/", "yes", "40", "fail", "Keep packs for at least 40 days"),
+        ("test/packs/", "no", "7", "warn", "Without an archive, packs are the only record"),
+        ("test/", "yes", "7", "fail", "Rule theirs deletes segments in s3://events/test/archive/ 30 days after"),
+    ],
+)
+def test_a_lifecycle_rule_that_deletes_what_is_needed_is_found(
+    redis_shop: Shop,
+    s3_environment: dict[str, str],
+    s3_server: S3Server,
+    prefix: str,
+    archive: str,
+    days: str,
+    level: str | None,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of packs that events in Redis refer to, and of the archive. There is nothing to say if no rule deletes either."""
+    assert s3_environment
+    monkeypatch.setenv("SHOP_STORAGE", "s3")
+    monkeypatch.setenv("SHOP_ARCHIVE", archive)
+    monkeypatch.setenv("SHOP_RETENTION_DAYS", days)
+    rule: LifecycleRuleTypeDef = {
+        "ID": "theirs",
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
+        "Expiration": {"Days": 30},
+    }
+    client = s3_client(s3_server)
+    client.put_bucket_lifecycle_configuration(Bucket="events", LifecycleConfiguration={"Rules": [rule]})
+    found_level, text = found(redis_shop).get("S3 lifecycle", (None, ""))
+    assert (found_level, words in text) == (level, True)
 
 
 def test_manual_edits_of_the_runtime_are_found(tmp_path: Path) -> None:

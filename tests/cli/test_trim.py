@@ -43,7 +43,7 @@ def test_events_before_a_key_leave_redis_unless_a_group_needs_them(redis_shop: S
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "Give --before KEY or TIME: this project keeps events for ever."),
+        ((), "Give --before KEY or TIME: this project keeps events forever."),
         (("--before", "yesterday"), "'yesterday' is neither a key nor a time; give 1764041094123-0 or 2025-01-31"),
     ],
 )

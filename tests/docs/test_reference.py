@@ -94,7 +94,7 @@ class TestQuestions:
             question = questions[key.strip("`")]
             choices = question.get("choices")
             if choices is None:
-                assert values == {"bool": "yes or no", "str": "text"}[question["type"]]
+                assert values == {"bool": "yes or no", "int": "0 to 3650", "str": "text"}[question["type"]]
             else:
                 assert codes(values) == _values(choices)
             assert _condition(when) == question.get("when", "always"), key

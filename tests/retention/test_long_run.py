@@ -26,6 +26,7 @@ EVENTS = 300_000
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 async def test_a_million_events_go_through_64_mb(
     own_redis: RedisServer, s3_environment: object, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from tests.template.rendering import ROOT
 
-COMPUTED = "{{ dict(has=has, names=names, events=event_list, package=package_name, contract=contract_name, uri=uri, bucket=s3_bucket, holder=copyright_holder) | to_json }}"  # noqa: E501
+COMPUTED = "{{ dict(has=has, names=names, events=event_list, package=package_name, contract=contract_name, uri=uri, bucket=s3_bucket, holder=copyright_holder, retention_days=retention_days) | to_json }}"  # noqa: E501
 Ask = Callable[..., dict[str, Any]]
 
 
@@ -143,6 +143,7 @@ REFUSED = [
     ("consumer_group", "a b", "Use only letters, digits and . _ : -, st"),
     ("consumer_group", "a\n", "Use only letters, digits and . _ : -, st"),
     ("consumer_group", "a" * 65, "Keep it to 64 characters: it has 65."),
+    *(("retention_days", days, "Give a number of days from 0 to 3650; 0 ") for days in (-1, 3651)),
 ]
 
 REFUSED_FOR_S3 = [
@@ -163,7 +164,7 @@ REFUSED_FOR_S3 = [
 
 @pytest.mark.parametrize(("question", "answer", "sentence"), [*REFUSED, *REFUSED_FOR_S3])
 def test_a_bad_answer_is_refused_with_its_fix_in_sight(
-    ask: Ask, tmp_path: Path, question: str, answer: str, sentence: str
+    ask: Ask, tmp_path: Path, question: str, answer: object, sentence: str
 ) -> None:
     """A terminal of 80 columns shows about 40 characters of the sentence: they say what to change. No file is made."""
     with pytest.raises(ValueError, match=question) as refused:
@@ -270,6 +271,18 @@ def test_every_default_is_valid(ask: Ask, project: str, package: str, contract: 
         *(package, contract, uri, bucket),
     )
     assert computed["holder"] == f"The {project} authors"
+
+
+@pytest.mark.parametrize(
+    ("answers", "days"),
+    [({}, 0), ({"storage": "s3"}, 7), ({"storage": "s3", "archive": False}, 0), ({"archive": True}, 0)],
+)
+def test_events_leave_redis_by_themselves_only_if_an_archive_has_them(
+    ask: Ask, answers: dict[str, Any], days: int
+) -> None:
+    """What would be gone permanently is removed only if somebody asks for it."""
+    assert ask(**answers)["retention_days"] == days
+    assert ask(**answers, retention_days=30)["retention_days"] == 30
 
 
 def test_a_consumer_has_no_web_api_and_a_producer_no_group(ask: Ask) -> None:

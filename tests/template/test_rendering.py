@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from tests.template import expected
-from tests.template.rendering import ROOT, RUNTIME, Template, assert_clean, owned, package_of, saved_answers
+from tests.template.rendering import (
+    ROOT,
+    RUNTIME,
+    Template,
+    Whole,
+    assert_clean,
+    owned,
+    package_of,
+    run_in,
+    saved_answers,
+)
 
 NAMES = sorted(each.stem for each in (ROOT / "answers").glob("*.yml"))
 
@@ -69,6 +79,26 @@ def test_the_license_is_the_chosen_one(owners_template: Template, license_name: 
     text = (owners_template.rendered(answers) / "LICENSE").read_text(encoding="utf-8")
     assert words in text
     assert "Copyright (c) Ada & Sons" in text or "Copyright Ada & Sons" in text
+
+
+def test_how_long_events_stay_in_redis_is_a_setting(whole: Whole) -> None:
+    """The answer is its default; the variable alone changes it, and what is not a number of days is a sentence."""
+    script = """
+import os
+from minimal.bootstrap import open_backbone
+from minimal.settings import load_settings
+
+os.environ["REDIS_EVENT_SOURCE_ENDPOINT"] = "localhost:1"
+for days in ("", "0", "30"):
+    os.environ["EVENT_SOURCE_RETENTION_DAYS"] = days
+    retention = open_backbone(load_settings()).retention
+    print(retention and retention.max_age)
+"""
+    project = whole(saved_answers("minimal"))
+    assert run_in(project, "-c", script).stdout.splitlines() == ["1 day, 0:00:00", "None", "30 days, 0:00:00"]
+    done = run_in(project, "-m", "minimal", "tail", variables={"EVENT_SOURCE_RETENTION_DAYS": "a week"})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("The setting EVENT_SOURCE_RETENTION_DAYS is not valid: ")
 
 
 def test_the_ready_line_in_the_readme_holds_todays_events(projects: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.template.owner import make_ordinary_edits
 from tests.template.rendering import commit, git
-from tests.template.updating import NEWEST_START, NEXT, SHOP, History, conflicts, files_of, update
+from tests.template.updating import NEWEST_START, NEXT, SHOP, History, answers_of, conflicts, files_of, update
 
 SMALL = {"web_api": False, "telemetry": False, "ci": "none", "license": "Proprietary"}
 BIG = {"web_api": True, "telemetry": True, "ci": "github", "license": "MIT"}
@@ -16,6 +16,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "s3 to redis-hash": ({"storage": "s3"}, {"storage": "redis-hash"}),
     "with an archive": ({"storage": "s3", "archive": False}, {"archive": True}),
     "without an archive": ({"storage": "s3"}, {"archive": False}),
+    "events stay longer": ({}, {"retention_days": 14}),
     "both to consumer": ({}, {"role": "consumer"}),
     "consumer to both": ({"role": "consumer"}, {"role": "both"}),
     "producer to both": ({"role": "producer"}, {"role": "both"}),
@@ -43,7 +44,10 @@ NAMED = [pytest.param(*change, id=name) for name, change in CHANGES.items()] + [
 def test_an_answer_changes(
     thin_history: History, start: str, before: dict[str, Any], change: dict[str, Any], tmp_path: Path
 ) -> None:
-    """To another version as well, without a conflict: as if the owner had made the same edits after that answer."""
+    """To another version as well, without a conflict: as if the owner had made the same edits after that answer.
+
+    How long events stay in Redis is an answer that a project has given, whatever the default would be now.
+    """
     project = thin_history.project(tmp_path / "project", start, SHOP | before)
     make_ordinary_edits(project)
     commit(project, "Ours")
@@ -51,7 +55,9 @@ def test_an_answer_changes(
     update(project, NEXT, **change)
 
     assert not conflicts(project)
-    wanted = thin_history.project(tmp_path / "wanted", NEXT, SHOP | before | change)
+    days = answers_of(thin_history.fresh(start, SHOP | before))["retention_days"]
+    kept = {"retention_days": change.get("retention_days", days)}
+    wanted = thin_history.project(tmp_path / "wanted", NEXT, SHOP | before | change | kept)
     make_ordinary_edits(wanted, as_in=thin_history.fresh(start, SHOP | before))
     assert _named(files_of(project)) == _named(files_of(wanted))
 

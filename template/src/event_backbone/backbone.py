@@ -58,7 +58,8 @@ class Backbone(Administration):
         deduplicate_for: how long two calls with the same event id make one event.
 
     Raises:
-        ConfigurationError: a setting is missing or not valid.
+        ConfigurationError: a setting is missing or not valid, or payloads would expire (``expires_after``) before
+            ``retention`` removes their events.
     """
 
     def producer(self, contract: type[ContractType], *, uri: str) -> ContractType:

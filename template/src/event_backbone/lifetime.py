@@ -15,6 +15,7 @@ from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
 from event_backbone.model import StreamName, environment_name
 from event_backbone.producer import Batcher
 from event_backbone.retention import Retention
+from event_backbone.retention.expiry import refuse_early_expiry
 from event_backbone.retention.opening import RetainedStream, open_retention
 from event_backbone.retention.retention_loop import RetentionLoop
 from event_backbone.settings import RedisSettings, environment_from
@@ -51,13 +52,10 @@ class Lifetime:
         _streams: Streams | None = None,
     ) -> None:
         """Check the settings; nothing is connected yet."""
-        if not timedelta(0) < produce_timeout < deduplicate_for:
-            raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
-        if queue_bytes < 1:
-            raise ConfigurationError(f"queue_bytes must be 1 or more, not {queue_bytes}.")
+        _check_producing(produce_timeout, deduplicate_for, queue_bytes)
         self._settings = RedisSettings.of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
-        self._storage: Storage = RedisHashStorage() if storage is None else storage
+        self._storage = _checked(RedisHashStorage() if storage is None else storage, retention)
         self._given_storages = (self._storage, *also_read)
         self._storages = storages_by_name(self._given_storages, beside_stream=_streams is None)
         self._archive = archive
@@ -185,3 +183,15 @@ class Lifetime:
     def _scope(self, uri: str) -> StorageScope:
         self._require_open()
         return StorageScope(StreamName.of(uri, self._environment), self._redis)
+
+
+def _checked(storage: Storage, retention: Retention | None) -> Storage:
+    refuse_early_expiry(storage, retention)
+    return storage
+
+
+def _check_producing(timeout: timedelta, deduplicate_for: timedelta, queue_bytes: int) -> None:
+    if not timedelta(0) < timeout < deduplicate_for:
+        raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
+    if queue_bytes < 1:
+        raise ConfigurationError(f"queue_bytes must be 1 or more, not {queue_bytes}.")

@@ -103,4 +103,5 @@ def _bucket() -> typer.Typer:
     commands.callback()(bucket.bucket)
     commands.command()(bucket.create)
     commands.command()(bucket.policy)
+    commands.command()(bucket.lifecycle)
     return commands

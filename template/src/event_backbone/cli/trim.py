@@ -41,7 +41,7 @@ def trim(
 async def _trim(project: Project, uri: str, before: EventKey | datetime | None, *, dry_run: bool) -> list[str]:
     async with project.open() as backbone:
         if before is None and (backbone.retention is None or backbone.retention.max_age is None):
-            fail("Give --before KEY or TIME: this project keeps events for ever.", USAGE_ERROR)
+            fail("Give --before KEY or TIME: this project keeps events forever.", USAGE_ERROR)
         report = await backbone.trim(uri, before=before, dry_run=dry_run)
     return report_lines(report, dry_run=dry_run)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import boto3
 
     from event_backbone.storage.s3.administration import BucketState
+    from event_backbone.storage.s3.lifecycle import DeletingRule, Folder
     from event_backbone.storage.s3.policy import Role
 
 
@@ -78,3 +79,36 @@ async def check_bucket(
     from event_backbone.storage.s3 import administration  # noqa: PLC0415 - imports boto3
 
     return await asyncio.to_thread(administration.state, options.resolved(), environment, session)
+
+
+async def deleting_rules(
+    options: S3Options, environment: str = "", *, folder: Folder = "packs", session: boto3.Session | None = None
+) -> list[DeletingRule]:
+    """Return the lifecycle rules that delete packs of an environment, or its archive, in whole or in part.
+
+    Rules for noncurrent versions are not among them. Asking takes s3:GetLifecycleConfiguration.
+
+    Raises:
+        ConfigurationError: there is no such bucket, S3 has no lifecycle rules, or settings or credentials do not allow
+            it.
+        StorageUnavailable: S3 does not answer.
+    """
+    require_libraries()
+    from event_backbone.storage.s3 import lifecycle  # noqa: PLC0415 - imports boto3
+
+    return await asyncio.to_thread(lifecycle.deleting_rules, options.resolved(), environment, folder, session)
+
+
+async def expire_packs(
+    options: S3Options, environment: str = "", *, days: int, session: boto3.Session | None = None
+) -> None:
+    """Let S3 delete the packs of an environment so many days after they were written, at the next midnight (UTC).
+
+    This changes, or adds, one lifecycle rule of the bucket; it may be called again. All other rules stay, but for a
+    change that somebody else makes at the same time. Whether events still need their packs is not checked. It takes
+    s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration; raises as ``deleting_rules`` does.
+    """
+    require_libraries()
+    from event_backbone.storage.s3 import lifecycle  # noqa: PLC0415 - imports boto3
+
+    await asyncio.to_thread(lifecycle.expire_packs, options.resolved(), environment, days, session)

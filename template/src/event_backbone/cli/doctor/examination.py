@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from event_backbone.cli.doctor.archive_checks import check_archive
 from event_backbone.cli.doctor.finding import Finding, fail, ok
 from event_backbone.cli.doctor.group_checks import check_groups
+from event_backbone.cli.doctor.lifecycle_checks import check_lifecycle
 from event_backbone.cli.doctor.redis_checks import check_redis
 from event_backbone.cli.doctor.retention_checks import check_retention
 from event_backbone.cli.doctor.runtime_checks import check_runtime
@@ -59,6 +60,7 @@ async def _servers(project: Project, backbone: Backbone, s3_options: S3Options |
         findings += await check_redis(backbone.redis)
     if s3_options is not None:
         findings += await check_bucket_exists(project, backbone.environment, s3_options)
+        findings += await check_lifecycle(backbone, s3_options)
     storage = await _storage(backbone)
     if all(each.text != storage.text for each in findings):
         findings.append(storage)

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 BucketState = Literal["exists", "missing", "unknown"]
 
 _DEFAULT_REGION = "us-east-1"  # the one region that S3 refuses as a location
+_UNSUPPORTED = "S3 at {endpoint} does not support this ({permission})."
+_SENTENCES = {
+    "BucketAlreadyExists": "The bucket name {bucket} belongs to somebody else; choose another one.",
+    "MethodNotAllowed": _UNSUPPORTED,
+    "NoSuchBucket": "There is no bucket {bucket} at {endpoint}; create it with `bucket create`.",
+    "NotImplemented": _UNSUPPORTED,
+}
+_REFUSED = "S3 at {endpoint} refuses ({code}); correct the credentials, or grant {permission}."
 _OURS = "BucketAlreadyOwnedByYou"
 _STATES: dict[str, BucketState] = {"404": "missing", "403": "unknown"}
 
@@ -30,7 +38,7 @@ def create(options: S3Options, environment: str, session: boto3.Session | None) 
     session = session or open_session(options)
     region = find_access(options, session).region
     client = open_client(options, session)
-    with _translated(bucket, client.meta.endpoint_url):
+    with translated(bucket, client.meta.endpoint_url, "s3:CreateBucket"):
         if _state(client, bucket) == "exists":
             return False
         try:
@@ -40,7 +48,7 @@ def create(options: S3Options, environment: str, session: boto3.Session | None) 
                 constraint = cast("BucketLocationConstraintType", region)
                 client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": constraint})
         except ClientError as error:
-            if _code(error) != _OURS:
+            if code_of(error) != _OURS:
                 raise
             return False
     return True
@@ -52,7 +60,7 @@ def state(options: S3Options, environment: str, session: boto3.Session | None) -
     session = session or open_session(options)
     find_access(options, session)
     client = open_client(options, session)
-    with _translated(bucket, client.meta.endpoint_url):
+    with translated(bucket, client.meta.endpoint_url, "s3:ListBucket"):
         return _state(client, bucket)
 
 
@@ -60,22 +68,24 @@ def _state(client: S3Client, bucket: str) -> BucketState:
     try:
         client.head_bucket(Bucket=bucket)
     except ClientError as error:
-        if _code(error) not in _STATES:
+        if code_of(error) not in _STATES:
             raise
-        return _STATES[_code(error)]
+        return _STATES[code_of(error)]
     return "exists"
 
 
 @contextmanager
-def _translated(bucket: str, endpoint: str) -> Generator[None]:
+def translated(bucket: str, endpoint: str, permission: str) -> Generator[None]:
+    """Raise ConfigurationError for what S3 refuses, and StorageUnavailable when it does not answer.
+
+    ``permission`` is what the call needs.
+    """
     try:
         yield
     except ClientError as error:
-        code = _code(error)
-        if code == "BucketAlreadyExists":
-            message = f"The bucket name {bucket} belongs to somebody else; choose another one."
-        else:
-            message = f"S3 at {endpoint} refuses ({code}); correct the credentials, or grant s3:CreateBucket."
+        code = code_of(error)
+        sentence = _SENTENCES.get(code, _REFUSED)
+        message = sentence.format(bucket=bucket, endpoint=endpoint, code=code, permission=permission)
         raise ConfigurationError(message) from error
     except BotoCoreError as error:
         raise StorageUnavailable(
@@ -83,5 +93,6 @@ def _translated(bucket: str, endpoint: str) -> Generator[None]:
         ) from error
 
 
-def _code(error: ClientError) -> str:
+def code_of(error: ClientError) -> str:
+    """Return the code in an answer of S3."""
     return error.response.get("Error", {}).get("Code", "without a code")

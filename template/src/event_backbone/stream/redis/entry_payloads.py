@@ -12,9 +12,9 @@ local function references_of(fields)
   local id = string.match(metadata, '^{"id":"([%x%-]+)"')
   if id then
     local name = string.match(metadata, '"payload":%["([%w%-]+)"%]')
-    if name then return id, {{name, id}} end
+    if name then return id, { {name, id} } end
     local other, key = string.match(metadata, '"payload":%[%["([%w%-]+)","([^"\\\\]+)"%]%]')
-    if other then return id, {{other, key}} end
+    if other then return id, { {other, key} } end
     if string.find(metadata, '"payload":[]', 1, true) then return id, {} end
   end
   local read, document = pcall(cjson.decode, metadata)

@@ -18,8 +18,8 @@ SURVEY = _script(
 -- has no gaps. KEYS: stream. ARGV: token, or "" to note nothing.
 -- Returns {the server's milliseconds, number of entries, bytes of the stream, id of the first entry ("": none), id of
 -- the newest entry there ever was, committed (nil: not noted), complete-from (nil: not noted), 1 if a restore is under
--- way, for each group {name, id of the last delivered entry, pending, looked, noticed, forgotten, dead letters}}. The
--- times of a group are nil if they are not noted.
+-- way, of each group its name, the id of the last delivered entry, pending, looked, noticed, forgotten (each of these
+-- three nil if it is not noted), dead letters}.
 local stream, token = KEYS[1], ARGV[1]
 local base, call = '{' .. stream .. '}:', redis.call
 local archive = base .. '$ARCHIVE_KEY'
@@ -37,7 +37,7 @@ end
 local restoring = call('EXISTS', base .. '$RESTORE_KEY')
 if call('EXISTS', stream) == 0 then
   local noted = call('HMGET', archive, '$COMMITTED_FIELD', '$COMPLETE_FROM_FIELD')
-  return {now, 0, 0, '', '0-0', noted[1], noted[2], restoring, {}}
+  return {now, 0, 0, '', '0-0', noted[1], noted[2], restoring, {} }
 end
 
 local info = about(call('XINFO', 'STREAM', stream))
@@ -123,7 +123,8 @@ for i, each in ipairs(wanted) do places[i] = {each[1], each[2], true} end
     """
 local entries, bytes = call('XRANGE', stream, '(' .. after, '+', 'COUNT', count), 0
 for _, entry in ipairs(entries) do bytes = bytes + add_hashes(entry[2], {}) end
-return {#entries > 0 and entries[#entries][1] or '', #entries, bytes}
+local last = entries[#entries]
+return {last and last[1] or '', #entries, bytes}
 """,
 )
 

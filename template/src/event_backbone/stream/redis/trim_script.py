@@ -9,7 +9,7 @@ OTHER = b"OTHER"
 """The answer to a process that no longer carries out retention."""
 
 RESTORING = b"RESTORING"
-"""The answer while a restore is under way, which builds the stream anew."""
+"""The answer while a restore is under way, which builds the stream again."""
 
 LOST = b"LOST"
 """The answer when Redis has lost events that are archived."""
@@ -161,7 +161,7 @@ if not dry and call('EXISTS', base .. '$RESTORE_KEY') == 1 then return 'RESTORIN
         + _REMOVE
         + """
 local entries = above(upto, after) and call('XRANGE', stream, '(' .. after, upto, 'COUNT', count) or {}
-if #entries == 0 then return {more_sources and upto or '', more_sources and 1 or 0, 0, 0, {}, {}, {}} end
+if #entries == 0 then return {more_sources and upto or '', more_sources and 1 or 0, 0, 0, {}, {}, {} } end
 for _, group in ipairs(groups) do
   for _, row in ipairs(call('XPENDING', stream, group.name, entries[1][1], entries[#entries][1], #entries)) do
     group.pending[row[1]] = row[2]
