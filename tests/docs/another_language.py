@@ -43,7 +43,8 @@ def new_events(redis: Redis, stream: str, group: str, storages: Mapping[str, Loa
     answer: Any = redis.xreadgroup(group, "one", {stream: ">"}, count=100)
     entries: list[tuple[str, dict[str, str]]] = answer[0][1] if answer else []
     for entry_id, fields in entries:
-        yield read(fields, storages)
+        if "redriven" not in fields:
+            yield read(fields, storages)
         redis.xack(stream, group, entry_id)
 
 

@@ -145,8 +145,12 @@ def _loads(case: str, redis: Redis, client: "S3Client") -> dict[str, Load]:
 async def test_a_reader_in_another_language_gets_what_was_produced(
     case: str, redis_url: str, redis: Redis, client: "S3Client"
 ) -> None:
-    """In the order of the stream, argument by argument, and with nothing left pending."""
+    """In the order of the stream, argument by argument, and with nothing left pending.
+
+    What was redriven for another group is passed over.
+    """
     await _produce(redis_url, STORAGES[case]())
+    redis.xadd(STREAM, {"wire": "1", "redriven": "1-0 main-consumer", "redriven:metadata": "{}"})
     found = list(new_events(redis, STREAM, "reports", _loads(case, redis, client)))
     assert sorted((each.metadata["event"], each.arguments) for each in found) == [
         ("closed", {}),

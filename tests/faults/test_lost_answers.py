@@ -12,10 +12,13 @@ from event_backbone.errors import StreamUnavailable
 from event_backbone.settings import RedisSettings
 from event_backbone.stream import Delivery, GroupReader, Lease
 from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.redis.admin import RedisGroupAdmin
+from event_backbone.stream.redis.admin_scripts import REDRIVE
 from event_backbone.stream.redis.append import APPEND
 from event_backbone.stream.redis.member_scripts import FETCH, LOOK
 from event_backbone.stream.redis.settlement_scripts import ACK, DEAD_LETTER, MARK_ALONE, PARK, RELEASE
 from event_backbone.stream.redis.trim_script import TRIM
+from event_backbone.wire import read_redriven
 from tests.conformance.stream_suite import GROUP, LETTER, NAME, NO_WAIT, keys_of, lease_of, new_entry
 from tests.faults.known_scripts import called
 from tests.faults.proxy import Proxy
@@ -131,6 +134,24 @@ async def test_a_dead_letter_whose_answer_is_lost_is_one(proxy: Proxy, streams: 
     assert await streams.group_leases(NAME, GROUP, "one").dead_letter(lease, LETTER) == frozenset()
     assert len(await streams.group_admin(NAME, GROUP).dead_letters(None, 10)) == 1
     assert list(await streams.group_admin(NAME, GROUP).pending(None, 10)) == []
+
+
+async def test_a_redrive_from_the_archive_whose_answer_is_lost_delivers_once(
+    proxy: Proxy, streams: RedisStreams, connection: RedisConnection
+) -> None:
+    """Asked again, it finds the dead letter gone, and appends nothing more."""
+    delivery = await one_delivery(streams)
+    await streams.group_leases(NAME, GROUP, "one").dead_letter(lease_of(delivery), LETTER)
+    await connection.command("XTRIM", NAME.key, "MAXLEN", 0)
+    redis = RedisConnection(RedisSettings.parse(proxy.url))
+    admin = RedisGroupAdmin(redis, NAME, GROUP)
+    letters = await admin.dead_letters(None, 10)
+    proxy.lose(called(REDRIVE))
+    await admin.redrive_archived(letters, {delivery.entry.key: delivery.entry.fields[b"metadata"]})
+    assert list(await admin.dead_letters(None, 10)) == []
+    await redis.close()
+    [again] = await streams.group_reader(NAME, GROUP, "one").read(10, NO_WAIT)
+    assert read_redriven(again.entry.fields, 0) == (delivery.entry.key, GROUP, delivery.entry.fields)
 
 
 @pytest.mark.parametrize("times", [1, 2])

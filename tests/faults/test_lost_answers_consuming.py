@@ -83,6 +83,31 @@ async def test_a_lost_ack_is_an_ack(
     assert counted.count("event_backbone.lease_lost") == 0
 
 
+@pytest.mark.parametrize("times", [1, 5])
+async def test_what_was_redriven_for_another_group_is_only_acked(
+    proxy: Proxy, backbone: Backbone, spoiled: Backbone, redis: Redis, counted: CountedMetrics, times: int
+) -> None:
+    """However many of these answers are lost, and also if its reader crashed. It counts as nothing."""
+    remembering = Remembering()
+    await pack(backbone, 1)
+    for _ in range(2):
+        await redis.xadd(STREAM.key, {"wire": "1", "redriven": "1-0 another group", "redriven:metadata": "{}"})
+    await redis.xgroup_create(STREAM.key, GROUP, "0-0")
+    await redis.xreadgroup(GROUP, "crashed", {STREAM.key: ">"}, count=2)
+    await redis.zadd(f"{{{STREAM.key}}}:members:{GROUP}", {"crashed": 1})
+    proxy.lose(called(ACK), times)
+    lease = timedelta(milliseconds=400)
+    async with stopped_within(
+        spoiled.subscribe(remembering.consumer, uri=URI, group=GROUP, lease=lease)
+    ) as subscription:
+        await eventually(lambda: nothing_is_left(backbone))
+        await eventually(lambda: proxy.still_to_lose(called(ACK)) == 0)
+        await eventually(lambda: subscription.handled == 1)
+    assert remembering.numbers == [1]
+    assert counted.count("event_backbone.delivered") == 1
+    assert counted.count("event_backbone.skipped") == counted.count("event_backbone.dead_lettered") == 0
+
+
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_a_lost_dead_letter_move_is_one_move(
     proxy: Proxy, backbone: Backbone, spoiled: Backbone, counted: CountedMetrics, times: int

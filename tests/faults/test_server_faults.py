@@ -16,6 +16,7 @@ from event_backbone.model import HashWrite
 from event_backbone.settings import RedisSettings
 from event_backbone.stream import GroupReader
 from event_backbone.stream.redis import RedisStreams
+from event_backbone.stream.redis.admin import RedisGroupAdmin
 from event_backbone.testing.servers import RedisServer
 from tests.conformance.stream_suite import GROUP, LETTER, NAME, NO_WAIT, keys_of, lease_of, new_entry
 from tests.faults.proxy import proxy_before
@@ -151,6 +152,30 @@ async def test_a_full_server_refuses_appends_and_lets_consumers_drain(
     assert [(each.key, each.consumer) for each in pending] == [(second.entry.key, "one"), (third.entry.key, None)]
     await connection.command("CONFIG", "SET", "maxmemory", "0")
     assert await leases.dead_letter(lease_of(second), LETTER) == frozenset()
+
+
+async def test_a_full_server_refuses_a_redrive_from_the_archive(
+    streams: RedisStreams, connection: RedisConnection
+) -> None:
+    """Nothing is changed, and once there is memory the event is delivered; without the group that is said."""
+    await streams.stream(NAME).append([new_entry()])
+    reader, leases = streams.group_reader(NAME, GROUP, "one"), streams.group_leases(NAME, GROUP, "one")
+    await reader.ensure("beginning")
+    [delivery] = await reader.read(1, NO_WAIT)
+    await leases.dead_letter(lease_of(delivery), LETTER)
+    await connection.command("XTRIM", NAME.key, "MAXLEN", 0)
+    admin, metadata = RedisGroupAdmin(connection, NAME, GROUP), {delivery.entry.key: b"{}"}
+    letters = await admin.dead_letters(None, 10)
+    await connection.command("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StreamUnavailable, match="OOM"):
+        await admin.redrive_archived(letters, metadata)
+    assert [*await admin.dead_letters(None, 10)] == [*letters]
+    assert list(await reader.read(1, NO_WAIT)) == []
+    await connection.command("CONFIG", "SET", "maxmemory", "0")
+    assert list(await admin.redrive_archived(letters, metadata)) == ["redriven"]
+    assert len(await reader.read(10, NO_WAIT)) == 1
+    with pytest.raises(GroupMissing, match="another"):
+        await RedisGroupAdmin(connection, NAME, "another").redrive_archived(letters, metadata)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ class LongRun:
         self._workers: dict[str, Worker] = {}
         self._stacks: dict[str, AsyncExitStack] = {}
         self._ended = asyncio.Event()
+        self._killing: asyncio.Task[None] | None = None
 
     async def start(self, group: str) -> None:
         """Start the worker of a group; the quick one archives as well."""
@@ -58,13 +59,18 @@ class LongRun:
         await self._stacks.pop(group).aclose()
 
     async def close(self) -> None:
-        """End all workers."""
+        """End all workers; raise what has kept one from starting."""
         self._ended.set()
+        if self._killing is not None:
+            await self._killing
         for group in list(self._workers):
             await self.kill(group)
 
-    async def kill_now_and_then(self) -> None:
-        """Kill a worker every few seconds, and start it again."""
+    def begin_killing(self) -> None:
+        """Kill a worker every few seconds from now on, and start it again."""
+        self._killing = asyncio.create_task(self._kill_now_and_then())
+
+    async def _kill_now_and_then(self) -> None:
         while not self._ended.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(3 + 5 * self._random.random()):
@@ -97,6 +103,8 @@ class LongRun:
         await eventually(self._has_capacity, within_seconds=240)
 
     async def _has_capacity(self) -> bool:
+        if self._killing is not None and self._killing.done():
+            await self._killing
         info = cast("bytes", await self.retained.connection.command("INFO", "memory"))
         used = int(info.split(b"used_memory:")[1].split(b"\r\n")[0])
         self.most_bytes = max(self.most_bytes, used)

@@ -43,7 +43,7 @@ async def test_a_million_events_go_through_64_mb(
             await run.produce(EVENTS // 5)
             await eventually(lambda: len(run.handled(MORTAL)) > 0)
             await run.kill(MORTAL)
-            killing = asyncio.create_task(run.kill_now_and_then())
+            run.begin_killing()
             await retained.fall_silent(MORTAL)
             await run.produce(EVENTS * 4 // 5)
             await eventually(lambda: _is_forgotten(backbone, MORTAL), within_seconds=300)
@@ -52,8 +52,6 @@ async def test_a_million_events_go_through_64_mb(
             await run.start(MORTAL)
             await run.produce(EVENTS)
             await eventually(run.is_empty, within_seconds=600)
-            await run.close()
-            await killing
         finally:
             await run.close()
         for group in (QUICK, SLOW):

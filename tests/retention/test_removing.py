@@ -143,3 +143,17 @@ async def test_what_is_removed_behind_a_group_hides_no_lag(retained: Retained) -
     await retained.produce(5, 6)
     (state,) = await retained.backbone.groups(URI)
     assert state.unread == 2
+
+
+async def test_dead_letters_that_have_outlived_their_group_go_too(
+    retained: Retained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once they are too old; nobody else would ever remove them."""
+    monkeypatch.setattr("event_backbone.retention.round._SWEEP_FIRST_SECONDS", -1.0)
+    (key,) = await retained.produce(1)
+    about = {"source": key.entry_id, "attempts": "1", "reason": "rejected", "detail": "", "error": "", "place": ""}
+    fields = [part for name, value in about.items() for part in (f"dead:{name}", value)]
+    for letter_id in ("5-0", "*"):
+        await retained.connection.command("XADD", retained.name.key_of("dead:gone"), letter_id, *fields)
+    await retained.carry_out()
+    assert len([each async for each in retained.backbone.dead_letters(URI, "gone").list()]) == 1

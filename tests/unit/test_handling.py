@@ -11,7 +11,7 @@ from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import PayloadErased, PayloadGone, Reject, StorageUnavailable
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import NewDeadLetter, Payload, StreamName
+from event_backbone.model import EventKey, NewDeadLetter, Payload, StreamName
 from event_backbone.model.correlation import lineage
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import HandleSpans
@@ -72,7 +72,8 @@ async def deliver(
     attempt: int = 1,
 ) -> Outcome:
     """Deliver an event with this payload."""
-    ctx = to.context_of(context(event=name, version=version).metadata, attempt, no_ack, None)
+    metadata = context(event=name, version=version).metadata
+    ctx = to.context_of(metadata, metadata.key, attempt, no_ack, None)
     return await to.handle(LoadedEvent(ctx.metadata, to.routes.of(ctx.metadata), payload), ctx, attempt)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
@@ -119,7 +120,8 @@ async def test_the_current_event_is_set_while_handlers_run_and_no_longer() -> No
         raise OSError
 
     metadata, outside, to = context(event="packing").metadata, context(), handling(consumer)
-    await to.handle(LoadedEvent(metadata, to.routes.of(metadata), PACKING), to.context_of(metadata, 1, no_ack, None), 1)
+    ctx = to.context_of(metadata, metadata.key, 1, no_ack, None)
+    await to.handle(LoadedEvent(metadata, to.routes.of(metadata), PACKING), ctx, 1)
     assert (seen, lineage(None, None)) == ([True], (outside.metadata.correlation_id, str(outside.metadata.event_id)))
 
 
@@ -270,7 +272,7 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
     task.cancel()
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
-    ctx = to.context_of(context().metadata, 1, no_ack, None)
+    ctx = to.context_of(context().metadata, EventKey(1), 1, no_ack, None)
     assert to.failed(ctx, 1, cancelled.value) == RetryLater(SECOND)
     last = to.failed(ctx, 3, cancelled.value)
     assert isinstance(last, NewDeadLetter)
@@ -281,7 +283,7 @@ async def test_a_cancellation_passes_and_is_a_failure_unless_its_owner_wanted_it
 async def test_the_policy_counts_attempts_of_the_events_own() -> None:
     """Not deliveries as the server counts them, which include crashes beside others."""
     to = handling(raising(ValueError()))
-    ctx = to.context_of(context(event="packing").metadata, 9, no_ack, None)
+    ctx = to.context_of(context(event="packing").metadata, EventKey(1), 9, no_ack, None)
     assert await to.handle(LoadedEvent(ctx.metadata, to.routes.of(ctx.metadata), PACKING), ctx, 2) == RetryLater(SECOND)
     assert isinstance(
         await to.handle(LoadedEvent(ctx.metadata, to.routes.of(ctx.metadata), PACKING), ctx, 3), NewDeadLetter

@@ -76,9 +76,11 @@ class Case:
         self.stopping = asyncio.Event()
         self.intake = Intake(
             self.member,
+            self.streams.group_leases(STREAM, "group", "me"),
             self.in_flight,
             Outage(monitor),
             monitor,
+            group="group",
             route=self._route,
             resume=self._resume,
             start="beginning",

@@ -75,7 +75,7 @@ async def test_what_is_decided_elsewhere_has_its_event_too(records: list[logging
 
     to, ctx = handling(Consumer(Ship)), await asyncio.create_task(begun())
     await asyncio.create_task(deliver(to, {"email": b"12"}, attempt=2))
-    to.failed(to.context_of(ctx.metadata, 2, no_ack, None), 1, TimeoutError())
+    to.failed(to.context_of(ctx.metadata, ctx.metadata.key, 2, no_ack, None), 1, TimeoutError())
     undecodable, cancelled = map(fields_of, records)
     assert undecodable["event"] == cancelled["event"] == "packing"
     assert (cancelled["key"], cancelled["attempt"]) == (str(ctx.metadata.key), 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from event_backbone.archive.opening import (
     archive_state,
     open_archive_erasing,
+    open_archived_dead_letters,
     open_cold_reads,
     open_restore,
 )
@@ -103,7 +104,9 @@ class Administration(Lifetime):
 
     def dead_letters(self, uri: str, group: str) -> DeadLetters:
         """Return the dead letters of a consumer group."""
-        return DeadLetters(self._require_open(), self._scope(uri), group, self._storages)
+        streams, scope = self._require_open(), self._scope(uri)
+        archived = open_archived_dead_letters(self._archive, scope, self._storages, group)
+        return DeadLetters(streams, scope, group, self._storages, archived)
 
     async def pending(
         self, uri: str, group: str, *, after: EventKey | None = None, count: int = 100

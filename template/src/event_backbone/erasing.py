@@ -14,7 +14,7 @@ from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.parts import StorageNotGiven
 from event_backbone.stream.base import Stream
-from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, read_entry
+from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, is_redriven, read_entry
 
 if TYPE_CHECKING:
     from event_backbone.archive.archive_erasing import ArchiveErasing
@@ -53,7 +53,7 @@ async def _references(
 ) -> tuple[PayloadReference, ...] | None:
     """Return where the event's payload is, by stream or archive; None if neither has the event."""
     entry = await stream.get(key)
-    fields = None if entry is None else entry.fields
+    fields = None if entry is None or is_redriven(entry.fields) else entry.fields
     if fields is None and archived is not None and (found := await archived.find(key)) is not None:
         fields = {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): found.document}
     return None if fields is None else read_entry(fields, stream.name, key)[1]

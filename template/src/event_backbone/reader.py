@@ -22,6 +22,7 @@ from event_backbone.model import EventKey
 from event_backbone.scanning import EventLoading, Scan, Wanted
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.base import Stream
+from event_backbone.wire import is_redriven
 
 if TYPE_CHECKING:
     from event_backbone.archive.cold_reads import ColdReads
@@ -64,7 +65,7 @@ class Reader:
         """
         stream, ours = self._stream, key.partition == self._stream.name.partition
         entry = await stream.get(key) if ours else None
-        found = None if entry is None else await self._loading.one(entry)
+        found = None if entry is None or is_redriven(entry.fields) else await self._loading.one(entry)
         if found is not None:
             return found
         page = await self._cold.get(key) if self._cold is not None and ours else None

@@ -15,7 +15,7 @@ from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_payloads, is_gone
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry
-from event_backbone.wire import read_entry, read_inline
+from event_backbone.wire import is_redriven, read_entry, read_inline
 
 if TYPE_CHECKING:
     from event_backbone.archive.cold_reads import ColdPage, ColdReads, Gap
@@ -126,7 +126,7 @@ class EventLoading:
         self._cold = cold
 
     async def read(self, entries: Sequence[Entry], events: Wanted) -> list[StoredEvent]:
-        """Return the wanted events; what cannot be read is skipped and logged.
+        """Return the wanted events; what cannot be read is skipped and logged. Redriven entries are left out.
 
         Raises:
             StorageUnavailable: a payload may be there later; StorageMissing: its storage was not given.
@@ -134,6 +134,8 @@ class EventLoading:
         """
         wanted: list[_Event] = []
         for entry in entries:
+            if is_redriven(entry.fields):
+                continue
             try:
                 found = self._event_of(entry)
             except EntryUnreadable as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
@@ -18,6 +18,7 @@ from event_backbone.wire.archived_event import (
     key_of_archived,
     read_archived,
     read_archived_ids,
+    read_archived_metadata,
     read_key,
 )
 
@@ -85,6 +86,26 @@ class ColdReads:
                     if text.encode() in line and (found := read_archived_ids(line, self._stream))[1] == text:
                         return found[0]
         return None
+
+    async def metadata(self, keys: Collection[EventKey]) -> dict[EventKey, bytes]:
+        """Return the metadata of those of these events that are archived, as their entries had it.
+
+        Reads each segment once. Raises as ``get`` does.
+        """
+        note, found = await self._notes.read(), dict[EventKey, bytes]()
+        segment: Segment | None = None
+        lines: dict[bytes, bytes] = {}
+        for key in sorted(keys):
+            if segment is None or segment.header.last < key:
+                is_archived = not note.exists or (note.committed is not None and key <= note.committed)
+                segment = await self._history.find(key, note.follows) if is_archived else None
+                if segment is None:
+                    break
+                lines = {key_of_archived(line): line for line in segment.lines()}
+            line = lines.get(key.entry_id.encode())
+            if line is not None:
+                found[key] = read_archived_metadata(line, self._stream)[1]
+        return found
 
     async def page(self, after: EventKey, stop: EventKey | None, count: int) -> tuple[Sequence[Entry], Gap | None]:
         """Return up to ``count`` entries of the stream after this key, and the gap after which they may come.

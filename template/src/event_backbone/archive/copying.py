@@ -15,7 +15,7 @@ from event_backbone.model import Payload, PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import load_references
 from event_backbone.stream.values import Entry
-from event_backbone.wire import METADATA_FIELD, read_inline, read_references
+from event_backbone.wire import METADATA_FIELD, is_redriven, read_inline, read_references
 from event_backbone.wire.archived_event import ArchivedEvent
 
 _METADATA = METADATA_FIELD.encode()
@@ -40,8 +40,8 @@ class Copying:
     async def archived(self, entries: Sequence[Entry], pacing: Pacing) -> AsyncGenerator[Sequence[ArchivedEvent], None]:
         """Yield the events in these entries, in order, some at a time.
 
-        What is not an event of wire format 1 is left out, and logged. Payloads are loaded together, as many as have
-        8 MiB, and the next ones while these are worked on.
+        What is not an event of wire format 1 is left out, and logged unless it is a redriven entry. Payloads are loaded
+        together, as many as have 8 MiB, and the next ones while these are worked on.
 
         Raises:
             StorageUnavailable: a payload may be there later, or may not be read at the moment.
@@ -69,6 +69,8 @@ class Copying:
         found: list[_Found] = []
         found_bytes = 0
         for entry in entries:
+            if is_redriven(entry.fields):
+                continue
             try:
                 references, size_bytes = read_references(entry.fields, entry.key)
             except EntryUnreadable as error:

@@ -19,6 +19,7 @@ from event_backbone.wire.keys import ARCHIVER_KEY
 
 if TYPE_CHECKING:
     from event_backbone.archive.archive_erasing import ArchiveErasing
+    from event_backbone.archive.archived_dead_letters import ArchivedDeadLetters
     from event_backbone.archive.archiver import Archiver
     from event_backbone.archive.cold_reads import ColdReads
     from event_backbone.archive.restore import Restore
@@ -79,6 +80,19 @@ async def find_event(
         return found
     start, _, end = keys_near(event_id, window, scope.stream.partition)
     return await open_cold_reads(archive, scope).find(event_id, start, end)
+
+
+def open_archived_dead_letters(
+    archive: S3Archive | None, scope: StorageScope, storages: Mapping[str, Storage], group: str
+) -> ArchivedDeadLetters | None:
+    """Return what redrives and shows a group's dead letters from the archive; None without one."""
+    if archive is None:
+        return None
+    from event_backbone.archive.archived_dead_letters import ArchivedDeadLetters  # noqa: PLC0415
+    from event_backbone.stream.redis.admin import RedisGroupAdmin  # noqa: PLC0415
+
+    admin = RedisGroupAdmin(redis_of(scope), scope.stream, group)
+    return ArchivedDeadLetters(scope, storages, open_cold_reads(archive, scope), admin)
 
 
 async def archive_state(archive: S3Archive, scope: StorageScope) -> ArchiveState:

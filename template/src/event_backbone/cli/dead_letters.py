@@ -187,7 +187,8 @@ async def _redrive(project: Project, filters: DeadLetterFilters, *, dry_run: boo
                 f"{counted(redriven.events, 'event')} redriven: a running worker handles {them} within a second."
             )
             if redriven.not_found:
-                fail(f"Not redriven, as they are no longer in the stream: {_named(redriven.not_found)}.")
+                where = "no longer in the stream" if backbone.archive is None else "in neither stream nor archive"
+                fail(f"Not redriven, as they are {where}: {_named(redriven.not_found)}.")
     if missing:
         _fail_without(missing, project)
 

@@ -13,6 +13,7 @@ from event_backbone import telemetry
 from event_backbone.backoff import Backoff, Delays, pause
 from event_backbone.errors import BackboneError, EventsLost, StreamUnavailable
 from event_backbone.model import StreamName
+from event_backbone.place import place_of, type_name
 from event_backbone.retention.options import Retention
 from event_backbone.retention.round import Round, due_before
 from event_backbone.retention.trimming import Removed
@@ -91,7 +92,7 @@ class RetentionLoop:
                     await pause(self.stopping, self._interval)
                 except Interrupted:
                     await pause(self.stopping, _LONGEST / 3)
-                except BackboneError as error:
+                except Exception as error:  # noqa: BLE001 - a programming error must not let Redis fill
                     self._report_problem(error)
                     await pause(self.stopping, delays.next())
         finally:
@@ -149,8 +150,10 @@ class RetentionLoop:
                 why,
             )
 
-    def _report_problem(self, error: BackboneError) -> None:
-        if str(error) != self._problem:
-            self._problem = str(error)
+    def _report_problem(self, error: Exception) -> None:
+        known = isinstance(error, BackboneError)
+        problem = str(error) if known else f"{type_name(error)}, raised at {' > '.join(place_of(error))}."
+        if problem != self._problem:
+            self._problem = problem
             ends = "" if isinstance(error, EventsLost) else " It will be retried."
-            _log.warning("No events are removed from %s at the moment: %s%s", self._stream.key, error, ends)
+            _log.warning("No events are removed from %s at the moment: %s%s", self._stream.key, problem, ends)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _LETTERS_AT_ONCE = 100
+_SCANNED_AT_ONCE = 1000
 _SWEEP_FIRST_SECONDS = 60.0
 _SWEEP_AGAIN_SECONDS = 3600.0
 _FROM_FIRST_SECONDS = 300.0
@@ -83,7 +84,9 @@ class Round:
             await self._by_bytes(self._retention.max_bytes, survey, forgotten, removed)
         if monotonic() >= self._sweep_at:
             self._sweep_at = monotonic() + _SWEEP_AGAIN_SECONDS
-            await self._sweep.run((await self._retaining.survey()).complete_from)
+            survey = await self._retaining.survey()
+            await self._expire_those_of_deleted_groups(survey)
+            await self._sweep.run(survey.complete_from)
         return removed
 
     async def _by_age(self, survey: Survey, forgotten: Mapping[str, bytes]) -> Removed:
@@ -143,6 +146,21 @@ class Round:
             if group.dead_letters and await self._expire_those_of(group.name, before):
                 expired = True
         return expired
+
+    async def _expire_those_of_deleted_groups(self, survey: Survey) -> None:
+        """Remove what is too old of dead letters that have outlived their group."""
+        keep, names, cursor, ended = (
+            self._retention.dead_letters_for,
+            {each.name for each in survey.groups},
+            b"0",
+            False,
+        )
+        while keep is not None and not ended:
+            cursor, groups = await self._retaining.groups_with_letters(cursor, _SCANNED_AT_ONCE)
+            for group in groups:
+                if group not in names:
+                    await self._expire_those_of(group, survey.now - keep)
+            ended = cursor == b"0"
 
     async def _expire_those_of(self, group: str, before: datetime) -> int:
         admin, expired = self._admin(group), 0

@@ -30,6 +30,8 @@ from event_backbone.stream.values import (
 class Stream(Protocol):
     """The ordered entries of one stream.
 
+    Among them may be redriven ones (``wire.redriven``), which are not events; whoever reads events passes over them.
+
     All methods may be called concurrently. They raise StreamUnavailable when the server does not answer or refuses for
     now; the call may then have taken effect.
     """
@@ -110,6 +112,8 @@ class Stream(Protocol):
 
 class GroupReader(Protocol):
     """How one member of a group gets entries. A new entry goes to one member of the group only.
+
+    A redriven entry goes to every group, and is only for the one that it names; the others ack it.
 
     A member's lease is its row, which says until when, by the server's clock, what is pending under its name belongs to
     it; each look renews it. ``read``, ``look`` and ``compare`` raise GroupMissing when the group is gone; ``ensure``
@@ -202,7 +206,8 @@ class GroupLeases(Protocol):
         """Move the entry to the group's dead letters and ack it, in one step: both or neither.
 
         An inline payload is not copied. Of an entry that was deleted from the stream the dead letter holds no fields.
-        What is kept of its follow-up events stays.
+        The dead letter of a redriven entry is that of its event, and has the key of the event's own entry. What is kept
+        of follow-up events stays.
         """
         ...
 

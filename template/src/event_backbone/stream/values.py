@@ -128,7 +128,7 @@ class PendingEntry:
     """An entry that was delivered, and neither acked nor dead-lettered.
 
     Attributes:
-        key: the event's key.
+        key: the event's key; if that was redriven from the archive, the key of the redriven entry.
         consumer: the consumer that has it; None while it is parked.
         attempt: the attempt that is under way; of a parked entry, the last one.
         idle: since when the consumer has it, or it is parked.

@@ -35,6 +35,7 @@ class Assembly:
         monitor: Monitor,
         handling: Handling,
         *,
+        group: str,
         scope: StorageScope,
         storages: Mapping[str, Storage],
         cold: ColdReads | None,
@@ -63,7 +64,7 @@ class Assembly:
         )
         self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
         self.quarantine = self._quarantine(leases, loader, options)
-        self.intake = self._intake(options, StartCheck(stream, monitor, archived=cold is not None))
+        self.intake = self._intake(leases, group, options, StartCheck(stream, monitor, archived=cold is not None))
 
     def _settlement(
         self,
@@ -98,12 +99,14 @@ class Assembly:
             alone_for=options.alone_for,
         )
 
-    def _intake(self, options: SubscriptionOptions, start_check: StartCheck) -> Intake:
+    def _intake(self, leases: GroupLeases, group: str, options: SubscriptionOptions, start_check: StartCheck) -> Intake:
         return Intake(
             self.member,
+            leases,
             self.in_flight,
             self._outage,
             self.monitor,
+            group=group,
             route=self._route,
             resume=self.workers.start_ready,
             start=options.start,

@@ -22,11 +22,12 @@ class HandledEvent(Context[Any]):
     All handlers of the event get the same one. One object for both: fast path, see decision 0010.
     """
 
-    __slots__ = ("_ack_event", "_event", "_leases", "_used", "group")
+    __slots__ = ("_ack_event", "_entry", "_event", "_leases", "_used", "group")
 
     def __init__(  # noqa: PLR0917 - positional: fast path, see decision 0010
         self,
         metadata: Metadata,
+        entry: EventKey,
         attempt: int,
         ack: Callable[[T], Awaitable[None]],
         event: T,
@@ -34,8 +35,13 @@ class HandledEvent(Context[Any]):
         leases: GroupLeases,
         group: str,
     ) -> None:
-        """Describe one attempt; ``ack(event)`` acks the event, and ``leases`` are its member's."""
+        """Describe one attempt; ``ack(event)`` acks the event, and ``leases`` are its member's.
+
+        ``entry`` is the key of the entry that was delivered: another one than the event's if that was redriven from the
+        archive.
+        """
         self.metadata = metadata
+        self._entry = entry
         self.attempt = attempt
         self.acked = False
         self._ack_event, self._event = ack, event
@@ -68,13 +74,13 @@ class HandledEvent(Context[Any]):
 
     async def reserve(self, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None) -> KeptFollowUp:
         """Keep ``event_id`` for the follow-up event unless one is kept already, and return what is kept."""
-        key = self.metadata.key
-        lease = Lease(key, self.attempt)
+        lease = Lease(self._entry, self.attempt)
         kept = await self._leases.reserve_follow_up(lease, follow_up, event_id, instead_of=instead_of)
         if kept is None:
+            key = self.metadata.key
             raise LeaseLost(f"Event {key} is finished, or another consumer has it; produce nothing more for it here.")
         return kept
 
     async def note(self, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
         """Note the key under which the follow-up event with this id is in its stream."""
-        await self._leases.note_follow_up(self.metadata.key, follow_up, event_id, key)
+        await self._leases.note_follow_up(self._entry, follow_up, event_id, key)

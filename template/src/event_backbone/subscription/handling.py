@@ -24,7 +24,7 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import Metadata, NewDeadLetter, PartialPayload
+from event_backbone.model import EventKey, Metadata, NewDeadLetter, PartialPayload
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
@@ -102,10 +102,13 @@ class Handling:
         return self._retry.decide(1, error)
 
     def context_of(
-        self, metadata: Metadata, attempt: int, ack: Callable[[T], Awaitable[None]], event: T
+        self, metadata: Metadata, entry: EventKey, attempt: int, ack: Callable[[T], Awaitable[None]], event: T
     ) -> HandledEvent:
-        """Return what handlers get, and their producers see, of an attempt; ``ack(event)`` acks the event."""
-        return HandledEvent(metadata, attempt, ack, event, self._services, self._leases, self._group)
+        """Return what handlers get, and their producers see, of an attempt at an event, which ``entry`` delivered.
+
+        ``ack(event)`` acks the event.
+        """
+        return HandledEvent(metadata, entry, attempt, ack, event, self._services, self._leases, self._group)
 
     async def handle(self, event: LoadedEvent, ctx: HandledEvent, attempts: int) -> Outcome:
         """Call an event's handlers, and return what is to happen to it.

@@ -10,11 +10,13 @@ from time import monotonic
 
 from event_backbone.backoff import Delays, pause
 from event_backbone.errors import GroupMissing, StreamUnavailable
-from event_backbone.stream.values import Delivery, Start
+from event_backbone.stream.base import GroupLeases
+from event_backbone.stream.values import Delivery, Lease, Start
 from event_backbone.subscription.in_flight import EventsInFlight, InFlight
 from event_backbone.subscription.member import LOOK_EVERY_SECONDS, Member
 from event_backbone.subscription.monitoring import Monitor, StartCheck
 from event_backbone.subscription.outage import BACKOFF, Outage
+from event_backbone.wire import is_redriven, read_redriven
 
 
 class Intake:
@@ -27,21 +29,26 @@ class Intake:
     def __init__(
         self,
         member: Member,
+        leases: GroupLeases,
         in_flight: EventsInFlight,
         outage: Outage,
         monitor: Monitor,
         *,
+        group: str,
         route: Callable[[Sequence[InFlight]], None],
         resume: Callable[[], None],
         start: Start,
         start_check: StartCheck,
         stopping: asyncio.Event,
     ) -> None:
-        """Take in what ``member`` is given, until ``stopping``.
+        """Take in what ``member`` of ``group`` is given, until ``stopping``.
 
-        ``route`` takes new events; ``resume`` is called when events may begin again.
+        ``route`` takes new events; ``resume`` is called when events may begin again. By ``leases`` it acks what was
+        redriven for other groups.
         """
         self._member = member
+        self._leases = leases
+        self._group = group
         self._in_flight = in_flight
         self._outage = outage
         self._monitor = monitor
@@ -103,7 +110,7 @@ class Intake:
         if capacity == 0:
             await self._in_flight.wait_for_capacity(wait_seconds)
         elif self._member.may_begin():
-            self._admit(await self._member.read(capacity, wait_seconds))
+            await self._admit(await self._member.read(capacity, wait_seconds))
 
     async def _keep(self) -> None:
         await self._look_and_compare(0)
@@ -113,20 +120,33 @@ class Intake:
     async def _look_and_compare(self, capacity: int) -> None:
         member = self._member
         if member.seconds_to_look <= 0 or (member.more and capacity > 0):
-            self._admit(await member.look(capacity))
+            await self._admit(await member.look(capacity))
             if member.may_begin():
                 self._resume()
         if member.must_compare:
-            self._admit(await member.compare())
+            await self._admit(await member.compare())
             self._resume()
 
-    def _admit(self, deliveries: Sequence[Delivery]) -> None:
+    async def _admit(self, deliveries: Sequence[Delivery]) -> None:
+        """Take up deliveries. What was redriven for another group is acked, and nothing else.
+
+        Raises StreamUnavailable if that was not answered; the next comparison finds what is left of it.
+        """
         if not deliveries:
             return
+        others = [each for each in deliveries if is_redriven(each.entry.fields) and self._is_for_another_group(each)]
+        if others:
+            deliveries = [each for each in deliveries if each not in others]
         events = self._in_flight.admit(deliveries)
         if events:
             self._monitor.delivered(len(events), sum([event.attempt > 1 for event in events]))
             self._route(events)
+        if others:
+            await self._leases.ack([Lease(each.entry.key, each.attempt) for each in others])
+
+    def _is_for_another_group(self, delivery: Delivery) -> bool:
+        redriven = read_redriven(delivery.entry.fields, delivery.entry.key.partition)
+        return redriven is not None and redriven.group != self._group
 
     async def _make_group(self, start: Start) -> None:
         made = await self._member.ensure_group(start)

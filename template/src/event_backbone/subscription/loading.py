@@ -26,12 +26,13 @@ from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF
 from event_backbone.subscription.settlement import Settlement
-from event_backbone.wire import read_entry, read_inline
+from event_backbone.wire import read_entry, read_inline, read_redriven
 
 if TYPE_CHECKING:
     from event_backbone.archive.cold_reads import ColdReads
 
 _NOT_READY_SECONDS = 30.0
+_ONLY_IN_ARCHIVE = "A redriven event has its payload only in the archive; pass that to Backbone as archive=."
 
 OnLoaded = Callable[[Sequence[InFlight]], None]
 """Takes events that can go on to their handlers."""
@@ -96,7 +97,7 @@ class Loader:
         for event in events:
             try:
                 loaded = self._read(event)
-            except RequirementUnknown as error:
+            except (RequirementUnknown, StorageMissing) as error:
                 self._hand_over(event, error)
                 if in_turn is not None:
                     in_turn.skip(event)
@@ -119,10 +120,14 @@ class Loader:
     def _read(self, event: InFlight) -> LoadedEvent | None:
         """Decode the metadata, and return what wants its payload, unless that is in the entry.
 
-        Raises RequirementUnknown.
+        Raises RequirementUnknown, or StorageMissing if only the archive has the payload, and this process has none.
         """
+        stream, key, fields = self._scope.stream, event.key, event.fields
+        redriven = read_redriven(fields, stream.partition)
+        if redriven is not None:
+            key, fields = redriven.key, redriven.fields
         try:
-            metadata, references = read_entry(event.fields, self._scope.stream, event.key)
+            metadata, references = read_entry(fields, stream, key)
         except EntryUnreadable as error:
             event.loaded = error
             return None
@@ -130,8 +135,12 @@ class Loader:
         event.loaded = loaded = LoadedEvent(metadata, route, None, references, event.repeats)
         if not route.wanted:
             return None
+        if not references and redriven is not None:
+            if self._cold is None:
+                raise StorageMissing(_ONLY_IN_ARCHIVE)
+            return loaded
         if not references:
-            loaded.payload = read_inline(event.fields)
+            loaded.payload = read_inline(fields)
             self._in_flight.has_inline = True
             return None
         return loaded

@@ -232,6 +232,7 @@ class Subscription:
             leases,
             monitor,
             handling,
+            group=self._group,
             scope=self._scope,
             storages=self._storages,
             cold=self._cold,

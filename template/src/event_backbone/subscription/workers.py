@@ -120,7 +120,7 @@ class Workers:
             assert isinstance(loaded, EntryUnreadable)  # noqa: S101 - the loader leaves nothing else
             self._settlement.settle(event, self._handling.unreadable(loaded))
             return None
-        ctx = self._handling.context_of(loaded.metadata, event.attempt, self._ack, event)
+        ctx = self._handling.context_of(loaded.metadata, event.key, event.attempt, self._ack, event)
         handling = self._handling.handle(loaded, ctx, event.attempts)
         task = self._start(handling, loop=self._loop, context=self._context.copy())
         if task.done():

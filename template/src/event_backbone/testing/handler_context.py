@@ -90,7 +90,7 @@ class _TestedEvent(HandledEvent):
             self.log = Log(stream, time.time, key, groups={_GROUP: Group(key)})
         self.log.groups[_GROUP].pending[key] = Pending(_MEMBER, attempt, self.log.now())
         leases = MemoryGroupLeases(self.log, _GROUP, _MEMBER)
-        super().__init__(metadata, attempt, _ack, None, services, leases, _GROUP)
+        super().__init__(metadata, key, attempt, _ack, None, services, leases, _GROUP)
 
 
 def _in_a_task() -> bool:

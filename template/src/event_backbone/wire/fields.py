@@ -10,6 +10,11 @@ FORMAT_FIELD = "wire"
 METADATA_FIELD = "metadata"
 INLINE_PREFIX = "arg:"  # an argument of a payload that is in the entry itself, by its name
 
+# A redriven entry. It has these instead of metadata: the id of the event's own entry, a space and the group that is to
+# handle the event; and the metadata of that entry.
+REDRIVEN_FIELD = "redriven"
+REDRIVEN_METADATA_FIELD = f"{REDRIVEN_FIELD}:metadata"
+
 # The header of an event that was produced once.
 ONCE_HEADER = "once"
 

@@ -1,6 +1,6 @@
 """What people do with a group on Redis from outside: see what is pending or dead-lettered, redrive or discard it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -65,18 +65,37 @@ class RedisGroupAdmin:
         replies = await self._act(REDRIVE, dead_letters)
         return [cast("Redrive", each.decode()) for reply in replies for each in texts(reply)]
 
+    async def redrive_archived(
+        self, dead_letters: Sequence[DeadLetter], metadata: Mapping[EventKey, bytes]
+    ) -> Sequence[Redrive]:
+        """Do the same for events that may have left the stream: ``metadata`` has that of the archived ones, as encoded.
+
+        The group reads them when it has read what is in the stream now; no other group handles them. Each counts as
+        attempt 1. A full server refuses this with StreamUnavailable, and changes nothing (per hundred dead letters).
+        """
+        replies = await self._act(REDRIVE, dead_letters, metadata)
+        return [cast("Redrive", each.decode()) for reply in replies for each in texts(reply)]
+
     async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
         """Remove dead letters and what is noted of their events; return how many there were."""
         return sum(cast("list[int]", await self._act(DISCARD, dead_letters)))
 
-    async def _act(self, script: Script, letters: Sequence[DeadLetter]) -> list[object]:
+    async def _act(
+        self, script: Script, letters: Sequence[DeadLetter], metadata: Mapping[EventKey, bytes] | None = None
+    ) -> list[object]:
         """Run a script on some dead letters after the other, and return its replies."""
         replies: list[object] = []
         for first in range(0, len(letters), _AT_ONCE):
             some = letters[first : first + _AT_ONCE]
-            ids, sources = [each.id for each in some], [each.entry.key.entry_id for each in some]
+            message: list[object] = [
+                self._group,
+                [each.id for each in some],
+                [each.entry.key.entry_id for each in some],
+            ]
+            if metadata is not None:
+                message.append([metadata.get(each.entry.key, b"") for each in some])
             with self._errors():
-                replies.append(await self._redis.run(script, (self._name.key,), (packed([self._group, ids, sources]),)))
+                replies.append(await self._redis.run(script, (self._name.key,), (packed(message),)))
         return replies
 
     @property

@@ -47,28 +47,45 @@ end
 REDRIVE = Script(
     with_names(
         """
--- Parks the entries of dead letters, due now and as if never delivered, and deletes the dead letters.
--- Returns for each "redriven"; "gone", as its dead letter is; or "not-found", when the entry has left the stream, and
--- then the dead letter stays.
--- Keeps promise 5: one step, so no event is lost or delivered twice. What comes anyway is not parked.
+-- Parks the entries of dead letters, due now and as if never delivered, and deletes the dead letters. For an event that
+-- has left the stream it appends a redriven entry, if its metadata is given.
+-- The message goes on with: for each dead letter the metadata in the archive ("": it has none); or nothing.
+-- Returns for each "redriven"; "gone", as its dead letter is; or "not-found", when the entry has left the stream and no
+-- metadata is given, and then the dead letter stays.
+-- Keeps promise 5: one step, so no event is lost or delivered twice. What comes anyway is not parked. Neither is a
+-- redriven entry, which the group reads in its turn: XREADGROUP would take it from whoever has it by then, and deliver
+-- it again. A full server refuses XADD before anything was changed.
 """
         + _DEAD_LETTERS
         + """
+local archived = message[4] or {}
+if #archived > 0 and not delivered then return redis.error_reply('NOGROUP There is no group ' .. group) end
+
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function redrive(source)
+  if comes_anyway(source) then return end
+  redis.call('XCLAIM', stream, group, '$WAITING_CONSUMER', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+  redis.call('HDEL', notes, source)
+  redis.call('ZADD', base .. '$DUE_KEY:' .. group, now, source)
+end
+
+local function redrive_archived(source, metadata)
+  local id = redis.call('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT',
+    '$REDRIVEN_FIELD', source .. ' ' .. group, '$REDRIVEN_METADATA_FIELD', metadata)
+  redis.call('HSET', base .. '$REDRIVEN_KEY:' .. group, id, source)
+end
+
 local answers = {}
 for i, letter in ipairs(letters) do
-  local source = sources[i]
+  local source, metadata = sources[i], archived[i] or ''
   if not has(dead, letter) then
     answers[i] = 'gone'
-  elseif not has(stream, source) then
+  elseif not has(stream, source) and metadata == '' then
     answers[i] = 'not-found'
   else
-    if not comes_anyway(source) then
-      redis.call('XCLAIM', stream, group, '$WAITING_CONSUMER', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-      redis.call('HDEL', notes, source)
-      redis.call('ZADD', base .. '$DUE_KEY:' .. group, now, source)
-    end
+    if has(stream, source) then redrive(source) else redrive_archived(source, metadata) end
     redis.call('XDEL', dead, letter)
     answers[i] = 'redriven'
   end

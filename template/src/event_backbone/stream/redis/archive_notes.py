@@ -9,11 +9,13 @@ from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.entry_ids import ABOVE, LAST_ID
 from event_backbone.stream.redis.replies import entries_of, event_key, texts
 from event_backbone.stream.values import Entry
+from event_backbone.wire import is_redriven
 from event_backbone.wire.fields import COMMITTED_FIELD, COMMITTING_FIELD, METADATA_FIELD
 from event_backbone.wire.keys import ARCHIVE_KEY, ERASED_KEY
 from event_backbone.wire.lua import with_names
 
 _ERASED_AT_ONCE = 1000
+_ENTRIES_AT_ONCE = 20
 _START = "0-0"
 
 ErasedPart = tuple[EventKey, str | None]
@@ -193,10 +195,15 @@ class ArchiveNotes:
         return found[0].fields.get(METADATA_FIELD.encode()) if found else None
 
     async def oldest_after(self, key: EventKey) -> EventKey | None:
-        """Return the key of the first entry after ``key``; None without one."""
-        with self._redis.errors():
-            reply = await self._redis.command("XRANGE", self._name.key, f"({key.entry_id}", "+", "COUNT", 1)
-        return next((entry.key for entry in entries_of(reply, self._name.partition)), None)
+        """Return the key of the first event after ``key``; None without one."""
+        while True:
+            call = ("XRANGE", self._name.key, f"({key.entry_id}", "+", "COUNT", _ENTRIES_AT_ONCE)
+            with self._redis.errors():
+                entries = entries_of(await self._redis.command(*call), self._name.partition)
+            found = next((entry.key for entry in entries if not is_redriven(entry.fields)), None)
+            if found is not None or not entries:
+                return found
+            key = entries[-1].key
 
     async def note_erased(self, parts: Sequence[ErasedPart]) -> None:
         """Note what was erased, until the archive has erased it too. Works on a full server."""

@@ -23,9 +23,10 @@ return names
 
 _TAKE = Script(
     with_names("""
--- Reads where a group is, at one moment. KEYS: stream. ARGV: group, how many pending ids at most.
+-- Reads where a group is, at one moment. KEYS: stream. ARGV: group, how many pending ids and redriven entries at most.
 -- Returns {id of the last delivered entry, ids of pending entries, id of the newest dead letter (nil: none), number of
--- dead letters, 1 if retention has forgotten the group, else 0}; nil without the group.
+-- dead letters, 1 if retention has forgotten the group, else 0, redriven entries that are not finished (each id, then
+-- that of its event's own entry)}; nil without the group.
 local group, position = ARGV[1], nil
 if redis.call('EXISTS', KEYS[1]) == 0 then return nil end
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -40,7 +41,8 @@ local base = '{' .. KEYS[1] .. '}:'
 local dead = base .. '$DEAD_LETTERS_KEY:' .. group
 local newest = redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 1)[1]
 local forgotten = redis.call('HEXISTS', base .. '$GROUP_KEY:' .. group, '$FORGOTTEN_FIELD')
-return {position, pending, newest and newest[1] or false, redis.call('XLEN', dead), forgotten}
+local redriven = redis.call('HRANDFIELD', base .. '$REDRIVEN_KEY:' .. group, ARGV[2], 'WITHVALUES')
+return {position, pending, newest and newest[1] or false, redis.call('XLEN', dead), forgotten, redriven}
 """)
 )
 
@@ -52,7 +54,8 @@ class GroupSnapshot:
     Attributes:
         name: the group.
         position: all entries up to it were delivered; those after it were not, or are delivered again after a restore.
-        pending: the keys up to ``position`` that are not finished, in order; parked ones are among them.
+        pending: the keys up to ``position`` that are not finished, in order; parked ones are among them. So are events
+            that were redriven from the archive, by their own keys, read or not.
         newest_dead_letter: the id of the newest dead letter; None without any.
         dead_letters: how many there are. Together with the newest one it changes whenever a dead letter comes or goes.
         forgotten: whether retention has forgotten it: it keeps no events for it any more.
@@ -78,7 +81,8 @@ class GroupSnapshots:
         """Return a snapshot of each group, by name; each is of one moment, but not all are of the same.
 
         Of a group with more than ``most_pending`` pending entries the first ones are kept, and the position moves back
-        to just before the first that is left out. May be called at any time; raises StreamUnavailable in outages.
+        to just before the first that is left out; of redriven ones as many are kept. May be called at any time; raises
+        StreamUnavailable in outages.
         """
         with self._redis.errors():
             names = texts(await self._redis.run(_NAMES, (self._name.key,), ()))
@@ -90,10 +94,16 @@ class GroupSnapshots:
             reply = await self._redis.run(_TAKE, (self._name.key,), (group, most_pending + 1))
         if reply is None:  # it was destroyed meanwhile
             return None
-        delivered, pending, newest, dead, forgotten = cast("tuple[bytes, list[bytes], bytes | None, int, int]", reply)
-        position = event_key(delivered, self._name.partition)
-        keys = [event_key(entry_id, self._name.partition) for entry_id in pending]
+        delivered, pending, newest, dead, forgotten, redriven = cast(
+            "tuple[bytes, list[bytes], bytes | None, int, int, list[bytes]]", reply
+        )
+        events = dict(zip(map(self._key, redriven[::2]), map(self._key, redriven[1::2]), strict=True))
+        keys, position = list(map(self._key, pending)), self._key(delivered)
         for left_out in keys[most_pending:]:
             position = min(position, left_out.predecessor())
+        kept = {key for key in keys[:most_pending] if key not in events} | set(events.values())
         newest_id = None if newest is None else newest.decode()
-        return GroupSnapshot(group, position, tuple(keys[:most_pending]), newest_id, dead, forgotten=forgotten == 1)
+        return GroupSnapshot(group, position, tuple(sorted(kept)), newest_id, dead, forgotten=forgotten == 1)
+
+    def _key(self, entry_id: bytes) -> EventKey:
+        return event_key(entry_id, self._name.partition)

@@ -143,6 +143,7 @@ class RedisRestoring:
 
         An entry keeps its key if that is above the last one and above ``committed``; otherwise it gets the next key.
         Left out is an entry whose event is restored under the same key, or of whose event another key is remembered.
+        Redriven entries are left out, and not counted: the groups' states say who handles their events.
         After a lost answer, what is returned does not count what was copied by the lost call. Take about 250 at once:
         the server serves nobody else for about 15 us an entry.
         """

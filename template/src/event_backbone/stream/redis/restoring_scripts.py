@@ -171,7 +171,9 @@ local copied, skipped, moved = 0, 0, 0
 -- Copies a live entry unless its event is there already. It keeps its id if that is above the last one; otherwise, as
 -- after a failover to a server whose clock is behind, it gets the next id, which is remembered of its event.
 -- What is remembered is not of another entry if an earlier restore, which did not come to its end, moved this one.
+-- A redriven entry is left out: its event is restored, and what was saved of the group says whether it is finished.
 local function copy(id, fields)
+  if field_of(fields, '$REDRIVEN_FIELD') then return end
   local second, rest = event_id_of(fields)
   local known = second and seen(second, rest)
   local earlier = moved_before and call('HGET', moves, id)

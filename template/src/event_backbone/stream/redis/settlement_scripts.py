@@ -190,8 +190,8 @@ return lost
 DEAD_LETTER = _script(
     """
 -- Copies one entry, without an inline payload, to the dead letters of the group, with the reason, and acks it. Of an
--- entry that has left the stream the dead letter holds no fields. What is kept of its follow-up events stays, so that a
--- redrive does not repeat them.
+-- entry that has left the stream the dead letter holds no fields. The dead letter of a redriven entry is that of its
+-- event. What is kept of follow-up events stays, so that a redrive does not repeat them.
 -- The message goes on with: reason, detail, error type, place.
 -- Returns the ids whose lease was lost.
 -- Keeps promise 5: both in one step. A full server refuses XADD, which comes first, and then nothing is acked.
@@ -203,19 +203,25 @@ local id = owned[1]
 if id then
   local entry = redis.call('XRANGE', stream, id, id)[1]
   local fields, letter = entry and entry[2] or {}, {}
+  local redriven = base .. '$REDRIVEN_KEY:' .. group
+  local source = redis.call('HGET', redriven, id) or id
   for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, #'$INLINE_PREFIX') ~= '$INLINE_PREFIX' then
-      letter[#letter + 1] = fields[i]
-      letter[#letter + 1] = fields[i + 1]
+    local name, value = fields[i], fields[i + 1]
+    if name == '$REDRIVEN_FIELD' then
+      source = string.match(value, '^(%d+%-%d+) ') or source
+    elseif string.sub(name, 1, #'$INLINE_PREFIX') ~= '$INLINE_PREFIX' then
+      letter[#letter + 1] = name == '$REDRIVEN_METADATA_FIELD' and '$METADATA_FIELD' or name
+      letter[#letter + 1] = value
     end
   end
-  local about = {'$DEAD_LETTER_SOURCE', id, '$DEAD_LETTER_ATTEMPTS', attempts[1],
+  local about = {'$DEAD_LETTER_SOURCE', source, '$DEAD_LETTER_ATTEMPTS', attempts[1],
     '$DEAD_LETTER_REASON', message[6], '$DEAD_LETTER_DETAIL', message[7], '$DEAD_LETTER_ERROR', message[8],
     '$DEAD_LETTER_PLACE', message[9]}
   for _, part in ipairs(about) do letter[#letter + 1] = part end
   redis.call('XADD', base .. '$DEAD_LETTERS_KEY:' .. group, '*', unpack(letter))
   redis.call('XACK', stream, group, id)
   redis.call('HDEL', notes, id)
+  redis.call('HDEL', redriven, id)
 end
 return lost
 """,
@@ -234,6 +240,7 @@ RESERVE_FOLLOW_UP = _script(
     """
 local id, follow_up, event_id, instead_of = owned[1], message[6], message[7], message[8]
 if not id then return nil end
+id = kept_by(id)
 local lines = redis.call('HGET', once, id) or ''
 local before, after, kept, key = find_line(lines, follow_up)
 if not before then
@@ -258,6 +265,7 @@ local base = '{' .. stream .. '}:'
 """,
     FOLLOW_UPS,
     """
+id = kept_by(id)
 local before, after, kept = find_line(redis.call('HGET', once, id) or '', follow_up)
 if kept ~= event_id then return 0 end
 redis.call('HSET', once, id, before .. event_id .. ' ' .. key .. '\\n' .. after)

@@ -141,7 +141,7 @@ for group in pairs(groups_of(stream)) do
 end
 for group in pairs(groups) do
   local built, due = base .. '$RESTORING_DUE_KEY:' .. group, base .. '$DUE_KEY:' .. group
-  call('UNLINK', due, base .. '$ATTEMPTS_KEY:' .. group)
+  call('UNLINK', due, base .. '$ATTEMPTS_KEY:' .. group, base .. '$REDRIVEN_KEY:' .. group)
   if call('EXISTS', built) == 1 then call('RENAME', built, due) end
   merge_dead_letters(group)
   if any_new_ids then rename_follow_ups(group) end

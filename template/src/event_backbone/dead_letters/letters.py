@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TypedDict, Unpack
+from datetime import datetime
+from typing import TYPE_CHECKING, Unpack
 
 from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.dead_letters.filters import DeadLetterFilters, Filter
 from event_backbone.errors import (
-    ConfigurationError,
     EntryUnreadable,
     EventNotFound,
     PayloadErased,
@@ -21,8 +21,11 @@ from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_payloads
 from event_backbone.stream.base import Streams
-from event_backbone.stream.values import DeadLetter, key_before
+from event_backbone.stream.values import DeadLetter, Redrive
 from event_backbone.wire import read_entry, read_inline
+
+if TYPE_CHECKING:
+    from event_backbone.archive.archived_dead_letters import ArchivedDeadLetters
 
 _PAGE = 1000
 _PAYLOADS_AT_ONCE = 100
@@ -68,49 +71,44 @@ class DeadLetterCount:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """The result of a redrive: how many events were redriven, and the keys of those no longer in the stream."""
+    """The result of a redrive: how many events were redriven, and the keys of those in neither stream nor archive."""
 
     events: int
     not_found: tuple[EventKey, ...] = ()
 
 
-class DeadLetterFilters(TypedDict, total=False):
-    """Which dead letters are meant: those to which all applies that is given, and is not None.
-
-    ``keys`` are those of the events. ``reason`` and ``event`` (the name on the wire) are compared whole, ``error`` with
-    the name of the error's type, with or without its module. The age counts from the failure: ``older_than`` and
-    ``newer_than``. ``erased`` means those whose payload was erased, for which the payloads are loaded.
-    """
-
-    keys: Collection[EventKey] | None
-    reason: str | None
-    event: str | None
-    error: str | None
-    older_than: timedelta | None
-    newer_than: timedelta | None
-    erased: bool
-
-
 class DeadLetters:
     """Counts, shows, redrives and discards the dead letters of one group, also while its consumers run.
 
-    They are read in pages. Methods with filters (see ``DeadLetterFilters``) mean all dead letters there are at the
-    call, without any filter, and no later ones: not those of events that fail again meanwhile. They raise
-    StreamUnavailable and, to find erased payloads, StorageUnavailable; after an error or an interruption call them
-    again, as each dead letter is dealt with in one step.
+    Events that have left the stream are taken from the archive, if there is one. Dead letters are read in pages.
+    Methods with filters (see ``DeadLetterFilters``) mean all dead letters there are at the call, without any filter,
+    and no later ones: not those of events that fail again meanwhile. They raise StreamUnavailable and, to find erased
+    payloads, StorageUnavailable; after an error or an interruption call them again, as each dead letter is dealt with
+    in one step.
     """
 
-    def __init__(self, streams: Streams, scope: StorageScope, group: str, storages: Mapping[str, Storage]) -> None:
-        """Work on the dead letters of ``group`` in the stream of ``scope``, with payloads from ``storages``."""
+    def __init__(
+        self,
+        streams: Streams,
+        scope: StorageScope,
+        group: str,
+        storages: Mapping[str, Storage],
+        archived: ArchivedDeadLetters | None = None,
+    ) -> None:
+        """Work on the dead letters of ``group`` in the stream of ``scope``, with payloads from ``storages``.
+
+        ``archived`` finds in the archive what has left the stream.
+        """
         self._admin = streams.group_admin(scope.stream, group)
         self._stream = streams.stream(scope.stream)
         self._scope = scope
         self._storages = storages
+        self._archived = archived
 
     async def list(self, limit: int | None = 1000, **filters: Unpack[DeadLetterFilters]) -> AsyncIterator[DeadEvent]:
         """Yield up to ``limit`` dead letters (None: all), oldest first."""
         yielded = 0
-        async for page in self._pages(_Filter(filters)):
+        async for page in self._pages(Filter(filters)):
             for letter in page:
                 if limit is not None and yielded >= limit:
                     return
@@ -120,7 +118,7 @@ class DeadLetters:
     async def counts(self, **filters: Unpack[DeadLetterFilters]) -> Sequence[DeadLetterCount]:
         """Count dead letters by reason, event and error; the largest number first."""
         found: dict[tuple[str, str | None, str], DeadLetterCount] = {}
-        async for page in self._pages(_Filter(filters)):
+        async for page in self._pages(Filter(filters)):
             for letter in map(self._shown, page):
                 event = None if letter.metadata is None else letter.metadata.event
                 kind = (letter.reason, event, letter.error)
@@ -146,36 +144,44 @@ class DeadLetters:
             text = f"The metadata of event {dead_letter.key} cannot be read."
             erased = await self._stream.erased([dead_letter.key])
             raise PayloadErased(f"Event {dead_letter.key} was erased.") if erased else EntryUnreadable(text)
-        if not dead_letter.references:
-            return StoredEvent(dead_letter.metadata, await self._inline(dead_letter.key))
-        (content,) = await collect_available_payloads(self._scope, self._storages, [dead_letter.references])
-        return StoredEvent(dead_letter.metadata, content, dead_letter.references)
+        references = dead_letter.references
+        if not references:
+            content = await self._inline(dead_letter.key)
+        elif self._archived is not None:
+            content = await self._archived.load(dead_letter.key, references)
+        else:
+            (content,) = await collect_available_payloads(self._scope, self._storages, [references])
+        return StoredEvent(dead_letter.metadata, content, references)
 
     async def redrive(self, dead_letter_id: str) -> bool:
         """Deliver one event to this group again, as if for the first time; other groups are not affected.
 
-        Returns False if there is no such dead letter (any longer): redriving twice delivers once.
+        Returns False if there is no such dead letter (any longer): redriving twice delivers once. An event from the
+        archive comes when the group has read what is in the stream now; any other at once.
 
         Raises:
-            EventNotFound: the event is no longer in the stream; the dead letter stays.
+            EventNotFound: the event is in neither the stream nor the archive, if there is one; the dead letter stays.
+            StreamUnavailable, StorageUnavailable: Redis or S3 does not answer, or Redis is full; call it again.
+            ConfigurationError, ArchiveUnreadable: S3 refuses, or a segment is damaged; the dead letter stays.
         """
         found = await self._find(dead_letter_id)
         if found is None:
             return False
-        (done,) = await self._admin.redrive([found])
+        (done,) = await self._redrive([found])
         if done == "not-found":
-            raise EventNotFound(f"Event {found.entry.key} is no longer in stream {self._scope.stream.key}.")
+            raise EventNotFound(self._nowhere(found.entry.key))
         return done == "redriven"
 
     async def redrive_all(self, *, dry_run: bool = False, **filters: Unpack[DeadLetterFilters]) -> Redriven:
         """Redrive dead letters, as ``redrive`` does; a dry run only counts them.
 
-        Events whose payload was erased meanwhile are skipped where they are delivered, or not found if it was inline.
+        Events whose payload was erased meanwhile are skipped where they are delivered; if it was inline, they are only
+        found in the archive.
         """
         events = 0
         not_found: list[EventKey] = []
-        async for page in self._pages(_Filter(filters)):
-            answers = ["redriven"] * len(page) if dry_run else await self._admin.redrive(page)
+        async for page in self._pages(Filter(filters)):
+            answers = ["redriven"] * len(page) if dry_run else await self._redrive(page)
             events += sum(answer == "redriven" for answer in answers)
             found = zip(page, answers, strict=True)
             not_found.extend(letter.entry.key for letter, answer in found if answer == "not-found")
@@ -192,11 +198,26 @@ class DeadLetters:
     async def discard_all(self, *, dry_run: bool = False, **filters: Unpack[DeadLetterFilters]) -> int:
         """Remove dead letters, as ``discard`` does, and return how many; a dry run only counts them."""
         discarded = 0
-        async for page in self._pages(_Filter(filters)):
+        async for page in self._pages(Filter(filters)):
             discarded += len(page) if dry_run else await self._admin.discard(page)
         return discarded
 
-    async def _pages(self, wanted: _Filter) -> AsyncIterator[Sequence[DeadLetter]]:
+    async def _redrive(self, letters: Sequence[DeadLetter]) -> Sequence[Redrive]:
+        """Redrive them, from the archive what has left the stream."""
+        answers = await self._admin.redrive(letters)
+        missing = [letter for letter, answer in zip(letters, answers, strict=True) if answer == "not-found"]
+        if not missing or self._archived is None:
+            return answers
+        found = iter(await self._archived.redrive(missing))
+        return [next(found) if answer == "not-found" else answer for answer in answers]
+
+    def _nowhere(self, key: EventKey) -> str:
+        stream = self._scope.stream.key
+        if self._archived is None:
+            return f"Event {key} is no longer in stream {stream}, and without an archive it cannot be redriven."
+        return f"Event {key} is neither in stream {stream} nor in its archive."
+
+    async def _pages(self, wanted: Filter) -> AsyncIterator[Sequence[DeadLetter]]:
         """Yield what is wanted, in pages, of the dead letters there are now."""
         newest, after = await self._admin.newest_dead_letter(), wanted.after
         last = None if newest is None else EventKey.parse(newest)
@@ -231,10 +252,11 @@ class DeadLetters:
     async def _inline(self, key: EventKey) -> Payload | StorageError:
         """Return the payload in an event's entry: no dead letter has a copy of it."""
         entry = await self._stream.get(key)
-        if entry is None:
-            erased = await self._stream.erased([key])
-            return PayloadErased(f"Event {key} was erased.") if erased else PayloadGone(f"Event {key} is gone.")
-        return read_inline(entry.fields)
+        if entry is not None:
+            return read_inline(entry.fields)
+        if await self._stream.erased([key]):
+            return PayloadErased(f"Event {key} was erased.")
+        return PayloadGone(f"Event {key} is gone.") if self._archived is None else await self._archived.load(key, ())
 
     async def _find(self, dead_letter_id: str) -> DeadLetter | None:
         letters = await self._admin.dead_letters(str(EventKey.parse(dead_letter_id).predecessor()), 1)
@@ -261,40 +283,3 @@ class DeadLetters:
             failed_at=letter.failed_at,
             references=references,
         )
-
-
-class _Filter:
-    """What is wanted of the dead letters, seen from now."""
-
-    def __init__(self, wanted: DeadLetterFilters) -> None:
-        now = datetime.now(UTC)
-        keys, older, newer = wanted.get("keys"), wanted.get("older_than"), wanted.get("newer_than")
-        if min(older or timedelta(), newer or timedelta()) < timedelta():
-            raise ConfigurationError("older_than and newer_than must not be negative.")
-        self._keys = None if keys is None else frozenset(keys)
-        self._reason, self._error, self.event = wanted.get("reason"), wanted.get("error"), wanted.get("event")
-        self._until = None if older is None else now - older
-        self._since = None if newer is None else now - newer
-        self.erased = wanted.get("erased", False)
-
-    @property
-    def after(self) -> str | None:
-        """The id after which to begin."""
-        return None if self._since is None else str(key_before(self._since))
-
-    def in_time(self, letter: DeadLetter) -> bool:
-        """Whether it is not too young; those that are too old come before ``after``."""
-        return self._until is None or letter.failed_at <= self._until
-
-    def matches(self, letter: DeadLetter) -> bool:
-        """Whether all applies that needs neither metadata nor payload."""
-        return (
-            (self._keys is None or letter.entry.key in self._keys)
-            and self._reason in {None, letter.reason}
-            and (self._error is None or _same_type(self._error, letter.error))
-        )
-
-
-def _same_type(wanted: str, error: str) -> bool:
-    """Whether two names of a type are the same, or one is the other without its module."""
-    return f".{wanted}".endswith(f".{error}") or f".{error}".endswith(f".{wanted}")
