@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from event_backbone import Retention
 from event_backbone.archive.restore_report import RestoreReport
 from event_backbone.storage import CachedStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.testing.servers import RedisServer, S3Server
 from tests.support.letters import URI
 from tests.support.losing_redis import Found, Scene, scene
+from tests.support.metrics import CountedMetrics
 
 WHOLLY_IN_S3 = ("s3", "s3-cached")
 STORAGES: dict[str, Callable[[], Storage]] = {
@@ -30,6 +33,12 @@ def _seeds(*storages: str, quick: Collection[tuple[str, int]]) -> list[object]:
 
 
 @pytest.fixture
+def kept() -> Retention | None:
+    """How long events stay in Redis: forever, unless a test says otherwise."""
+    return None
+
+
+@pytest.fixture
 async def lost(
     storage: str,
     seed: int,
@@ -38,10 +47,12 @@ async def lost(
     s3_environment: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    kept: Retention | None,
 ) -> AsyncIterator[Scene]:
     """Producers, workers and an archiver, which go on although Redis has been lost."""
     del s3_environment
-    async with scene(own_redis, tmp_path, s3_server, STORAGES[storage](), seed, monkeypatch) as made:
+    made_of = STORAGES[storage]()
+    async with scene(own_redis, tmp_path, s3_server, made_of, seed, monkeypatch, retention=kept) as made:
         await made.lose_redis()
         await asyncio.sleep(made.random.uniform(0, 0.3))
         yield made
@@ -75,6 +86,21 @@ async def test_promise_11_no_acknowledged_event_is_lost_with_redis(lost: Scene) 
     for group in lost.handled.values():
         assert (group.numbers, group.incomplete) == (set(lost.traffic.numbers.values()), set())
     assert (report.appended > 0, report.gone) == (True, 0)
+
+
+@pytest.mark.parametrize("kept", [Retention(max_age=timedelta(milliseconds=200))], ids=["200 ms"])
+@pytest.mark.parametrize(("storage", "seed"), _seeds("s3", quick=[("s3", 6)]))
+async def test_promise_11_holds_while_retention_removes_events(counted: CountedMetrics, lost: Scene) -> None:
+    """Before the loss, while Redis is empty, and after the restore: in archive and stream is each event once."""
+    await lost.backbone.restore(URI)
+    await asyncio.sleep(lost.random.uniform(0, 1.5))
+    await lost.settle()
+    found = await lost.found(archived=True)
+    assert {each.event_id: each.number for each in found} == lost.traffic.numbers
+    assert len(found) == len(lost.traffic.numbers)
+    assert counted.count("event_backbone.removed", uri=URI) > 0
+    for group in lost.handled.values():
+        assert (group.numbers, group.incomplete) == (set(lost.traffic.numbers.values()), set())
 
 
 @pytest.mark.parametrize(("storage", "seed"), _seeds("split", quick=[("split", 4)]))

@@ -22,7 +22,7 @@ from tests.support.eventually import eventually
 from tests.support.parcels import URI
 from tests.support.retention import Retained
 
-EVENTS = 300_000
+EVENTS = 1_000_000
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import zstandard
 
-from event_backbone import Backbone, Consumer, Context, Subscription
+from event_backbone import Backbone, Consumer, Context, Retention, Subscription
 from event_backbone.archive import S3Archive, archive_loop
 from event_backbone.archive.archiver import Archiver
 from event_backbone.errors import BackboneError
@@ -182,8 +182,9 @@ class Scene:
             await subscription.until_idle()
         await self.archiver.commit()
 
-    async def found(self) -> list[Found]:
-        """Return every event in the stream, in order."""
+    async def found(self, *, archived: bool = False) -> list[Found]:
+        """Return every event in the stream, in order, or in the archive, too."""
+        backbone = self.backbone if archived else self.only_redis
         return [
             Found(
                 each.key,
@@ -191,7 +192,7 @@ class Scene:
                 int(str(each.arguments["number"])) if each.payload in {"present", "partial"} else None,
                 each.payload == "present",
             )
-            async for each in self.only_redis.reader(URI).scan()
+            async for each in backbone.reader(URI).scan()
         ]
 
 
@@ -203,6 +204,8 @@ async def scene(
     storage: Storage,
     seed: int,
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    retention: Retention | None = None,
 ) -> AsyncGenerator[Scene]:
     """Run producers, two groups and an archiver with short segments for the time of the block."""
     make = partial(Backbone, server.url, environment=ENVIRONMENT, produce_timeout=timedelta(seconds=2))
@@ -211,7 +214,7 @@ async def scene(
     monkeypatch.setattr(archive_loop, "_GROUPS_EVERY", timedelta(milliseconds=200))
     handled = {group: Handling() for group in GROUPS}
     async with AsyncExitStack() as stack:
-        backbone = await stack.enter_async_context(make(storage=storage, archive=archive))
+        backbone = await stack.enter_async_context(make(storage=storage, archive=archive, retention=retention))
         subscriptions = {
             group: await stack.enter_async_context(backbone.subscribe(each.consumer, uri=URI, group=group))
             for group, each in handled.items()

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from event_backbone.telemetry import METRICS, Metric
 
-UNITS = {"s": "_seconds"}
+UNITS = {"s": "seconds", "By": "bytes", "1": "ratio"}
 _ADDED = {"le"}
 
 parse_query: Callable[[str], object] = vars(import_module("promql_parser"))["parse"]
@@ -14,8 +14,14 @@ parse_query: Callable[[str], object] = vars(import_module("promql_parser"))["par
 
 
 def in_prometheus(metric: Metric) -> set[str]:
-    """The series of a metric: dots become underscores, a unit its name, a counter a total; braces are remarks."""
-    name = metric.name.replace(".", "_") + ("" if metric.unit.startswith("{") else UNITS[metric.unit])
+    """The series of a metric: dots become underscores, a unit its name, a counter a total; braces are remarks.
+
+    A unit that the name has already is not added.
+    """
+    name = metric.name.replace(".", "_")
+    unit = "" if metric.unit.startswith("{") else UNITS[metric.unit]
+    if unit and unit not in name.split("_"):
+        name = f"{name}_{unit}"
     if metric.kind == "counter":
         return {f"{name}_total"}
     return {f"{name}_bucket", f"{name}_sum", f"{name}_count"} if metric.kind == "histogram" else {name}

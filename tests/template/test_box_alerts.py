@@ -17,7 +17,8 @@ CONSUMER = {
     *("HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone"),
 }
 ARCHIVE = {"ArchiveLags", "EventsLost"}
-BOTH = {"RedisUnavailable", "StorageUnavailable"}
+RETENTION = {"RedisFills", "RedisIsFull", "EventsHeldBack", "GroupMissedEvents", "DeadLettersExpire"}
+BOTH = {"RedisUnavailable", "StorageUnavailable"} | RETENTION
 COMMANDS = {"archive", "dead-letters list", "doctor", "pending", "restore", "show", "tail", "worker"}
 
 

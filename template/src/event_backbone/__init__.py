@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from event_backbone.policy import RetryPolicy
     from event_backbone.reader import Reader
     from event_backbone.retention import Retention
+    from event_backbone.retention.by_hand import RetentionState, TrimReport
     from event_backbone.stream.values import GroupState, PendingEntry
     from event_backbone.subscription import Subscription, SubscriptionOptions
     from event_backbone.worker import Worker
@@ -105,6 +106,7 @@ __all__ = [
     "Reject",
     "RequirementUnknown",
     "Retention",
+    "RetentionState",
     "Retry",
     "RetryPolicy",
     "StorageError",
@@ -115,6 +117,7 @@ __all__ = [
     "StreamUnavailable",
     "Subscription",
     "SubscriptionOptions",
+    "TrimReport",
     "UnknownEvent",
     "UnknownVersion",
     "Worker",
@@ -144,10 +147,12 @@ _HOMES = {
     "Reader": "reader",
     "Redriven": "dead_letters",
     "Retention": "retention",
+    "RetentionState": "retention.by_hand",
     "RetryPolicy": "policy",
     "StoredEvent": "contract.stored_event",
     "Subscription": "subscription",
     "SubscriptionOptions": "subscription",
+    "TrimReport": "retention.by_hand",
     "Worker": "worker",
     "event": "contract",
     "place_of": "place",

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _FIRST = timedelta(seconds=1)
 _SHORTEST = timedelta(seconds=1)
-_LONGEST = timedelta(seconds=30)
-_HELD_FOR = timedelta(seconds=30)
+_LONGEST = timedelta(seconds=10)
+_HELD_FOR = timedelta(seconds=25)
 _RENEW_SECONDS = 5.0
 _BACKOFF = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=30))
 
@@ -91,7 +91,7 @@ class RetentionLoop:
                     self._problem = ""
                     await pause(self.stopping, self._interval)
                 except Interrupted:
-                    await pause(self.stopping, _LONGEST / 3)
+                    await pause(self.stopping, _LONGEST)
                 except Exception as error:  # noqa: BLE001 - a programming error must not let Redis fill
                     self._report_problem(error)
                     await pause(self.stopping, delays.next())
@@ -116,7 +116,7 @@ class RetentionLoop:
         held, self._holds = self._holds, await self._lock.take()
         if not self._holds:
             await self._report(await self._retaining.survey(noting=False))
-            self._interval = _LONGEST / 3
+            self._interval = _LONGEST
             return
         if not held:
             self._work.begin()
