@@ -13,10 +13,11 @@ from benchmarks.workload import TEXT, TIME, Parcels
 from event_backbone import Backbone, Retention
 from event_backbone.connection import RedisConnection
 from event_backbone.model import StreamName
-from event_backbone.retention.opening import RetainedStream, open_retention
+from event_backbone.retention.opening import RetainedStream
 from event_backbone.settings import RedisSettings
 from event_backbone.storage import RedisHashStorage, StorageScope
 from event_backbone.stream.redis import RedisStreams
+from tests.support.retention import Rounds
 
 NAME = StreamName.of("parcels", "benchmark")
 GROUPS = ("one", "two", "three")
@@ -59,7 +60,7 @@ class RetentionWorkload:
         await self._redis.config_set("slowlog-max-len", 100_000)
         await self._redis.slowlog_reset()
         before = await self._script_seconds()
-        removed = await open_retention(_EVERYTHING, stream).round()
+        removed = await Rounds(stream, _EVERYTHING, timedelta(0)).round()
         assert removed.events == self._total
         self.server_seconds["retention"].append(await self._script_seconds() - before)
         calls = cast("list[dict[str, int]]", await self._redis.slowlog_get(-1))

@@ -33,11 +33,11 @@ def test_events_before_a_key_leave_redis_unless_a_group_needs_them(redis_shop: S
     assert re.fullmatch(rf"Removed {what}; 2 are left\.", removed)
     assert kept == kept_too
     assert [re.sub(r" \(.+\)", "", line) for line in kept] == [
-        f"  Kept: 1 event from {keys[1]} group mailer has not finished."
+        f"  Kept: 1 event from {keys[1]} on, not finished by group mailer."
     ]
     nothing = redis_shop("trim", "shop", "--before", "2099-01-31T12:00:00Z").output
     assert f"  Kept: 2 events from {keys[1]}" in nothing
-    assert "group late has not read." in nothing
+    assert "on, not read by group late." in nothing
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_the_doctor_says_how_large_the_stream_is_and_when_redis_is_full(redis_sh
     assert re.search(r"are used \(\d%\); full in about \d+ .+ events a second: new ones are then refused", text)
     level, text = findings["Group mailer"]
     assert level == "warn"
-    assert f"7 events were removed unfinished, up to {key}" in text
+    assert f"it has lost 7 events unfinished, up to {key}" in text
     assert "it has had no consumer since" in forgotten[1]

@@ -32,7 +32,7 @@ async def test_the_oldest_that_nobody_needs_go_first(redis_url: str, connection:
         assert left[3:] == keys[-len(left) + 3 :]
         state = await backbone.retention_state(URI)
         size = state.stream_bytes + state.payload_bytes
-        assert 0.6 * BYTES < size <= BYTES
+        assert 0.6 * BYTES < size < 1.01 * BYTES  # payloads are measured by samples here
         assert await retained.payloads() == (0 if inline else len(left))
 
 

@@ -157,3 +157,12 @@ async def test_dead_letters_that_have_outlived_their_group_go_too(
         await retained.connection.command("XADD", retained.name.key_of("dead:gone"), letter_id, *fields)
     await retained.carry_out()
     assert len([each async for each in retained.backbone.dead_letters(URI, "gone").list()]) == 1
+
+
+async def test_erasing_leaves_nothing_behind_for_an_archive_that_there_is_not(retained: Retained) -> None:
+    """Retention notes from where the stream has no gaps, which is no sign of an archive."""
+    keys = await retained.produce(1, 2)
+    await retained.set_group(keys[0])
+    await retained.carry_out()
+    await retained.backbone.erase(URI, keys[1])
+    assert await retained.connection.command("EXISTS", retained.name.key_of("erased")) == 0

@@ -20,11 +20,10 @@ from event_backbone import (
     Retry,
     Subscription,
 )
-from event_backbone.retention.retention_loop import RetentionLoop
 from tests.support.eventually import eventually
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import URI, Parcels
-from tests.support.retention import Retained
+from tests.support.retention import Retained, Rounds
 
 EVENTS = 600
 GROUPS = ("quick", "slow", "failing")
@@ -72,7 +71,7 @@ class Storm:
             self.produced.update(enumerate(keys, first))
             await asyncio.sleep(0.01)
 
-    async def retain(self, loop: RetentionLoop) -> None:
+    async def retain(self, loop: Rounds) -> None:
         """Carry out one round after the other."""
         while not self.ended.is_set():
             await loop.round()

@@ -5,24 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from secrets import token_hex
 from typing import cast
 
 from event_backbone import Backbone, EventKey, Retention
 from event_backbone.connection import RedisConnection
 from event_backbone.model import StreamName
-from event_backbone.retention.opening import RetainedStream, open_retention
-from event_backbone.retention.retention_loop import RetentionLoop
+from event_backbone.retention.opening import RetainedStream, open_round
+from event_backbone.retention.retention_loop import Lock
 from event_backbone.retention.trimming import Removed
 from event_backbone.storage import StorageScope
 from event_backbone.storage.by_name import storages_by_name
 from event_backbone.stream.redis import RedisStreams
-from event_backbone.wire.keys import WAITING_CONSUMER
+from event_backbone.stream.redis.retaining import RedisRetaining
+from event_backbone.stream.redis.work_lock import WorkLock
+from event_backbone.wire.keys import RETENTION_KEY, WAITING_CONSUMER
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels
 
 MOMENT = timedelta(milliseconds=1)
 AT_ONCE = Retention(max_age=MOMENT)
 LONG_AGO = timedelta(days=8)
+
+
+class Rounds:
+    """Carries out round after round, as one process does."""
+
+    def __init__(self, stream: RetainedStream, retention: Retention, watch_groups_for: timedelta) -> None:
+        name, token = stream.scope.stream, token_hex(8)
+        retaining = RedisRetaining(stream.redis, name, token, stream.places, stream.elsewhere)
+        self._lock = Lock(WorkLock(stream.redis, name, RETENTION_KEY, token))
+        self._round = open_round(retention, stream, retaining, self._lock, watch_groups_for=watch_groups_for)
+
+    async def round(self) -> Removed:
+        """Take the lock, carry out one round, and give up the lock."""
+        await self._lock.hold()
+        try:
+            return await self._round.run()
+        finally:
+            await self._lock.let_go()
 
 
 @dataclass
@@ -48,19 +69,21 @@ class Retained:
         """Carry out one round; groups are forgotten without being watched first."""
         return await self.loop(retention).round()
 
-    def loop(self, retention: Retention = AT_ONCE, *, watch_groups_for: timedelta = timedelta(0)) -> RetentionLoop:
+    def loop(self, retention: Retention = AT_ONCE, *, watch_groups_for: timedelta = timedelta(0)) -> Rounds:
         """Return what carries out retention."""
-        storages = storages_by_name((self.backbone.storage,), beside_stream=True)
-        name = StreamName.of(URI, self.backbone.environment)
-        stream = RetainedStream(
+        return Rounds(self.stream, retention, watch_groups_for)
+
+    @property
+    def stream(self) -> RetainedStream:
+        """What retention is carried out on."""
+        return RetainedStream(
             self.connection,
-            StorageScope(name, self.connection),
+            StorageScope(StreamName.of(URI, self.backbone.environment), self.connection),
             RedisStreams(self.connection),
-            storages,
+            storages_by_name((self.backbone.storage,), beside_stream=True),
             archived=self.backbone.archive is not None,
             deduplicate_for=timedelta(minutes=10),
         )
-        return open_retention(retention, stream, watch_groups_for=watch_groups_for)
 
     @property
     def name(self) -> StreamName:

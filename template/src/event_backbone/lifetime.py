@@ -155,8 +155,8 @@ class Lifetime:
         return self._archive
 
     def _retain(self, scope: StorageScope) -> None:
-        """Carry out the retention of a stream from now on, if there is one."""
-        if self._retention is None or self._redis is None or scope.stream in self._retentions:
+        """Carry out the retention of a stream from now on, if there is one, and report its size."""
+        if self._redis is None or scope.stream in self._retentions:
             return
         loop = open_retention(self._retention, self._retained(scope))
         self._retentions[scope.stream] = loop, asyncio.create_task(loop.run())

@@ -66,21 +66,20 @@ def held_by(hold: Hold) -> str:
         "unread": f"group {hold.group} has not read it",
         "pending": f"group {hold.group} has not finished it",
         "dead-letter": "it is a dead letter",
-        "archive": "it is not archived",
+        "not-archived": "it is not archived yet",
     }
     return whose[hold.reason]
 
 
 def _held(hold: Hold) -> str:
-    events = counted(hold.events, "event")
-    since = f"from {hold.first} ({when(hold.first.time)})"
     why = {
-        "unread": f"group {hold.group} has not read",
-        "pending": f"group {hold.group} has not finished",
-        "dead-letter": "that are dead letters",
-        "archive": "that are not archived",
+        "unread": f"not read by group {hold.group}",
+        "pending": f"not finished by group {hold.group}",
+        "dead-letter": "dead letters",
+        "not-archived": "not archived yet",
     }
-    return f"Kept: {events} {since} {why[hold.reason]}."
+    events = counted(hold.events, "event")
+    return f"Kept: {events} from {hold.first} ({when(hold.first.time)}) on, {why[hold.reason]}."
 
 
 def _bound(text: str | None) -> EventKey | datetime | None:

@@ -13,6 +13,7 @@ from event_backbone.retention.options import Retention
 from event_backbone.retention.payload_bytes import PayloadBytes
 from event_backbone.retention.retention_loop import Lock, RetentionLoop
 from event_backbone.retention.round import Round
+from event_backbone.retention.stream_metrics import StreamMetrics
 from event_backbone.retention.sweep import Sweep
 from event_backbone.retention.trimming import Trimming
 from event_backbone.storage import Storage, StorageScope
@@ -65,14 +66,30 @@ class RetainedStream(NamedTuple):
         return PayloadBytes(retaining, hold) if any(counts for _, _, counts in self.places) else None
 
 
-def open_retention(
-    retention: Retention, stream: RetainedStream, *, watch_groups_for: timedelta = _WATCH_GROUPS_FOR
-) -> RetentionLoop:
-    """Return what carries out retention; ``watch_groups_for`` is how long a group is watched before it is forgotten."""
+def open_retention(retention: Retention | None, stream: RetainedStream) -> RetentionLoop:
+    """Return what carries out retention, if there is one, and reports the stream's metrics."""
     name, token = stream.scope.stream, token_hex(8)
     retaining = RedisRetaining(stream.redis, name, token, stream.places, stream.elsewhere)
     lock = Lock(WorkLock(stream.redis, name, RETENTION_KEY, token))
-    work = Round(
+    metrics = StreamMetrics(name, retaining, None if retention is None else retention.max_age)
+    work = None if retention is None else open_round(retention, stream, retaining, lock)
+    return RetentionLoop(name, lock, metrics, work)
+
+
+def open_round(
+    retention: Retention,
+    stream: RetainedStream,
+    retaining: RedisRetaining,
+    lock: Lock,
+    *,
+    watch_groups_for: timedelta = _WATCH_GROUPS_FOR,
+) -> Round:
+    """Return what a round does, for whoever holds ``lock``.
+
+    ``watch_groups_for`` is how long a group is watched before it is forgotten.
+    """
+    name = stream.scope.stream
+    return Round(
         retention,
         retaining,
         trimming=Trimming(stream.scope, retaining, stream.storages, archived=stream.archived, hold=lock.hold),
@@ -81,4 +98,3 @@ def open_retention(
         sweep=Sweep(stream.streams.stream(name), retaining, stream.deduplicate_for, lock.hold),
         admin=lambda group: stream.streams.group_admin(name, group),
     )
-    return RetentionLoop(retention, name, lock, retaining, work)

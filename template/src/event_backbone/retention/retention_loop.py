@@ -9,23 +9,22 @@ from random import random
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from event_backbone import telemetry
 from event_backbone.backoff import Backoff, Delays, pause
 from event_backbone.errors import BackboneError, EventsLost, StreamUnavailable
 from event_backbone.model import StreamName
 from event_backbone.place import place_of, type_name
-from event_backbone.retention.options import Retention
-from event_backbone.retention.round import Round, due_before
+from event_backbone.retention.round import Round
+from event_backbone.retention.stream_metrics import StreamMetrics
 from event_backbone.retention.trimming import Removed
-from event_backbone.stream.redis.retention_values import Interrupted, Survey
+from event_backbone.stream.redis.retention_values import Interrupted
 
 if TYPE_CHECKING:
-    from event_backbone.stream.redis.retaining import RedisRetaining
     from event_backbone.stream.redis.work_lock import WorkLock
 
 _FIRST = timedelta(seconds=1)
 _SHORTEST = timedelta(seconds=1)
 _LONGEST = timedelta(seconds=10)
+_ONLY_REPORT_EVERY = timedelta(seconds=30)
 _HELD_FOR = timedelta(seconds=25)
 _RENEW_SECONDS = 5.0
 _BACKOFF = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=30))
@@ -63,16 +62,16 @@ class Lock:
 
 
 class RetentionLoop:
-    """Carries out retention, round by round. It survives whatever Redis does, and never ends by itself."""
+    """Carries out retention, round by round, and reports the stream's metrics.
 
-    def __init__(
-        self, retention: Retention, stream: StreamName, lock: Lock, retaining: RedisRetaining, work: Round
-    ) -> None:
+    It survives whatever Redis does, and never ends by itself. Without retention it only reports.
+    """
+
+    def __init__(self, stream: StreamName, lock: Lock, metrics: StreamMetrics, work: Round | None) -> None:
         """Do nothing before ``run``."""
-        self._retention = retention
         self._stream = stream
         self._lock = lock
-        self._retaining = retaining
+        self._metrics = metrics
         self._work = work
         self._holds = False
         self._interval = _SHORTEST
@@ -99,45 +98,20 @@ class RetentionLoop:
             if self._holds:
                 await self._lock.let_go()
 
-    async def round(self) -> Removed:
-        """Carry out one round now, and return what was removed.
-
-        Raises:
-            Interrupted: another process carries out retention, or a restore is under way.
-            EventsLost, StreamUnavailable, StorageUnavailable: as ``Round.run`` does.
-        """
-        await self._lock.hold()
-        try:
-            return await self._work.run()
-        finally:
-            await self._lock.let_go()
-
     async def _step(self) -> None:
+        await self._metrics.report()
+        if self._work is None:
+            self._interval = _ONLY_REPORT_EVERY
+            return
         held, self._holds = self._holds, await self._lock.take()
         if not self._holds:
-            await self._report(await self._retaining.survey(noting=False))
             self._interval = _LONGEST
             return
         if not held:
             self._work.begin()
         removed = await self._work.run()
         self._report_cuts(removed)
-        await self._report(await self._retaining.survey(noting=False))
         self._interval = _SHORTEST if removed.events else min(2 * self._interval, _LONGEST)
-
-    async def _report(self, survey: Survey) -> None:
-        attributes, first = {"uri": self._stream.uri}, survey.first
-        age = 0.0 if first is None else max(0.0, (survey.now - first.time).total_seconds())
-        overdue = 0.0
-        if self._retention.max_age is not None and first is not None:
-            due = due_before(survey.now, self._retention.max_age)
-            overdue = max(0.0, (due.milliseconds - first.milliseconds) / 1000)
-        telemetry.stream_length.set(survey.length, attributes)
-        telemetry.stream_bytes.set(survey.stream_bytes, attributes)
-        telemetry.stream_age.set(age, attributes)
-        telemetry.held_back.set(overdue, attributes)
-        used, most = await self._retaining.memory()
-        telemetry.redis_memory.set(used / most if most else 0.0, attributes)
 
     def _report_cuts(self, removed: Removed) -> None:
         for (group, forgotten), events in removed.cuts.items():
@@ -151,6 +125,8 @@ class RetentionLoop:
             )
 
     def _report_problem(self, error: Exception) -> None:
+        if self._work is None:
+            return  # others report what is wrong with Redis
         known = isinstance(error, BackboneError)
         problem = str(error) if known else f"{type_name(error)}, raised at {' > '.join(place_of(error))}."
         if problem != self._problem:

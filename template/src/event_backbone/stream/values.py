@@ -163,7 +163,7 @@ class GroupState:
         parked: how many failed entries wait for their next attempt.
         looked: when a consumer last showed itself (aware, the server's clock); None if that is not known.
         forgotten: whether it no longer keeps entries from being removed, as it has had no consumer for too long.
-        cut: how many entries were removed before it had finished them, since it last read on; 0 is none.
+        cut: how many entries were removed before it had finished them, when that last happened; 0 is none.
         cut_until: the key of the last of these.
         cut_at: when that was removed.
     """

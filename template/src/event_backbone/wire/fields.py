@@ -34,7 +34,7 @@ SWEPT_FIELD = "swept"
 LONGEST_LEASE_FIELD = "lease"
 NOTICED_FIELD = "noticed"  # when retention first saw the group, if no member had looked by then
 FORGOTTEN_FIELD = "forgotten"  # since when it no longer keeps events in the stream
-CUT_FIELD = "cut"  # how many events left the stream before the group had finished them, since it last read on
+CUT_FIELD = "cut"  # how many events left the stream before the group had finished them, when that last happened
 CUT_UNTIL_FIELD = "cut-until"  # the last one's id
 CUT_AT_FIELD = "cut-at"  # when that was
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from event_backbone.cli.doctor.finding import Finding, ok, warn
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
     from event_backbone.cli.project import Project
     from event_backbone.stream.values import GroupState
+
+_CUT_IS_NEWS_FOR = timedelta(days=7)
 
 
 async def check_groups(backbone: Backbone, project: Project) -> list[Finding]:
@@ -36,15 +39,14 @@ def _group(state: GroupState, project: Project) -> Finding:
         f"{counted(state.consumers, 'consumer')}, {state.pending:,} pending{waiting}, {unread} unread,"
         f" {counted(state.dead_letters, 'dead letter')}"
     )
-    if state.cut and state.cut_until is not None and state.cut_at is not None:
-        text += (
-            f"; {counted(state.cut, 'event')} were removed unfinished, up to {state.cut_until}, by {when(state.cut_at)}"
-        )
     if state.forgotten:
         since = "" if state.looked is None else f" since {when(state.looked)}"
-        return warn(subject, f"{text}; it has had no consumer{since}, and is forgotten: it keeps no events in Redis")
-    if state.cut:
-        return warn(subject, f"{text}; raise max_bytes, or let it catch up")
+        text += f"; it has had no consumer{since}, and is forgotten: it keeps no events in Redis"
+    if state.cut_at is not None and datetime.now(UTC) - state.cut_at < _CUT_IS_NEWS_FOR:
+        cut = counted(state.cut, "event")
+        return warn(subject, f"{text}; it has lost {cut} unfinished, up to {state.cut_until}, by {when(state.cut_at)}")
+    if state.forgotten:
+        return warn(subject, text)
     if state.dead_letters:
         other = "" if state.name == project.group else f" --group {state.name}"
         return warn(subject, f"{text}; see: {project.name}{other} dead-letters list")

@@ -28,15 +28,15 @@ def _script(*parts: str) -> Script:
 
 _READ = _script(
     """
--- Returns {1 if the hash of the archive exists, else 0; id of the newest entry there ever was ("0-0": none); committed;
--- committing; follows; complete-from}, each of the last four nil if it is not noted. KEYS: stream.
+-- Returns {1 if the stream has an archive, as far as Redis knows, else 0; id of the newest entry there ever was ("0-0":
+-- none); committed; committing; follows; complete-from}, each of the last four nil if it is not noted. KEYS: stream.
 """,
     LAST_ID,
     """
 local archive = '{' .. KEYS[1] .. '}:$ARCHIVE_KEY'
 local noted = redis.call(
   'HMGET', archive, '$COMMITTED_FIELD', '$COMMITTING_FIELD', '$FOLLOWS_FIELD', '$COMPLETE_FROM_FIELD')
-return {redis.call('EXISTS', archive), last_id(KEYS[1]), unpack(noted)}
+return {noted[2] and 1 or 0, last_id(KEYS[1]), unpack(noted)}
 """,
 )
 
@@ -91,12 +91,13 @@ return 1
 
 _PAGE = _script("""
 -- Reads entries, and from where the stream has no gaps, at one moment. KEYS: stream. ARGV: as those of XRANGE.
--- Returns {entries; complete-from (nil: not noted); 1 if the hash of the archive exists, else 0}.
+-- Returns {entries; complete-from (nil: not noted); 1 if the stream has an archive, as far
+-- as Redis knows, else 0}.
 local archive = '{' .. KEYS[1] .. '}:$ARCHIVE_KEY'
 return {
   redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3]),
   redis.call('HGET', archive, '$COMPLETE_FROM_FIELD'),
-  redis.call('EXISTS', archive),
+  redis.call('HEXISTS', archive, '$COMMITTING_FIELD'),
 }
 """)
 
@@ -119,7 +120,8 @@ class ArchiveNote:
         follows: the key that the last committed segment follows.
         complete_from: the key from which the stream has no gaps; None means that it has none anywhere.
         last_key: the newest key there ever was in the stream; ``EventKey(0)`` when there was none.
-        exists: whether the hash exists.
+        exists: whether the stream has an archive, as far as Redis knows: retention notes ``complete_from`` without one,
+            too.
     """
 
     committed: EventKey | None
@@ -178,8 +180,8 @@ class ArchiveNotes:
     ) -> tuple[Sequence[Entry], EventKey | None, bool]:
         """Return up to ``count`` entries after ``after`` and before ``end`` (None: to the newest), oldest first.
 
-        With them, of the same moment: the key from which the stream has no gaps (None: it has none), and whether the
-        hash exists.
+        With them, of the same moment: the key from which the stream has no gaps (None: it has none), and whether it has
+        an archive, as far as Redis knows.
         """
         last = "+" if end is None else end.predecessor().entry_id
         reply = await self._run(_PAGE, f"({after.entry_id}", last, count)

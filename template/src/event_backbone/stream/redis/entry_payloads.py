@@ -20,7 +20,7 @@ local function references_of(fields)
   local read, document = pcall(cjson.decode, metadata)
   if not read or type(document) ~= 'table' or type(document['id']) ~= 'string' then return nil, {} end
   local references = {}
-  for i, each in ipairs(type(document['payload']) == 'table' and document['payload'] or {}) do
+  for i, each in ipairs(type(document.payload) == 'table' and document.payload or {}) do
     references[i] = type(each) == 'table' and each or {each, document['id']}
   end
   return document['id'], references

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from event_backbone.connection import RedisConnection, Script
-from event_backbone.errors import EventsLost
+from event_backbone.errors import ConfigurationError, EventsLost
 from event_backbone.model import EventKey, PayloadReference, StreamName
 from event_backbone.stream.redis.replies import event_key
 from event_backbone.stream.redis.retention_scripts import FORGET, LETTERS, MEASURE, SURVEY, SWEEP
@@ -132,9 +132,12 @@ class RedisRetaining:
         return cast("int | None", await self._run(SWEEP, self._token, complete_from.entry_id, *keys))
 
     async def memory(self) -> tuple[int, int]:
-        """Return how many bytes Redis uses, and how many it may use; 0 is no limit."""
-        with self._redis.errors():
-            text = cast("bytes", await self._redis.command("INFO", "memory"))
+        """Return how many bytes Redis uses, and how many it may use; 0 is no limit, or that Redis denies to say so."""
+        try:
+            with self._redis.errors():
+                text = cast("bytes", await self._redis.command("INFO", "memory"))
+        except ConfigurationError:
+            return 0, 0
         fields = dict(line.split(b":", 1) for line in text.split(b"\r\n") if b":" in line)
         return int(fields.get(b"used_memory", 0)), int(fields.get(b"maxmemory", 0))
 

@@ -16,10 +16,10 @@ SURVEY = _script(
 -- Reads the state of a stream and of its groups. Notes when a group was first seen that no member has looked at, and
 -- that a forgotten group has returned. Where the stream was trimmed by somebody else, it notes from where the stream
 -- has no gaps. KEYS: stream. ARGV: token, or "" to note nothing.
--- Returns {the server's milliseconds, number of entries, bytes of the stream, id of the first entry ("": none), id of
--- the newest entry there ever was, committed (nil: not noted), complete-from (nil: not noted), 1 if a restore is under
--- way, of each group its name, the id of the last delivered entry, pending, looked, noticed, forgotten (each of these
--- three nil if it is not noted), dead letters}.
+-- Returns {the server's milliseconds, number of entries, bytes of the stream (0: unknown), id of the first entry ("":
+-- none), id of the newest entry there ever was, committed (nil: not noted), complete-from (nil: not noted), 1 if a
+-- restore is under way, of each group its name, the id of the last delivered entry, pending, looked, noticed, forgotten
+-- (each of these three nil if it is not noted), dead letters}.
 local stream, token = KEYS[1], ARGV[1]
 local base, call = '{' .. stream .. '}:', redis.call
 local archive = base .. '$ARCHIVE_KEY'
@@ -72,7 +72,8 @@ for i, row in ipairs(call('XINFO', 'GROUPS', stream)) do
   local letters = call('XLEN', base .. '$DEAD_LETTERS_KEY:' .. group['name'])
   groups[i] = {group['name'], group['last-delivered-id'], group['pending'], times[1], times[2], times[3], letters}
 end
-local bytes = call('MEMORY', 'USAGE', stream)
+local bytes = redis.pcall('MEMORY', 'USAGE', stream)
+if type(bytes) == 'table' then bytes = 0 end  -- a user may be denied to ask
 return {now, info['length'], bytes, first, newest, noted[1], noted[2], restoring, groups}
 """,
 )

@@ -48,7 +48,7 @@ class Survey:
     Attributes:
         now: the server's time, aware.
         length: how many entries there are.
-        stream_bytes: what the stream takes of Redis' memory, its groups included.
+        stream_bytes: what the stream takes of Redis' memory, its groups included; 0 if Redis denies to say so.
         first: the key of the first entry; None without one.
         last: the newest key there ever was.
         committed: the last archived key, as Redis notes it; None if nothing is noted.
@@ -69,7 +69,7 @@ class Survey:
 
 
 class Hold(NamedTuple):
-    """Why entries stay: "unread" or "pending" in a group, "dead-letter" or "archive"; how many, and the first."""
+    """Why entries stay: "unread" or "pending" in a group, "dead-letter" or "not-archived"; how many, and the first."""
 
     reason: str
     group: str

@@ -79,7 +79,7 @@ end
 
 -- Returns why an entry stays, and for which group; or nil, and the groups from which it is cut.
 local function held(id)
-  if dry and committed and above(id, committed) then return 'archive', '' end
+  if dry and committed and above(id, committed) then return 'not-archived', '' end
   local cut = {}
   for _, group in ipairs(groups) do
     local consumer = group.pending[id]
