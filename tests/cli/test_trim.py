@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import pytest
 import redis
@@ -23,7 +24,8 @@ def test_events_before_a_key_leave_redis_unless_a_group_needs_them(redis_shop: S
         planned = redis_shop("trim", "--dry-run", "--before", keys[4])
         assert client.xlen(STREAM) == len(keys)
         done = redis_shop("trim", "--before", keys[4])
-        assert [entry_id.decode() for entry_id, _ in client.xrange(STREAM)] == [keys[1], keys[4]]
+        rows = cast("list[tuple[bytes, object]]", client.xrange(STREAM))
+        assert [entry_id.decode() for entry_id, _ in rows] == [keys[1], keys[4]]
         client.xgroup_create(STREAM, "late", "0")
     assert (planned.code, done.code, planned.errors, done.errors) == (0, 0, "", "")
     would, *kept = planned.output.splitlines()
@@ -62,8 +64,9 @@ def test_the_doctor_says_how_large_the_stream_is_and_when_redis_is_full(redis_sh
         used = client.info("memory")["used_memory"]
         client.config_set("maxmemory", used * 20)
         client.xgroup_create(STREAM, "mailer", "0")
-        state = {"looked": key.milliseconds, "cut": 7, "cut-until": str(key), "cut-at": key.milliseconds}
-        client.hset(f"{{{STREAM}}}:group:mailer", mapping=state)
+        now = str(key.milliseconds)
+        for field, value in {"looked": now, "cut": "7", "cut-until": str(key), "cut-at": now}.items():
+            client.hset(f"{{{STREAM}}}:group:mailer", field, value)
         try:
             findings = found(redis_shop)
             client.hset(f"{{{STREAM}}}:group:mailer", "forgotten", key.milliseconds)
@@ -80,3 +83,23 @@ def test_the_doctor_says_how_large_the_stream_is_and_when_redis_is_full(redis_sh
     assert level == "warn"
     assert f"it has lost 7 events unfinished, up to {key}" in text
     assert "it has had no consumer since" in forgotten[1]
+
+
+def test_the_doctor_says_when_old_events_stay_although_nobody_needs_them(
+    redis_shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As no process removes them; then Redis fills up as without retention."""
+    monkeypatch.setenv("SHOP_RETENTION_DAYS", "1")
+    with redis.Redis.from_url(redis_url) as client:
+        client.xadd(STREAM, {"any": "entry"}, id="1764041094123-0")
+        client.config_set("maxmemory", client.info("memory")["used_memory"] * 20)
+        for _ in range(300):
+            client.xadd(STREAM, {"any": "entry"})
+        try:
+            findings = found(redis_shop)
+        finally:
+            client.config_set("maxmemory", 0)
+    level, text = findings["Stream"]
+    assert level == "warn"
+    assert "longer than it should be, although nobody needs it: no process with this retention runs" in text
+    assert "full in about" in findings["Redis memory"][1]

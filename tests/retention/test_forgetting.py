@@ -8,7 +8,7 @@ import pytest
 from event_backbone import Retention
 from event_backbone.errors import ConfigurationError
 from tests.support.metrics import CountedMetrics
-from tests.support.parcels import GROUP, URI, Remembering, group_state
+from tests.support.parcels import GROUP, URI, Remembering, Stuck, group_state
 from tests.support.retention import LONG_AGO, MOMENT, Retained
 
 
@@ -76,6 +76,44 @@ async def test_a_group_that_nobody_has_served_yet_has_its_time_too(retained: Ret
     assert await retained.left() == keys
     await retained.carry_out()
     assert await retained.left() == []
+
+
+async def test_it_is_told_once_of_what_it_had_read_and_not_finished(
+    retained: Retained, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when it had nothing unread."""
+    keys = await retained.produce(*range(4))
+    await retained.set_group(*keys, pending=keys[1:3])
+    await retained.fall_silent()
+    await retained.carry_out()
+    for _ in range(2):
+        async with retained.backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP) as subscription:
+            await subscription.until_idle()
+    assert [f"missed 2 events, up to {keys[2]}" in each for each in caplog.messages].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    "forgotten_in", [timedelta(0), timedelta(hours=1)], ids=["before", "by-a-clock-that-was-ahead"]
+)
+async def test_a_group_that_has_returned_is_not_forgotten_any_more(retained: Retained, forgotten_in: timedelta) -> None:
+    """From its first look on, for people too: nothing that it has not finished is removed, whoever trims."""
+    keys = await retained.produce(*range(3))
+    await retained.set_group(*keys)
+    await retained.fall_silent()
+    await retained.carry_out()
+    forgotten = await retained.clock() + forgotten_in // MOMENT
+    await retained.connection.command("HSET", retained.group_key(), "forgotten", forgotten)
+    stuck = Stuck()
+    async with retained.backbone.subscribe(stuck.consumer, uri=URI, group=GROUP) as subscription:
+        more = await retained.produce(3, 4)
+        await stuck.running.wait()
+        assert not (await group_state(retained.backbone)).forgotten
+        report = await retained.backbone.trim(URI, before=more[-1].successor())
+        await retained.carry_out()
+        assert (report.removed, report.cut) == (0, {})
+        assert await retained.left() == more
+        stuck.release.set()
+        await subscription.until_idle()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Who carries retention out: any process of a project, one at a time, whatever Redis does."""
 
+import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
 
 from event_backbone import Backbone
+from event_backbone.retention.retention_loop import Lock
 from event_backbone.stream.redis.retention_values import Interrupted
 from event_backbone.stream.redis.work_lock import WorkLock
 from event_backbone.testing.servers import RedisServer
@@ -45,6 +47,28 @@ async def test_one_process_works_at_a_time_and_any_may_take_over(retained: Retai
     assert await other.hold(KEEP)
 
 
+async def test_a_round_ends_after_its_next_step_when_the_backbone_is_left(retained: Retained, redis_url: str) -> None:
+    """However much there is to remove; nothing is cancelled between an entry and its payload on another Redis."""
+    producer = retained.backbone.producer(Parcels, uri=URI)
+    await asyncio.gather(*(producer.packed(number) for number in range(3000)))
+    async with Backbone(redis_url, retention=AT_ONCE, environment="test") as backbone:
+        backbone.producer(Parcels, uri=URI)
+        await eventually(lambda: _has_begun(retained))
+    assert await retained.left()
+
+
+async def test_who_was_frozen_for_too_long_begins_again(retained: Retained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock has expired, and another process may have removed what it has measured."""
+    monkeypatch.setattr("event_backbone.retention.retention_loop._RENEW_SECONDS", 0.0)
+    lock = Lock(WorkLock(retained.connection, retained.name, RETENTION_KEY, "a process"))
+    await lock.hold()
+    await lock.hold()
+    await retained.connection.command("DEL", retained.name.key_of(RETENTION_KEY))
+    with pytest.raises(Interrupted):
+        await lock.hold()
+    await lock.hold()
+
+
 async def test_it_survives_an_outage_of_redis(own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     """It says so once, and goes on by itself; leaving the backbone meanwhile does not wait for Redis."""
     async with Backbone(own_redis.url, retention=AT_ONCE, environment="test") as backbone:
@@ -57,6 +81,10 @@ async def test_it_survives_an_outage_of_redis(own_redis: RedisServer, caplog: py
         await retained.produce(1)
         await eventually(lambda: _is_empty(retained), within_seconds=40)
         own_redis.kill()
+
+
+async def _has_begun(retained: Retained) -> bool:
+    return await retained.connection.command("XLEN", retained.name.key) != 3000
 
 
 async def _is_empty(retained: Retained) -> bool:

@@ -1,18 +1,25 @@
 """What retention removes, and what it never removes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
 
 import pytest
 from redis.asyncio import Redis
 
-from event_backbone import Backbone, Consumer, Context, Reject, Retention
+from event_backbone import Backbone, Consumer, Context, EventKey, Reject, Retention
 from event_backbone.connection import RedisConnection
+from event_backbone.retention.by_hand import read_state
 from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, SplitStorage, Storage
+from event_backbone.stream.redis.archive_notes import ArchiveNotes
+from event_backbone.stream.redis.retention_values import Interrupted
+from event_backbone.stream.redis.work_lock import WorkLock
 from event_backbone.testing.servers import RedisServer
+from event_backbone.wire.keys import RETENTION_KEY
 from tests.support.eventually import eventually
 from tests.support.letters import send
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import GROUP, URI, Parcels, Remembering
+from tests.support.restoring import KEEP, archived_entry, restore_all, restoring
 from tests.support.retention import AT_ONCE, MOMENT, Retained
 
 FIRST_SLICE = 100
@@ -46,6 +53,16 @@ async def test_a_living_group_keeps_what_it_has_unread_and_pending(retained: Ret
     assert await retained.left() == keys[6:]  # the faster group has not read them
 
 
+async def test_pending_entries_that_were_deleted_hide_no_others(retained: Retained) -> None:
+    """They stay pending until somebody takes them over, and may be as many as a step looks at."""
+    keys = await retained.produce(*range(FIRST_SLICE + 20))
+    await retained.set_group(*keys, pending=keys[:-1])
+    deleted = [key.entry_id for key in keys[1:-20]]
+    await retained.connection.command("XDEL", retained.name.key, *deleted)
+    await retained.carry_out()
+    assert await retained.left() == [keys[0], *keys[-20:-1]]
+
+
 async def test_a_dead_letter_keeps_its_event_for_its_time(retained: Retained, counted: CountedMetrics) -> None:
     """Also one that came after the dead letters were read; discarded, or too old, it keeps nothing."""
     consumer = Consumer(Parcels)
@@ -77,6 +94,38 @@ async def test_a_dead_letter_keeps_its_event_for_its_time(retained: Retained, co
     assert counted.count("event_backbone.dead_letters_expired", uri=URI, group=GROUP) == 3
 
 
+def _letter(source: EventKey) -> list[str]:
+    """Return the fields of a dead letter without its entry."""
+    about = {"source": source.entry_id, "attempts": "1", "reason": "rejected", "detail": "", "error": "", "place": ""}
+    return [part for name, value in about.items() for part in (f"dead:{name}", value)]
+
+
+async def test_one_clock_that_is_ahead_removes_nothing(retained: Retained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither events nor dead letters: what the server takes for old must be so by this machine's clock, too."""
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) - timedelta(days=60)
+
+    (dead, handled) = await retained.produce(1, 2)
+    await retained.set_group(handled)
+    letter = f"{await retained.clock() - timedelta(days=31) // MOMENT}-0"
+    await retained.connection.command("XADD", retained.name.key_of(f"dead:{GROUP}"), letter, *_letter(dead))
+    with monkeypatch.context() as patched:
+        patched.setattr("event_backbone.retention.round.datetime", Behind)
+        await retained.carry_out()
+        assert await retained.left() == [dead, handled]
+    forever = Retention(max_age=timedelta.max, dead_letters_for=timedelta.max)
+    await retained.carry_out(forever)
+    assert await retained.left() == [dead, handled]
+    assert (await read_state(retained.stream, forever)).overdue == timedelta(0)
+    await retained.carry_out(Retention(max_age=MOMENT, dead_letters_for=timedelta.max))
+    assert await retained.left() == [dead]
+    await retained.carry_out()
+    assert await retained.left() == []
+
+
 @pytest.mark.parametrize("most", [1, 2])
 async def test_dead_letters_that_are_not_known_are_read_again(
     retained: Retained, monkeypatch: pytest.MonkeyPatch, most: int
@@ -96,6 +145,40 @@ async def test_dead_letters_that_are_not_known_are_read_again(
         await retained.connection.command("XADD", dead, letter_id, "dead:source", source.entry_id)
     await loop.round()
     assert await retained.left() == [keys[2], keys[5]]
+
+
+async def test_after_a_restore_dead_letters_are_read_again(retained: Retained) -> None:
+    """A live entry may have another key then, while its dead letter has the same id as before."""
+    (dead, last) = await retained.produce(1, 2)
+    await retained.set_group(last)
+    await retained.connection.command("XADD", retained.name.key_of(f"dead:{GROUP}"), "*", *_letter(dead))
+    loop, carrier = retained.loop(), WorkLock(retained.connection, retained.name, RETENTION_KEY, "a process")
+    await loop.round()
+    assert await retained.left() == [dead]
+    async with restoring(retained.connection, retained.name) as restore:
+        with pytest.raises(Interrupted):
+            await loop.round()
+        await carrier.hold(KEEP)
+        archived = archived_entry(last.milliseconds + 1)
+        await restore_all(restore, [archived])
+        assert await retained.connection.command("EXISTS", retained.name.key_of(RETENTION_KEY)) == 0
+    moved = (await retained.left())[1]
+    assert moved > archived.key > dead
+    await retained.connection.command("XGROUP SETID", retained.name.key, GROUP, moved.entry_id)
+    await retained.connection.command("HSET", retained.name.key_of("archive"), "committed", moved.entry_id)
+    await eventually(retained.all_is_old)
+    await loop.round()
+    assert await retained.left() == [moved]
+
+
+async def test_what_retention_notes_is_not_taken_for_an_archive(retained: Retained) -> None:
+    """Nobody would ever take back what is noted for archivers of events that are erased."""
+    keys = await retained.produce(1, 2)
+    await retained.set_group(keys[0])
+    await retained.carry_out()
+    await retained.backbone.erase(URI, keys[1])
+    assert await retained.connection.command("EXISTS", retained.name.key_of("erased")) == 0
+    assert not (await ArchiveNotes(retained.connection, retained.name).read()).exists
 
 
 STORAGES: dict[str, Storage] = {
@@ -151,10 +234,8 @@ async def test_dead_letters_that_have_outlived_their_group_go_too(
     """Once they are too old; nobody else would ever remove them."""
     monkeypatch.setattr("event_backbone.retention.round._SWEEP_FIRST_SECONDS", -1.0)
     (key,) = await retained.produce(1)
-    about = {"source": key.entry_id, "attempts": "1", "reason": "rejected", "detail": "", "error": "", "place": ""}
-    fields = [part for name, value in about.items() for part in (f"dead:{name}", value)]
     for letter_id in ("5-0", "*"):
-        await retained.connection.command("XADD", retained.name.key_of("dead:gone"), letter_id, *fields)
+        await retained.connection.command("XADD", retained.name.key_of("dead:gone"), letter_id, *_letter(key))
     await retained.carry_out()
     assert len([each async for each in retained.backbone.dead_letters(URI, "gone").list()]) == 1
 

@@ -89,7 +89,7 @@ async def test_a_page_says_from_where_it_has_no_gaps(
     assert await page(START, START) == await page(keys[2], keys[1]) == []
     assert (await notes.page(START, None, 1))[1:] == (None, False)
     await connection.command("HSET", ARCHIVE, "complete-from", keys[1].entry_id)
-    assert (await notes.page(START, None, 1))[1:] == (keys[1], False)  # as retention notes it without an archive
+    assert (await notes.page(START, None, 1))[1:] == (keys[1], False)  # retention notes it without an archiver, too
     await notes.create()
     assert (await notes.page(START, None, 1))[1:] == (keys[1], True)
     assert (await notes.read()).complete_from == keys[1]

@@ -159,7 +159,7 @@ class Lifetime:
         if self._redis is None or scope.stream in self._retentions:
             return
         loop = open_retention(self._retention, self._retained(scope))
-        self._retentions[scope.stream] = loop, asyncio.create_task(loop.run())
+        self._retentions[scope.stream] = loop, self._event_loop.begin(loop.run)
 
     def _retained(self, scope: StorageScope) -> RetainedStream:
         """Return what retention is carried out on; raise ConfigurationError for a stream in memory."""

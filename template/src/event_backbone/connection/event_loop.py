@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 from event_backbone.errors import ConfigurationError
 
@@ -37,6 +38,10 @@ class OneEventLoop:
         except RuntimeError:
             return
         self.running()
+
+    def begin(self, work: Callable[[], Coroutine[object, object, None]]) -> asyncio.Task[None]:
+        """Begin a task in the loop, also while it does not run."""
+        return (self._loop or self.running()).create_task(work())
 
     def leave(self) -> None:
         """Forget the loop: the loop of the next use is taken."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SAMPLE = 200
 _STEADY = 0.9
+_LATE = timedelta(hours=1)
 _BY_HAND = ""
 
 
@@ -91,6 +92,7 @@ async def trim_by_hand(
         until=due.predecessor(),
         forgotten=_forgotten(survey),
         entry_bytes=entry_bytes(survey),
+        groups=len(survey.groups),
         dry=dry_run,
         measured=True,
     )
@@ -121,11 +123,11 @@ async def read_state(stream: RetainedStream, retention: Retention | None) -> Ret
     used, limit = await retaining.memory()
     age = timedelta(0) if survey.first is None else max(timedelta(0), survey.now - survey.first.time)
     max_age = None if retention is None else retention.max_age
-    overdue = timedelta(0) if max_age is None else max(timedelta(0), age - max_age)
+    overdue = timedelta(0) if max_age is None or age <= max_age else age - max_age
     held = await _holder(_trimming(stream, retaining), survey) if overdue else None
     rate = await _events_per_second(stream, survey)
     growth = rate * (per_event + entry_bytes(survey))
-    steady = max_age is not None and held is None and age >= _STEADY * max_age
+    steady = max_age is not None and held is None and overdue < _LATE and age >= _STEADY * max_age
     return RetentionState(
         survey.length,
         survey.stream_bytes,
@@ -157,7 +159,12 @@ async def _holder(trimming: Trimming, survey: Survey) -> Hold | None:
         return None
     await trimming.letters.read(survey.groups)
     wanted = Wanted(
-        after=survey.first.predecessor(), until=survey.first, forgotten=_forgotten(survey), entry_bytes=0, dry=True
+        after=survey.first.predecessor(),
+        until=survey.first,
+        forgotten=_forgotten(survey),
+        entry_bytes=0,
+        groups=0,
+        dry=True,
     )
     return next(iter((await trimming.remove(wanted)).holds.values()), None)
 

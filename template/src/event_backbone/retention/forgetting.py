@@ -63,7 +63,7 @@ class Forgetting:
             "how many it has missed.",
             group.name,
             self._stream.key,
-            self._after,
+            str(self._after).removesuffix(", 0:00:00"),
         )
         return True
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _NONE = "0-0"
+_BITS = 64
+_SEQUENCE = (1 << _BITS) - 1
 
 
 class KnownLetters:
-    """The entries of one stream's dead letters. Holds 16 bytes for each.
+    """The entries of one stream's dead letters. Holds about 70 bytes for each.
 
     Later ones are found by the script that removes entries; that there are others than these, too.
     """
@@ -29,7 +31,7 @@ class KnownLetters:
         self._oldest: dict[str, str] = {}
         self._newest: dict[str, str] = {}
         self._sources: dict[str, array[int]] = {}
-        self._sorted: list[EventKey] | None = None
+        self._sorted: list[int] | None = None  # sorts ten times as fast as keys do
 
     async def read(self, groups: Iterable[GroupLife], *, again: bool = False) -> None:
         """Read the dead letters of these groups: only later ones where nothing else has changed, unless ``again``.
@@ -40,13 +42,18 @@ class KnownLetters:
         for gone in self._sources.keys() - counts.keys():
             self._drop(gone)
         for group, count in counts.items():
-            if again:
+            if again or self._count(group) > count:
                 self._drop(group)
             if self._count(group) < count:
                 await self._read_on(group)
-            if self._count(group) != count:
+            if self._count(group) < count:
                 self._drop(group)
                 await self._read_on(group)
+
+    def forget(self) -> None:
+        """Know none any more."""
+        for group in tuple(self._sources):
+            self._drop(group)
 
     @property
     def known(self) -> Mapping[str, tuple[str, str, int]]:
@@ -58,10 +65,10 @@ class KnownLetters:
     def sources_after(self, key: EventKey, most: int) -> Sequence[EventKey]:
         """Return the keys of up to ``most`` events after this key, in order."""
         if self._sorted is None:
-            pairs = {pair for each in self._sources.values() for pair in zip(each[::2], each[1::2], strict=True)}
-            self._sorted = [EventKey(milliseconds, sequence, key.partition) for milliseconds, sequence in sorted(pairs)]
-        first = bisect_right(self._sorted, key)
-        return self._sorted[first : first + most]
+            pairs = [zip(each[::2], each[1::2], strict=True) for each in self._sources.values()]
+            self._sorted = sorted({_number(*pair) for some in pairs for pair in some})
+        first = bisect_right(self._sorted, _number(key.milliseconds, key.sequence))
+        return [EventKey(each >> _BITS, each & _SEQUENCE, key.partition) for each in self._sorted[first : first + most]]
 
     async def _read_on(self, group: str) -> None:
         sources = self._sources.setdefault(group, array("Q"))
@@ -83,3 +90,8 @@ class KnownLetters:
 
     def _count(self, group: str) -> int:
         return len(self._sources.get(group, ())) // 2
+
+
+def _number(milliseconds: int, sequence: int) -> int:
+    """Return a number that is ordered as keys are."""
+    return milliseconds << _BITS | sequence

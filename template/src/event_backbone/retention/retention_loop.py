@@ -39,6 +39,7 @@ class Lock:
         """Hold nothing yet."""
         self._lock = lock
         self._renew_at = 0.0
+        self.stopping = asyncio.Event()
 
     async def take(self) -> bool:
         """Take or keep the lock; return False if another process has it. Raises StreamUnavailable."""
@@ -48,9 +49,19 @@ class Lock:
         return held
 
     async def hold(self) -> None:
-        """Keep the lock; raise Interrupted if another process has it."""
-        if monotonic() >= self._renew_at and not await self.take():
+        """Keep the lock; raise Interrupted when stopping, or if another process has it or may have had it."""
+        if self.stopping.is_set():
             raise Interrupted
+        if monotonic() < self._renew_at:
+            return
+        had = self._renew_at > 0
+        if not await self.take() or (had and self.was_free):
+            raise Interrupted
+
+    @property
+    def was_free(self) -> bool:
+        """Whether another process may have had the lock before it was last taken."""
+        return self._lock.was_free
 
     async def let_go(self) -> None:
         """Give up the lock, if Redis answers."""
@@ -76,7 +87,7 @@ class RetentionLoop:
         self._holds = False
         self._interval = _SHORTEST
         self._problem = ""
-        self.stopping = asyncio.Event()
+        self.stopping = lock.stopping
 
     async def run(self) -> None:
         """Work until ``stopping`` is set."""
@@ -107,7 +118,7 @@ class RetentionLoop:
         if not self._holds:
             self._interval = _LONGEST
             return
-        if not held:
+        if not held or self._lock.was_free:
             self._work.begin()
         removed = await self._work.run()
         self._report_cuts(removed)

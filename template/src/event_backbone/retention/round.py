@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from event_backbone import telemetry
+from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
 from event_backbone.retention.forgetting import Forgetting
 from event_backbone.retention.options import Retention
@@ -16,7 +17,7 @@ from event_backbone.retention.payload_bytes import PayloadBytes
 from event_backbone.retention.sweep import Sweep
 from event_backbone.retention.trimming import Removed, Trimming, Wanted, entry_bytes
 from event_backbone.stream.base import GroupAdmin
-from event_backbone.stream.redis.retention_values import Survey
+from event_backbone.stream.redis.retention_values import Interrupted, Survey
 
 if TYPE_CHECKING:
     from event_backbone.stream.redis.retaining import RedisRetaining
@@ -29,6 +30,7 @@ _SWEEP_FIRST_SECONDS = 60.0
 _SWEEP_AGAIN_SECONDS = 3600.0
 _FROM_FIRST_SECONDS = 300.0
 _MANY_HELD = 2000
+_MOST_PASSES = 20  # of one round, as producers may be as fast
 
 _log = logging.getLogger("event_backbone")
 
@@ -60,6 +62,7 @@ class Round:
     def begin(self) -> None:
         """Begin from nothing: another process may have done anything meanwhile."""
         self._after, self._after_until = EventKey(0), 0.0
+        self._trimming.letters.forget()
         self._sweep_at = monotonic() + _SWEEP_FIRST_SECONDS
         if self._payload_bytes is not None:
             self._payload_bytes.forget()
@@ -72,6 +75,13 @@ class Round:
             EventsLost: Redis has lost archived events; nothing is removed before they are restored.
             StreamUnavailable, StorageUnavailable: Redis, or another one that has payloads, does not answer.
         """
+        try:
+            return await self._run()
+        except Interrupted:
+            self.begin()
+            raise
+
+    async def _run(self) -> Removed:
         survey = await self._retaining.survey()
         if await self._expire_dead_letters(survey):
             survey = await self._retaining.survey()
@@ -86,7 +96,7 @@ class Round:
             self._sweep_at = monotonic() + _SWEEP_AGAIN_SECONDS
             survey = await self._retaining.survey()
             await self._expire_those_of_deleted_groups(survey)
-            await self._sweep.run(survey.complete_from)
+            await self._sweep.run(survey)
         return removed
 
     async def _by_age(self, survey: Survey, forgotten: Mapping[str, bytes]) -> Removed:
@@ -99,6 +109,7 @@ class Round:
             until=before.predecessor(),
             forgotten=forgotten,
             entry_bytes=entry_bytes(survey),
+            groups=len(survey.groups),
             after=self._after,
             measured=self._payload_bytes is not None,
         )
@@ -113,7 +124,13 @@ class Round:
     async def _by_bytes(self, most: int, survey: Survey, forgotten: Mapping[str, bytes], removed: Removed) -> None:
         """Remove the oldest events while there are too many bytes: those that nobody needs, and only then others."""
         cutting = False
-        while survey.first is not None:
+        for _ in range(_MOST_PASSES):
+            if survey.first is None:
+                return
+            if not survey.stream_bytes:
+                raise ConfigurationError(
+                    "max_bytes of Retention needs the command MEMORY USAGE, which Redis denies to this user: grant it."
+                )
             size = survey.stream_bytes
             if self._payload_bytes is not None:
                 size += await self._payload_bytes.measured(survey)
@@ -123,6 +140,7 @@ class Round:
                 until=survey.last,
                 forgotten=forgotten,
                 entry_bytes=entry_bytes(survey),
+                groups=len(survey.groups),
                 bytes_over=size - most,
                 cutting=cutting,
             )
@@ -141,7 +159,7 @@ class Round:
         keep, expired = self._retention.dead_letters_for, False
         if keep is None or survey.restoring:
             return False
-        before = survey.now - keep
+        before = due_before(survey.now, keep).time
         for group in survey.groups:
             if group.dead_letters and await self._expire_those_of(group.name, before):
                 expired = True
@@ -159,7 +177,7 @@ class Round:
             cursor, groups = await self._retaining.groups_with_letters(cursor, _SCANNED_AT_ONCE)
             for group in groups:
                 if group not in names:
-                    await self._expire_those_of(group, survey.now - keep)
+                    await self._expire_those_of(group, due_before(survey.now, keep).time)
             ended = cursor == b"0"
 
     async def _expire_those_of(self, group: str, before: datetime) -> int:
@@ -173,16 +191,16 @@ class Round:
         if expired:
             telemetry.dead_letters_expired.add(expired, {"uri": self._retaining.stream.uri, "group": group})
             _log.warning(
-                "%d dead letters of group %s of %s were removed: they were older than %s.",
-                expired,
+                "Dead letters of group %s of %s were removed, as they were older than %s: %d.",
                 group,
                 self._retaining.stream.key,
-                self._retention.dead_letters_for,
+                str(self._retention.dead_letters_for).removesuffix(", 0:00:00"),
+                expired,
             )
         return expired
 
 
 def due_before(now: datetime, max_age: timedelta) -> EventKey:
     """Return the first key that is not too old, by the server's clock and by this machine's: one may be wrong."""
-    oldest = min(now, datetime.now(UTC)) - max_age
-    return EventKey(max(0, (oldest - _EPOCH) // _MILLISECOND))
+    since_epoch = min(now, datetime.now(UTC)) - _EPOCH
+    return EventKey(max(0, (since_epoch - max_age) // _MILLISECOND))

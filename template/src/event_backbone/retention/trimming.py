@@ -76,6 +76,7 @@ class Wanted:
         until: the last key that is due.
         forgotten: the groups that are forgotten, each with the sign by which it is so.
         entry_bytes: how many bytes an entry takes, without its payload.
+        groups: how many groups the stream has, each of which is asked.
         after: the key after which to begin.
         bytes_over: how many bytes are to go, oldest first; 0 is all that are due.
         cutting: whether living groups and dead letters may lose theirs.
@@ -86,6 +87,7 @@ class Wanted:
     until: EventKey
     forgotten: Mapping[str, bytes]
     entry_bytes: int
+    groups: int
     after: EventKey = _FIRST
     bytes_over: int = 0
     cutting: bool = False
@@ -137,7 +139,7 @@ class Trimming:
         return Slice(
             after=after,
             until=wanted.until,
-            count=max(1, min(_MOST_EVENTS, _MOST_BYTES // max(wanted.entry_bytes, 1))),
+            count=max(1, min(_MOST_EVENTS // (1 + wanted.groups // 10), _MOST_BYTES // max(wanted.entry_bytes, 1))),
             bytes_over=bytes_over,
             entry_bytes=wanted.entry_bytes,
             cutting=wanted.cutting,
@@ -151,12 +153,13 @@ class Trimming:
         )
 
     async def _slice(self, wanted: Slice) -> Trimmed:
-        trimmed = None
+        trimmed, again = None, False
         while trimmed is None:
             try:
                 trimmed = await self._retaining.trim(wanted)
             except LettersChanged:
-                await self.letters.read((await self._retaining.survey(noting=False)).groups, again=True)
+                await self.letters.read((await self._retaining.survey(noting=False)).groups, again=again)
+                again = True
                 sources = self.letters.sources_after(wanted.after, _MOST_SOURCES)
                 wanted = replace(wanted, letters=self.letters.known, sources=sources)
         if not wanted.dry:

@@ -128,7 +128,10 @@ class GroupReader(Protocol):
         ...
 
     async def missed(self) -> Missed | None:
-        """Return what retention has removed after the last entry that the group has read; None if that is nothing."""
+        """Return what retention has removed before the group had finished it; None if that is nothing.
+
+        Also None once the group has read on, and has looked since.
+        """
         ...
 
     async def read(self, count: int, wait: timedelta) -> Sequence[Delivery]:

@@ -143,7 +143,7 @@ class PendingEntry:
 
 
 class Missed(NamedTuple):
-    """How many entries a group has not read, because they were removed first, and the last of their keys."""
+    """How many entries a group has not finished, because they were removed first, and the last of their keys."""
 
     events: int
     until: EventKey

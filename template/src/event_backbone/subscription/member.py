@@ -143,7 +143,7 @@ class Member:
         return made
 
     async def missed(self) -> Missed | None:
-        """Return what was removed before the group had read it, and has not read on since."""
+        """Return what was removed before the group had finished it, as ``GroupReader.missed`` does."""
         return await self._reader.missed()
 
     def _missing(self, found: Look | Comparison) -> None:

@@ -70,8 +70,8 @@ class Monitor:
     def missed(self, missed: Missed) -> None:
         """Report what was removed from the stream while this group had no consumer, or fell too far behind."""
         _log.error(
-            "Group %s of %s has missed %d events, up to %s: they were removed before it had read them. If there is an "
-            "archive, readers still find them there.",
+            "Group %s of %s has missed %d events, up to %s: they were removed before it had finished them. If there is "
+            "an archive, readers still find them there.",
             self._group,
             self._stream,
             missed.events,

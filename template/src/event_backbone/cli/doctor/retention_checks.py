@@ -40,9 +40,13 @@ def _stream(backbone: Backbone, state: RetentionState) -> Finding:
         text += f"; the oldest is of {when(state.oldest.time)}"
     if backbone.retention is None:
         return ok(_SUBJECT, f"{text}; nothing is ever removed")
-    if state.held is None or state.overdue < _HELD_TOO_LONG:
+    if state.overdue < _HELD_TOO_LONG:
         return ok(_SUBJECT, text)
-    return warn(_SUBJECT, f"{text}: it is kept {about(state.overdue)} longer than it should, as {held_by(state.held)}")
+    if state.held is None:
+        why = "although nobody needs it: no process with this retention runs, or its log says what fails"
+    else:
+        why = f"as {held_by(state.held)}"
+    return warn(_SUBJECT, f"{text}: it is kept {about(state.overdue)} longer than it should be, {why}")
 
 
 def _memory(state: RetentionState) -> list[Finding]:

@@ -117,14 +117,16 @@ class RedisGroupAdmin:
             if name.startswith(_PREFIX)
         }
         fields = {name: value for name, value in row.fields.items() if not name.startswith(_PREFIX)}
+        # Another program may have written it; so it can at least be discarded.
+        source = about.get(DEAD_LETTER_SOURCE, "0-0").encode()
         return DeadLetter(
             id=row.key.entry_id,
-            entry=Entry(event_key(about[DEAD_LETTER_SOURCE].encode(), self._name.partition), fields),
-            reason=about[DEAD_LETTER_REASON],
-            detail=about[DEAD_LETTER_DETAIL],
-            error=about[DEAD_LETTER_ERROR],
-            place=tuple(about[DEAD_LETTER_PLACE].splitlines()),
-            attempts=int(about[DEAD_LETTER_ATTEMPTS]),
+            entry=Entry(event_key(source, self._name.partition), fields),
+            reason=about.get(DEAD_LETTER_REASON, ""),
+            detail=about.get(DEAD_LETTER_DETAIL, ""),
+            error=about.get(DEAD_LETTER_ERROR, ""),
+            place=tuple(about.get(DEAD_LETTER_PLACE, "").splitlines()),
+            attempts=int(about.get(DEAD_LETTER_ATTEMPTS, "0")),
             failed_at=row.key.time,
         )
 

@@ -28,8 +28,9 @@ def _script(*parts: str) -> Script:
 
 _READ = _script(
     """
--- Returns {1 if the stream has an archive, as far as Redis knows, else 0; id of the newest entry there ever was ("0-0":
--- none); committed; committing; follows; complete-from}, each of the last four nil if it is not noted. KEYS: stream.
+-- Returns {1 if there are notes of an archiver, else 0; id of the newest entry there ever was ("0-0": none); committed;
+-- committing; follows; complete-from}, each of the last four nil if it is not noted. KEYS: stream.
+-- Retention notes complete-from, which says nothing of an archiver.
 """,
     LAST_ID,
     """
@@ -91,8 +92,7 @@ return 1
 
 _PAGE = _script("""
 -- Reads entries, and from where the stream has no gaps, at one moment. KEYS: stream. ARGV: as those of XRANGE.
--- Returns {entries; complete-from (nil: not noted); 1 if the stream has an archive, as far
--- as Redis knows, else 0}.
+-- Returns {entries; complete-from (nil: not noted); 1 if there are notes of an archiver, else 0}.
 local archive = '{' .. KEYS[1] .. '}:$ARCHIVE_KEY'
 return {
   redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3]),
@@ -120,8 +120,7 @@ class ArchiveNote:
         follows: the key that the last committed segment follows.
         complete_from: the key from which the stream has no gaps; None means that it has none anywhere.
         last_key: the newest key there ever was in the stream; ``EventKey(0)`` when there was none.
-        exists: whether the stream has an archive, as far as Redis knows: retention notes ``complete_from`` without one,
-            too.
+        exists: whether there are notes of an archiver.
     """
 
     committed: EventKey | None
@@ -148,7 +147,7 @@ class ArchiveNotes:
         return ArchiveNote(committed, committing, follows, complete_from, self._key(last), exists=exists == 1)
 
     async def create(self) -> None:
-        """Create the hash unless it exists. Only for a stream of which S3 has no segment."""
+        """Create the notes unless they exist. Only for a stream of which S3 has no segment."""
         key = self._name.key_of(ARCHIVE_KEY)
         with self._redis.errors():
             for field in (COMMITTED_FIELD, COMMITTING_FIELD):
@@ -180,8 +179,8 @@ class ArchiveNotes:
     ) -> tuple[Sequence[Entry], EventKey | None, bool]:
         """Return up to ``count`` entries after ``after`` and before ``end`` (None: to the newest), oldest first.
 
-        With them, of the same moment: the key from which the stream has no gaps (None: it has none), and whether it has
-        an archive, as far as Redis knows.
+        With them, of the same moment: the key from which the stream has no gaps (None: it has none), and whether
+        there are notes of an archiver.
         """
         last = "+" if end is None else end.predecessor().entry_id
         reply = await self._run(_PAGE, f"({after.entry_id}", last, count)

@@ -43,7 +43,7 @@ class RedisGroupReader:
         return made == 1
 
     async def missed(self) -> Missed | None:
-        """Return what retention has removed after the last entry that the group has read."""
+        """Return what retention has removed before the group had finished it."""
         with self._errors():
             reply = await self._redis.run(MISSED, (self._name.key,), (self._group,))
         if reply is None:

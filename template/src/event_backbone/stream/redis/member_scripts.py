@@ -35,18 +35,22 @@ return 1
 MISSED = Script(
     with_names(
         """
--- Returns how many entries were removed before the group had read them, and the id of the last one; nil if it has read
--- on since, or none was. KEYS: stream. ARGV: group.
+-- Returns how many entries were removed before the group had finished them, and the id of the last one; nil if none
+-- was, or it has read on and looked since. KEYS: stream. ARGV: group.
 """
         + ABOVE
         + """
 local stream, group = KEYS[1], ARGV[1]
-local noted = redis.call('HMGET', '{' .. stream .. '}:$GROUP_KEY:' .. group, '$CUT_FIELD', '$CUT_UNTIL_FIELD')
+local noted = redis.call('HMGET', '{' .. stream .. '}:$GROUP_KEY:' .. group, '$CUT_FIELD', '$CUT_UNTIL_FIELD',
+  '$CUT_AT_FIELD', '$LOOKED_FIELD')
+local cut_at, looked = tonumber(noted[3]) or 0, tonumber(noted[4]) or 0
 if not noted[1] or not noted[2] or redis.call('EXISTS', stream) == 0 then return nil end
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local about = {}
   for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
-  if about['name'] == group and above(noted[2], about['last-delivered-id']) then return noted end
+  if about['name'] == group and (cut_at > looked or above(noted[2], about['last-delivered-id'])) then
+    return {noted[1], noted[2]}
+  end
 end
 return nil
 """
@@ -88,7 +92,8 @@ call('XPENDING', stream, group, '-', '+', 1, WAITING)  -- fails with NOGROUP whe
 -- What the group remembers of its looks. After a silence, or when the clock went back, nothing is taken from ended rows
 -- until every living member has had the time to renew its own. With a clock that went back all rows are worthless, and
 -- due times move with it. Written sparingly: "looked" twice a second, or every eighth of a lease if that is shorter.
-local known = call('HMGET', state, '$LOOKED_FIELD', '$HOLD_FIELD', '$SWEPT_FIELD', '$LONGEST_LEASE_FIELD')
+local known = call('HMGET', state, '$LOOKED_FIELD', '$HOLD_FIELD', '$SWEPT_FIELD', '$LONGEST_LEASE_FIELD',
+  '$FORGOTTEN_FIELD')
 local looked, hold = tonumber(known[1]), tonumber(known[2]) or 0
 local swept, longest = tonumber(known[3]) or 0, tonumber(known[4]) or 0
 if lease > longest then
@@ -109,6 +114,7 @@ end
 if not looked or went_back or now - looked >= math.min(500, lease / 8) then
   call('HSET', state, '$LOOKED_FIELD', now)
 end
+if known[5] then call('HDEL', state, '$FORGOTTEN_FIELD') end  -- the group has returned, whatever the clock says
 
 -- This member's row, rewritten when a quarter of it has passed or an earlier, longer lease left it too long.
 local ends = tonumber(call('ZSCORE', members, member) or 0)

@@ -49,7 +49,7 @@ class RedisRetaining:
         return self._name
 
     async def survey(self, *, noting: bool = True) -> Survey:
-        """Return the state of the stream; ``noting`` also notes which groups are new or have returned."""
+        """Return the state of the stream; ``noting`` also notes which groups are new."""
         reply = await self._run(SURVEY, self._token if noting else "")
         now, length, size, first, last, *rest = cast("tuple[bytes, int, int, bytes, bytes, *tuple[object, ...]]", reply)
         committed, complete, restoring, groups = rest

@@ -13,9 +13,9 @@ def _script(*parts: str) -> Script:
 SURVEY = _script(
     ALLOW_OOM,
     """
--- Reads the state of a stream and of its groups. Notes when a group was first seen that no member has looked at, and
--- that a forgotten group has returned. Where the stream was trimmed by somebody else, it notes from where the stream
--- has no gaps. KEYS: stream. ARGV: token, or "" to note nothing.
+-- Reads the state of a stream and of its groups. Notes when a group was first seen that no member has looked at. Where
+-- the stream was trimmed by somebody else, it notes from where the stream has no gaps.
+-- KEYS: stream. ARGV: token, or "" to note nothing.
 -- Returns {the server's milliseconds, number of entries, bytes of the stream (0: unknown), id of the first entry ("":
 -- none), id of the newest entry there ever was, committed (nil: not noted), complete-from (nil: not noted), 1 if a
 -- restore is under way, of each group its name, the id of the last delivered entry, pending, looked, noticed, forgotten
@@ -64,10 +64,6 @@ for i, row in ipairs(call('XINFO', 'GROUPS', stream)) do
   if noting and not times[1] and not times[2] then
     call('HSET', state, '$NOTICED_FIELD', now)
     times[2] = now
-  end
-  if noting and times[3] and times[1] and tonumber(times[1]) > tonumber(times[3]) then
-    call('HDEL', state, '$FORGOTTEN_FIELD')
-    times[3] = false
   end
   local letters = call('XLEN', base .. '$DEAD_LETTERS_KEY:' .. group['name'])
   groups[i] = {group['name'], group['last-delivered-id'], group['pending'], times[1], times[2], times[3], letters}

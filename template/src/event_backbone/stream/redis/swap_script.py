@@ -174,6 +174,7 @@ end
 call('UNLINK', stream)  -- RENAME would free a large one before anything else can run
 call('RENAME', restoring, stream)
 call('UNLINK', state, moves, duplicates, base .. '$RESTORING_GROUPS_KEY')
+call('DEL', base .. '$RETENTION_KEY')  -- has dead letters read again, as they may have other entries now
 return {1, copied, skipped, moved}
 """,
 )

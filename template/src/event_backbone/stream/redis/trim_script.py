@@ -167,15 +167,17 @@ if not dry and call('EXISTS', base .. '$RESTORE_KEY') == 1 then return 'RESTORIN
 local entries = above(upto, after) and call('XRANGE', stream, '(' .. after, upto, 'COUNT', count) or {}
 if #entries == 0 then return {more_sources and upto or '', more_sources and 1 or 0, 0, 0, {}, {}, {} } end
 for _, group in ipairs(groups) do
-  for _, row in ipairs(call('XPENDING', stream, group.name, entries[1][1], entries[#entries][1], #entries)) do
-    group.pending[row[1]] = row[2]
-  end
+  local rows = call('XPENDING', stream, group.name, entries[1][1], entries[#entries][1], #entries)
+  for _, row in ipairs(rows) do group.pending[row[1]] = row[2] end
+  -- Some may be of entries that were deleted, by people or by erasing, so that others are not among these any more.
+  if #rows == #entries then no_further_than(rows[#rows][1]) end
   group.lost_pending = {}
 end
 
 local ids, keys, bytes, holds, reasons, read = {}, {}, 0, {}, {}, ''
 for _, entry in ipairs(entries) do
   local id = entry[1]
+  if above(id, upto) then break end
   local reason, cut = held(id)
   if reason then
     local hold = reasons[reason .. ' ' .. cut]

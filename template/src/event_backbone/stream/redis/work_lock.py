@@ -9,11 +9,12 @@ from event_backbone.stream.redis.script_message import milliseconds
 _HOLD = Script(
     ALLOW_OOM
     + """
--- Takes or renews a lock. KEYS: lock. ARGV: token, milliseconds. Returns 1; 0 if another token has it.
+-- Takes or renews a lock. KEYS: lock. ARGV: token, milliseconds.
+-- Returns 1 if it is renewed, 2 if it was free; 0 if another token has it.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+return holder and 1 or 2
 """
 )
 
@@ -27,6 +28,9 @@ return 1
 )
 
 
+_TAKEN = 2
+
+
 class WorkLock:
     """A lock that its holder renews. It saves work; who needs more than that compares the token in a script.
 
@@ -38,11 +42,15 @@ class WorkLock:
         self._redis = redis
         self._key = name.key_of(purpose)
         self.token = token
+        self.was_free = False
+        """Whether nobody had the lock when it was last taken: another process may have had it in between."""
 
     async def hold(self, keep: timedelta) -> bool:
         """Take the lock for ``keep``, or keep it for so long; return False if another process has it."""
         with self._redis.errors():
-            return await self._redis.run(_HOLD, (self._key,), (self.token, milliseconds(keep))) == 1
+            held = await self._redis.run(_HOLD, (self._key,), (self.token, milliseconds(keep)))
+        self.was_free = held == _TAKEN
+        return held != 0
 
     async def let_go(self) -> None:
         """Give up the lock, if it is held."""
