@@ -10,7 +10,7 @@ from benchmarks.results import Ratio, Requests, Results, Table
 
 TEMPLATE = Path(__file__).with_name("performance.md")
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "performance.md"
-ON_REDIS = ("produce", "consume", "inline")
+ON_REDIS = ("produce", "consume", "inline", "retention")
 ARCHIVE = ("archive", "archive-overhead", "archive-restore", "archive-scan", "archive-get")
 ON_S3 = ("produce-s3", "consume-s3")
 

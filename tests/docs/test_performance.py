@@ -2,12 +2,13 @@
 
 import re
 
-from benchmarks.page import ARCHIVE, PAGE, TEMPLATE, page
+from benchmarks.page import ARCHIVE, ON_REDIS, PAGE, TEMPLATE, page
 from benchmarks.results import Ratio, Requests, Results, Table
 
 
 def _results(python: str, rate: float) -> Results:
-    names = ("produce", "consume", "inline", "produce-s3-0", "produce-s3-20", "consume-s3-0", "consume-s3-20", *ARCHIVE)
+    on_s3 = ("produce-s3-0", "produce-s3-20", "consume-s3-0", "consume-s3-20")
+    names = (*ON_REDIS, *on_s3, *ARCHIVE)
     ratios = (Ratio("ours", "theirs", rate / 1000, 1, 9, 2.5), Ratio("ours", "by hand", 0.987, 0.9, 1, None))
     tables = tuple(Table(name, name, {"ours": rate, "theirs": 1000}, ratios) for name in names)
     return Results(python, 5, tables, (Requests(10, 0, 20, 20, 20, 20), Requests(1000, 0, 20, 2000, 10, 20)))

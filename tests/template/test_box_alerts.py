@@ -14,10 +14,10 @@ NAMES = ["default", "s3-cached", "producer", "consumer", "many-events"]
 PRODUCER = {"ProducingFails", "ProducingIsSlow"}
 CONSUMER = {
     *("NoConsumer", "GroupFallsBehind", "DeadLetters", "DeadLettersGrow", "HandlersFail", "RetriesPileUp"),
-    *("HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone"),
+    *("HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone", "GroupMissedEvents", "DeadLettersExpire"),
 }
 ARCHIVE = {"ArchiveLags", "EventsLost"}
-RETENTION = {"RedisFills", "RedisIsFull", "EventsHeldBack", "GroupMissedEvents", "DeadLettersExpire"}
+RETENTION = {"RedisFills", "RedisIsFull", "EventsHeldBack"}
 BOTH = {"RedisUnavailable", "StorageUnavailable"} | RETENTION
 COMMANDS = {"archive", "dead-letters list", "doctor", "pending", "restore", "show", "tail", "worker"}
 
