@@ -11,6 +11,7 @@ from event_backbone import Retention
 from event_backbone.archive.restore_report import RestoreReport
 from event_backbone.storage import CachedStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from event_backbone.testing.servers import RedisServer, S3Server
+from tests.support.eventually import eventually
 from tests.support.letters import URI
 from tests.support.losing_redis import Found, Scene, scene
 from tests.support.metrics import CountedMetrics
@@ -95,10 +96,10 @@ async def test_promise_11_holds_while_retention_removes_events(counted: CountedM
     await lost.backbone.restore(URI)
     await asyncio.sleep(lost.random.uniform(0, 1.5))
     await lost.settle()
+    await eventually(lambda: counted.count("event_backbone.removed", uri=URI) > 0)
     found = await lost.found(archived=True)
     assert {each.event_id: each.number for each in found} == lost.traffic.numbers
     assert len(found) == len(lost.traffic.numbers)
-    assert counted.count("event_backbone.removed", uri=URI) > 0
     for group in lost.handled.values():
         assert (group.numbers, group.incomplete) == (set(lost.traffic.numbers.values()), set())
 

@@ -4,13 +4,16 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone import EventKey
-from event_backbone.retention.sweep import Sweep
+from event_backbone.retention.sweep import Hashes, HashesBesideStream, HashesElsewhere, Sweep
+from event_backbone.storage import RedisHashStorage, StorageScope
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.restoring import RedisRestoring
 from event_backbone.stream.redis.retaining import RedisRetaining
 from event_backbone.stream.redis.work_lock import WorkLock
+from event_backbone.testing.servers import RedisServer
 from event_backbone.wire.keys import RETENTION_KEY
 from tests.support.metrics import CountedMetrics
 from tests.support.parcels import URI, Parcels
@@ -23,12 +26,16 @@ HOURS_AGO = timedelta(hours=3)
 class Swept:
     """A stream of which somebody removes entries with redis-cli."""
 
-    def __init__(self, retained: Retained) -> None:
+    def __init__(self, retained: Retained, elsewhere: RedisHashStorage | None = None) -> None:
         self.retained = retained
         self.lock = WorkLock(retained.connection, retained.name, RETENTION_KEY, "sweeper")
         self.retaining = RedisRetaining(retained.connection, retained.name, "sweeper", (), ())
         stream = RedisStreams(retained.connection).stream(retained.name)
-        self.sweep = Sweep(stream, self.retaining, timedelta(minutes=10), self._hold)
+        scope = StorageScope(retained.name, retained.connection)
+        places: list[Hashes] = [HashesBesideStream(self.retaining)]
+        if elsewhere is not None:
+            places.append(HashesElsewhere(self.retaining, scope, elsewhere))
+        self.sweep = Sweep(stream, places, timedelta(minutes=10), self._hold)
 
     async def _hold(self) -> None:
         await self.lock.hold(KEEP)
@@ -103,3 +110,22 @@ async def test_what_is_being_restored_is_not_swept(retained: Retained) -> None:
     assert await swept.run() == 0
     await restoring.end()
     assert await swept.run() == 1
+
+
+async def test_hashes_on_another_redis_go_too(retained: Retained, own_redis: RedisServer) -> None:
+    """As after a crash between an event and its payload there; not while a restore is under way."""
+    storage = RedisHashStorage(name="other", redis=own_redis.url)
+    swept = Swept(retained, storage)
+    old, young = [await swept.old_event(n * HOURS_AGO) for n in (9, 1)]
+    async with Redis.from_url(own_redis.url) as other:
+        for key in (old, young):
+            name = retained.name.key_of(f"payload:other:{UUID(int=key.milliseconds << 80 | 7 << 76 | 2 << 62 | 1)}")
+            await other.hset(name, "number", "1")
+        await retained.connection.command("XTRIM", retained.name.key, "MINID", young.entry_id)
+        restoring = RedisRestoring(retained.connection, retained.name)
+        await restoring.begin("restore", KEEP)
+        assert await swept.run() == 0
+        await restoring.end()
+        assert await swept.run() == 2  # one beside the stream, and one there
+        assert await other.dbsize() == 1
+    await storage.close()

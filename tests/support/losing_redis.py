@@ -22,6 +22,7 @@ from event_backbone.archive import S3Archive, archive_loop
 from event_backbone.archive.archiver import Archiver
 from event_backbone.errors import BackboneError
 from event_backbone.model import EventKey, new_event_id
+from event_backbone.retention import retention_loop
 from event_backbone.storage import Storage
 from event_backbone.stream.redis.stream import RedisStream
 from event_backbone.stream.values import NewEntry
@@ -212,6 +213,8 @@ async def scene(
     archive = S3Archive(segment_bytes=20_000, close_after=timedelta(milliseconds=300))
     appends = AppendsUnderWay(monkeypatch)
     monkeypatch.setattr(archive_loop, "_GROUPS_EVERY", timedelta(milliseconds=200))
+    for pause in ("_FIRST", "_SHORTEST", "_LONGEST"):
+        monkeypatch.setattr(retention_loop, pause, timedelta(milliseconds=100))
     handled = {group: Handling() for group in GROUPS}
     async with AsyncExitStack() as stack:
         backbone = await stack.enter_async_context(make(storage=storage, archive=archive, retention=retention))

@@ -14,9 +14,9 @@ from event_backbone.retention.payload_bytes import PayloadBytes
 from event_backbone.retention.retention_loop import Lock, RetentionLoop
 from event_backbone.retention.round import Round
 from event_backbone.retention.stream_metrics import StreamMetrics
-from event_backbone.retention.sweep import Sweep
+from event_backbone.retention.sweep import Hashes, HashesBesideStream, HashesElsewhere, Sweep
 from event_backbone.retention.trimming import Trimming
-from event_backbone.storage import Storage, StorageScope
+from event_backbone.storage import CachedStorage, RedisHashStorage, Storage, StorageScope
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis.retaining import Place, RedisRetaining
 from event_backbone.stream.redis.work_lock import WorkLock
@@ -61,6 +61,12 @@ class RetainedStream(NamedTuple):
             if any(not each.beside_stream for each in storage.hash_places())
         )
 
+    def hashes(self, retaining: RedisRetaining) -> list[Hashes]:
+        """Return where there may be hashes that no entry refers to."""
+        found = {each.name: each for storage in self.storages.values() for each in _on_another_redis(storage)}
+        elsewhere = [HashesElsewhere(retaining, self.scope, each) for each in found.values()]
+        return [HashesBesideStream(retaining), *elsewhere]
+
     def payload_bytes(self, retaining: RedisRetaining, hold: Callable[[], Awaitable[None]]) -> PayloadBytes | None:
         """Return what measures payloads beside the stream; None if there are none that count."""
         return PayloadBytes(retaining, hold) if any(counts for _, _, counts in self.places) else None
@@ -95,6 +101,13 @@ def open_round(
         trimming=Trimming(stream.scope, retaining, stream.storages, archived=stream.archived, hold=lock.hold),
         forgetting=Forgetting(retaining, name, retention.forget_groups_after, watch_for=watch_groups_for),
         payload_bytes=None if retention.max_bytes is None else stream.payload_bytes(retaining, lock.hold),
-        sweep=Sweep(stream.streams.stream(name), retaining, stream.deduplicate_for, lock.hold),
+        sweep=Sweep(stream.streams.stream(name), stream.hashes(retaining), stream.deduplicate_for, lock.hold),
         admin=lambda group: stream.streams.group_admin(name, group),
     )
+
+
+def _on_another_redis(storage: Storage) -> list[RedisHashStorage]:
+    if isinstance(storage, CachedStorage):
+        return [*_on_another_redis(storage.origin), *_on_another_redis(storage.cache)]
+    places = [each for each in storage.hash_places() if not each.beside_stream and not each.expires]
+    return [storage] if isinstance(storage, RedisHashStorage) and places else []

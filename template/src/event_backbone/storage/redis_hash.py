@@ -24,6 +24,7 @@ from event_backbone.storage.hash_scripts import (
     hashes_a_call,
     load_hashes,
     remove_hashes,
+    scan_keys,
     store_hashes,
     typical_size_bytes,
 )
@@ -184,6 +185,16 @@ class RedisHashStorage:
         connection = self._connection(scope)
         with connection.errors(StorageUnavailable):
             await remove_hashes(connection, [self.location(scope, reference) for reference in references])
+
+    async def names(self, scope: StorageScope, cursor: bytes) -> tuple[bytes, list[str]]:
+        """Return the next cursor, and what the keys of some hashes of this stream end with.
+
+        The cursor is ``b"0"`` at first, and when all keys of the server were looked at. Raises StorageUnavailable.
+        """
+        connection, prefix = self._connection(scope), scope.stream.key_of(f"{self._purpose}:")
+        with connection.errors(StorageUnavailable):
+            next_cursor, keys = await scan_keys(connection, cursor, f"{prefix}*")
+        return next_cursor, [key.decode(errors="replace")[len(prefix) :] for key in keys]
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:
         """Return the hash's key."""

@@ -127,7 +127,7 @@ class RedisRetaining:
         prefix = len(f"{self._name.key_of(DEAD_LETTERS_KEY)}:")
         return next_cursor, [key.decode()[prefix:] for key in keys]
 
-    async def sweep(self, keys: Sequence[bytes], complete_from: EventKey) -> int | None:
+    async def sweep(self, keys: Sequence[str], complete_from: EventKey) -> int | None:
         """Delete payload hashes; None, and nothing is deleted, if the stream is or was restored since the survey."""
         return cast("int | None", await self._run(SWEEP, self._token, complete_from.entry_id, *keys))
 
