@@ -1,17 +1,18 @@
 """Dead letters whose events have left the stream: each is redriven from the archive, to its own group alone."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import timedelta
 from typing import cast
 
 import pytest
 
-from event_backbone import Backbone, Consumer, Context, EventKey, EventNotFound, Reject, Retry
+from event_backbone import Backbone, Consumer, Context, EventKey, EventNotFound, Reject
 from event_backbone.connection import RedisConnection
 from event_backbone.storage import RedisHashStorage, S3Storage, Storage
 from event_backbone.stream.redis import RedisStreams
 from tests.archive.conftest import Make
 from tests.archive.segments import archived_keys
+from tests.archive.test_restore_groups import Deciding
 from tests.support.archives import STREAM, archive_all
 from tests.support.eventually import eventually
 from tests.support.faulty_s3 import FaultyS3
@@ -24,22 +25,17 @@ UNFINISHED = STREAM.key_of(f"redriven:{GROUP}")
 INLINE = RedisHashStorage(inline_up_to_bytes=1024)
 
 
-class Deciding(Remembering):
-    """Remembers the contexts too; rejects and puts off what it is told to."""
+class KeepingContexts(Remembering):
+    """Remembers the contexts too."""
 
-    def __init__(self, *, reject: Collection[int] = (), put_off: Collection[int] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.reject, self.put_off = reject, put_off
         self.contexts: list[Context] = []
 
     async def packed(self, ctx: Context, number: int) -> None:
-        """Decide."""
+        """Remember."""
         await super().packed(ctx, number)
         self.contexts.append(ctx)
-        if number in self.reject:
-            raise Reject("not in the catalogue")
-        if number in self.put_off:
-            raise Retry(timedelta(hours=1))
 
 
 async def handled(backbone: Backbone, made: Remembering, *, group: str = GROUP, left: int = 0) -> None:
@@ -152,7 +148,7 @@ async def test_nobody_else_sees_it(
 
 async def test_it_comes_in_its_turn_and_once(archiving: Make, connection: RedisConnection) -> None:
     """After what the group has not read yet: if it were pending before that is read, it would be delivered again."""
-    made = Deciding()
+    made = Remembering()
     async with archiving() as backbone:
         await dead_and_gone(backbone, connection, 1)
         await pack(backbone, *range(2, 30))
@@ -170,7 +166,7 @@ async def test_a_restore_hands_out_what_was_not_finished(
 
     What was redriven and handled is not handled again.
     """
-    finished, parked, made = Deciding(), Deciding(put_off=[2]), Deciding()
+    finished, parked, made = Remembering(), Deciding(fail=[2]), KeepingContexts()
     async with archiving() as backbone:
         keys = await dead_and_gone(backbone, connection, 1, 2, 3)
         letters = backbone.dead_letters(URI, GROUP)
@@ -197,7 +193,7 @@ async def test_an_event_that_is_erased_once_it_was_redriven_is_skipped(
     archiving: Make, connection: RedisConnection, counted: CountedMetrics, storage: Storage
 ) -> None:
     """A redriven entry has no payload, so there is no other copy to erase."""
-    made = Deciding()
+    made = Remembering()
     async with archiving(storage) as backbone:
         (key,) = await dead_and_gone(backbone, connection, 1)
         await backbone.dead_letters(URI, GROUP).redrive_all()
@@ -230,7 +226,7 @@ async def test_a_worker_without_the_archive_leaves_a_payload_that_only_that_has_
     archiving: Make, connection: RedisConnection
 ) -> None:
     """It is not ready meanwhile, and says why; no attempt is counted."""
-    unable, able = Deciding(), Deciding()
+    unable, able = Remembering(), Remembering()
     async with archiving(INLINE) as backbone, archiving(archived=False) as without:
         await dead_and_gone(backbone, connection, 1)
         await backbone.dead_letters(URI, GROUP).redrive_all()

@@ -11,16 +11,12 @@ from event_backbone.stream.redis.retention_values import Interrupted
 from tests.archive.conftest import Make
 from tests.support.archives import archive_all
 from tests.support.eventually import eventually
+from tests.support.letters import numbers_of
 from tests.support.parcels import URI, Remembering
 from tests.support.restoring import KEEP
 from tests.support.retention import AT_ONCE, Retained
 
 GROUP = "main-consumer"
-
-
-async def numbers_of(backbone: Backbone) -> list[object]:
-    """Return the numbers of all events of the stream's history."""
-    return [each.arguments["number"] async for each in backbone.reader(URI).scan()]
 
 
 @pytest.mark.parametrize("storage_name", ["redis-hash", "inline", "s3", "s3-cached"])
@@ -38,7 +34,7 @@ async def test_only_what_is_archived_leaves_redis(
         await retained.carry_out()
         assert await retained.left() == more
         assert await retained.payloads() == (0 if storage_name in {"s3", "inline"} else len(more))
-        assert await numbers_of(backbone) == list(range(12))
+        assert await numbers_of(backbone, URI) == list(range(12))
         assert (await backbone.reader(URI).get(keys[3])).arguments["number"] == 3
         remembering = Remembering()
         async with backbone.subscribe(remembering.consumer, uri=URI, group=GROUP) as subscription:
@@ -114,7 +110,7 @@ async def test_an_archiver_carries_retention_out(
         ):
             await archiver.commit()
             await eventually(lambda: _is_empty(retained))
-        assert await numbers_of(producing) == list(range(20))
+        assert await numbers_of(producing, URI) == list(range(20))
 
 
 async def _is_empty(retained: Retained) -> bool:

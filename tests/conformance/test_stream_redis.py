@@ -180,6 +180,15 @@ class TestRedisMarks(MarkSuite):
 class TestRedisDeadLetters(DeadLetterSuite):
     """What a group dead-letters."""
 
+    async def test_a_dead_letter_of_another_program_can_be_discarded(self, rig: RedisRig) -> None:
+        """Whatever it leaves out; it does not hide the others."""
+        await rig.connection.command("XADD", NAME.key_of(f"dead:{GROUP}"), "*", "foreign", "entry")
+        admin = rig.streams.group_admin(NAME, GROUP)
+        [letter] = await admin.dead_letters(None, 10)
+        assert (letter.entry.key, letter.entry.fields, letter.reason) == (EventKey(0), {b"foreign": b"entry"}, "")
+        assert await admin.discard([letter]) == 1
+        assert await admin.newest_dead_letter() is None
+
 
 class TestRedisFollowUps(FollowUpSuite):
     """What is produced once."""

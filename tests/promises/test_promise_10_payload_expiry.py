@@ -19,9 +19,9 @@ A_DAY = timedelta(days=1)
 A_WEEK = timedelta(days=7)
 
 
-def redis(name: str = "redis-hash", days: int | None = 7) -> RedisHashStorage:
+def redis(days: int | None = 7) -> RedisHashStorage:
     """Return a storage whose payloads expire after so many days, or never."""
-    return RedisHashStorage(None if days is None else timedelta(days=days), name=name)
+    return RedisHashStorage(None if days is None else timedelta(days=days))
 
 
 def s3() -> S3Storage:

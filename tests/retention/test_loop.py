@@ -57,6 +57,19 @@ async def test_a_round_ends_after_its_next_step_when_the_backbone_is_left(retain
     assert await retained.left()
 
 
+async def test_leaving_that_is_cancelled_ends_retention_too(redis_url: str) -> None:
+    """Nothing goes on with a backbone that is closed."""
+    before = asyncio.all_tasks()
+    backbone = await Backbone(redis_url, retention=AT_ONCE, environment="test").__aenter__()
+    backbone.producer(Parcels, uri=URI)
+    leaving = asyncio.create_task(backbone.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert asyncio.all_tasks() == before
+
+
 async def test_who_was_frozen_for_too_long_begins_again(retained: Retained, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lock has expired, and another process may have removed what it has measured."""
     monkeypatch.setattr("event_backbone.retention.retention_loop._RENEW_SECONDS", 0.0)

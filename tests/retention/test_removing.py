@@ -113,7 +113,7 @@ async def test_one_clock_that_is_ahead_removes_nothing(retained: Retained, monke
     letter = f"{await retained.clock() - timedelta(days=31) // MOMENT}-0"
     await retained.connection.command("XADD", retained.name.key_of(f"dead:{GROUP}"), letter, *_letter(dead))
     with monkeypatch.context() as patched:
-        patched.setattr("event_backbone.retention.round.datetime", Behind)
+        patched.setattr("event_backbone.retention.due.datetime", Behind)
         await retained.carry_out()
         assert await retained.left() == [dead, handled]
     forever = Retention(max_age=timedelta.max, dead_letters_for=timedelta.max)
@@ -238,12 +238,3 @@ async def test_dead_letters_that_have_outlived_their_group_go_too(
         await retained.connection.command("XADD", retained.name.key_of("dead:gone"), letter_id, *_letter(key))
     await retained.carry_out()
     assert len([each async for each in retained.backbone.dead_letters(URI, "gone").list()]) == 1
-
-
-async def test_erasing_leaves_nothing_behind_for_an_archive_that_there_is_not(retained: Retained) -> None:
-    """Retention notes from where the stream has no gaps, which is no sign of an archive."""
-    keys = await retained.produce(1, 2)
-    await retained.set_group(keys[0])
-    await retained.carry_out()
-    await retained.backbone.erase(URI, keys[1])
-    assert await retained.connection.command("EXISTS", retained.name.key_of("erased")) == 0

@@ -8,7 +8,16 @@ from redis.asyncio import Redis
 
 from event_backbone import EventKey
 from event_backbone.retention.sweep import Hashes, HashesBesideStream, HashesElsewhere, Sweep
-from event_backbone.storage import RedisHashStorage, StorageScope
+from event_backbone.storage import (
+    CachedStorage,
+    MemoryStorage,
+    Part,
+    RedisHashStorage,
+    SplitStorage,
+    Storage,
+    StorageScope,
+)
+from event_backbone.storage.by_name import storages_by_name
 from event_backbone.stream.redis import RedisStreams
 from event_backbone.stream.redis.restoring import RedisRestoring
 from event_backbone.stream.redis.retaining import RedisRetaining
@@ -110,6 +119,25 @@ async def test_what_is_being_restored_is_not_swept(retained: Retained) -> None:
     assert await swept.run() == 0
     await restoring.end()
     assert await swept.run() == 1
+
+
+OTHER = RedisHashStorage(name="other", redis="redis://other")
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        OTHER,
+        CachedStorage(MemoryStorage(), OTHER),
+        SplitStorage(MemoryStorage(), {"email": Part(OTHER, optional=True)}),
+    ],
+    ids=["whole", "cache", "optional-part"],
+)
+def test_every_storage_on_another_redis_is_swept(retained: Retained, storage: Storage) -> None:
+    """Whatever it is a part of."""
+    stream = retained.stream._replace(storages=storages_by_name((storage,), beside_stream=True))
+    retaining = RedisRetaining(retained.connection, retained.name, "sweeper", (), ())
+    assert [type(each) for each in stream.hashes(retaining)] == [HashesBesideStream, HashesElsewhere]
 
 
 async def test_hashes_on_another_redis_go_too(retained: Retained, own_redis: RedisServer) -> None:

@@ -156,12 +156,12 @@ async def test_live_entries_are_copied_once(connection: RedisConnection, streams
     async with restoring(connection, NAME) as restore:
         await restore.remember([(event_id_of(each.metadata), each.key) for each in archived[1:]], KEEP)
         await restore.add(archived)
-        total, copy = [0, 0, 0], LiveCopy(None, 0, 0, 0, more=True)
+        total, copy = [0, 0, 0], LiveCopy(0, 0, 0, more=True)
         while copy.more:
             copy = await restore.copy_live(START, size)
             total = [one + other for one, other in zip(total, (copy.copied, copy.skipped, copy.moved), strict=True)]
         assert total == [3, 2, 0]
-        assert await restore.copy_live(START, 10) == LiveCopy(copy.last, 0, 0, 0, more=False)
+        assert await restore.copy_live(START, 10) == LiveCopy(0, 0, 0, more=False)
         restored = await entries_in(connection, RESTORING)
     assert restored[3:] == (await entries_in(connection, NAME.key))[2:]
     assert [entry.key for entry in restored[3:5]] == keys[1:]
@@ -170,7 +170,7 @@ async def test_live_entries_are_copied_once(connection: RedisConnection, streams
 async def test_without_live_entries_there_is_nothing_to_copy(connection: RedisConnection) -> None:
     """The stream may be missing."""
     async with restoring(connection, NAME) as restore:
-        assert await restore.copy_live(START, 10) == LiveCopy(None, 0, 0, 0, more=False)
+        assert await restore.copy_live(START, 10) == LiveCopy(0, 0, 0, more=False)
 
 
 async def test_live_entries_whose_keys_are_too_low_get_the_next_ones(

@@ -94,8 +94,10 @@ class Lifetime:
         self._streams, self._redis, self._was_open = None, None, True
         self._batchers.clear()
         try:
-            await asyncio.gather(*(batcher.close(self._drain) for batcher in batchers))
-            await self._end_retention()
+            try:
+                await asyncio.gather(*(batcher.close(self._drain) for batcher in batchers))
+            finally:
+                await self._end_retention()
         finally:
             for storage in self._given_storages:
                 await storage.close()

@@ -76,14 +76,15 @@ class ColdReads:
         note = await self._notes.read()
         if note.exists and (note.complete_from is None or note.complete_from <= start):
             return None
-        text = str(event_id)
+        wanted = str(event_id)
+        part = wanted.encode()
         listed = self._history.segments(start.predecessor(), known=note.follows)
         async with aclosing(listed) as segments:
             async for segment in segments:
                 if segment.header.follows >= end:
                     return None
-                for line in segment.lines() if text.encode() in segment.text else ():
-                    if text.encode() in line and (found := read_archived_ids(line, self._stream))[1] == text:
+                for line in segment.lines() if part in segment.text else ():
+                    if part in line and (found := read_archived_ids(line, self._stream))[1] == wanted:
                         return found[0]
         return None
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from event_backbone.stream.redis.retention_values import Hold
 
 _BEFORE_HELP = "Events before this key or time, such as 2025-01-31T12:00:00Z (default: those that are too old)."
+_REASONS = {  # why one event is kept, and several
+    "unread": ("group {group} has not read it", "not read by group {group}"),
+    "pending": ("group {group} has not finished it", "not finished by group {group}"),
+    "dead-letter": ("it is a dead letter", "dead letters"),
+    "not-archived": ("it is not archived yet", "not archived yet"),
+}
 
 
 def trim(
@@ -62,24 +68,14 @@ def report_lines(report: TrimReport, *, dry_run: bool) -> list[str]:
 
 def held_by(hold: Hold) -> str:
     """Return who keeps an event, and why."""
-    whose = {
-        "unread": f"group {hold.group} has not read it",
-        "pending": f"group {hold.group} has not finished it",
-        "dead-letter": "it is a dead letter",
-        "not-archived": "it is not archived yet",
-    }
-    return whose[hold.reason]
+    of_one, _ = _REASONS[hold.reason]
+    return of_one.format(group=hold.group)
 
 
 def _held(hold: Hold) -> str:
-    why = {
-        "unread": f"not read by group {hold.group}",
-        "pending": f"not finished by group {hold.group}",
-        "dead-letter": "dead letters",
-        "not-archived": "not archived yet",
-    }
-    events = counted(hold.events, "event")
-    return f"Kept: {events} from {hold.first} ({when(hold.first.time)}) on, {why[hold.reason]}."
+    _, of_several = _REASONS[hold.reason]
+    events, why = counted(hold.events, "event"), of_several.format(group=hold.group)
+    return f"Kept: {events} from {hold.first} ({when(hold.first.time)}) on, {why}."
 
 
 def _bound(text: str | None) -> EventKey | datetime | None:

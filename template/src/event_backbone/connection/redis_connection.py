@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from functools import partial
+from typing import cast
 
 from hiredis import ReplyError
 from redis.asyncio import ConnectionPool, Redis
@@ -24,6 +25,7 @@ from event_backbone.settings import RedisSettings
 _REPEATS = 2
 _CONNECTIONS = 64
 _CALLS_ONCE = 256
+_SCANNED_AT_ONCE = 1000
 
 
 class RedisConnection:
@@ -73,6 +75,12 @@ class RedisConnection:
         except ReadOnlyError:
             await self.forget_connections()
             raise
+
+    async def scan(self, cursor: bytes, pattern: str) -> tuple[bytes, list[bytes]]:
+        """Return the next cursor, and some keys like this; the cursor is ``b"0"`` at first and in the end."""
+        reply = await self.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE)
+        next_cursor, keys = cast("tuple[bytes, list[bytes]]", tuple(cast("list[object]", reply)))
+        return next_cursor, keys
 
     async def examine(self) -> None:
         """Check the server, as the connections for appending and for blocking reads do whenever they open.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from event_backbone.errors import ConfigurationError, StreamError
 from event_backbone.model import EventKey
+from event_backbone.retention.due import due_before
 from event_backbone.retention.options import Retention
-from event_backbone.retention.round import due_before
 from event_backbone.retention.trimming import Trimming, Wanted, entry_bytes
 from event_backbone.stream.redis.retaining import RedisRetaining
 from event_backbone.stream.redis.retention_values import Hold, Interrupted, Survey

@@ -16,7 +16,8 @@ from event_backbone.retention.round import Round
 from event_backbone.retention.stream_metrics import StreamMetrics
 from event_backbone.retention.sweep import Hashes, HashesBesideStream, HashesElsewhere, Sweep
 from event_backbone.retention.trimming import Trimming
-from event_backbone.storage import CachedStorage, RedisHashStorage, Storage, StorageScope
+from event_backbone.storage import Storage, StorageScope
+from event_backbone.storage.base import HashPlace
 from event_backbone.stream.base import Streams
 from event_backbone.stream.redis.retaining import Place, RedisRetaining
 from event_backbone.stream.redis.work_lock import WorkLock
@@ -47,7 +48,7 @@ class RetainedStream(NamedTuple):
     @property
     def places(self) -> list[Place]:
         """Where hashes are beside the stream."""
-        found = {each for storage in self.storages.values() for each in storage.hash_places() if each.beside_stream}
+        found = {each for _, each in self._hash_places if each.elsewhere is None}
         return sorted(
             (each.purpose, each.storage or "", each.storage is not None and not each.expires) for each in found
         )
@@ -55,21 +56,23 @@ class RetainedStream(NamedTuple):
     @property
     def elsewhere(self) -> list[str]:
         """The names of the storages that have hashes on another Redis."""
-        return sorted(
-            name
-            for name, storage in self.storages.items()
-            if any(not each.beside_stream for each in storage.hash_places())
-        )
+        return sorted({name for name, each in self._hash_places if each.elsewhere is not None})
 
     def hashes(self, retaining: RedisRetaining) -> list[Hashes]:
         """Return where there may be hashes that no entry refers to."""
-        found = {each.name: each for storage in self.storages.values() for each in _on_another_redis(storage)}
+        lasting = (each.elsewhere for _, each in self._hash_places if not each.expires)
+        found = {each.name: each for each in lasting if each is not None}
         elsewhere = [HashesElsewhere(retaining, self.scope, each) for each in found.values()]
         return [HashesBesideStream(retaining), *elsewhere]
 
     def payload_bytes(self, retaining: RedisRetaining, hold: Callable[[], Awaitable[None]]) -> PayloadBytes | None:
         """Return what measures payloads beside the stream; None if there are none that count."""
         return PayloadBytes(retaining, hold) if any(counts for _, _, counts in self.places) else None
+
+    @property
+    def _hash_places(self) -> list[tuple[str, HashPlace]]:
+        """All places, each with the name by which references lead there."""
+        return [(name, each) for name, storage in self.storages.items() for each in storage.hash_places()]
 
 
 def open_retention(retention: Retention | None, stream: RetainedStream) -> RetentionLoop:
@@ -104,10 +107,3 @@ def open_round(
         sweep=Sweep(stream.streams.stream(name), stream.hashes(retaining), stream.deduplicate_for, lock.hold),
         admin=lambda group: stream.streams.group_admin(name, group),
     )
-
-
-def _on_another_redis(storage: Storage) -> list[RedisHashStorage]:
-    if isinstance(storage, CachedStorage):
-        return [*_on_another_redis(storage.origin), *_on_another_redis(storage.cache)]
-    places = [each for each in storage.hash_places() if not each.beside_stream and not each.expires]
-    return [storage] if isinstance(storage, RedisHashStorage) and places else []

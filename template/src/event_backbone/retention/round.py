@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from event_backbone import telemetry
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
+from event_backbone.retention.due import due_before
 from event_backbone.retention.forgetting import Forgetting
 from event_backbone.retention.options import Retention
 from event_backbone.retention.payload_bytes import PayloadBytes
@@ -22,10 +23,7 @@ from event_backbone.stream.redis.retention_values import Interrupted, Survey
 if TYPE_CHECKING:
     from event_backbone.stream.redis.retaining import RedisRetaining
 
-_MILLISECOND = timedelta(milliseconds=1)
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _LETTERS_AT_ONCE = 100
-_SCANNED_AT_ONCE = 1000
 _SWEEP_FIRST_SECONDS = 60.0
 _SWEEP_AGAIN_SECONDS = 3600.0
 _FROM_FIRST_SECONDS = 300.0
@@ -167,17 +165,15 @@ class Round:
 
     async def _expire_those_of_deleted_groups(self, survey: Survey) -> None:
         """Remove what is too old of dead letters that have outlived their group."""
-        keep, names, cursor, ended = (
-            self._retention.dead_letters_for,
-            {each.name for each in survey.groups},
-            b"0",
-            False,
-        )
-        while keep is not None and not ended:
-            cursor, groups = await self._retaining.groups_with_letters(cursor, _SCANNED_AT_ONCE)
+        keep, cursor, ended = self._retention.dead_letters_for, b"0", False
+        if keep is None:
+            return
+        before, names = due_before(survey.now, keep).time, {each.name for each in survey.groups}
+        while not ended:
+            cursor, groups = await self._retaining.groups_with_letters(cursor)
             for group in groups:
                 if group not in names:
-                    await self._expire_those_of(group, due_before(survey.now, keep).time)
+                    await self._expire_those_of(group, before)
             ended = cursor == b"0"
 
     async def _expire_those_of(self, group: str, before: datetime) -> int:
@@ -198,9 +194,3 @@ class Round:
                 expired,
             )
         return expired
-
-
-def due_before(now: datetime, max_age: timedelta) -> EventKey:
-    """Return the first key that is not too old, by the server's clock and by this machine's: one may be wrong."""
-    since_epoch = min(now, datetime.now(UTC)) - _EPOCH
-    return EventKey(max(0, (since_epoch - max_age) // _MILLISECOND))

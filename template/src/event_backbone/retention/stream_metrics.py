@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from event_backbone import telemetry
 from event_backbone.model import StreamName
-from event_backbone.retention.round import due_before
+from event_backbone.retention.due import due_before
 
 if TYPE_CHECKING:
     from event_backbone.stream.redis.retaining import RedisRetaining

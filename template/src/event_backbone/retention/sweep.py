@@ -13,7 +13,8 @@ from uuid import UUID
 from event_backbone import telemetry
 from event_backbone.errors import EntryUnreadable, RequirementUnknown
 from event_backbone.model import EventKey, PayloadReference
-from event_backbone.storage import RedisHashStorage, StorageScope
+from event_backbone.storage import StorageScope
+from event_backbone.storage.base import ListedHashes
 from event_backbone.stream.base import Stream
 from event_backbone.stream.values import Entry
 from event_backbone.wire import read_event_id, read_references
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from event_backbone.stream.redis.retaining import RedisRetaining
     from event_backbone.stream.redis.retention_values import Survey
 
-_SCANNED_AT_ONCE = 1000
 _DELETED_AT_ONCE = 100
 _READ_AT_ONCE = 500
 _MOST_KEPT = 20_000
@@ -55,7 +55,7 @@ class HashesBesideStream:
 
     async def scan(self, cursor: bytes) -> tuple[bytes, list[str]]:
         """Return the next cursor, and some keys."""
-        next_cursor, keys = await self._retaining.payload_keys(cursor, _SCANNED_AT_ONCE)
+        next_cursor, keys = await self._retaining.payload_keys(cursor)
         return next_cursor, [key.decode(errors="replace") for key in keys]
 
     async def delete(self, keys: Sequence[str], complete_from: EventKey) -> int | None:
@@ -66,7 +66,7 @@ class HashesBesideStream:
 class HashesElsewhere:
     """Hashes on another Redis, where a crash leaves those whose events were just removed. No restore writes them."""
 
-    def __init__(self, retaining: RedisRetaining, scope: StorageScope, storage: RedisHashStorage) -> None:
+    def __init__(self, retaining: RedisRetaining, scope: StorageScope, storage: ListedHashes) -> None:
         """Take those of one storage."""
         self._retaining = retaining
         self._scope = scope

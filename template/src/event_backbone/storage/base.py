@@ -34,13 +34,13 @@ class HashPlace(NamedTuple):
     Attributes:
         storage: the name by which references lead there; None if they are copies, by event id.
         purpose: how the purpose of the keys begins, before a colon and the reference's key or the event id.
-        beside_stream: whether that is the stream's own Redis.
+        elsewhere: what has them, if that is on another Redis than the stream; None if they are beside the stream.
         expires: whether the hashes expire by themselves.
     """
 
     storage: str | None
     purpose: str
-    beside_stream: bool
+    elsewhere: ListedHashes | None
     expires: bool
 
 
@@ -184,6 +184,17 @@ class Storage(Protocol):
 
     async def close(self) -> None:
         """Close the storage's own connections. May be called twice; a later call opens them again."""
+        ...
+
+
+class ListedHashes(Storage, Protocol):
+    """A storage that can say which hashes it keeps."""
+
+    async def names(self, scope: StorageScope, cursor: bytes) -> tuple[bytes, list[str]]:
+        """Return the next cursor, and what the keys of some hashes of this stream end with.
+
+        The cursor is ``b"0"`` at first, and when all keys of the server were looked at. Raises StorageUnavailable.
+        """
         ...
 
 

@@ -13,7 +13,6 @@ from event_backbone.model import HashWrite, StreamName, payload_size_bytes
 from event_backbone.wire.lua import with_names
 
 _KEYS_A_CALL = 256
-_SCANNED_AT_ONCE = 1000
 _SAMPLES = 8
 _CALL_BYTES = 4 * 1024 * 1024  # a script blocks all other clients, so it ends after the hash that exceeds this size
 
@@ -96,13 +95,6 @@ async def remove_hashes(connection: RedisConnection, keys: Sequence[str]) -> Non
     """Delete hashes, tombstones included."""
     for start in range(0, len(keys), _KEYS_A_CALL):
         await connection.command("UNLINK", *keys[start : start + _KEYS_A_CALL])
-
-
-async def scan_keys(connection: RedisConnection, cursor: bytes, pattern: str) -> tuple[bytes, list[bytes]]:
-    """Return the next cursor, and some keys like this."""
-    reply = await connection.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE)
-    next_cursor, keys = cast("tuple[bytes, list[bytes]]", tuple(cast("list[object]", reply)))
-    return next_cursor, keys
 
 
 def _milliseconds(duration: timedelta | None) -> int:

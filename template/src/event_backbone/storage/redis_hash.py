@@ -24,7 +24,6 @@ from event_backbone.storage.hash_scripts import (
     hashes_a_call,
     load_hashes,
     remove_hashes,
-    scan_keys,
     store_hashes,
     typical_size_bytes,
 )
@@ -126,8 +125,8 @@ class RedisHashStorage:
 
     def hash_places(self) -> Sequence[HashPlace]:
         """Return the one place."""
-        expires = self._expires_after is not None
-        return [HashPlace(self._name, self._purpose, beside_stream=self._own is None, expires=expires)]
+        elsewhere = None if self._own is None else self
+        return [HashPlace(self._name, self._purpose, elsewhere, expires=self._expires_after is not None)]
 
     def check_contract(self, contract: type[Contract]) -> None:
         """Do nothing: every contract fits."""
@@ -193,7 +192,7 @@ class RedisHashStorage:
         """
         connection, prefix = self._connection(scope), scope.stream.key_of(f"{self._purpose}:")
         with connection.errors(StorageUnavailable):
-            next_cursor, keys = await scan_keys(connection, cursor, f"{prefix}*")
+            next_cursor, keys = await connection.scan(cursor, f"{prefix}*")
         return next_cursor, [key.decode(errors="replace")[len(prefix) :] for key in keys]
 
     def location(self, scope: StorageScope, reference: PayloadReference) -> str:

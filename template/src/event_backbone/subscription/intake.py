@@ -136,7 +136,7 @@ class Intake:
             return
         others = [each for each in deliveries if is_redriven(each.entry.fields) and self._is_for_another_group(each)]
         if others:
-            deliveries = [each for each in deliveries if each not in others]
+            deliveries = [each for each in deliveries if not self._is_for_another_group(each)]
         events = self._in_flight.admit(deliveries)
         if events:
             self._monitor.delivered(len(events), sum([event.attempt > 1 for event in events]))

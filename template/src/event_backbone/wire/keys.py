@@ -14,9 +14,7 @@ MEMBERS_KEY = "members"  # <group>: sorted set of the group's members, by the en
 GROUP_KEY = "group"  # <group>: hash of what the group remembers of its looks
 ONCE_KEY = "once"  # <group>: hash of what is kept of follow-up events, by the entry that was handled
 DEAD_LETTERS_KEY = "dead"  # <group>: stream of dead letters
-REDRIVEN_KEY = (
-    "redriven"  # <group>: hash of redriven entries that are not finished: the ids of their events' own entries
-)
+REDRIVEN_KEY = "redriven"  # <group>: hash of unfinished redriven entries: the ids of their events' own entries
 TOMBSTONES_KEY = "tombstones"  # set of the ids of entries that were deleted to erase their inline payload
 
 RETENTION_KEY = "retention"  # token of the process that carries out retention

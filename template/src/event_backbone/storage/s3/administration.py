@@ -57,9 +57,7 @@ def create(options: S3Options, environment: str, session: boto3.Session | None) 
 def state(options: S3Options, environment: str, session: boto3.Session | None) -> BucketState:
     """Return whether the bucket of an environment exists; "unknown" when these credentials may not ask."""
     bucket = options.bucket_of(environment)
-    session = session or open_session(options)
-    find_access(options, session)
-    client = open_client(options, session)
+    client = usable_client(options, session)
     with translated(bucket, client.meta.endpoint_url, "s3:ListBucket"):
         return _state(client, bucket)
 
@@ -72,6 +70,13 @@ def _state(client: S3Client, bucket: str) -> BucketState:
             raise
         return _STATES[code_of(error)]
     return "exists"
+
+
+def usable_client(options: S3Options, session: boto3.Session | None) -> S3Client:
+    """Return boto3's own client; raises ConfigurationError as ``find_access`` does."""
+    session = session or open_session(options)
+    find_access(options, session)
+    return open_client(options, session)
 
 
 @contextmanager

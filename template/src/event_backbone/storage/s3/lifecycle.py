@@ -10,8 +10,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.storage.s3.access import find_access, open_client, open_session
-from event_backbone.storage.s3.administration import code_of, translated
+from event_backbone.storage.s3.administration import code_of, translated, usable_client
 from event_backbone.storage.s3.keys import below_environment
 from event_backbone.storage.s3.options import S3Options
 
@@ -47,7 +46,7 @@ def deleting_rules(
     """Return the rules that delete some or all objects of an environment's folder, whoever made them."""
     bucket = options.bucket_of(environment)
     below = below_environment(options, environment, f"{folder}/")
-    rules, _ = _read(_client(options, session), bucket)
+    rules, _ = _read(usable_client(options, session), bucket)
     return [_deleting_rule(each) for each in rules if _deletes(each, below, options)]
 
 
@@ -57,12 +56,11 @@ def expire_packs(options: S3Options, environment: str, days: int, session: boto3
     S3 has one document for all rules of a bucket, and no conditions for writing it: a change that somebody else makes
     at the same time may be lost.
     """
-    bucket, client = options.bucket_of(environment), _client(options, session)
-    folder = below_environment(options, environment, "packs/")
+    bucket, client = options.bucket_of(environment), usable_client(options, session)
     rule: Rule = {
-        "ID": _rule_name(folder.removesuffix("packs/").rstrip("/")),
+        "ID": _rule_name(below_environment(options, environment, "")),
         "Status": "Enabled",
-        "Filter": {"Prefix": folder},
+        "Filter": {"Prefix": below_environment(options, environment, "packs/")},
         "Expiration": {"Days": days},
     }
     rules, smallest = _read(client, bucket)
@@ -74,12 +72,6 @@ def expire_packs(options: S3Options, environment: str, days: int, session: boto3
         client.put_bucket_lifecycle_configuration(**request)
     if _deleting_rule(rule) not in deleting_rules(options, environment, "packs", session):
         raise ConfigurationError(f"S3 at {client.meta.endpoint_url} has accepted the lifecycle rule, but not kept it.")
-
-
-def _client(options: S3Options, session: boto3.Session | None) -> S3Client:
-    session = session or open_session(options)
-    find_access(options, session)
-    return open_client(options, session)
 
 
 def _read(client: S3Client, bucket: str) -> tuple[list[Rule], SmallestMoved | None]:
@@ -94,12 +86,12 @@ def _read(client: S3Client, bucket: str) -> tuple[list[Rule], SmallestMoved | No
     return answer["Rules"], answer.get("TransitionDefaultMinimumObjectSize")
 
 
-def _rule_name(environment: str) -> str:
+def _rule_name(above: str) -> str:
     """Return the ID of the rule that lets packs expire, by the prefix and environment that packs are below."""
-    name = f"event-backbone-packs-{environment}" if environment else "event-backbone-packs"
+    name = f"event-backbone-packs-{above}" if above else "event-backbone-packs"
     if len(name) <= _MOST_CHARACTERS:
         return name
-    return f"event-backbone-packs-{hashlib.sha256(environment.encode()).hexdigest()}"
+    return f"event-backbone-packs-{hashlib.sha256(above.encode()).hexdigest()}"
 
 
 def _deletes(rule: Rule, below: str, options: S3Options) -> bool:

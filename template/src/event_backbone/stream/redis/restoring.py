@@ -9,7 +9,6 @@ from uuid import UUID
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, HashWrite, Payload, StreamName
-from event_backbone.stream.redis.replies import event_key
 from event_backbone.stream.redis.restoring_group_scripts import (
     SET_DEAD_LETTERS,
     SET_FOLLOW_UPS,
@@ -39,7 +38,6 @@ from event_backbone.wire.fields import (
     INLINE_PREFIX,
 )
 
-_START = EventKey(0)
 _SECOND_BYTES = 4  # of an event id; the next 12 bytes tell apart all ids of one second
 _AT_ONCE = 1000
 _DEAD_LETTERS_AT_ONCE = 100
@@ -59,14 +57,12 @@ class LiveCopy:
     """What became of live entries.
 
     Attributes:
-        last: the last live entry that was looked at; None before the first.
         copied: how many were copied, those that were moved included.
         skipped: how many were not, because their event is there already.
         moved: how many got another key.
         more: whether there were more live entries.
     """
 
-    last: EventKey | None
     copied: int
     skipped: int
     moved: int
@@ -148,9 +144,8 @@ class RedisRestoring:
         the server serves nobody else for about 15 us an entry.
         """
         reply = await self._run(COPY_LIVE, committed.entry_id, count)
-        last, copied, skipped, moved, more = cast("tuple[bytes, int, int, int, int]", reply)
-        key = event_key(last, self._name.partition)
-        return LiveCopy(None if key.entry_id == _START.entry_id else key, copied, skipped, moved, more=more == 1)
+        copied, skipped, moved, more = cast("tuple[int, int, int, int]", reply)
+        return LiveCopy(copied, skipped, moved, more=more == 1)
 
     async def set_group(
         self, group: str, position: EventKey, pending: Sequence[EventKey], dead_letters: Sequence[DeadLetter]
@@ -199,7 +194,7 @@ class RedisRestoring:
         gaps_end = False if complete_from is None else complete_from.entry_id
         reply = await self._run(SWAP, committed.entry_id, follows.entry_id, gaps_end, list(forgotten), most)
         done, copied, skipped, moved = cast("tuple[int, int, int, int]", reply)
-        return LiveCopy(None, copied, skipped, moved, more=False) if done else None
+        return LiveCopy(copied, skipped, moved, more=False) if done else None
 
     async def _run(self, script: Script, *items: object) -> object:
         """Run a script as the next call of this restore; after a lost answer it is run again, which changes nothing."""

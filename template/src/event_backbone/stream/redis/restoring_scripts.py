@@ -220,7 +220,7 @@ COPY_LIVE = restoring_script(
     """
 -- Copies the next live entries. The message goes on with: id of the last one committed in the archive, how many.
 -- What a call whose answer was lost has copied is not copied again.
--- Returns {id of the last live entry that was looked at ("0-0": none), copied, skipped, moved, 1 if there are more}.
+-- Returns {copied, skipped, moved, 1 if there are more}.
 -- Keeps promise 2: an event that is in the archive and was produced again is not there twice.
 """,
     HOLDER,
@@ -233,6 +233,6 @@ local entries = call('XRANGE', stream, '(' .. begin, '+', 'COUNT', count)
 copy_all(entries, committed)
 local to = #entries > 0 and entries[#entries][1] or begin
 local more = #call('XRANGE', stream, '(' .. to, '+', 'COUNT', 1)
-return {to, copied, skipped, moved, more}
+return {copied, skipped, moved, more}
 """,
 )

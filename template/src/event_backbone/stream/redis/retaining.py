@@ -52,14 +52,13 @@ class RedisRetaining:
         """Return the state of the stream; ``noting`` also notes which groups are new."""
         reply = await self._run(SURVEY, self._token if noting else "")
         now, length, size, first, last, *rest = cast("tuple[bytes, int, int, bytes, bytes, *tuple[object, ...]]", reply)
-        committed, complete, restoring, groups = rest
+        complete, restoring, groups = rest
         return Survey(
             datetime.fromtimestamp(int(now) / 1000, UTC),
             length,
             size,
             self._key(first) if first else None,
             self._key(last),
-            self._key(committed) if isinstance(committed, bytes) else None,
             self._key(complete) if isinstance(complete, bytes) else None,
             restoring == 1,
             tuple(map(self._group, cast("list[list[object]]", groups))),
@@ -109,23 +108,17 @@ class RedisRetaining:
         last, entries, size = cast("tuple[bytes, int, int]", reply)
         return self._key(last) if last else None, entries, size
 
-    async def scan(self, cursor: bytes, purpose: str, count: int) -> tuple[bytes, list[bytes]]:
-        """Return the next cursor, and some keys of this purpose; the cursor is ``b"0"`` at first and in the end."""
-        pattern = f"{self._name.key_of(purpose)}:*"
+    async def payload_keys(self, cursor: bytes) -> tuple[bytes, list[bytes]]:
+        """Return the next cursor, and some keys of payload hashes; the cursor is ``b"0"`` at first and in the end."""
         with self._redis.errors():
-            reply = await self._redis.command("SCAN", cursor, "MATCH", pattern, "COUNT", count)
-        next_cursor, keys = cast("tuple[bytes, list[bytes]]", tuple(cast("list[object]", reply)))
-        return next_cursor, keys
+            return await self._redis.scan(cursor, f"{self._name.key_of(PAYLOAD_KEY)}:*")
 
-    async def payload_keys(self, cursor: bytes, count: int) -> tuple[bytes, list[bytes]]:
-        """Return the next cursor, and some keys of payload hashes."""
-        return await self.scan(cursor, PAYLOAD_KEY, count)
-
-    async def groups_with_letters(self, cursor: bytes, count: int) -> tuple[bytes, list[str]]:
+    async def groups_with_letters(self, cursor: bytes) -> tuple[bytes, list[str]]:
         """Return the next cursor, and some groups that have dead letters, deleted groups included."""
-        next_cursor, keys = await self.scan(cursor, DEAD_LETTERS_KEY, count)
-        prefix = len(f"{self._name.key_of(DEAD_LETTERS_KEY)}:")
-        return next_cursor, [key.decode()[prefix:] for key in keys]
+        prefix = f"{self._name.key_of(DEAD_LETTERS_KEY)}:"
+        with self._redis.errors():
+            next_cursor, keys = await self._redis.scan(cursor, f"{prefix}*")
+        return next_cursor, [key.decode().removeprefix(prefix) for key in keys]
 
     async def sweep(self, keys: Sequence[str], complete_from: EventKey) -> int | None:
         """Delete payload hashes; None, and nothing is deleted, if the stream is or was restored since the survey."""
@@ -171,13 +164,11 @@ class RedisRetaining:
         )
 
     def _group(self, row: Sequence[object]) -> GroupLife:
-        name, delivered, pending, looked, noticed, forgotten, letters = cast(
-            "tuple[bytes, bytes, int, bytes | None, bytes | None, bytes | None, int]", tuple(row)
+        name, looked, noticed, forgotten, letters = cast(
+            "tuple[bytes, bytes | None, bytes | None, bytes | None, int]", tuple(row)
         )
         since = looked or noticed or b"0"
-        return GroupLife(
-            name.decode(), self._key(delivered), pending, int(since), looked or b"", forgotten is not None, letters
-        )
+        return GroupLife(name.decode(), int(since), looked or b"", forgotten is not None, letters)
 
     def _key(self, entry_id: bytes) -> EventKey:
         return event_key(entry_id, self._name.partition)

@@ -17,9 +17,8 @@ SURVEY = _script(
 -- the stream was trimmed by somebody else, it notes from where the stream has no gaps.
 -- KEYS: stream. ARGV: token, or "" to note nothing.
 -- Returns {the server's milliseconds, number of entries, bytes of the stream (0: unknown), id of the first entry ("":
--- none), id of the newest entry there ever was, committed (nil: not noted), complete-from (nil: not noted), 1 if a
--- restore is under way, of each group its name, the id of the last delivered entry, pending, looked, noticed, forgotten
--- (each of these three nil if it is not noted), dead letters}.
+-- none), id of the newest entry there ever was, complete-from (nil: not noted), 1 if a restore is under way, of each
+-- group its name, looked, noticed, forgotten (each of these three nil if it is not noted), dead letters}.
 local stream, token = KEYS[1], ARGV[1]
 local base, call = '{' .. stream .. '}:', redis.call
 local archive = base .. '$ARCHIVE_KEY'
@@ -35,24 +34,21 @@ local function about(row)
   return named
 end
 local restoring = call('EXISTS', base .. '$RESTORE_KEY')
-if call('EXISTS', stream) == 0 then
-  local noted = call('HMGET', archive, '$COMMITTED_FIELD', '$COMPLETE_FROM_FIELD')
-  return {now, 0, 0, '', '0-0', noted[1], noted[2], restoring, {} }
-end
+local complete = call('HGET', archive, '$COMPLETE_FROM_FIELD')
+if call('EXISTS', stream) == 0 then return {now, 0, 0, '', '0-0', complete, restoring, {} } end
 
 local info = about(call('XINFO', 'STREAM', stream))
 local first = info['first-entry'] and info['first-entry'][1] or ''
 local newest = info['last-generated-id']
-local noted = call('HMGET', archive, '$COMMITTED_FIELD', '$COMPLETE_FROM_FIELD')
 if noting and restoring == 0 and info['entries-added'] > info['length'] then
   local from = first
   if first == '' then
     local milliseconds, sequence = string.match(newest, '^(%d+)-(%d+)$$')
     from = string.format('%s-%.0f', milliseconds, sequence + 1)
   end
-  if not noted[2] or above(from, noted[2]) then
+  if not complete or above(from, complete) then
     call('HSET', archive, '$COMPLETE_FROM_FIELD', from)
-    noted[2] = from
+    complete = from
   end
 end
 
@@ -66,11 +62,11 @@ for i, row in ipairs(call('XINFO', 'GROUPS', stream)) do
     times[2] = now
   end
   local letters = call('XLEN', base .. '$DEAD_LETTERS_KEY:' .. group['name'])
-  groups[i] = {group['name'], group['last-delivered-id'], group['pending'], times[1], times[2], times[3], letters}
+  groups[i] = {group['name'], times[1], times[2], times[3], letters}
 end
 local bytes = redis.pcall('MEMORY', 'USAGE', stream)
 if type(bytes) == 'table' then bytes = 0 end  -- a user may be denied to ask
-return {now, info['length'], bytes, first, newest, noted[1], noted[2], restoring, groups}
+return {now, info['length'], bytes, first, newest, complete, restoring, groups}
 """,
 )
 

@@ -24,8 +24,6 @@ class GroupLife:
 
     Attributes:
         name: the group.
-        last_delivered: the last entry that it was given.
-        pending: how many entries are delivered and not finished.
         looked: when a member last looked, or since when the group is known if none has; milliseconds by the server.
         sign: what Redis notes of the last look.
         forgotten: whether it is noted as forgotten.
@@ -33,8 +31,6 @@ class GroupLife:
     """
 
     name: str
-    last_delivered: EventKey
-    pending: int
     looked: int
     sign: bytes
     forgotten: bool
@@ -51,7 +47,6 @@ class Survey:
         stream_bytes: what the stream takes of Redis' memory, its groups included; 0 if Redis denies to say so.
         first: the key of the first entry; None without one.
         last: the newest key there ever was.
-        committed: the last archived key, as Redis notes it; None if nothing is noted.
         complete_from: the key from which the stream has no gaps; None if it has none.
         restoring: whether a restore is under way.
         groups: every group.
@@ -62,7 +57,6 @@ class Survey:
     stream_bytes: int
     first: EventKey | None
     last: EventKey
-    committed: EventKey | None
     complete_from: EventKey | None
     restoring: bool
     groups: tuple[GroupLife, ...]
@@ -130,13 +124,13 @@ class Slice:
 
     after: EventKey
     until: EventKey
-    count: int = 100
-    bytes_over: int = 0
-    entry_bytes: int = 0
-    cutting: bool = False
-    archived: bool = False
-    dry: bool = False
-    measured: bool = False
+    count: int
+    bytes_over: int
+    entry_bytes: int
+    cutting: bool
+    archived: bool
+    dry: bool
+    measured: bool
     forgotten: Mapping[str, bytes]
     letters: Mapping[str, tuple[str, str, int]]
     sources: Sequence[EventKey]
