@@ -6,13 +6,13 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from event_backbone.administration import Administration
 from event_backbone.archive.opening import find_event, open_archiver
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, bind
 from event_backbone.model import new_event_id
 from event_backbone.producer import Batcher, Producer
 from event_backbone.reader import Reader
+from event_backbone.rereading import Rereading
 from event_backbone.stream.values import Reservation
 from event_backbone.subscription import Subscription, SubscriptionKeywords, SubscriptionOptions
 
@@ -25,7 +25,7 @@ ServicesType = TypeVar("ServicesType")
 _CHECK_URI = "event-backbone-check"
 
 
-class Backbone(Administration):
+class Backbone(Rereading):
     """Connects contracts, consumers and readers with the streams of one Redis and with payload storages.
 
     ```python
