@@ -15,9 +15,9 @@ from event_backbone.contract import (
     bind,
     check,
     decode_event,
+    definition_for,
     event,
     events_of,
-    find,
 )
 from event_backbone.errors import ArgumentsInvalid, ContractError, DecodeError, UnknownEvent, UnknownVersion
 from event_backbone.model import EventKey
@@ -99,16 +99,19 @@ def test_an_event_is_the_same_however_it_is_reached() -> None:
 
 def test_events_are_found_by_wire_name_and_version() -> None:
     """An unknown name and an unknown version are different errors."""
-    assert find(Ship, "delivered", 2) is Ship.delivered.definition
+    assert definition_for(Ship, "delivered", 2) is Ship.delivered.definition
     with pytest.raises(UnknownEvent, match="Event 'lost' is unknown to Ship"):
-        find(Ship, "lost", 1)
+        definition_for(Ship, "lost", 1)
     with pytest.raises(UnknownVersion, match="Event 'packing' version 2 is unknown to Ship"):
-        find(Ship, "packing", 2)
+        definition_for(Ship, "packing", 2)
 
 
 def test_a_stored_event_is_decoded_by_its_own_version() -> None:
     """A contract may have two versions of one name."""
-    assert decode_event(Ship, "delivered", 1, {"parcel": b'"p"'}) == (find(Ship, "delivered", 1), {"parcel": "p"})
+    assert decode_event(Ship, "delivered", 1, {"parcel": b'"p"'}) == (
+        definition_for(Ship, "delivered", 1),
+        {"parcel": "p"},
+    )
     assert decode_event(Ship, "delivered", 2, {"parcel": b'"p"'})[1] == {"parcel": "p", "at": NOON}
     with pytest.raises(DecodeError, match="Argument 'parcel' of event 'delivered' is missing"):
         decode_event(Ship, "delivered", 2, {})

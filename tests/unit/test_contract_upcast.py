@@ -1,12 +1,14 @@
-"""How events of earlier versions become events that the contract defines."""
+"""How events of earlier versions, and of earlier names, become events that the contract defines."""
 
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from event_backbone.contract import Contract, check, decode_event, event, find
-from event_backbone.errors import ContractError, DecodeError, UnknownVersion
+from event_backbone.contract import Contract, check, decode_event, definition_for, event
+from event_backbone.errors import ContractError, DecodeError, UnknownEvent, UnknownVersion
 
 Arguments = dict[str, JsonValue]
 
@@ -64,14 +66,17 @@ def test_a_chain_of_upcasters_leads_to_the_next_defined_version() -> None:
     """Version 3 becomes 4 and then 5; what no version knows is ignored."""
     payload = {"mail": b'"a@b"', "weight": b"1.5", "photo": b'"aGk="'}
     assert decode_event(Ship, "packing", 3, payload) == (
-        find(Ship, "packing", 5),
+        definition_for(Ship, "packing", 5),
         {"email": "a@b", "weight_grams": 1500, "photo": b"hi"},
     )
 
 
 def test_a_defined_version_is_not_upcast() -> None:
     """Version 2 has its own method, and therefore its own handlers."""
-    assert decode_event(Ship, "packing", 2, {"email": b'"a@b"'}) == (find(Ship, "packing", 2), {"email": "a@b"})
+    assert decode_event(Ship, "packing", 2, {"email": b'"a@b"'}) == (
+        definition_for(Ship, "packing", 2),
+        {"email": "a@b"},
+    )
 
 
 @pytest.mark.parametrize("version", [1, 6])
@@ -147,3 +152,104 @@ def test_an_upcaster_that_would_never_run_is_refused() -> None:
     with pytest.raises(ContractError, match="'packing' version 2 is defined, so its upcaster would never run"):
         Ship.packing.upcast(from_version=2)(unchanged)
     check(Ship)
+
+
+def contract_with(name: str, version: int) -> type[Contract]:
+    """Return a new contract with one event, which keeps the steps that led to it."""
+
+    class Moved(Contract):
+        @event(name=name, version=version)
+        def moved(self, steps: list[str]) -> None: ...
+
+    return Moved
+
+
+def step_from(contract: type[Contract], name: str | None, version: int) -> None:
+    """Register an upcaster that adds where it began to the steps."""
+
+    def upcaster(arguments: Arguments) -> Arguments:
+        steps = cast("list[JsonValue]", arguments["steps"])
+        return {"steps": [*steps, f"{name or 'same name'} {version}"]}
+
+    event_of = vars(contract)["moved"].__get__(None, contract)
+    event_of.upcast(from_version=version, from_name=name)(upcaster)
+
+
+def test_a_renamed_event_keeps_its_versions() -> None:
+    """What had the earlier name goes on from the same version of the event that has the new one."""
+    contract = contract_with("shipped", 3)
+    step_from(contract, "sent", 1)
+    step_from(contract, None, 1)
+    step_from(contract, None, 2)
+    step_from(contract, "sent", 3)
+    check(contract)
+    for version, steps in {1: ["sent 1", "same name 1", "same name 2"], 3: ["sent 3"]}.items():
+        definition, arguments = decode_event(contract, "sent", version, {"steps": b"[]"})
+        assert (definition, arguments) == (definition_for(contract, "shipped", 3), {"steps": steps})
+    with pytest.raises(
+        UnknownVersion, match=r"'sent' version 2 is unknown to Moved, which has no event 'sent'; add .*=2"
+    ):
+        definition_for(contract, "sent", 2)
+    with pytest.raises(UnknownEvent, match="'lost' is unknown to Moved"):
+        definition_for(contract, "lost", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "text"),
+    [
+        ("shipped", 1, "'shipped' has this name already; leave from_name= out"),
+        ("sent", 3, "a renamed event keeps its versions, so give 'shipped' version=3 or a later one"),
+        ("kept", 2, "'kept' version 2 is defined, so its upcaster would never run"),
+    ],
+)
+def test_a_rename_that_cannot_work_is_refused(name: str, version: int, text: str) -> None:
+    """Its own name, a version that the event has not come to, or a name that has handlers of its own."""
+
+    class Renamed(Contract):
+        @event(version=2)
+        def kept(self) -> None: ...
+
+        @event(version=2)
+        def shipped(self) -> None: ...
+
+    with pytest.raises(ContractError, match=text):
+        Renamed.shipped.upcast(from_name=name, from_version=version)(unchanged)
+    check(Renamed)
+
+
+def test_names_never_lead_in_a_circle() -> None:
+    """Each of two events was the other one's earlier name: the second upcaster is refused."""
+
+    class Circle(Contract):
+        @event(version=2)
+        def first(self) -> None: ...
+
+        @event(version=2)
+        def second(self) -> None: ...
+
+    Circle.first.upcast(from_name="second", from_version=1)(unchanged)
+    with pytest.raises(ContractError, match="from event 'first' version 1 lead back to it"):
+        Circle.second.upcast(from_name="first", from_version=1)(unchanged)
+
+
+NAMES = ("oldest", "older", "newest")
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES[:-1]), st.integers(1, 4)), unique=True), st.integers(1, 4))
+def test_any_history_of_versions_and_names_ends_in_the_event(renames: list[tuple[str, int]], version: int) -> None:
+    """Whatever was renamed when, each event that was ever stored passes through every later version once."""
+    contract = contract_with("newest", version)
+    for earlier in range(1, version):
+        step_from(contract, None, earlier)
+    for name, renamed_at in renames:
+        if renamed_at <= version:
+            step_from(contract, name, renamed_at)
+    check(contract)
+    for name, stored in [*renames, *(("newest", each) for each in range(1, version + 1))]:
+        if stored > version:
+            with pytest.raises((UnknownEvent, UnknownVersion)):
+                definition_for(contract, name, stored)
+            continue
+        first = [] if name == "newest" else [f"{name} {stored}"]
+        expected = [*first, *(f"same name {each}" for each in range(stored, version))]
+        assert decode_event(contract, name, stored, {"steps": b"[]"})[1] == {"steps": expected}

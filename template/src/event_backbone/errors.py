@@ -88,7 +88,7 @@ class EntryUnreadable(DecodeError):
 
 
 class UnknownEvent(DecodeError):
-    """The contract has no event of this name."""
+    """The contract has neither an event of this name nor an upcaster from it."""
 
 
 class UnknownVersion(DecodeError):

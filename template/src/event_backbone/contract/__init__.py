@@ -1,6 +1,6 @@
 """Contracts: the events of a stream and the types of their arguments."""
 
-from event_backbone.contract.contract import Contract, bind, check, events_of, find, known_arguments
+from event_backbone.contract.contract import Contract, bind, check, events_of, known_arguments
 from event_backbone.contract.decode import decode_event, decode_partial, definition_for
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.event_decorator import EventOf, event
@@ -20,7 +20,6 @@ __all__ = [
     "definition_for",
     "event",
     "events_of",
-    "find",
     "known_arguments",
     "send_of",
 ]

@@ -11,7 +11,7 @@ from event_backbone.contract.event_decorator import EventDescriptor
 from event_backbone.contract.registry import REGISTRY, Registry, registry_of
 from event_backbone.contract.send import DeprecatedSend, Send, Sender
 from event_backbone.contract.upcast import check_upcasters
-from event_backbone.errors import ContractError, UnknownEvent, UnknownVersion
+from event_backbone.errors import ContractError
 
 _NOT_EVENTS = (property, staticmethod, classmethod, functools.cached_property)
 
@@ -80,22 +80,6 @@ def known_arguments() -> dict[str, set[str]]:
         for each in _own_events(contract):
             known.setdefault(each.name, set()).update(each.signature.parameters)
     return known
-
-
-def find(contract: type[Contract], name: str, version: int) -> EventDefinition:
-    """Return the event with this wire name and version.
-
-    Raises:
-        UnknownEvent: the contract has no event of this name.
-        UnknownVersion: it has one, but not this version; there may be an upcaster from it (see ``decode_event``).
-    """
-    events = registry_of(contract).events
-    found = events.get((name, version))
-    if found is not None:
-        return found
-    if any(known == name for known, _ in events):
-        raise UnknownVersion(f"Event {name!r} version {version} is unknown to {contract.__name__}.")
-    raise UnknownEvent(f"Event {name!r} is unknown to {contract.__name__}.")
 
 
 def check(contract: type[Contract]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from event_backbone.contract.contract import Contract, find
+from event_backbone.contract.contract import Contract
 from event_backbone.contract.definition import EventDefinition
-from event_backbone.contract.upcast import target_version, upcast
-from event_backbone.errors import DecodeError, UnknownVersion
+from event_backbone.contract.upcast import identity_after_upcasts, upcast
+from event_backbone.errors import DecodeError
 from event_backbone.model import PartialPayload
 
 _NULL = b"null"
@@ -18,10 +18,7 @@ def definition_for(contract: type[Contract], name: str, version: int) -> EventDe
 
     Raises UnknownEvent and UnknownVersion, as ``decode_event`` does.
     """
-    try:
-        return find(contract, name, version)
-    except UnknownVersion:
-        return find(contract, name, target_version(contract, name, version))
+    return contract.__event_backbone__.events[identity_after_upcasts(contract, name, version)]
 
 
 def decode_event(
@@ -29,20 +26,17 @@ def decode_event(
 ) -> tuple[EventDefinition, dict[str, object]]:
     """Return the event's definition and its arguments by name.
 
-    A version that the contract does not define is upcast to the nearest later one that it defines.
+    What the contract does not define is upcast to the nearest event that it defines: a later version, or another name.
 
     Raises:
-        UnknownEvent: the contract has no event of this name.
+        UnknownEvent: the contract has neither an event of this name nor an upcaster from it.
         UnknownVersion: it has one, but neither this version nor a chain of upcasters from it.
         DecodeError: the payload does not fit, or an upcaster raised an error, which is the cause.
     """
     definition = contract.__event_backbone__.events.get((name, version))
     if definition is None:
-        try:
-            definition = find(contract, name, version)
-        except UnknownVersion:
-            version, payload = upcast(contract, name, version, payload)
-            definition = find(contract, name, version)
+        definition = definition_for(contract, name, version)
+        payload = upcast(contract, name, version, payload)
     return definition, definition.codec.decode(payload)
 
 
@@ -61,9 +55,9 @@ def decode_partial(
     definition = definition_for(contract, name, version)
     codec = definition.codec
     given: dict[str, bytes] = {**dict.fromkeys(codec.nullable, _NULL), **payload}
-    if version != definition.version:
+    if (name, version) != (definition.name, definition.version):
         try:
-            _, given = upcast(contract, name, version, given)
+            given = upcast(contract, name, version, given)
         except DecodeError as error:
             raise payload.error() from error
     missing: list[str] = []

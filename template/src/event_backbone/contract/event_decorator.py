@@ -50,19 +50,23 @@ class EventOf(Generic[ContractType, P]):
         """The contract through which the event was reached, which may inherit it."""
         return self._contract
 
-    def upcast(self, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
+    def upcast(self, *, from_version: int, from_name: str | None = None) -> Callable[[Upcaster], Upcaster]:
         """Register an upcaster that turns events of an earlier version into those of the next version.
 
-        It takes and returns the arguments as JSON values by name. A chain of upcasters must end in a defined version;
-        otherwise ``check`` raises ContractError.
+        With ``from_name``, the earlier name on the wire of an event that was renamed, it turns those into the same
+        version of this event, from which the other upcasters go on: a renamed event keeps its versions.
+
+        An upcaster takes and returns the arguments as JSON values by name. A chain of upcasters must end in a defined
+        version; otherwise ``check`` raises ContractError.
 
         Raises:
-            ContractError: the version is not earlier than the event's, is defined, or already has an upcaster.
+            ContractError: the version is not earlier than the event's (with ``from_name``, it is later), is defined, or
+                already has an upcaster.
         """
 
         def register(upcaster: Upcaster) -> Upcaster:
-            event = self._definition
-            add_upcaster(self._contract, event.name, from_version=from_version, below=event.version, upcaster=upcaster)
+            event = (self._definition.name, self._definition.version)
+            add_upcaster(self._contract, event, upcaster, version=from_version, name=from_name)
             return upcaster
 
         return register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from pydantic import JsonValue
 
@@ -14,15 +14,26 @@ from event_backbone.errors import ContractError
 Upcaster = Callable[[dict[str, JsonValue]], dict[str, JsonValue]]
 """Turns the arguments of one version, as JSON values, into those of the next version."""
 
+EventIdentity = tuple[str, int]
+"""The name of an event on the wire, and its version."""
+
+
+class Upcast(NamedTuple):
+    """A step from one event identity to another: the upcaster, and the identity of what it returns."""
+
+    upcaster: Upcaster
+    to: EventIdentity
+
+
 REGISTRY: Final = "__event_backbone__"
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The events of a contract by (wire name, version), inherited ones first, and the upcasters added to this class."""
+    """The events of a contract, inherited ones first, and the upcasters of this class, by what they begin with."""
 
-    events: dict[tuple[str, int], EventDefinition] = field(default_factory=dict[tuple[str, int], EventDefinition])
-    upcasters: dict[tuple[str, int], Upcaster] = field(default_factory=dict[tuple[str, int], Upcaster])
+    events: dict[EventIdentity, EventDefinition] = field(default_factory=dict[EventIdentity, EventDefinition])
+    upcasters: dict[EventIdentity, Upcast] = field(default_factory=dict[EventIdentity, Upcast])
 
     def add(self, definition: EventDefinition) -> None:
         """Add an event; raise ContractError when another one has its name and version, or its attribute."""

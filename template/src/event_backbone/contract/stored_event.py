@@ -9,8 +9,8 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar
 from pydantic import JsonValue
 from pydantic_core import from_json, to_jsonable_python
 
-from event_backbone.contract.contract import Contract, events_of, find
-from event_backbone.contract.decode import decode_event, decode_partial
+from event_backbone.contract.contract import Contract, events_of
+from event_backbone.contract.decode import decode_event, decode_partial, definition_for
 from event_backbone.contract.definition import EventDefinition
 from event_backbone.contract.event_decorator import EventOf
 from event_backbone.errors import PayloadErased, StorageError, UnknownEvent, UnknownVersion
@@ -59,14 +59,16 @@ class TypedEvent(Generic[P]):
 
 def is_event(metadata: Metadata, event: EventOf[Any, ...]) -> bool:
     """Return whether the metadata is that of ``event``, in its version or one that upcasters turn into it."""
-    wanted = event.definition
-    if metadata.event != wanted.name:
-        return False
     try:
-        return find(event.contract, metadata.event, metadata.version) is wanted
+        return definition_for(event.contract, metadata.event, metadata.version) is event.definition
+    except UnknownEvent:
+        return False
     except UnknownVersion:
-        versions = [each.version for each in events_of(event.contract) if each.name == wanted.name]
-        return wanted.version == min((each for each in versions if each > metadata.version), default=None)
+        wanted, later = event.definition, metadata.version + 1
+        versions = [each.version for each in events_of(event.contract) if each.name == metadata.event]
+        return metadata.event == wanted.name and wanted.version == min(
+            [v for v in versions if v >= later], default=None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,13 +49,13 @@ class Routes:
         return self._attributes.get(event, self._unknown_attributes)
 
     def _find(self, event: str, version: int) -> Route:
-        has_fallback, attributes = self._consumer.fallback_handler is not None, self.attributes_of(event)
+        has_fallback = self._consumer.fallback_handler is not None
         try:
             definition = definition_for(self._consumer.contract, event, version)
         except (UnknownEvent, UnknownVersion):
-            return Route(has_fallback, attributes)  # not kept: names from the wire are unbounded
-        handlers = self._consumer.handlers_of(definition)
-        if handlers and definition.version == version:
+            return Route(has_fallback, self.attributes_of(event))  # not kept: names from the wire are unbounded
+        handlers, attributes = self._consumer.handlers_of(definition), self.attributes_of(definition.name)
+        if handlers and (definition.name, definition.version) == (event, version):
             route = Route(True, attributes, call_of(handlers), definition.codec.decode)
         else:
             route = Route(has_fallback or bool(handlers), attributes)

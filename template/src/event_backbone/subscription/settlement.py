@@ -288,5 +288,5 @@ class Settlement:
             self._broken(error)
 
     def _attributes(self, event: InFlight) -> dict[str, str]:
-        name = event.loaded.metadata.event if isinstance(event.loaded, LoadedEvent) else ""
-        return dict(self._handling.routes.attributes_of(name))
+        loaded, routes = event.loaded, self._handling.routes
+        return dict(loaded.route.attributes if isinstance(loaded, LoadedEvent) else routes.attributes_of(""))
