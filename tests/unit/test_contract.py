@@ -68,6 +68,12 @@ class Outbox:
         self.sent.append((definition, definition.codec.encode(args, kwargs), options))
         return EventKey(len(self.sent))
 
+    async def send_to_each(
+        self, definition: EventDefinition, args: tuple[object, ...], kwargs: dict[str, object], options: SendOptions
+    ) -> dict[str, EventKey]:
+        """Do the same, for one stream."""
+        return {"outbox": await self.send(definition, args, kwargs, options)}
+
 
 def test_a_contract_knows_its_events_in_order() -> None:
     """Inherited events come first, then the contract's own as they are written."""

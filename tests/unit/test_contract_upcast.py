@@ -203,7 +203,7 @@ def test_a_renamed_event_keeps_its_versions() -> None:
     ],
 )
 def test_a_rename_that_cannot_work_is_refused(name: str, version: int, text: str) -> None:
-    """Its own name, a version that the event has not come to, or a name that has handlers of its own."""
+    """Its own name, a version that the event has not come to, or a name that has its handlers."""
 
     class Renamed(Contract):
         @event(version=2)

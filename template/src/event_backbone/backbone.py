@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from event_backbone.archive.opening import find_event, open_archiver
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract, bind
+from event_backbone.errors import ConfigurationError
 from event_backbone.model import new_event_id
-from event_backbone.producer import Batcher, Producer
+from event_backbone.producer import Batcher, Producer, SeveralStreams
 from event_backbone.reader import Reader
 from event_backbone.rereading import Rereading
 from event_backbone.stream.values import Reservation
@@ -62,16 +64,24 @@ class Backbone(Rereading):
             ``retention`` removes their events.
     """
 
-    def producer(self, contract: type[ContractType], *, uri: str) -> ContractType:
-        """Return an instance of the contract that produces events to the stream of this URI.
+    def producer(self, contract: type[ContractType], *, uri: str | Sequence[str]) -> ContractType:
+        """Return an instance of the contract that produces events to the stream of this URI, or of each of them.
 
-        Tasks may share it until the backbone is closed.
+        With several URIs, each call produces one event, with one event id, to all of their streams, or raises
+        PartlySent, which says which have it. Tasks may share the producer until the backbone is closed.
 
         Raises:
             ContractError: an annotation, a default or a chain of upcasters cannot work.
-            ConfigurationError: the URI is not valid, or the backbone is not open.
+            ConfigurationError: a URI is not valid or given twice, there is none, or the backbone is not open.
         """
         self._check(contract)
+        if isinstance(uri, str):
+            return bind(contract, self._producer(uri))
+        if not uri or len(set(uri)) < len(uri):
+            raise ConfigurationError("A producer of several streams needs one or more URIs, each of them once.")
+        return bind(contract, SeveralStreams({each: self._producer(each) for each in uri}))
+
+    def _producer(self, uri: str) -> Producer:
         scope = self._scope(uri)
         self._retain(scope)
         batcher = self._batchers.get(scope.stream)
@@ -79,7 +89,7 @@ class Backbone(Rereading):
             stream = self._require_open().stream(scope.stream)
             batcher = Batcher(stream, queue_bytes=self._queue_bytes, event_loop=self._event_loop)
             self._batchers[scope.stream] = batcher
-        producer = Producer(
+        return Producer(
             batcher,
             self._storage,
             scope,
@@ -87,7 +97,6 @@ class Backbone(Rereading):
             timeout=self._produce_timeout,
             find=partial(find_event, self._archive, scope, batcher.stream, self._deduplicate_for),
         )
-        return bind(contract, producer)
 
     @overload
     def subscribe(

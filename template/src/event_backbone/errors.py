@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
 
@@ -55,6 +56,7 @@ class BackboneError(Exception):
     |-- NotSent                     nothing was sent; producing it again is safe
     |   `-- BackboneClosed          the backbone is closed, or closing
     |-- OutcomeUnknown              the event may or may not be in the stream
+    |   `-- PartlySent              some of several streams have the event
     `-- HandlerDecision             raised by a handler to decide what happens to its event
         |-- Retry                   deliver it again later
         `-- Reject                  move it to the dead letters now
@@ -209,6 +211,21 @@ class OutcomeUnknown(BackboneError):
             f"{reason} Event {event_id} may or may not have been sent; produce it again with .using(event_id=...)."
         )
         self.event_id = event_id
+
+
+class PartlySent(OutcomeUnknown):
+    """Of several streams, not all have the event: those in ``sent`` do, by URI; ``failed`` says why the others may not.
+
+    Producing again with ``.using(event_id=error.event_id)`` is safe: each stream gets the event once.
+    """
+
+    def __init__(self, event_id: UUID, sent: Sequence[str], failed: Mapping[str, Exception]) -> None:
+        """Keep the id of the event, the URIs of the streams that have it, and the errors of the others."""
+        where = f"is in {' and '.join(sent)}" if sent else "may be in all streams or in none"
+        reasons = " ".join(f"{uri}: {error}" for uri, error in failed.items())
+        super().__init__(event_id, f"Not all streams have the event: it {where}. {reasons}")
+        self.sent = tuple(sent)
+        self.failed = dict(failed)
 
 
 class HandlerDecision(BackboneError):

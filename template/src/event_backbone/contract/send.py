@@ -48,9 +48,20 @@ class Sender(Protocol):
             ArgumentsInvalid: the arguments do not fit; nothing was sent.
             NotSent: nothing was sent; calling again is safe.
             OutcomeUnknown: the event may or may not be in the stream; calling again with its event id is safe.
+            PartlySent: of several streams, some have the event; calling again with its event id is safe.
             OnceInvalid: ``once`` is used where it cannot work; nothing was sent.
             LeaseLost: with ``once``, the event being handled is finished, or another consumer has it; nothing was sent.
         """
+        ...
+
+    def send_to_each(
+        self,
+        definition: EventDefinition,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: SendOptions,
+    ) -> Coroutine[Any, Any, dict[str, EventKey]]:
+        """Do the same, and return the event's key in each stream, by its URI."""
         ...
 
 
@@ -69,8 +80,15 @@ class Send(Generic[P]):
         self._options = options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, EventKey]:
-        """Return the coroutine that produces the event, and returns its key once it is in the stream."""
+        """Return the coroutine that produces the event, and returns its key once it is in the stream.
+
+        Of a producer of several streams it is the key in the first one, once the event is in all.
+        """
         return self._sender.send(self._definition, args, kwargs, self._options)
+
+    def to_each(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, dict[str, EventKey]]:
+        """Return the coroutine that produces the event, and returns its key in each stream, by its URI."""
+        return self._sender.send_to_each(self._definition, args, kwargs, self._options)
 
     def using(
         self,
@@ -126,6 +144,11 @@ class DeprecatedSend(Send[P]):
         """Warn, naming the caller's line, and return the coroutine that produces the event."""
         warnings.warn(self._definition.deprecation, DeprecationWarning, stacklevel=2)
         return super().__call__(*args, **kwargs)
+
+    def to_each(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, dict[str, EventKey]]:
+        """Warn likewise, and return the coroutine that produces the event."""
+        warnings.warn(self._definition.deprecation, DeprecationWarning, stacklevel=2)
+        return super().to_each(*args, **kwargs)
 
     def without_warning(self) -> Send[P]:
         """Return the same for code that cannot do anything about it."""

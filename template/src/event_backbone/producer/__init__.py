@@ -2,5 +2,6 @@
 
 from event_backbone.producer.batching import Batcher
 from event_backbone.producer.producer import Producer
+from event_backbone.producer.several_streams import SeveralStreams
 
-__all__ = ["Batcher", "Producer"]
+__all__ = ["Batcher", "Producer", "SeveralStreams"]

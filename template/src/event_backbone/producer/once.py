@@ -57,9 +57,15 @@ class OnceEntry(NamedTuple):
 
 
 async def send_once(
-    follow_up: FollowUp, find: FindEvent, timeout: timedelta, send: Callable[[OnceEntry], Awaitable[EventKey]]
-) -> EventKey:
-    """Return the key of the follow-up event; ``send`` it unless an earlier attempt did.
+    follow_up: FollowUp,
+    find: FindEvent,
+    timeout: timedelta,
+    send: Callable[[OnceEntry], Awaitable[EventKey]],
+    event_id: UUID | None = None,
+) -> tuple[UUID, EventKey]:
+    """Return the id and the key of the follow-up event; ``send`` it unless an earlier attempt did.
+
+    It gets ``event_id``, which it has in another stream, if none is kept of it here, and the stream accepts it.
 
     Each step, but not a search for what an earlier attempt may have sent, ends within ``timeout``.
     """
@@ -71,9 +77,9 @@ async def send_once(
     with current.producing(follow_up):
         while True:
             deadline, new_id = loop.time() + timeout.total_seconds(), new_event_id()
-            kept = await _reserve(current, follow_up, new_id, instead_of, deadline)
+            kept = await _reserve(current, follow_up, event_id or new_id, instead_of, deadline)
             if kept.key is not None:
-                return kept.key
+                return kept.event_id, kept.key
             try:
                 key = await send(OnceEntry(kept.event_id, new_id, header, deadline))
             except (EventIdExpired, EventIdAhead):
@@ -81,11 +87,11 @@ async def send_once(
                     raise
                 found = await _search(find, kept.event_id)
                 if found is None:
-                    instead_of = kept.event_id
+                    instead_of, event_id = kept.event_id, None
                     continue
                 key, deadline = found, loop.time() + timeout.total_seconds()
             await _note(current, follow_up, kept.event_id, key, deadline)
-            return key
+            return kept.event_id, key
 
 
 async def _reserve(

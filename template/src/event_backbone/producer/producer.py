@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import from_json
 
@@ -82,26 +83,50 @@ class Producer:
         """Encode, save and append one event, and return its key; ``Sender`` has the guarantees."""
         if options.once is None:
             return self._send(definition, args, kwargs, options)
-        return self._send_once(definition, args, kwargs, options, options.once)
+        return self._key_of_once(definition, args, kwargs, options)
 
-    async def _send_once(
+    async def send_to_each(
         self,
         definition: EventDefinition,
         args: tuple[object, ...],
         kwargs: dict[str, object],
         options: SendOptions,
-        label: str,
-    ) -> EventKey:
-        """Send an event unless an earlier attempt at the event being handled has; return its key."""
+    ) -> dict[str, EventKey]:
+        """Send one event, and return its key by the URI of the stream."""
+        return {self._scope.stream.uri: await self.send(definition, args, kwargs, options)}
+
+    async def send_once(
+        self,
+        definition: EventDefinition,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: SendOptions,
+        *,
+        event_id: UUID | None = None,
+    ) -> tuple[UUID, EventKey]:
+        """Send an event unless an earlier attempt at the event being handled has; return its id and key.
+
+        ``options`` have the label. An event that no earlier attempt has sent gets ``event_id``, if that is given.
+        """
         payload = definition.codec.encode(args, kwargs)
         self._batcher.running_loop()
-        follow_up = FollowUp(self._scope.stream.uri, definition.name, label)
+        follow_up = FollowUp(self._scope.stream.uri, definition.name, options.once or "")
 
         async def send(once: OnceEntry) -> EventKey:
             identified = replace(options, event_id=once.event_id)
             return await self._send(definition, args, kwargs, identified, payload=payload, once=once)
 
-        return await send_once(follow_up, self._find, self._timeout, send)
+        return await send_once(follow_up, self._find, self._timeout, send, event_id)
+
+    async def _key_of_once(
+        self,
+        definition: EventDefinition,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: SendOptions,
+    ) -> EventKey:
+        _, key = await self.send_once(definition, args, kwargs, options)
+        return key
 
     async def _send(
         self,
