@@ -19,6 +19,7 @@ from tests.support.seaweed import ACCESS_KEY, SECRET, SeaweedServer
 ON_REDIS = {
     "produce": redis_races.produce,
     "consume": redis_races.consume,
+    "batches": redis_races.batches,
     "inline": redis_races.inline,
     "retention": retention_race.retention,
 }

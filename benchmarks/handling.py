@@ -1,11 +1,11 @@
-"""Our consumer in every race: a typed handler that does nothing, until all events are handled."""
+"""Our consumers in the races: typed handlers that do nothing, until all events are handled."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from benchmarks.workload import Parcels
-from event_backbone import Backbone, Consumer, Context
+from event_backbone import Backbone, Batch, Consumer, Context
 
 
 async def handle_all(  # noqa: PLR0917 - two options of subscribe, as every race has them
@@ -26,5 +26,19 @@ async def handle_all(  # noqa: PLR0917 - two options of subscribe, as every race
         prefetch=prefetch,
         max_events=total,
         drain=timedelta(seconds=5),
+    ) as subscription:
+        await subscription.wait()
+
+
+async def handle_batches(backbone: Backbone, uri: str, group: str, total: int) -> None:
+    """Handle so many events of a URI in this group by a batch handler that does nothing, up to 100 at a time."""
+    consumer = Consumer(Parcels)
+
+    @consumer.on_batch(Parcels.packing, most=100)
+    async def handle(batch: Batch[[str, int, datetime]]) -> None:
+        """Do nothing."""
+
+    async with backbone.subscribe(
+        consumer, uri=uri, group=group, max_events=total, drain=timedelta(seconds=5)
     ) as subscription:
         await subscription.wait()

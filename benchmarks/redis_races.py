@@ -1,4 +1,4 @@
-"""The races on Redis: produce by number of callers, consume, and consume what is in the entries themselves."""
+"""The races on Redis: produce by number of callers, consume, also in batches and what is in the entries themselves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from benchmarks.by_hand import ByHand
-from benchmarks.handling import handle_all
+from benchmarks.handling import handle_all, handle_batches
 from benchmarks.measure import Track, by_callers, race, ratio, table, wanted
 from benchmarks.results import Table
 from benchmarks.with_faststream import WithFastStream
@@ -91,6 +91,28 @@ async def consume(url: str, total: int, rounds: int) -> Table:
     targets = {by_script.name: wanted(0.7, 0.6), single.name: wanted(16.0, 12.0)}
     ratios = [ratio(ours, track, targets.get(track.name)) for track in tracks[1:]]
     return table("consume", "Consume, payloads in Redis hashes", tracks, ratios)
+
+
+async def batches(url: str, total: int, rounds: int) -> Table:
+    """Race a batch handler, a handler of single events, and FastStream's batch subscriber, over the same events."""
+    peer, numbers = WithFastStream(url), itertools.count()
+    await peer.start()
+    await by_callers(FASTSTREAM_CALLERS, total, peer.publish)
+    async with Backbone(url, environment="benchmark") as backbone:
+        await by_callers(256, total, partial(_send, backbone.producer(Parcels, uri=URI)))
+        ours = Track(
+            "event_backbone, batches of 100",
+            lambda: handle_batches(backbone, URI, f"group-{next(numbers)}", total),
+            total,
+        )
+        single = Track("event_backbone, one by one", partial(_handle, backbone, numbers, total), total)
+        theirs = Track(
+            "FastStream, batches of 100", lambda: peer.consume_batches(total, f"group-{next(numbers)}"), total
+        )
+        await race([ours, single, theirs], rounds)
+    await peer.stop()
+    ratios = [ratio(ours, single, 1.3), ratio(ours, theirs, 1.2)]
+    return table("batches", "Consume in batches, payloads in Redis hashes", [ours, single, theirs], ratios)
 
 
 async def inline(url: str, total: int, rounds: int) -> Table:

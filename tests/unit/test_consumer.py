@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from event_backbone.consumer import Consumer, Context
+from event_backbone.consumer import Batch, Consumer, Context
 from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import ContractError
+from event_backbone.errors import ConfigurationError, ContractError
 from event_backbone.testing import context
 
 
@@ -181,3 +183,30 @@ async def test_the_first_ack_decides_and_later_ones_do_nothing() -> None:
     await ctx.ack()
     await ctx.ack()
     assert (ctx.acked, len(calls)) == (True, 1)
+
+
+def test_an_event_has_either_handlers_or_one_batch_handler() -> None:
+    """Also a batch handler must be async and take the batch alone, of a sensible size."""
+
+    async def handle(ctx: Context, email: str, product_id: int = 3) -> None: ...
+
+    async def first(batch: Batch[[str, int]]) -> None: ...
+
+    async def second(batch: Batch[[str, int]]) -> None: ...
+
+    one, other = Consumer(Ship), Consumer(Ship)
+    one.on(Ship.packing)(handle)
+    other.on_batch(Ship.packing)(first)
+    with pytest.raises(ContractError, match="not both"):
+        one.on_batch(Ship.packing)(first)
+    with pytest.raises(ContractError, match="not both"):
+        other.on(Ship.packing)(handle)
+    with pytest.raises(ContractError, match="not both"):
+        other.on_batch(Ship.packing)(second)
+    wrong: Any = handle
+    with pytest.raises(ContractError, match="one argument, the batch"):
+        Consumer(Ship).on_batch(Ship.packing)(wrong)
+    with pytest.raises(ConfigurationError, match="most must be 1 or more"):
+        Consumer(Ship).on_batch(Ship.packing, most=0)
+    with pytest.raises(ConfigurationError, match="within must not be negative"):
+        Consumer(Ship).on_batch(Ship.packing, within=timedelta(seconds=-1))

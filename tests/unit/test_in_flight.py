@@ -9,7 +9,8 @@ from event_backbone.consumer import Consumer
 from event_backbone.model import EventKey, StreamName
 from event_backbone.storage import StorageScope
 from event_backbone.stream.values import Delivery, Entry, Lease
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight, Stage
+from event_backbone.subscription.event_in_flight import InFlight, Stage
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.loading import Loader
 from event_backbone.subscription.monitoring import Monitor

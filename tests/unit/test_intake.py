@@ -13,7 +13,8 @@ from event_backbone.model import StreamName, new_event_id
 from event_backbone.stream.memory import MemoryStreams
 from event_backbone.stream.memory.group_reader import MemoryGroupReader
 from event_backbone.stream.values import Comparison, Lease, Look, NewEntry
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.event_in_flight import InFlight
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor, StartCheck

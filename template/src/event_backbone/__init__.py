@@ -45,7 +45,7 @@ from event_backbone.errors import (
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
     from event_backbone.backoff import Backoff
-    from event_backbone.consumer import Consumer, Context
+    from event_backbone.consumer import Batch, BatchedEvent, Consumer, Context
     from event_backbone.contract import Contract, EventOf, event
     from event_backbone.contract.stored_event import StoredEvent
     from event_backbone.dead_letters import DeadEvent, DeadLetterCount, DeadLetterFilters, DeadLetters, Redriven
@@ -68,6 +68,8 @@ __all__ = [
     "BackboneClosed",
     "BackboneError",
     "Backoff",
+    "Batch",
+    "BatchedEvent",
     "ConfigurationError",
     "Consumer",
     "Context",
@@ -130,6 +132,8 @@ __all__ = [
 _HOMES = {
     "Backbone": "backbone",
     "Backoff": "backoff",
+    "Batch": "consumer",
+    "BatchedEvent": "consumer",
     "Consumer": "consumer",
     "Context": "consumer",
     "Contract": "contract",

@@ -23,6 +23,7 @@ from event_backbone import telemetry
 from event_backbone.model import EventKey, Metadata
 from event_backbone.place import type_name
 
+Trace = Context  # where spans belong that are opened now
 Tracing = Literal["parent", "link"]
 """How the span of a handled event belongs to the span that produced it."""
 
@@ -30,11 +31,13 @@ SPANS: Mapping[str, str] = MappingProxyType(
     {
         "produce": "`produce <event>`, PRODUCER: a produce call, from its arguments to the event key.",
         "handle": "`handle <event>`, CONSUMER: one attempt of the handlers, in the trace of the event's producer.",
+        "batch": "`handle batch <event>`, CONSUMER: one call of a batch handler, linked to its events' `handle` spans.",
         "storage": "`save <storage>` and `load <storage>`, CLIENT: one call to a payload storage.",
     }
 )
 
 _ROOT = Context()
+current_trace = otel_context.get_current
 _LINKS = otel_context.create_key("event_backbone.links")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _ERROR_TYPE = "error.type"
@@ -159,6 +162,13 @@ class HandleSpans:
         )
         return _opened(span)
 
+    def batch(self, event: str, traces: Sequence[Trace]) -> EventSpan:
+        """Open the span of one call of a batch handler: a root, linked to these spans of its events."""
+        attributes = _operation("handle", "process", self._destination, event)
+        attributes |= {"messaging.consumer.group.name": self._group, "messaging.batch.message_count": len(traces)}
+        links = [Link(trace.get_current_span(each).get_span_context()) for each in traces]
+        return _opened(_tracer.start_span(f"handle batch {event}", _ROOT, SpanKind.CONSUMER, attributes, links))
+
     def loading(self, events: Sequence[Metadata]) -> AbstractContextManager[None]:
         """Let the storage calls of the block belong to these events.
 
@@ -167,11 +177,11 @@ class HandleSpans:
         """
         headers = [event.headers for event in events]
         if len(headers) == 1 and not self._linked:
-            return _Within(_origin(headers[0]))
-        return _Within(otel_context.set_value(_LINKS, _links(headers), _ROOT))
+            return continued(_origin(headers[0]))
+        return continued(otel_context.set_value(_LINKS, _links(headers), _ROOT))
 
 
-class _Within(AbstractContextManager[None, None]):
+class continued(AbstractContextManager[None, None]):  # noqa: N801 - reads as a verb: `with continued(trace):`
     """Makes an OpenTelemetry context the current one."""
 
     __slots__ = ("_context", "_token")

@@ -71,7 +71,10 @@ async def send_once(
     """
     current = current_event()
     if current is None:
-        raise OnceInvalid("once= works only inside a handler, while its event is being handled; leave it out here.")
+        raise OnceInvalid(
+            "once= works only inside a handler, while its event is being handled, and in a batch handler only"
+            " within `with each.handling():`; leave it out here."
+        )
     header, loop = _header(current, follow_up), asyncio.get_running_loop()
     instead_of: UUID | None = None
     with current.producing(follow_up):

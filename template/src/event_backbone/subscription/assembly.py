@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import GroupLeases, GroupReader, Stream
+from event_backbone.subscription.batches import Batches
+from event_backbone.subscription.event_in_flight import InFlight
 from event_backbone.subscription.handling import Handling
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.intake import Intake
 from event_backbone.subscription.loading import Loader, LoadLoop
 from event_backbone.subscription.member import Member
@@ -45,24 +47,22 @@ class Assembly:
     ) -> None:
         """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
         self.stopping, self.monitor = asyncio.Event(), monitor
-        self.in_flight = EventsInFlight(options, monitor, on_limit)
+        self.in_flight = EventsInFlight(options, monitor, on_limit, largest_batch=handling.largest_batch)
         self._outage = Outage(monitor)
         self.member = Member(reader, self.in_flight, monitor, options.lease)
         self.acks = Acks(leases, self.in_flight, self._outage)
         self.settlement = self._settlement(leases, handling, options, broken)
+        settling, in_flight, concurrency = self.settlement, self.in_flight, options.concurrency
         self.workers = Workers(
-            self.in_flight,
-            self.member,
-            handling,
-            settlement=self.settlement,
-            concurrency=options.concurrency,
-            broken=broken,
+            in_flight, self.member, handling, settlement=settling, concurrency=concurrency, broken=broken
         )
-        settling, in_flight = self.settlement, self.in_flight
         self._loader = loader = Loader(
             scope, storages, handling, monitor, settlement=settling, in_flight=in_flight, cold=cold
         )
-        self.loading = LoadLoop(loader, self.workers.add, in_order=options.concurrency == 1)
+        in_order = concurrency == 1
+        self._batches = Batches(in_flight, self.workers.add, in_order=in_order)
+        on_loaded = self._batches.add if handling.largest_batch > 1 else self.workers.add
+        self.loading = LoadLoop(loader, on_loaded, in_order=in_order)
         self.quarantine = self._quarantine(leases, loader, options)
         self.intake = self._intake(leases, group, options, StartCheck(stream, monitor, archived=cold is not None))
 
@@ -118,6 +118,7 @@ class Assembly:
         """Let nothing new begin."""
         self.stopping.set()
         self.in_flight.wake()
+        self._batches.close()
         self.workers.close()
 
     @property

@@ -28,9 +28,9 @@ from event_backbone.model import EventKey, Metadata, NewDeadLetter, PartialPaylo
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
-from event_backbone.spans import NOT_TRACED, HandleSpans, record_failure, tracing
+from event_backbone.spans import NOT_TRACED, EventSpan, HandleSpans, Trace, record_failure, tracing
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.calls import call_of, within
+from event_backbone.subscription.calls import within
 from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
@@ -86,6 +86,7 @@ class Handling:
         self._group = group
         self._tracing = True
         self.routes = Routes(consumer, attributes)
+        self.largest_batch = consumer.largest_batch
         self._logged: set[tuple[str, str]] = set()
 
     def begin_batch(self) -> None:
@@ -117,16 +118,11 @@ class Handling:
         meanwhile is caused by this event. Run it as a task: a cancellation passes
         through; unless it was the caller's own, the caller passes it to ``failed``.
         """
-        payload, route = event.payload, event.route
-        attributes = route.attributes
+        attributes = event.route.attributes
         try:
-            if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
-                call, arguments = route.call, route.decode(payload)
-            else:
-                call, arguments = self._call_for(event, ctx)
+            call, arguments = self.decode(event, ctx)
         except (DecodeError, StorageError) as error:
-            return self._refused(ctx, attempts, error)
-        event.payload = payload = None  # the arguments are enough
+            return self.refused(ctx, attempts, error)
         if call is None:
             telemetry.unhandled.add(1, attributes)
             return FINISHED
@@ -142,12 +138,32 @@ class Handling:
         finally:
             reset_current_event(token)
             telemetry.handle_duration.record(perf_counter() - start, attributes)
-        if failed is not None:
-            return failed
+        return self.succeeded(event, ctx, attempts) if failed is None else failed
+
+    def decode(self, event: LoadedEvent, ctx: HandledEvent) -> tuple[Handler | None, dict[str, object]]:
+        """Return what handles the event, and its arguments; let go of its payload.
+
+        Raises DecodeError and StorageError, which are for ``refused``.
+        """
+        payload, route = event.payload, event.route
+        if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
+            call, arguments = route.call, route.decode(payload)
+        else:
+            call, arguments = self._call_for(event, ctx)
+        event.payload = None  # the arguments are enough
+        return call, arguments
+
+    def succeeded(self, event: LoadedEvent, ctx: HandledEvent, attempts: int) -> Outcome:
+        """Return what is to happen to an event whose handlers returned."""
         if self._ack == "manual" and not ctx.acked:
             return RetryLater(self._retry.delay(attempts + event.repeats), counts=False)
-        telemetry.handled.add(1, attributes)
+        telemetry.handled.add(1, event.route.attributes)
         return FINISHED
+
+    @property
+    def wraps(self) -> bool:
+        """Whether anything is around each attempt: a span, or interceptors."""
+        return self._tracing or bool(self._interceptors)
 
     def _call_for(self, event: LoadedEvent, ctx: HandledEvent) -> tuple[Handler | None, dict[str, object]]:
         """Return what handles the event, to be called with its context and these arguments; None when nothing does.
@@ -162,16 +178,15 @@ class Handling:
             raise payload
         try:
             if isinstance(payload, PartialPayload):
-                definition, arguments = decode_delivery(self._contract, payload, ctx, event.route.attributes)
+                _, arguments = decode_delivery(self._contract, payload, ctx, event.route.attributes)
             else:
-                definition, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
+                _, arguments = decode_event(self._contract, metadata.event, metadata.version, payload)
         except (UnknownEvent, UnknownVersion):
             if self._consumer.fallback_handler is None:
                 raise
         else:
-            handlers = self._consumer.handlers_of(definition)
-            if handlers:
-                return call_of(handlers), arguments
+            if event.route.call is not None:
+                return event.route.call, arguments
         fallback = self._consumer.fallback_handler
         if fallback is None:
             return None, {}
@@ -196,17 +211,19 @@ class Handling:
             try:
                 await inner(ctx)
             except BaseException as error:
-                place = self._place_of(error)
+                place = self.place_of(error)
                 record_failure(type_name(error), place)
                 if isinstance(error, Exception):
                     return self._failed(ctx, attempts, error, place)
                 raise
         return None
 
-    def _place_of(self, error: BaseException) -> tuple[str, ...]:
+    def place_of(self, error: BaseException) -> tuple[str, ...]:
+        """Return where handlers raised ``error``, as ``place_of`` does."""
         return place_of(error, handlers=self._consumer.codes())
 
-    def _refused(self, ctx: HandledEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
+    def refused(self, ctx: HandledEvent, attempts: int, error: DecodeError | StorageError) -> Outcome:
+        """Return what is to happen to an event whose payload is missing, or cannot be decoded."""
         if isinstance(error, PayloadErased):
             return self._skipped(ctx.metadata, "erased", "it was erased")
         if isinstance(error, PayloadNotGiven):
@@ -230,9 +247,15 @@ class Handling:
             _log.info(text, metadata.key, metadata.event, words)
         return FINISHED
 
-    def failed(self, ctx: HandledEvent, attempts: int, error: BaseException) -> Outcome:
-        """Return what is to happen to an event whose handlers raised ``error``, or were cancelled."""
-        return self._failed(ctx, attempts, error, self._place_of(error))
+    def failed(
+        self, ctx: HandledEvent, attempts: int, error: BaseException, place: tuple[str, ...] | None = None
+    ) -> Outcome:
+        """Return what is to happen to an event whose handlers raised ``error``, or were cancelled; ``place``: where."""
+        return self._failed(ctx, attempts, error, self.place_of(error) if place is None else place)
+
+    def batch_span(self, event: str, traces: Sequence[Trace]) -> EventSpan:
+        """Open the span of one call of a batch handler."""
+        return self._spans.batch(event, traces) if self._tracing else NOT_TRACED
 
     def _failed(self, ctx: HandledEvent, attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
         if self._on_failure is not None:

@@ -4,86 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Literal
 
-from event_backbone.errors import EntryUnreadable
 from event_backbone.model import EventKey
-from event_backbone.model.fast_objects import new_named_tuple
-from event_backbone.stream.values import Delivery, Lease
+from event_backbone.stream.values import Delivery
+from event_backbone.subscription.event_in_flight import InFlight, Stage
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
 from event_backbone.subscription.payload_memory import PayloadMemory
 
-Stage = Literal["unstarted", "suspected", "running", "waiting", "settling"]
-"""Not begun; to be run alone; in its handlers; to be tried again here; with a call under way that ends its lease."""
-
-_UNEXPLAINED_ENDS = 2
 _MOST_AT_A_LOOK = 100
 _STANDS_BACK_SECONDS = 30.0
 _TURN_SECONDS = 4.0
-
-
-class InFlight:
-    """One event between its delivery and its end, and the lease that allows this subscription to act on it.
-
-    ``loaded`` is what was read and loaded of it, or why it cannot be read; ``loaded_bytes`` is what its payload counts
-    for in memory. ``repeats`` counts repetitions within the same attempt. ``active`` says that it is still in flight
-    here. ``abandoned`` says that this subscription has cancelled its handlers, so their outcome means nothing.
-    """
-
-    # One object an event: the garbage collector walks all of them (fast path, see decision 0010).
-    __slots__ = (
-        "abandoned",
-        "active",
-        "attempt",
-        "ends_alone",
-        "failures",
-        "fields",
-        "key",
-        "loaded",
-        "loaded_bytes",
-        "repeats",
-        "stage",
-        "task",
-    )
-
-    def __init__(self, delivery: Delivery) -> None:
-        """Take up a delivery."""
-        self.fields: Mapping[bytes, bytes]
-        (self.key, self.fields), self.attempt, self.failures, self.ends_alone = delivery
-        self.loaded: LoadedEvent | EntryUnreadable | None = None
-        self.loaded_bytes = 0
-        self.task: asyncio.Task[object] | None = None
-        self.stage: Stage = "unstarted"
-        self.repeats = 0
-        self.active = False
-        self.abandoned = False
-
-    def forget_payload(self) -> int:
-        """Let go of the payload, and return how many bytes of memory it counted for."""
-        if isinstance(self.loaded, LoadedEvent):
-            self.loaded.payload = None
-        size_bytes, self.loaded_bytes = self.loaded_bytes, 0
-        return size_bytes
-
-    @property
-    def lease(self) -> Lease:
-        """The lease of this attempt."""
-        return new_named_tuple(Lease, (self.key, self.attempt))
-
-    @property
-    def attempts(self) -> int:
-        """Which attempt this is, as the retry policy counts them: crashes beside others are not the event's own."""
-        return self.failures + self.ends_alone + 1
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether it may have ended its process: two deliveries ended unexplained, or one while it ran alone."""
-        return self.ends_alone > 0 or self.attempt - 1 - self.failures >= _UNEXPLAINED_ENDS
 
 
 class EventsInFlight:
@@ -94,7 +29,9 @@ class EventsInFlight:
     ``has_inline`` says that some may have theirs in their entry.
     """
 
-    def __init__(self, options: SubscriptionOptions, monitor: Monitor, on_limit: Callable[[], None]) -> None:
+    def __init__(
+        self, options: SubscriptionOptions, monitor: Monitor, on_limit: Callable[[], None], *, largest_batch: int = 1
+    ) -> None:
         """Begin with nothing; ``on_limit`` is called when ``max_events`` have come to an end."""
         self._options = options
         self._monitor = monitor
@@ -102,8 +39,10 @@ class EventsInFlight:
         self._has_capacity = asyncio.Event()
         self._capacity_wanted = False
         self._enough_unstarted = 0
+        self._largest_batch = largest_batch
+        self._gathering = self._batched = 0
         self._count: dict[Stage, int] = {"unstarted": 0, "suspected": 0, "running": 0, "waiting": 0, "settling": 0}
-        self.pace = Pace(options.concurrency)
+        self.pace = Pace(options.concurrency * largest_batch)
         self.memory = PayloadMemory(options.prefetch_bytes, self._inline_bytes)
         self.has_inline = False
         self.events: dict[EventKey, InFlight] = {}
@@ -141,6 +80,31 @@ class EventsInFlight:
         event.stage = stage
         if self._capacity_wanted and count["unstarted"] <= self._enough_unstarted:
             self._signal_capacity()
+
+    def move_all(self, events: Sequence[InFlight], stage: Stage) -> None:
+        """Note how far these have come, all of which are in flight."""
+        count = self._count
+        for event in events:
+            count[event.stage] -= 1
+            event.stage = stage
+        count[stage] += len(events)
+        if self._capacity_wanted:
+            self._signal_capacity()
+
+    def gather(self, events: int) -> None:
+        """Note how many events wait for others to join their batch: until it is due, they are not taken ahead."""
+        self._gathering = events
+        if self._capacity_wanted:
+            self._signal_capacity()
+
+    def begin_batch(self, events: Sequence[InFlight]) -> None:
+        """Note that these begin, together: they count as one."""
+        self._batched += len(events) - 1
+        self.move_all(events, "running")
+
+    def end_batch(self, events: Sequence[InFlight]) -> None:
+        """Note that what began as a batch has ended."""
+        self._batched -= len(events) - 1
 
     def finish(self, *events: InFlight) -> None:
         """Let go of events that have come to their end."""
@@ -197,11 +161,11 @@ class EventsInFlight:
         would be read while an ack is under way.
         """
         count, ahead = self._count, self._ahead
-        self._enough_unstarted = ahead // 2
+        self._enough_unstarted = ahead // 2 + self._gathering
         if count["unstarted"] > self._enough_unstarted or self.blocked or self.full:
             return 0
         most = self._options.concurrency + ahead
-        busy = count["unstarted"] + count["running"]
+        busy = self._busy
         return self._within_limit(most - max(busy, busy + count["settling"] - most))
 
     @property
@@ -217,10 +181,13 @@ class EventsInFlight:
         now = monotonic()
         if now - self.handed_over_at < _STANDS_BACK_SECONDS and now % _TURN_SECONDS < _TURN_SECONDS / 2:
             return 0
-        count = self._count
-        busy = count["unstarted"] + count["running"]
-        capacity = self._options.concurrency + 2 * self._ahead - busy
-        return self._within_limit(0 if self.blocked else min(capacity, _MOST_AT_A_LOOK - count["suspected"]))
+        capacity = self._options.concurrency + 2 * self._ahead - self._busy
+        return self._within_limit(0 if self.blocked else min(capacity, _MOST_AT_A_LOOK - self._count["suspected"]))
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is taken, as ``max_events`` allows no more."""
+        return self._options.max_events is not None and self._within_limit(1) == 0
 
     async def wait_for_capacity(self, seconds: float) -> None:
         """Wait until there may be capacity, for at most ``seconds``; ``wake`` ends it."""
@@ -238,7 +205,12 @@ class EventsInFlight:
 
     @property
     def _ahead(self) -> int:
-        return min(self._options.prefetch, max(1, math.ceil(self.pace.per_second)))
+        largest = self._largest_batch  # two more of them keep the reads large while batches are filled
+        return max(largest, min(self._options.prefetch + 2 * (largest - 1), math.ceil(self.pace.per_second)))
+
+    @property
+    def _busy(self) -> int:
+        return self._count["unstarted"] - self._gathering + max(0, self._count["running"] - self._batched)
 
     def _within_limit(self, capacity: int) -> int:
         if self._options.max_events is not None:

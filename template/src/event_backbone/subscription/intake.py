@@ -12,7 +12,8 @@ from event_backbone.backoff import Delays, pause
 from event_backbone.errors import GroupMissing, StreamUnavailable
 from event_backbone.stream.base import GroupLeases
 from event_backbone.stream.values import Delivery, Lease, Start
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.event_in_flight import InFlight
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.member import LOOK_EVERY_SECONDS, Member
 from event_backbone.subscription.monitoring import Monitor, StartCheck
 from event_backbone.subscription.outage import BACKOFF, Outage

@@ -20,8 +20,9 @@ from event_backbone.errors import (
 from event_backbone.model import Payload
 from event_backbone.storage.base import OnPayloads, Storage, StorageScope
 from event_backbone.storage.loading import load_event_payloads
+from event_backbone.subscription.event_in_flight import InFlight
 from event_backbone.subscription.handling import Handling
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import BACKOFF

@@ -36,6 +36,13 @@ class Pace:
         self.since = now
         self._busy = not last
 
+    def ended_together(self, now: float, events: int, *, last: bool) -> None:
+        """Note so many events that have ended at once, as if they had ended one by one, evenly."""
+        seconds = min((now - self.since) / events, _LONGEST_SECONDS)
+        self._mean_seconds += (seconds - self._mean_seconds) * (1 - (1 - _WEIGHT) ** events)
+        self.since = now
+        self._busy = not last
+
     @property
     def per_second(self) -> float:
         """How many events end in a second."""

@@ -10,7 +10,8 @@ from time import monotonic
 from event_backbone.errors import StreamUnavailable
 from event_backbone.policy import RetryPolicy
 from event_backbone.stream.base import GroupLeases
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.event_in_flight import InFlight
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.loading import Loader
 from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.outage import Outage

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from event_backbone.consumer import Consumer, Handler
+from event_backbone.consumer import BatchOptions, Consumer, Handler
 from event_backbone.contract import Contract, definition_for
 from event_backbone.errors import UnknownEvent, UnknownVersion
 from event_backbone.model import Metadata
@@ -19,14 +19,15 @@ class Route(NamedTuple):
     """What is done with events of one name and version.
 
     ``wanted`` says whether their payload is needed: they have a handler, or may have one. ``attributes`` go with their
-    metrics. ``call`` and ``decode`` are None unless the contract has just this version, and the consumer handlers for
-    it.
+    metrics. ``call`` is None unless the consumer has handlers for them, ``decode`` unless the contract also has just
+    this version. ``batch`` says how events come together, if they are handled in batches; ``call`` takes one of them.
     """
 
     wanted: bool
     attributes: Mapping[str, str]
     call: Handler | None = None
     decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
+    batch: BatchOptions | None = None
 
 
 class Routes:
@@ -55,9 +56,11 @@ class Routes:
         except (UnknownEvent, UnknownVersion):
             return Route(has_fallback, self.attributes_of(event))  # not kept: names from the wire are unbounded
         handlers, attributes = self._consumer.handlers_of(definition), self.attributes_of(definition.name)
-        if handlers and (definition.name, definition.version) == (event, version):
-            route = Route(True, attributes, call_of(handlers), definition.codec.decode)
+        if handlers:
+            defined = (definition.name, definition.version) == (event, version)
+            decode = definition.codec.decode if defined else None
+            route = Route(True, attributes, call_of(handlers), decode, self._consumer.batch_of(definition))
         else:
-            route = Route(has_fallback or bool(handlers), attributes)
+            route = Route(has_fallback, attributes)
         self._routes[event, version] = route
         return route

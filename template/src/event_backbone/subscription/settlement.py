@@ -19,8 +19,9 @@ from event_backbone.errors import LeaseLost, StreamUnavailable
 from event_backbone.model import EventKey, NewDeadLetter
 from event_backbone.policy import RetryLater
 from event_backbone.stream.base import GroupLeases
+from event_backbone.subscription.event_in_flight import InFlight
 from event_backbone.subscription.handling import Handling
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.monitoring import Monitor
@@ -53,6 +54,14 @@ class Acks:
         self._gathered.append(event)
         if len(self._gathered) == 1:
             self._wake.set()
+
+    def add_all(self, events: Sequence[InFlight]) -> None:
+        """Ack these, which are in flight, soon and together."""
+        self._in_flight.move_all(events, "settling")
+        for event in events:
+            event.loaded, event.fields = None, _NO_FIELDS
+        self._gathered.extend(events)
+        self._wake.set()
 
     async def ack(self, event: InFlight) -> None:
         """Ack an event while its handler runs, and wait until the server has done it; raise LeaseLost if it did not."""

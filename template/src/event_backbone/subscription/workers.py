@@ -14,15 +14,19 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from time import perf_counter
+from typing import Any
 
 from event_backbone.errors import EntryUnreadable
+from event_backbone.subscription.batch_handling import handle_batch
+from event_backbone.subscription.batches import EventBatch, Work
 from event_backbone.subscription.eager_start import eager_start
+from event_backbone.subscription.event_in_flight import InFlight
 from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.handling import Handling
-from event_backbone.subscription.in_flight import EventsInFlight, InFlight
+from event_backbone.subscription.in_flight import EventsInFlight
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.member import Member
-from event_backbone.subscription.outcome import Outcome
+from event_backbone.subscription.outcome import FINISHED, Outcome
 from event_backbone.subscription.settlement import Settlement
 
 _SLICE_SECONDS = 0.0005
@@ -59,18 +63,18 @@ class Workers:
         self._loop = asyncio.get_running_loop()
         self._start = eager_start(self._loop)
         self._context = contextvars.copy_context()
-        self._ready: deque[InFlight] = deque()
-        self._tasks: dict[asyncio.Task[Outcome], InFlight] = {}
-        self._last: InFlight | None = None
+        self._ready: deque[Work] = deque()
+        self._tasks: dict[asyncio.Task[Any], Work] = {}
+        self._last: Work | None = None
         self._filling = False
         self._paused = False
         self._closed = False
         if concurrency == 1:
             in_flight.on_settled = self.start_ready
 
-    def add(self, events: Sequence[InFlight]) -> None:
+    def add(self, work: Sequence[Work]) -> None:
         """Handle these, in order."""
-        self._ready.extend(events)
+        self._ready.extend(work)
         self.start_ready()
 
     def start_ready(self) -> None:
@@ -106,8 +110,11 @@ class Workers:
         if not self._tasks:
             self._in_flight.pace.began(now)
         while self._ready and self._has_capacity():
-            event = self._ready.popleft()
-            if event.active and self._begin(event) is None and self._in_flight.pace.since > until:
+            work = self._ready.popleft()
+            if not work.active:
+                continue
+            task = self._begin(work) if isinstance(work, InFlight) else self._begin_batch(work)
+            if task is None and self._in_flight.pace.since > until:
                 # Handlers that never wait would keep every other task, such as the look, from running.
                 self.start_ready()
                 return
@@ -129,6 +136,29 @@ class Workers:
         self._tasks[task] = event
         event.task = task
         task.add_done_callback(functools.partial(self._done, event, ctx), context=self._context)
+        return task
+
+    def _begin_batch(self, batch: EventBatch) -> asyncio.Task[Any] | None:
+        batch.close()
+        events = batch.events = [event for event in batch.events if event.active]
+        if len(events) == 1:
+            return self._begin(events[0])
+        self._in_flight.begin_batch(events)
+        self._last = batch
+        for event in events:
+            loaded = event.loaded
+            assert isinstance(loaded, LoadedEvent)  # noqa: S101 - no other is gathered
+            batch.loaded.append(loaded)
+            batch.contexts.append(
+                self._handling.context_of(loaded.metadata, event.key, event.attempt, self._ack, event)
+            )
+        task = self._start(handle_batch(self._handling, batch), loop=self._loop, context=self._context.copy())
+        if task.done():
+            self._decide_batch(batch, task)
+            return None
+        self._tasks[task] = batch
+        batch.run_by(task)
+        task.add_done_callback(functools.partial(self._batch_done, batch), context=self._context)
         return task
 
     def pause(self) -> None:
@@ -159,8 +189,8 @@ class Workers:
 
     def cancel(self) -> None:
         """Cancel everything that runs; the events stay in flight, as not finished."""
-        for task, event in self._tasks.items():
-            event.abandoned = True
+        for task, work in self._tasks.items():
+            work.abandon()
             task.cancel()
 
     @property
@@ -179,7 +209,7 @@ class Workers:
         if self._concurrency > 1:
             return True
         last = self._last
-        return last is None or not last.active or last.stage == "waiting"
+        return last is None or last.settled
 
     def _done(self, event: InFlight, ctx: HandledEvent, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[task]
@@ -202,3 +232,37 @@ class Workers:
             return
         if not event.abandoned and not ctx.acked:
             self._settlement.settle(event, outcome)
+
+    def _batch_done(self, batch: EventBatch, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        for event in batch.events:
+            event.task = None
+            if not event.active:
+                self._in_flight.release_payload(event)
+        self._decide_batch(batch, task)
+        self._start_ready()
+
+    def _decide_batch(self, batch: EventBatch, task: asyncio.Task[None]) -> None:
+        self._in_flight.end_batch(batch.events)
+        self._in_flight.pace.ended_together(perf_counter(), len(batch.events), last=not self._tasks)
+        error: BaseException | None = None
+        try:
+            task.result()
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+        except BaseException as raised:  # noqa: BLE001 - no failure of a handler, but worse
+            self._broken(raised)
+            return
+        finished: list[InFlight] = []
+        for event, ctx, decided in zip(batch.events, batch.contexts, batch.outcomes, strict=True):
+            if event.abandoned or ctx.acked:
+                continue
+            outcome = decided
+            if outcome is None and error is not None:
+                outcome = self._handling.failed(ctx, event.attempts, error)
+            if outcome is FINISHED and event.active:
+                finished.append(event)
+            elif outcome is not None:
+                self._settlement.settle(event, outcome)
+        if finished:
+            self._settlement.acks.add_all(finished)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from event_backbone.contract import EventDefinition, assert_round_trip, check, events_of, send_of
     from event_backbone.manifest import edited_files
+    from event_backbone.testing.handler_batch import batch
     from event_backbone.testing.handler_context import context
     from event_backbone.testing.memory import memory_backbone
     from event_backbone.testing.samples import sample_arguments, sample_json
@@ -22,6 +23,7 @@ __all__ = [
     "RedisServer",
     "S3Server",
     "assert_round_trip",
+    "batch",
     "check",
     "context",
     "edited_files",
@@ -38,6 +40,7 @@ _HOMES = {
     "RedisServer": "event_backbone.testing.servers",
     "S3Server": "event_backbone.testing.servers",
     "assert_round_trip": "event_backbone.contract",
+    "batch": "event_backbone.testing.handler_batch",
     "check": "event_backbone.contract",
     "context": "event_backbone.testing.handler_context",
     "edited_files": "event_backbone.manifest",

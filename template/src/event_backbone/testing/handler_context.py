@@ -54,6 +54,14 @@ def context(*, services: object = None, **fields: Unpack[ContextFields]) -> Cont
     where its handler is called. Of the same ``key`` and URI, the next context of the task is the next attempt: what the
     one before has produced once is not produced again.
     """
+    ctx = made_context(services, fields)
+    if isinstance(ctx, HandledEvent):
+        set_current_event(ctx)
+    return ctx
+
+
+def made_context(services: object, fields: ContextFields) -> Context[Any]:
+    """Return a context that is not the current one; in a task, one that producers can make it."""
     now = datetime.now(UTC)
     event_id = fields.get("event_id") or new_event_id()
     metadata = Metadata(
@@ -69,11 +77,7 @@ def context(*, services: object = None, **fields: Unpack[ContextFields]) -> Cont
         missing=fields.get("missing", ()),
     )
     attempt = fields.get("attempt", 1)
-    if not _in_a_task():
-        return Context(metadata, attempt, _ack, services)
-    ctx = _TestedEvent(metadata, attempt, services)
-    set_current_event(ctx)
-    return ctx
+    return _TestedEvent(metadata, attempt, services) if _in_a_task() else Context(metadata, attempt, _ack, services)
 
 
 class _TestedEvent(HandledEvent):

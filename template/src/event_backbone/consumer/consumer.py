@@ -1,65 +1,26 @@
-"""``Consumer``, the handlers of events, and ``Context``, what a handler learns about its event."""
+"""``Consumer``: the handlers of a contract's events."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
+from event_backbone.consumer.batch import Batch, BatchHandler, BatchOptions, alone
+from event_backbone.consumer.context import Context
 from event_backbone.contract import Contract, EventDefinition, EventOf, events_of
-from event_backbone.errors import ContractError
-from event_backbone.model import Metadata
+from event_backbone.errors import ConfigurationError, ContractError
 
 if TYPE_CHECKING:
     from event_backbone.contract.stored_event import StoredEvent
 
 C_co = TypeVar("C_co", bound=Contract, covariant=True)
 S = TypeVarWithDefault("S", default=None)
-S_co = TypeVarWithDefault("S_co", default=None, covariant=True)
 P = ParamSpec("P")
-
-
-class Context(Generic[S_co]):
-    """What a handler learns about its event, besides the event's arguments.
-
-    ``metadata`` says which event it is. ``attempt`` counts the deliveries to this consumer group from 1, this one and
-    those that ended in a crash included. ``acked`` says whether ``ack`` was called. ``services`` is the object that the
-    handlers were subscribed with.
-    """
-
-    __slots__ = ("_ack", "_services", "acked", "attempt", "metadata")
-
-    def __init__(self, metadata: Metadata, attempt: int, ack: Callable[[], Awaitable[None]], services: S_co) -> None:
-        """Describe one attempt; ``ack`` acks the event."""
-        self.metadata = metadata
-        self.attempt = attempt
-        self.acked = False
-        self._ack = ack
-        self._services = services
-
-    @property
-    def services(self) -> S_co:
-        """What the handlers of this subscription need, as given to ``subscribe(services=...)``; None without any."""
-        return self._services
-
-    async def ack(self) -> None:
-        """Ack the event now: it is never delivered to this group again, whatever the handler does afterwards.
-
-        With the ack policy ``manual`` this is the only way to ack an event; with the others it acks early. Only the
-        first call has an effect.
-
-        Raises:
-            LeaseLost: another consumer has taken the event over, or it is already acked.
-        """
-        if not self.acked:
-            self.acked = True
-            await self._ack_now()
-
-    async def _ack_now(self) -> None:
-        await self._ack()
 
 
 Handler = Callable[..., Awaitable[None]]
@@ -102,6 +63,7 @@ class Consumer(Generic[C_co, S]):
         self._services = services
         self._events = {(each.name, each.version): each for each in events_of(contract)}
         self._handlers: dict[tuple[str, int], tuple[Handler, ...]] = {}
+        self._batches: dict[tuple[str, int], BatchOptions] = {}
         self._fallback: FallbackHandler[S] | None = None
 
     @property
@@ -131,13 +93,7 @@ class Consumer(Generic[C_co, S]):
         Raises:
             ContractError: the contract has no such event, or the handler cannot be called with its arguments.
         """
-        definition = event.definition
-        identity = (definition.name, definition.version)
-        if self._events.get(identity) != definition:
-            raise ContractError(
-                f"{definition.contract}.{definition.attribute} is not an event of {self._contract.__name__},"
-                f" the contract of this consumer; it has {self._names()}."
-            )
+        definition, identity = self._own(event)
 
         def register(
             handler: Callable[Concatenate[Context[S], P], Awaitable[None]],
@@ -145,8 +101,44 @@ class Consumer(Generic[C_co, S]):
             registered = self._handlers.get(identity, ())
             if handler in registered:
                 raise ContractError(f"{_name(handler)} already handles {definition.attribute}; register it once.")
+            if identity in self._batches:
+                raise ContractError(_both(definition))
             _check_handler(handler, definition)
             self._handlers[identity] = (*registered, handler)
+            return handler
+
+        return register
+
+    def on_batch(
+        self, event: EventOf[C_co, P], /, *, most: int = 100, within: timedelta = timedelta(milliseconds=50)
+    ) -> Callable[[Callable[[Batch[P, S]], Awaitable[None]]], Callable[[Batch[P, S]], Awaitable[None]]]:
+        """Return a decorator that makes an async function, or a bound method, the batch handler of ``event``.
+
+        It takes one argument, a Batch of up to ``most`` events; it is returned unchanged. A batch begins when it has
+        ``most`` events or ``within`` after its first, and counts as one towards ``concurrency``. An event that failed
+        before comes alone.
+
+        When the handler returns, each event is acked, unless it was rejected or is to be retried. What the handler
+        raises decides for each event that was not decided or acked before.
+
+        Raises:
+            ContractError: the contract has no such event, it has a handler already, or the function does not take a
+                Batch alone.
+            ConfigurationError: ``most`` is less than 1, or ``within`` negative.
+        """
+        definition, identity = self._own(event)
+        if most < 1:
+            raise ConfigurationError(f"most must be 1 or more, not {most}.")
+        if within < timedelta():
+            raise ConfigurationError("within must not be negative.")
+
+        def register(handler: Callable[[Batch[P, S]], Awaitable[None]]) -> Callable[[Batch[P, S]], Awaitable[None]]:
+            if self._handlers.get(identity):
+                raise ContractError(_both(definition))
+            _check_batch_handler(handler, definition)
+            options = BatchOptions(cast("BatchHandler", handler), most, within)
+            self._batches[identity] = options
+            self._handlers[identity] = (alone(options.handler),)
             return handler
 
         return register
@@ -167,6 +159,15 @@ class Consumer(Generic[C_co, S]):
         """Return the handlers of an event in order of registration; empty if it has none."""
         return self._handlers.get((definition.name, definition.version), ())
 
+    def batch_of(self, definition: EventDefinition) -> BatchOptions | None:
+        """Return the batch handler of an event, if that is how it is handled; then ``handlers_of`` has one for each."""
+        return self._batches.get((definition.name, definition.version))
+
+    @property
+    def largest_batch(self) -> int:
+        """How many events one call may take at most; 1 without batch handlers."""
+        return max((each.most for each in self._batches.values()), default=1)
+
     @property
     def fallback_handler(self) -> FallbackHandler[S] | None:
         """The fallback, if there is one."""
@@ -178,6 +179,16 @@ class Consumer(Generic[C_co, S]):
         if self._fallback is not None:
             functions.append(self._fallback)
         return {code: _name(each) for each in functions if (code := _code(each)) is not None}
+
+    def _own(self, event: EventOf[Any, ...]) -> tuple[EventDefinition, tuple[str, int]]:
+        definition = event.definition
+        identity = (definition.name, definition.version)
+        if self._events.get(identity) != definition:
+            raise ContractError(
+                f"{definition.contract}.{definition.attribute} is not an event of {self._contract.__name__},"
+                f" the contract of this consumer; it has {self._names()}."
+            )
+        return definition, identity
 
     def _names(self) -> str:
         return ", ".join(sorted({each.attribute for each in self._events.values()})) or "no events"
@@ -193,6 +204,19 @@ def _check_handler(handler: Handler, definition: EventDefinition) -> None:
         raise ContractError(
             f"{subject} must take ({', '.join(('ctx', *names))}), the argument names of the event."
         ) from error
+
+
+def _check_batch_handler(handler: Callable[..., object], definition: EventDefinition) -> None:
+    subject = f"The batch handler {_name(handler)} of {definition.contract}.{definition.attribute}"
+    _check_async(handler, subject)
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError as error:
+        raise ContractError(f"{subject} must take one argument, the batch.") from error
+
+
+def _both(definition: EventDefinition) -> str:
+    return f"{definition.attribute} may have either handlers, by on, or one batch handler, by on_batch, not both."
 
 
 def _check_fallback(handler: FallbackHandler[S]) -> None:
