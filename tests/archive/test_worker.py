@@ -41,6 +41,16 @@ async def test_idle_means_handled_and_archived(archived_backbone: Make) -> None:
         assert (state.committed, state.lag, state.events_lost) == (keys[-1], timedelta(0), False)
 
 
+async def test_a_worker_that_ends_when_nothing_is_left_has_archived_everything(archived_backbone: Make) -> None:
+    """Its archiver ends with its only subscription."""
+    async with asyncio.timeout(20), archived_backbone() as backbone:
+        await pack(backbone, 1, 2)
+        ending = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, until="empty")
+        async with Worker(backbone.archiver(URI), ending) as worker:
+            await worker.wait()
+            assert [each.handled for each in worker.subscriptions] == [each.handled for each in worker.archivers] == [2]
+
+
 async def test_an_archiver_alone_makes_a_worker(archived_backbone: Make) -> None:
     """As in a project that only produces; without any part one sentence says what is missing."""
     async with asyncio.timeout(20), archived_backbone() as backbone:

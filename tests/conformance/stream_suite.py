@@ -61,6 +61,10 @@ class Rig(ABC):
         """Return the entries of whose follow-up events something is kept."""
 
     @abstractmethod
+    async def keys_of_group(self) -> list[str]:
+        """Return what is kept of the group beside the stream."""
+
+    @abstractmethod
     async def remove_entry(self, key: EventKey) -> None:
         """Delete an entry, wherever it is pending."""
 

@@ -18,6 +18,7 @@ from tests.conformance.stream_inline import InlineSuite
 from tests.conformance.stream_leases import LeaseSuite
 from tests.conformance.stream_looks import LookSuite
 from tests.conformance.stream_marks import MarkSuite
+from tests.conformance.stream_moves import MoveSuite
 from tests.conformance.stream_rows import RowSuite
 from tests.conformance.stream_suite import (
     GROUP,
@@ -81,6 +82,11 @@ class MemoryRig(Rig):
         """Return the entries of whose follow-up events something is kept."""
         return set(self._kept.follow_ups)
 
+    async def keys_of_group(self) -> list[str]:
+        """Return what is kept of the group."""
+        log = self.memory.log(NAME)
+        return [GROUP for kept in (log.memberships, log.dead) if GROUP in kept]
+
     async def remove_entry(self, key: EventKey) -> None:
         """Delete an entry, wherever it is pending."""
         self.memory.remove_entry(NAME, key)
@@ -134,6 +140,10 @@ class TestMemoryMarks(MarkSuite):
 
 class TestMemoryDeadLetters(DeadLetterSuite):
     """What a group dead-letters."""
+
+
+class TestMemoryMoves(MoveSuite):
+    """Moving and deleting a group."""
 
 
 class TestMemoryFollowUps(FollowUpSuite):

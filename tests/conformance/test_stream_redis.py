@@ -19,6 +19,7 @@ from tests.conformance.stream_inline import InlineSuite
 from tests.conformance.stream_leases import LeaseSuite
 from tests.conformance.stream_looks import LookSuite
 from tests.conformance.stream_marks import MarkSuite
+from tests.conformance.stream_moves import MoveSuite
 from tests.conformance.stream_rows import RowSuite
 from tests.conformance.stream_suite import (
     GROUP,
@@ -114,6 +115,11 @@ class RedisRig(Rig):
         """Return the entries of whose follow-up events something is kept."""
         return {EventKey.parse(entry) for entry in await self.hash_at(f"once:{GROUP}")}
 
+    async def keys_of_group(self) -> list[str]:
+        """Return the keys of the group."""
+        found = cast("list[bytes]", await self.connection.command("KEYS", f"*:{GROUP}"))
+        return [each.decode() for each in found]
+
     async def remove_entry(self, key: EventKey) -> None:
         """Delete an entry, wherever it is pending."""
         await self.connection.command("XDEL", NAME.key, key.entry_id)
@@ -188,6 +194,10 @@ class TestRedisDeadLetters(DeadLetterSuite):
         assert (letter.entry.key, letter.entry.fields, letter.reason) == (EventKey(0), {b"foreign": b"entry"}, "")
         assert await admin.discard([letter]) == 1
         assert await admin.newest_dead_letter() is None
+
+
+class TestRedisMoves(MoveSuite):
+    """Moving and deleting a group."""
 
 
 class TestRedisFollowUps(FollowUpSuite):

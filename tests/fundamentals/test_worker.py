@@ -91,6 +91,31 @@ async def test_idle_means_that_retries_and_what_handlers_produce_are_done_too(ba
             assert [(each.pending, each.unread) for each in await backbone.groups(uri)] == [(0, 0)]
 
 
+async def test_a_worker_ends_when_no_group_has_anything_left(backbone: Backbone) -> None:
+    """The first subscription has nothing to do until the second one has; ``wait`` returns by itself."""
+    services = await produce(backbone, 1, 2)
+    worker = Worker(
+        backbone.subscribe(parcels, services=services, uri="parcels", group="g", retry=SOON, until="empty"),
+        backbone.subscribe(orders, services=services, uri="orders", group="g", retry=SOON, until="empty"),
+    )
+    async with asyncio.timeout(20), worker:
+        await worker.wait()
+    assert sorted(services.packed) == [1, 2]
+
+
+async def test_only_subscriptions_that_are_to_end_do(backbone: Backbone) -> None:
+    """Another one goes on until the worker is stopped."""
+    services = await produce(backbone, 1)
+    worker = Worker(
+        backbone.subscribe(parcels, services=services, uri="parcels", group="g"),
+        backbone.subscribe(orders, services=services, uri="orders", group="g", until="empty"),
+    )
+    async with asyncio.timeout(20), worker:
+        await worker.subscriptions[1].wait()
+        await eventually(lambda: services.packed == [1])
+        assert worker.subscriptions[0].alive
+
+
 async def test_a_worker_starts_stops_and_is_judged_as_one(backbone: Backbone) -> None:
     """It is alive and ready when all its subscriptions are; stopping stops all."""
     worker = make_worker(backbone, await produce(backbone))

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from event_backbone.contract import Contract, EventOf, event
     from event_backbone.contract.stored_event import StoredEvent
     from event_backbone.dead_letters import DeadEvent, DeadLetterCount, DeadLetterFilters, DeadLetters, Redriven
+    from event_backbone.groups import SeekReport
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
     from event_backbone.logs import EventLogFilter
     from event_backbone.model import EventKey, Metadata
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from event_backbone.reader import Reader
     from event_backbone.retention import Retention
     from event_backbone.retention.by_hand import RetentionState, TrimReport
-    from event_backbone.stream.values import GroupState, PendingEntry
+    from event_backbone.stream.values import GroupDeletion, GroupState, PendingEntry
     from event_backbone.subscription import Subscription, SubscriptionOptions
     from event_backbone.worker import Worker
 
@@ -88,6 +89,7 @@ __all__ = [
     "EventNotFound",
     "EventOf",
     "EventsLost",
+    "GroupDeletion",
     "GroupMissing",
     "GroupState",
     "HandleInterceptor",
@@ -113,6 +115,7 @@ __all__ = [
     "RetentionState",
     "Retry",
     "RetryPolicy",
+    "SeekReport",
     "StorageError",
     "StorageMissing",
     "StorageUnavailable",
@@ -144,6 +147,7 @@ _HOMES = {
     "EventKey": "model",
     "EventLogFilter": "logs",
     "EventOf": "contract",
+    "GroupDeletion": "stream.values",
     "GroupState": "stream.values",
     "HandleInterceptor": "interceptors",
     "Metadata": "model",
@@ -155,6 +159,7 @@ _HOMES = {
     "Retention": "retention",
     "RetentionState": "retention.by_hand",
     "RetryPolicy": "policy",
+    "SeekReport": "groups",
     "StoredEvent": "contract.stored_event",
     "Subscription": "subscription",
     "SubscriptionOptions": "subscription",

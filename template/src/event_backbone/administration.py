@@ -18,12 +18,13 @@ from event_backbone.archive.restore_report import OnProgress, RestoreLimits, Res
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.dead_letters import DeadLetters
 from event_backbone.erasing import erase_payload
+from event_backbone.groups import SeekReport, delete_group, seek_group
 from event_backbone.lifetime import Lifetime
 from event_backbone.model import EventKey
 from event_backbone.retention.by_hand import RetentionState, TrimReport, read_state, trim_by_hand
 from event_backbone.storage.base import StorageScope
 from event_backbone.storage.by_name import locations_of
-from event_backbone.stream.values import GroupState, PendingEntry
+from event_backbone.stream.values import GroupDeletion, GroupState, PendingEntry, Start
 
 if TYPE_CHECKING:
     from event_backbone.archive.cold_reads import ColdReads
@@ -117,6 +118,47 @@ class Administration(Lifetime):
     async def groups(self, uri: str) -> Sequence[GroupState]:
         """Return the state of every consumer group of a stream."""
         return await self._require_open().stream(self._scope(uri).stream).groups()
+
+    async def seek(self, uri: str, group: str, to: Start, *, dry_run: bool = False) -> SeekReport:
+        """Let a group go on reading elsewhere: the next event it reads is the first at or after ``to``.
+
+        ``to`` is a key, an aware time (the server's append time), ``"beginning"`` or ``"now"``. A dry run changes
+        nothing. Consumers may run meanwhile, and follow within about a second.
+
+        Back: events that the group had been given come again, as if for the first time. Those of them that are in
+        flight lose their handlers, which are cancelled; those that are parked forget their attempts, and what they have
+        produced by ``once=`` is produced again. Forward: what lies between is skipped, and no consumer of the group is
+        ever given it. What is pending before ``to`` stays so, and dead letters stay. May be called again; interrupted,
+        it has moved the group a part of the way back, and nothing is lost.
+
+        Raises:
+            GroupMissing: there is no such group.
+            ConfigurationError: the URI is not valid, or the time has no zone.
+            StreamError: a restore of this stream is under way.
+            StreamUnavailable: Redis does not answer; the group may have been moved. Call it again.
+        """
+        return await seek_group(self._require_open(), self._scope(uri), group, to, dry_run=dry_run)
+
+    async def delete_group(
+        self, uri: str, group: str, *, dead_letters: bool = False, dry_run: bool = False
+    ) -> GroupDeletion:
+        """Delete a group: its position, what is pending or parked, and all that is noted of it, also in the archive.
+
+        Its events stay in the stream, and it keeps none of them from being removed any more. A consumer that starts
+        later makes the group again, where its ``start`` says. With ``dead_letters``, its dead letters go too. A dry run
+        only says what there is.
+
+        Raises:
+            GroupMissing: there is no such group, and nothing is kept of one.
+            StreamError: a consumer of the group is alive, it has dead letters that were not to be deleted, or a restore
+                of this stream is under way; nothing was deleted.
+            StreamUnavailable: Redis does not answer; it may be deleted. Call it again.
+            StorageUnavailable, ConfigurationError: it is deleted in Redis, but a restore from the archive would make it
+                again. Call it again.
+        """
+        return await delete_group(
+            self._require_open(), self._scope(uri), group, self._archive, dead_letters=dead_letters, dry_run=dry_run
+        )
 
     async def erase(self, uri: str, key: EventKey, *, part: str | None = None) -> list[str]:
         """Erase an event's payload in every storage that has a part of it; its entry and metadata stay.

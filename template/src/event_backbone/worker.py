@@ -28,6 +28,9 @@ class Worker:
         await worker.wait()
     ```
 
+    With ``until="empty"``, subscriptions end when none of their groups has anything left. If these are all of its
+    subscriptions, its archivers archive what is left, and it ends.
+
     Entering starts all of them, or none: if one cannot start, those before it are stopped. Subscriptions start first,
     so that an S3 that is slow to answer an archiver delays no handler. Leaving stops all at the same time. It runs
     once.
@@ -42,6 +45,8 @@ class Worker:
         self._subscriptions = tuple(each for each in parts if isinstance(each, Subscription))
         self._archivers = tuple(each for each in parts if not isinstance(each, Subscription))
         self._parts: tuple[Subscription | Archiver, ...] = (*self._subscriptions, *self._archivers)
+        self._until_empty = tuple(each for each in self._subscriptions if each.hand_over_end())
+        self._ending: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
 
     @property
@@ -60,6 +65,8 @@ class Worker:
             for each in self._parts:
                 await stack.enter_async_context(each)
             self._stack = stack.pop_all()
+        if self._until_empty:
+            self._ending = asyncio.create_task(self._end_when_empty())
         return self
 
     async def __aexit__(
@@ -67,6 +74,9 @@ class Worker:
     ) -> None:
         """Stop all, and wait for the end. Raises what broke one of them, unless ``wait`` has."""
         self.stop()
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.wait({self._ending})
         await self._stack.__aexit__(kind, error, traceback)
 
     def stop(self, drain: timedelta | None = None) -> None:
@@ -79,16 +89,14 @@ class Worker:
 
         Cancelling the wait stops nothing.
         """
-        await self._together([asyncio.create_task(each.wait()) for each in self._parts])
+        waits = [asyncio.create_task(each.wait()) for each in self._parts]
+        if self._ending is not None:
+            waits.append(asyncio.create_task(_shielded(self._ending)))
+        await self._together(waits)
 
     async def until_idle(self) -> None:
         """Wait until no group has anything left to do, and everything is archived; like ``Subscription.until_idle``."""
-        idle = False
-        while not idle:
-            handled = [each.handled for each in self._parts]
-            await self._together([asyncio.create_task(each.until_idle()) for each in self._parts])
-            # The handlers of one may have produced events for another that was idle already.
-            idle = handled == [each.handled for each in self._parts]
+        await self._until_idle(self._parts)
 
     @property
     def alive(self) -> bool:
@@ -99,6 +107,21 @@ class Worker:
     def ready(self) -> bool:
         """Whether events come in and begin in all subscriptions, and the archivers archive in time."""
         return all(each.ready for each in self._parts)
+
+    async def _end_when_empty(self) -> None:
+        all_end = len(self._until_empty) == len(self._subscriptions)
+        parts = self._parts if all_end else self._until_empty
+        await self._until_idle(parts)
+        for each in parts:
+            each.stop()
+
+    async def _until_idle(self, parts: tuple[Subscription | Archiver, ...]) -> None:
+        idle = False
+        while not idle:
+            handled = [each.handled for each in parts]
+            await self._together([asyncio.create_task(each.until_idle()) for each in parts])
+            # The handlers of one may have produced events for another that was idle already.
+            idle = handled == [each.handled for each in parts]
 
     async def _together(self, waits: list[asyncio.Task[None]]) -> None:
         try:
@@ -111,3 +134,7 @@ class Worker:
         finally:
             for each in waits:
                 each.cancel()
+
+
+async def _shielded(task: asyncio.Task[None]) -> None:
+    await asyncio.shield(task)

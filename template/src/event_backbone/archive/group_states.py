@@ -12,7 +12,7 @@ from event_backbone.archive.keys import archive_prefix, dead_letters_key, group_
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.errors import ArchiveUnreadable, DecodeError
 from event_backbone.model import EventKey, StreamName
-from event_backbone.stream.base import GroupAdmin
+from event_backbone.stream.group_admin import GroupAdmin
 from event_backbone.stream.values import DeadLetter
 from event_backbone.wire.archived_event import read_key
 from event_backbone.wire.fields import (
@@ -161,6 +161,20 @@ async def save_restored(
     }
     for key, document in documents.items():
         await archive.overwrite(stream.environment, key, document)
+
+
+async def save_deleted(archive: S3Archive, stream: StreamName, group: str) -> bool:
+    """Mark what is saved of a group as deleted, so that no restore makes it again; return whether anything was saved.
+
+    An archiver that is at work does so too, but not before its next round.
+
+    Raises StorageUnavailable or ConfigurationError; call it again.
+    """
+    keys = (group_key(archive.options, stream, group), dead_letters_key(archive.options, stream, group))
+    found = [key for key in keys if await archive.read(stream.environment, key) is not None]
+    for key in found:
+        await archive.overwrite(stream.environment, key, _deleted_document(group))
+    return bool(found)
 
 
 async def read_groups(archive: S3Archive, stream: StreamName) -> list[SavedGroup]:

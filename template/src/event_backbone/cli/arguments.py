@@ -24,3 +24,14 @@ def moment_of(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def bound_of(text: str) -> EventKey | datetime:
+    """Read an event key or a time; leave the command if it is neither."""
+    try:
+        return EventKey.parse(text)
+    except ConfigurationError:
+        moment = moment_of(text)
+    if moment is None:
+        fail(f"{text[:60]!r} is neither a key nor a time; give 1764041094123-0 or 2025-01-31T12:00:00Z.", USAGE_ERROR)
+    return moment

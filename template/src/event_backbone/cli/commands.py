@@ -15,6 +15,7 @@ from event_backbone.cli import (
     doctor,
     erase,
     events,
+    group,
     health,
     pending,
     produce,
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 def build_cli(project: Project) -> typer.Typer:
     """Make the command line of a project; ``run`` runs it. Nothing is imported or connected before a command needs it.
 
-    Without an API there is no ``serve``, without a consumer group no ``worker``, ``pending`` and ``dead-letters``,
-    without an archive no ``archive``, without all three no ``health``, without producing no ``produce``, without S3 no
-    ``bucket``, and without S3 and an archive no ``restore``.
+    Without an API there is no ``serve``, without a consumer group no ``worker``, ``pending``, ``dead-letters`` and
+    ``group``, without an archive no ``archive``, without all three no ``health``, without producing no ``produce``,
+    without S3 no ``bucket``, and without S3 and an archive no ``restore``.
     """
     cli = typer.Typer(
         name=project.name,
@@ -61,8 +62,7 @@ def build_cli(project: Project) -> typer.Typer:
     cli.command()(erase.erase)
     cli.command()(trim.trim)
     if project.group is not None:
-        cli.command()(pending.pending)
-        cli.add_typer(_dead_letters(project.group), name="dead-letters")
+        _add_group(cli, project.group)
     cli.add_typer(_events(), name="events")
     if project.s3_options is not None or project.archives:
         cli.command()(restore.restore)
@@ -78,9 +78,15 @@ def _add_demo(cli: typer.Typer) -> None:
     cli.command("_handle-every-event", hidden=True)(demo.handle_every_event)
 
 
-def _dead_letters(group: str) -> typer.Typer:
+def _add_group(cli: typer.Typer, name: str) -> None:
+    cli.command()(pending.pending)
+    cli.add_typer(_dead_letters(name), name="dead-letters")
+    cli.add_typer(_group(name), name="group")
+
+
+def _dead_letters(name: str) -> typer.Typer:
     commands = typer.Typer(
-        help=f"Events that a group gave up on: {group}, unless --group before the command names another.",
+        help=f"Events that a group gave up on: {name}, unless --group before the command names another.",
         no_args_is_help=True,
     )
     commands.command("list")(dead_letters.list_dead_letters)
@@ -88,6 +94,16 @@ def _dead_letters(group: str) -> typer.Typer:
     commands.command()(dead_letters.show)
     commands.command()(dead_letters.redrive)
     commands.command()(dead_letters.discard)
+    return commands
+
+
+def _group(name: str) -> typer.Typer:
+    commands = typer.Typer(
+        help=f"Where a group reads on: {name}, unless --group before the command names another.",
+        no_args_is_help=True,
+    )
+    commands.command()(group.seek)
+    commands.command()(group.delete)
     return commands
 
 

@@ -11,7 +11,20 @@ from event_backbone.cli.errors import USAGE_ERROR, fail
 from event_backbone.cli.project import project_of
 from event_backbone.cli.version import print_version
 
-_WITH_A_STREAM = {"produce", "tail", "show", "erase", "pending", "dead-letters", "archive", "restore", "trim", "doctor"}
+_WITH_A_STREAM = {
+    "archive",
+    "dead-letters",
+    "doctor",
+    "erase",
+    "explain",
+    "group",
+    "pending",
+    "produce",
+    "restore",
+    "show",
+    "tail",
+    "trim",
+}
 
 
 def options(

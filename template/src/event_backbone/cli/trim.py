@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from event_backbone.cli.arguments import moment_of
+from event_backbone.cli.arguments import bound_of
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.output import bytes_text, counted, print_line, when
 from event_backbone.cli.project import project_of
-from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
 
 if TYPE_CHECKING:
@@ -40,7 +39,9 @@ def trim(
     What a living group has not finished, dead letters, and what is not archived yet always stay.
     """
     project = project_of(ctx)
-    for line in run_async(_trim(project, uri or project.uri, _bound(before), dry_run=dry_run)):
+    for line in run_async(
+        _trim(project, uri or project.uri, None if before is None else bound_of(before), dry_run=dry_run)
+    ):
         print_line(line)
 
 
@@ -76,15 +77,3 @@ def _held(hold: Hold) -> str:
     _, of_several = _REASONS[hold.reason]
     events, why = counted(hold.events, "event"), of_several.format(group=hold.group)
     return f"Kept: {events} from {hold.first} ({when(hold.first.time)}) on, {why}."
-
-
-def _bound(text: str | None) -> EventKey | datetime | None:
-    if text is None:
-        return None
-    try:
-        return EventKey.parse(text)
-    except ConfigurationError:
-        moment = moment_of(text)
-    if moment is None:
-        fail(f"{text[:60]!r} is neither a key nor a time; give 1764041094123-0 or 2025-01-31T12:00:00Z.", USAGE_ERROR)
-    return moment

@@ -38,9 +38,16 @@ def health_address(project: Project, settings: object, given: HealthOptions) -> 
 
 
 async def run_until_signal(
-    opening: AbstractAsyncContextManager[Worker], backbone: Backbone, health: tuple[str, int | None]
+    opening: AbstractAsyncContextManager[Worker],
+    backbone: Backbone,
+    health: tuple[str, int | None],
+    *,
+    until_empty: bool = False,
 ) -> None:
-    """Enter a worker and run it until the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """Enter a worker and run it until the first SIGINT or SIGTERM; a second one ends the process at once.
+
+    With ``until_empty``, it also ends when no group has anything left and everything is archived.
+    """
     host, port = health
     async with AsyncExitStack() as stack:
         _cancel_on_signal()  # as S3 may keep an archiver from starting, while handlers run already
@@ -55,8 +62,21 @@ async def run_until_signal(
             _log.info("Handling events of %s as group %s.", subscription.uri, subscription.group)
         for archiver in worker.archivers:
             _log.info("Archiving %s.", archiver.uri)
-        await worker.wait()
+        await (_wait_until_empty(worker) if until_empty else worker.wait())
         _log.info("Stopped.")
+
+
+async def _wait_until_empty(worker: Worker) -> None:
+    ended, idle = asyncio.create_task(worker.wait()), asyncio.create_task(worker.until_idle())
+    try:
+        await asyncio.wait({ended, idle}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            await idle
+            worker.stop()
+        await ended
+    finally:
+        idle.cancel()
+        await asyncio.wait({idle})
 
 
 def _cancel_on_signal() -> None:

@@ -31,6 +31,9 @@ def worker(
     health_host: HealthHost = None,
     log_level: LeastSevere = LogLevel.INFO,
     no_archive: Annotated[bool, typer.Option("--no-archive", help="Leave archiving to other processes.")] = False,
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="Stop when nothing is left, as for a job.")
+    ] = False,
     journal: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Handle events until Ctrl-C or SIGTERM; a second one ends the process at once."""
@@ -39,13 +42,16 @@ def worker(
         fail("Leave out --no-archive: this project has no archive.", USAGE_ERROR)
     project.configure_logging(log_level.number)
     written = None if journal is None else Journal(journal)
-    run_async(_work(project, (health_host, health_port), written, archive=not no_archive))
+    run_async(_work(project, (health_host, health_port), written, archive=not no_archive, until_empty=until_empty))
 
 
-async def _work(project: Project, health: HealthOptions, journal: Journal | None, *, archive: bool) -> None:
+async def _work(
+    project: Project, health: HealthOptions, journal: Journal | None, *, archive: bool, until_empty: bool
+) -> None:
     interceptors = () if journal is None else (journal.interceptor,)
     settings = project.load_settings()
     address = health_address(project, settings, health)
     async with project.open_backbone(settings, handle_interceptors=interceptors) as backbone:
-        await run_until_signal(project.worker(settings, backbone, archive=archive), backbone, address)
+        opening = project.worker(settings, backbone, archive=archive)
+        await run_until_signal(opening, backbone, address, until_empty=until_empty)
     start_exit_watchdog()

@@ -17,7 +17,7 @@ from event_backbone.retention.options import Retention
 from event_backbone.retention.payload_bytes import PayloadBytes
 from event_backbone.retention.sweep import Sweep
 from event_backbone.retention.trimming import Removed, Trimming, Wanted, entry_bytes
-from event_backbone.stream.base import GroupAdmin
+from event_backbone.stream.group_admin import GroupAdmin
 from event_backbone.stream.redis.retention_values import Interrupted, Survey
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The stream of events: its guarantees (``base``), on Redis (``redis``) and in memory (``memory``)."""
 
-from event_backbone.stream.base import GroupAdmin, GroupReader, Streams
+from event_backbone.stream.base import GroupReader, Streams
+from event_backbone.stream.group_admin import GroupAdmin
 from event_backbone.stream.values import (
     Comparison,
     Delivery,

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, FollowUp, KeptFollowUp, NewDeadLetter, StreamName
+from event_backbone.stream.group_admin import GroupAdmin
 from event_backbone.stream.values import (
     Comparison,
-    DeadLetter,
     Delivery,
     Entry,
     GroupState,
@@ -20,8 +20,6 @@ from event_backbone.stream.values import (
     Missed,
     NewEntry,
     Parking,
-    PendingEntry,
-    Redrive,
     Reservation,
     Start,
 )
@@ -228,41 +226,6 @@ class GroupLeases(Protocol):
         """Note the key of a follow-up event, unless nothing or another event id is kept of it by now.
 
         Needs no lease. May be called again.
-        """
-        ...
-
-
-class GroupAdmin(Protocol):
-    """What people do with a group from outside, while consumers run. Dead letters outlive their group."""
-
-    async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
-        """Return up to ``count`` pending entries after ``after``, oldest first. Raises GroupMissing."""
-        ...
-
-    async def dead_letters(self, after: str | None, count: int) -> Sequence[DeadLetter]:
-        """Return up to ``count`` dead letters after the one with id ``after``, oldest first."""
-        ...
-
-    async def newest_dead_letter(self) -> str | None:
-        """Return the id of the newest dead letter; None without any. Ids grow."""
-        ...
-
-    async def redrive(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Redrive]:
-        """Deliver events to this group again, as if for the first time, and remove their dead letters.
-
-        Return what became of each, in order; each is one step, as in ``GroupLeases``. Such an event is due now, so the
-        next look of any member takes it, as attempt 1. An entry that the group (created again) has not read yet, or
-        that is pending, will be delivered anyway, and only the dead letter is removed. A dead letter that is gone, as
-        somebody else redrove or discarded it, changes nothing. When the entry has left the stream, the dead letter
-        stays. Raises GroupMissing.
-        """
-        ...
-
-    async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
-        """Remove dead letters and what is noted of their events, each in one step; return how many there were.
-
-        The entries stay in the stream, with their payloads. What is noted of an entry that will be delivered anyway
-        (see ``redrive``) stays too. Works without the group; may be called again.
         """
         ...
 

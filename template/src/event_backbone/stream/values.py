@@ -183,6 +183,41 @@ class GroupState:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupMove:
+    """How far a group was moved.
+
+    Attributes:
+        left: the last entry that it had been given before.
+        came_again: pending entries that it gave up, since it reads them again.
+        vanished: pending entries that it gave up and that had left the stream: nobody can read them again.
+    """
+
+    left: EventKey
+    came_again: int
+    vanished: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDeletion:
+    """What a deletion removes, or would remove, or why it removes nothing.
+
+    Attributes:
+        exists: whether there is a group, or anything that is kept of one.
+        consumers: how many consumers of the group are alive. With any, nothing is removed.
+        pending: how many entries are delivered and not finished, parked ones included.
+        parked: how many of these wait for their next attempt.
+        dead_letters: how many dead letters there are. They are removed only if that was asked for; if not, and there
+            are any, nothing is removed.
+    """
+
+    exists: bool
+    consumers: int
+    pending: int
+    parked: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """The event id kept for an idempotency token, and whether the token came with the same request before."""
 

@@ -51,18 +51,19 @@ class EventsInFlight:
         self.on_settled: Callable[[], None] | None = None
         self.handed_over_at = -math.inf
 
-    def admit(self, deliveries: Sequence[Delivery]) -> list[InFlight]:
+    def admit(self, deliveries: Sequence[Delivery], *, read: bool = False) -> list[InFlight]:
         """Take up deliveries, and return those that are new here.
 
-        An event that comes with another attempt than the one in flight has been elsewhere meanwhile, or through a group
-        made again: what is in flight of it has lost its lease.
+        An event that comes with another attempt than the one in flight has been elsewhere meanwhile: what is in flight
+        of it has lost its lease. So has one that was ``read``, whatever its attempt: only a group that was moved, or
+        made again, reads an event that it had been given.
         """
         admitted: list[InFlight] = []
         for delivery in deliveries:
             event = InFlight(delivery)
             known = self.events.setdefault(event.key, event)
             if known is not event:
-                if known.attempt == delivery.attempt:
+                if known.attempt == delivery.attempt and not read:
                     continue
                 self.lose(known)
                 self.events[event.key] = event

@@ -111,7 +111,7 @@ class Intake:
         if capacity == 0:
             await self._in_flight.wait_for_capacity(wait_seconds)
         elif self._member.may_begin():
-            await self._admit(await self._member.read(capacity, wait_seconds))
+            await self._admit(await self._member.read(capacity, wait_seconds), read=True)
 
     async def _keep(self) -> None:
         await self._look_and_compare(0)
@@ -128,7 +128,7 @@ class Intake:
             await self._admit(await member.compare())
             self._resume()
 
-    async def _admit(self, deliveries: Sequence[Delivery]) -> None:
+    async def _admit(self, deliveries: Sequence[Delivery], *, read: bool = False) -> None:
         """Take up deliveries. What was redriven for another group is acked, and nothing else.
 
         Raises StreamUnavailable if that was not answered; the next comparison finds what is left of it.
@@ -138,7 +138,7 @@ class Intake:
         others = [each for each in deliveries if is_redriven(each.entry.fields) and self._is_for_another_group(each)]
         if others:
             deliveries = [each for each in deliveries if not self._is_for_another_group(each)]
-        events = self._in_flight.admit(deliveries)
+        events = self._in_flight.admit(deliveries, read=read)
         if events:
             self._monitor.delivered(len(events), sum([event.attempt > 1 for event in events]))
             self._route(events)

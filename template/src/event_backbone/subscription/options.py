@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.policy import AckPolicy, RetryPolicy, UnknownPolicy
 from event_backbone.spans import Tracing
 from event_backbone.stream.values import Start
+
+Until = Literal["empty"]
+"""When a subscription ends by itself: once its group has nothing left."""
 
 _POLICIES = {"ack": get_args(AckPolicy), "tracing": get_args(Tracing), "unknown": get_args(UnknownPolicy)}
 _SHORTEST_LEASE = timedelta(milliseconds=100)
@@ -24,6 +27,7 @@ class SubscriptionKeywords(TypedDict, total=False):
     ack: AckPolicy
     unknown: UnknownPolicy
     max_events: int | None
+    until: Until | None
     drain: timedelta
     start: Start
     prefetch: int
@@ -53,6 +57,10 @@ class SubscriptionOptions:
             it is acked and counted, so that a consumer may know a part of a stream's events. ``dead-letter``: it goes
             to the dead letters, as an unknown version of a known event always does.
         max_events: stop after so many events were acked or dead-lettered; None means never.
+        until: ``"empty"``: stop when the group has nothing left, as ``Subscription.until_idle`` waits for it; so a job
+            that runs now and then handles what there is. In a ``Worker`` all groups with this option must have nothing
+            left at the same time; if no other subscription goes on, archivers archive the rest and end too. None means
+            never.
         drain: how long running handlers may go on after a stop before they are cancelled. A stop takes at most 3 s
             more, even when Redis does not answer.
         start: where the group begins if it does not exist yet: ``"beginning"``, ``"now"``, an event key or an aware
@@ -82,6 +90,7 @@ class SubscriptionOptions:
     ack: AckPolicy = "on-success"
     unknown: UnknownPolicy = "skip"
     max_events: int | None = None
+    until: Until | None = None
     drain: timedelta = timedelta(seconds=20)
     start: Start = "beginning"
     prefetch: int = 200
@@ -97,6 +106,8 @@ class SubscriptionOptions:
         self._check_counts_and_policies()
         if self.max_events is not None and self.max_events < 1:
             raise ConfigurationError(f"max_events must be 1 or more, or None, not {self.max_events}.")
+        if self.until not in {None, "empty"}:
+            raise ConfigurationError(f'until must be "empty" or None, not {self.until!r}.')
         if self.lease < _SHORTEST_LEASE:
             raise ConfigurationError("lease must be 100 ms or more; 60 s is usual.")
         for name in ("drain", "alone_for"):

@@ -78,6 +78,8 @@ class Subscription:
         self._interceptors = interceptors
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._ends_itself = self._options.until == "empty"
         self._raised = False
 
     async def __aenter__(self) -> Self:
@@ -98,6 +100,8 @@ class Subscription:
             started.cancel()
         if task.done():
             await task
+        if self._ends_itself:
+            self._ending = asyncio.create_task(self._end_when_empty())
         return self
 
     async def __aexit__(
@@ -105,6 +109,8 @@ class Subscription:
     ) -> None:
         """Stop, and wait for the end. Raises what broke it, unless ``wait`` has, or another error is on its way."""
         self.stop()
+        if self._ending is not None:
+            self._ending.cancel()
         broken = await end_of(cast("asyncio.Task[None]", self._task))
         if broken is not None and error is None and not self._raised:
             raise broken
@@ -121,7 +127,7 @@ class Subscription:
             self._run.stop(drain)
 
     async def wait(self) -> None:
-        """Wait for its end: by ``stop``, by ``max_events``, or by what broke it, which is raised here.
+        """Wait for its end: by ``stop``, ``max_events`` or ``until``, or by what broke it, which is raised here.
 
         Cancelling the wait does not stop the subscription.
         """
@@ -142,10 +148,22 @@ class Subscription:
         """
         if self._task is None:
             raise ConfigurationError("A subscription must be entered, by async with, before it can be waited for.")
-        while not self._task.done() and not await self._is_idle():
-            await asyncio.wait({self._task}, timeout=_IDLE_POLL_SECONDS)
+        await self._wait_until_idle(self._task)
         if self._task.done():
             await self.wait()
+
+    def hand_over_end(self) -> bool:
+        """Return whether it is to end once its group has nothing left; if so, the caller stops it, before entering."""
+        ends_itself, self._ends_itself = self._ends_itself, False
+        return ends_itself
+
+    async def _end_when_empty(self) -> None:
+        await self._wait_until_idle(cast("asyncio.Task[None]", self._task))
+        self.stop()
+
+    async def _wait_until_idle(self, task: asyncio.Task[None]) -> None:
+        while not task.done() and not await self._is_idle():
+            await asyncio.wait({task}, timeout=_IDLE_POLL_SECONDS)
 
     async def _is_idle(self) -> bool:
         stream = self._streams.stream(self._scope.stream)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from event_backbone.model import EventKey
-from event_backbone.stream.memory.log import Log, Pending
-from event_backbone.stream.values import DeadLetter, PendingEntry, Redrive
+from event_backbone.stream.memory.log import Log, Membership, Pending
+from event_backbone.stream.memory.look import LONGEST_HOLD
+from event_backbone.stream.values import DeadLetter, GroupDeletion, GroupMove, PendingEntry, Redrive
 from event_backbone.wire.keys import WAITING_CONSUMER
 
 
@@ -47,6 +48,44 @@ class MemoryGroupAdmin:
                 membership.notes.pop(letter.entry.key, None)
                 membership.follow_ups.pop(letter.entry.key, None)
         return len(removed)
+
+    async def count(self, after: EventKey, until: EventKey) -> int:
+        """Return how many events the stream has after ``after``, up to ``until``."""
+        return sum(after < key <= until for key in self._log.keys)
+
+    async def move(self, position: EventKey) -> GroupMove:
+        """Let the group read on after ``position``, and give up what is pending after it."""
+        group, kept, now = self._log.group(self._group), self._log.membership(self._group), self._log.now()
+        given_up = [key for key in group.pending if key > position]
+        if any(group.pending[key].consumer != WAITING_CONSUMER for key in given_up):
+            kept.hold = now + min(LONGEST_HOLD, kept.longest_lease // 2)
+            kept.rows = {name: min(end, now) for name, end in kept.rows.items()}
+        for key in given_up:
+            kept.due.pop(key, None)
+            self._log.finish(self._group, key)
+        left, group.last = group.last, position
+        self._log.notify()
+        vanished = sum(key not in self._log.entries for key in given_up)
+        return GroupMove(left, len(given_up) - vanished, vanished)
+
+    async def delete(self, *, dead_letters: bool, dry_run: bool = False) -> GroupDeletion:
+        """Remove the group and all that is kept of it, unless a consumer of it is alive."""
+        log, now = self._log, self._log.now()
+        group, letters = log.groups.get(self._group), log.dead.get(self._group, {})
+        kept = log.memberships.get(self._group, Membership())
+        found = GroupDeletion(
+            exists=group is not None or self._group in log.memberships or bool(letters),
+            consumers=0 if group is None else sum(end > now for end in kept.rows.values()),
+            pending=0 if group is None else len(group.pending),
+            parked=len(kept.due),
+            dead_letters=len(letters),
+        )
+        if not dry_run and not found.consumers and (dead_letters or not letters):
+            log.groups.pop(self._group, None)
+            log.memberships.pop(self._group, None)
+            log.dead.pop(self._group, None)
+            log.notify()
+        return found
 
     def _redrive(self, letter: DeadLetter) -> Redrive:
         letters, key = self._log.dead.get(self._group, {}), letter.entry.key

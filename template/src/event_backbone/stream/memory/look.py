@@ -9,7 +9,7 @@ from event_backbone.wire.keys import WAITING_CONSUMER
 
 _MOST_AT_A_LOOK = 100
 _LONGEST_GAP = 5_000
-_LONGEST_HOLD = 10_000
+LONGEST_HOLD = 10_000
 _LOOKED_IS_KEPT = 500
 
 
@@ -51,7 +51,7 @@ class MemoryLook:
         kept.longest_lease = max(kept.longest_lease, self._lease)
         went_back = looked is not None and now < looked
         if looked is None or went_back or now - looked > min(_LONGEST_GAP, self._lease // 2):
-            kept.hold = now + min(_LONGEST_HOLD, kept.longest_lease // 2)
+            kept.hold = now + min(LONGEST_HOLD, kept.longest_lease // 2)
         if looked is not None and went_back:
             kept.rows.clear()
             kept.due = {key: due - (looked - now) for key, due in kept.due.items()}

@@ -8,9 +8,10 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.admin_scripts import DISCARD, PENDING, REDRIVE
+from event_backbone.stream.redis.moving import MovingGroup
 from event_backbone.stream.redis.replies import entries_of, event_key, texts
 from event_backbone.stream.redis.script_message import packed
-from event_backbone.stream.values import DeadLetter, Entry, PendingEntry, Redrive
+from event_backbone.stream.values import DeadLetter, Entry, GroupDeletion, GroupMove, PendingEntry, Redrive
 from event_backbone.wire.fields import (
     DEAD_LETTER_ATTEMPTS,
     DEAD_LETTER_DETAIL,
@@ -35,6 +36,7 @@ class RedisGroupAdmin:
         self._redis = redis
         self._name = name
         self._group = group
+        self._moving = MovingGroup(redis, name, group)
 
     async def pending(self, after: EventKey | None, count: int) -> Sequence[PendingEntry]:
         """Return up to ``count`` pending entries after ``after``, oldest first."""
@@ -79,6 +81,18 @@ class RedisGroupAdmin:
     async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
         """Remove dead letters and what is noted of their events; return how many there were."""
         return sum(cast("list[int]", await self._act(DISCARD, dead_letters)))
+
+    async def count(self, after: EventKey, until: EventKey) -> int:
+        """Return how many events the stream has after ``after``, up to ``until``; redriven entries are not counted."""
+        return await self._moving.count(after, until)
+
+    async def move(self, position: EventKey) -> GroupMove:
+        """Let the group read on after ``position``, and give up what is pending after it."""
+        return await self._moving.move(position)
+
+    async def delete(self, *, dead_letters: bool, dry_run: bool = False) -> GroupDeletion:
+        """Remove the group and all that is kept of it, unless a consumer of it is alive."""
+        return await self._moving.delete(dead_letters=dead_letters, dry_run=dry_run)
 
     async def _act(
         self, script: Script, letters: Sequence[DeadLetter], metadata: Mapping[EventKey, bytes] | None = None

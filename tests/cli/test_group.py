@@ -1,0 +1,42 @@
+"""`group seek` and `group delete`: counts first, asks, and moves or deletes."""
+
+import pytest
+
+from event_backbone import EventKey
+from tests.cli.conftest import Shop
+from tests.cli.test_dead_letters import night
+
+__all__ = ["night"]
+
+
+def test_a_group_is_moved_and_deleted(redis_shop: Shop, night: list[EventKey]) -> None:
+    """What would change is said first; a script gets it as JSON; a refusal is one sentence and changes nothing."""
+    planned = redis_shop("group", "seek", "--to", str(night[1]), "--dry-run")
+    assert planned.code == 0
+    assert "2 events, from" in planned.output
+    assert "2 dead letters of events that come again would stay" in planned.output
+    asked = redis_shop("group", "seek", "--to", "beginning")
+    assert (asked.code, asked.errors) == (
+        2,
+        "Give --yes to move it without being asked, or --dry-run to see what would change.\n",
+    )
+    [moved] = redis_shop("group", "seek", "--to", str(night[0]), "--yes", "--json").lines
+    assert (moved["come_again"], moved["left"], moved["forgotten"]) == (3, str(night[2]), False)
+    forward = redis_shop("group", "seek", "--to", "now", "--yes")
+    assert "3 events before" in forward.output
+    assert "Moved: running workers" in forward.output
+    refused = redis_shop("group", "delete", "--yes")
+    assert (refused.code, "has 3 dead letters: redrive or discard them first" in refused.errors) == (1, True)
+    [found] = redis_shop("group", "delete", "--with-dead-letters", "--dry-run", "--json").lines
+    assert (found["exists"], found["dead_letters"]) == (True, 3)
+    deleted = redis_shop("group", "delete", "--with-dead-letters", "--yes")
+    assert "Group main-consumer is deleted." in deleted.output
+    gone = redis_shop("--group", "other", "group", "seek", "--to", "now")
+    assert (gone.code, gone.errors) == (1, "Stream test:shop has no consumer group 'other'.\n")
+
+
+@pytest.mark.parametrize("to", ["yesterday", "1764041094123"])
+def test_what_is_neither_key_nor_time_is_refused(redis_shop: Shop, to: str) -> None:
+    """Before anything is connected."""
+    answer = redis_shop("group", "seek", "--to", to)
+    assert (answer.code, "is neither a key nor a time" in answer.errors) == (2, True)
