@@ -2,16 +2,17 @@
 
 SHOP_STORAGE chooses the storage (redis-hash, inline, s3 or split), SHOP_ARCHIVE whether there is an archive (no, yes),
 SHOP_RETENTION_DAYS after how many days events leave Redis (0 keeps everything), SHOP_ROLE the role (both, producer or
-consumer), SHOP_FAILS whether its handlers fail (never, once, always), and SHOP_HANGS whether ``closed`` never ends (no,
-task, thread).
+consumer), SHOP_FAILS whether its handlers fail (never, once, always, bug), and SHOP_HANGS whether ``closed`` never ends
+(no, task, thread, until-cancelled).
 """
 
 import asyncio
 import logging
 import os
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
@@ -85,12 +86,36 @@ def s3_options(settings: None) -> S3Options:
     return S3Options()
 
 
+@dataclass(frozen=True)
+class Services:
+    """What the handlers need."""
+
+    producer: Shop
+
+
+@asynccontextmanager
+async def open_services(settings: None, backbone: Backbone) -> AsyncGenerator[Services]:
+    """Open what the handlers need."""
+    yield Services(backbone.producer(Shop, uri="shop"))
+
+
 def create_worker(settings: None, backbone: Backbone, *, archive: bool = True) -> Worker:
     """Subscribe the shop's handlers, and archive if the shop has an archive."""
-    consumer = Consumer(Shop)
+    drain = timedelta() if setting("HANGS", "no") != "no" else timedelta(seconds=20)
+    archivers = [backbone.archiver("shop")] if archive and setting("ARCHIVE", "no") == "yes" else []
+    services = Services(backbone.producer(Shop, uri="shop"))
+    subscription = backbone.subscribe(
+        create_consumer(), services=services, uri="shop", group="main-consumer", drain=drain
+    )
+    return Worker(*archivers, subscription)
+
+
+def create_consumer() -> Consumer[Shop, Services]:
+    """Make the shop's handlers."""
+    consumer = Consumer(Shop, services=Services)
 
     @consumer.on(Shop.order_placed)
-    async def order_placed(ctx: Context, user: User, product_id: int, time: datetime) -> None:
+    async def order_placed(ctx: Context[Services], user: User, product_id: int, time: datetime) -> None:
         if setting("FAILS", "never") == "always":
             raise Reject(f"no product {product_id} for {user.name}")
         if setting("FAILS", "never") == "once" and ctx.attempt == 1:
@@ -98,26 +123,29 @@ def create_worker(settings: None, backbone: Backbone, *, archive: bool = True) -
         assert time < datetime.now(UTC)
 
     @consumer.on(Shop.packing)
-    async def packing(ctx: Context, email: str, tags: list[str] | None = None) -> None:
+    async def packing(ctx: Context[Services], email: str, tags: list[str] | None = None) -> None:
         assert email
+        if setting("FAILS", "never") == "bug":
+            await ctx.services.producer.packing(email, ["again"])
+            raise LookupError("bug")
 
     @consumer.on(Shop.closed)
-    async def closed(ctx: Context) -> None:
+    async def closed(ctx: Context[Services]) -> None:
         assert ctx.metadata.event == "closed"
         await never_end(setting("HANGS", "no"))
 
-    drain = timedelta() if setting("HANGS", "no") != "no" else timedelta(seconds=20)
-    archivers = [backbone.archiver("shop")] if archive and setting("ARCHIVE", "no") == "yes" else []
-    return Worker(*archivers, backbone.subscribe(consumer, uri="shop", group="main-consumer", drain=drain))
+    return consumer
 
 
 async def never_end(how: str) -> None:
-    """Say so, and hang as a task that swallows its cancellation, or within a thread."""
+    """Say so, and hang until cancelled, as a task that swallows its cancellation, or within a thread."""
     if how == "no":
         return
-    logging.getLogger(__name__).info("Hanging.")
+    logging.getLogger(__name__).warning("Hanging.")
     if how == "thread":
         await asyncio.to_thread(threading.Event().wait)
+    while how == "until-cancelled":
+        await asyncio.Event().wait()
     while True:
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -137,6 +165,8 @@ def project() -> Project:
         produces=role != "consumer",
         group="main-consumer" if consumes else None,
         open_worker=create_worker if consumes else None,
+        consumer=create_consumer() if consumes else None,
+        open_services=open_services if consumes else None,
         archives=setting("ARCHIVE", "no") == "yes",
         api="tests.cli.shop_api:app" if role != "consumer" else None,
         api_address=lambda _: (os.environ.get("SERVE_HOST", "127.0.0.1"), _port("SERVE_PORT") or 8000),

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from event_backbone import errors, telemetry
 from event_backbone.cli import Project, build_cli
+from event_backbone.consumer import Consumer
 from event_backbone.contract import events_of
 from event_backbone.model import StreamName
 from event_backbone.storage import S3Options
@@ -151,6 +152,7 @@ class TestCommands:
             open_backbone=_never,
             group="main-consumer",
             open_worker=_never,
+            consumer=Consumer(ShipmentTracking),
             archives=True,
             api="shipment_tracking.api:app",
             s3_options=_never,

@@ -31,6 +31,7 @@ from event_backbone.errors import (
     PayloadGone,
     PayloadNotGiven,
     Reject,
+    ReplayStopped,
     RequirementUnknown,
     Retry,
     StorageError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from event_backbone.place import place_of
     from event_backbone.policy import RetryPolicy
     from event_backbone.reader import Reader
+    from event_backbone.replay import DebugReport, HeldBack, ReplayFailure, ReplayOptions, ReplayReport
     from event_backbone.retention import Retention
     from event_backbone.retention.by_hand import RetentionState, TrimReport
     from event_backbone.stream.values import GroupDeletion, GroupState, PendingEntry
@@ -80,6 +82,7 @@ __all__ = [
     "DeadLetterCount",
     "DeadLetterFilters",
     "DeadLetters",
+    "DebugReport",
     "DecodeError",
     "EntryUnreadable",
     "EventIdAhead",
@@ -94,6 +97,7 @@ __all__ = [
     "GroupState",
     "HandleInterceptor",
     "HandlerDecision",
+    "HeldBack",
     "LeaseLost",
     "Metadata",
     "NotSent",
@@ -110,6 +114,10 @@ __all__ = [
     "Reader",
     "Redriven",
     "Reject",
+    "ReplayFailure",
+    "ReplayOptions",
+    "ReplayReport",
+    "ReplayStopped",
     "RequirementUnknown",
     "Retention",
     "RetentionState",
@@ -144,18 +152,23 @@ _HOMES = {
     "DeadLetterCount": "dead_letters",
     "DeadLetterFilters": "dead_letters",
     "DeadLetters": "dead_letters",
+    "DebugReport": "replay",
     "EventKey": "model",
     "EventLogFilter": "logs",
     "EventOf": "contract",
     "GroupDeletion": "stream.values",
     "GroupState": "stream.values",
     "HandleInterceptor": "interceptors",
+    "HeldBack": "replay",
     "Metadata": "model",
     "Outgoing": "interceptors",
     "PendingEntry": "stream.values",
     "ProduceInterceptor": "interceptors",
     "Reader": "reader",
     "Redriven": "dead_letters",
+    "ReplayFailure": "replay",
+    "ReplayOptions": "replay",
+    "ReplayReport": "replay",
     "Retention": "retention",
     "RetentionState": "retention.by_hand",
     "RetryPolicy": "policy",

@@ -13,7 +13,6 @@ from event_backbone.contract import Contract, bind
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import new_event_id
 from event_backbone.producer import Batcher, Producer, SeveralStreams
-from event_backbone.reader import Reader
 from event_backbone.rereading import Rereading
 from event_backbone.stream.values import Reservation
 from event_backbone.subscription import Subscription, SubscriptionKeywords, SubscriptionOptions
@@ -149,11 +148,6 @@ class Backbone(Rereading):
             options=SubscriptionOptions(**options),
             interceptors=self._handle_interceptors,
         )
-
-    def reader(self, uri: str) -> Reader:
-        """Return a reader of the stream of this URI."""
-        scope = self._scope(uri)
-        return Reader(self._require_open().stream(scope.stream), self._storages, scope, self._cold_reads(scope))
 
     def archiver(self, uri: str) -> Archiver:
         """Return an archiver of the stream of this URI; it runs while it is open in an ``async with``.

@@ -53,6 +53,7 @@ class BackboneError(Exception):
     |   |-- EventIdExpired          the event id is older than the deduplication window
     |   |-- EventIdAhead            the event id's time is too far in the future
     |   `-- LeaseLost               the event is finished, or another consumer has it
+    |-- ReplayStopped               a replay ended at an event that cannot be handled; it can go on
     |-- NotSent                     nothing was sent; producing it again is safe
     |   `-- BackboneClosed          the backbone is closed, or closing
     |-- OutcomeUnknown              the event may or may not be in the stream
@@ -189,6 +190,19 @@ class EventIdAhead(StreamError):
 
 class LeaseLost(StreamError):
     """The event is finished, or another consumer has taken it over; what this one does with it no longer counts."""
+
+
+class ReplayStopped(BackboneError):
+    """A replay ended at an event that its handlers could not handle. Correct that, and replay from ``next`` on.
+
+    All events of the range before the key ``next``, which ``EventKey.parse`` reads, are done with. Some after it may
+    have been handled, and will be handled again.
+    """
+
+    def __init__(self, text: str, next_key: str) -> None:
+        """Say which event it is, and why; keep the key to go on with."""
+        super().__init__(text)
+        self.next = next_key
 
 
 class NotSent(BackboneError):

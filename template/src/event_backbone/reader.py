@@ -7,17 +7,9 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from event_backbone import telemetry
-from event_backbone.backoff import Backoff, Delays
 from event_backbone.contract import EventOf
 from event_backbone.contract.stored_event import StoredEvent
-from event_backbone.errors import (
-    ConfigurationError,
-    EventNotFound,
-    StorageMissing,
-    StorageUnavailable,
-    StreamUnavailable,
-)
+from event_backbone.errors import ConfigurationError, EventNotFound
 from event_backbone.model import EventKey
 from event_backbone.scanning import EventLoading, Scan, Wanted
 from event_backbone.storage import Storage, StorageScope
@@ -32,7 +24,6 @@ Bound = EventKey | datetime
 
 _PAGE_BACKWARDS = 1000  # of entries that are only counted: no payload is loaded for them
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
 
 _log = logging.getLogger("event_backbone")
 
@@ -103,17 +94,17 @@ class Reader:
             ArchiveUnreadable: a segment is damaged or missing, or a later version wrote it.
         """
         _check_bounds(start, end, last, follow=follow)
-        stop = None if end is None else _key_at(end)
+        stop = None if end is None else key_at(end)
         position = await (self._before(start) if last is None else self._before_last(last, stop, events))
         if last is None and self._cold is None:
-            await self._report_left(start)
+            await report_left(self._stream, start)
         scan = Scan(self._stream, self._cold, self._loading, position=position, stop=stop, events=events, follow=follow)
         try:
             page = await scan.next_page()
             while page is not None:
                 for event in page:
                     yield event
-                page = await (self._through_outages(scan) if follow else scan.next_page())
+                page = await (scan.next_page_after_outages() if follow else scan.next_page())
         finally:
             await scan.close()
 
@@ -123,7 +114,7 @@ class Reader:
             return EventKey(0)
         if start == "now":
             return await self._stream.last_key()
-        return _key_at(start).predecessor()
+        return key_at(start).predecessor()
 
     async def _before_last(self, count: int, stop: EventKey | None, events: Wanted) -> EventKey:
         """Return a key before the newest ``count`` wanted events, and not before the one that precedes them."""
@@ -143,30 +134,16 @@ class Reader:
             return EventKey(0)
         return await self._cold.before_last(count, stop, lambda event: self._loading.wants(event, events))
 
-    async def _report_left(self, start: Bound | Literal["now"] | None) -> None:
-        """Log that events after the start have left the stream, if they have."""
-        level = logging.INFO if start is None else logging.WARNING
-        if start == "now" or not _log.isEnabledFor(level):
-            return
-        complete_from = await self._stream.complete_from()
-        if complete_from is not None and (start is None or _key_at(start) < complete_from):
-            text = "Events before %s have left stream %s; the scan begins with those that are still there."
-            _log.log(level, text, complete_from, self._stream.name.key)
 
-    async def _through_outages(self, scan: Scan) -> list[StoredEvent] | None:
-        """Read until there is an answer. Nothing is missed meanwhile, as the scan keeps its own position."""
-        delays = Delays(_BACKOFF)
-        while True:
-            try:
-                return await scan.next_page()
-            except StorageMissing:
-                raise
-            except (StreamUnavailable, StorageUnavailable) as error:
-                telemetry.outages.add(1, {"uri": self._stream.name.uri, "side": "reader"})
-                _log.warning(
-                    "Cannot read stream %s at the moment; it will be retried: %s", self._stream.name.key, error
-                )
-                await delays.wait()
+async def report_left(stream: Stream, start: Bound | Literal["now"] | None) -> None:
+    """Log that events after the start have left a stream without an archive, if they have."""
+    level = logging.INFO if start is None else logging.WARNING
+    if start == "now" or not _log.isEnabledFor(level):
+        return
+    complete_from = await stream.complete_from()
+    if complete_from is not None and (start is None or key_at(start) < complete_from):
+        text = "Events before %s have left stream %s; the scan begins with those that are still there."
+        _log.log(level, text, complete_from, stream.name.key)
 
 
 def _check_bounds(start: object, end: object, last: int | None, *, follow: bool) -> None:
@@ -176,7 +153,7 @@ def _check_bounds(start: object, end: object, last: int | None, *, follow: bool)
         raise ConfigurationError("Give either a start or last, which must be at least 1.")
 
 
-def _key_at(bound: Bound) -> EventKey:
+def key_at(bound: Bound) -> EventKey:
     """Return the first key at or after a bound."""
     if isinstance(bound, EventKey):
         return bound

@@ -2,8 +2,114 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, Unpack, overload
+
 from event_backbone.administration import Administration
+from event_backbone.consumer import Consumer
+from event_backbone.contract import Contract
+from event_backbone.model import EventKey
+from event_backbone.reader import Reader
+from event_backbone.replay import DebugReport, ReplayKeywords, ReplayOptions, ReplayReport
+from event_backbone.replay.debugging import debug_event
+from event_backbone.replay.replay import Replay, WhatIsRead
+
+ContractType = TypeVar("ContractType", bound=Contract)
+ServicesType = TypeVar("ServicesType")
 
 
 class Rereading(Administration):
     """Reads the events of a stream again, without a consumer group; a part of ``Backbone``, which has the settings."""
+
+    def reader(self, uri: str) -> Reader:
+        """Return a reader of the stream of this URI."""
+        scope = self._scope(uri)
+        return Reader(self._require_open().stream(scope.stream), self._storages, scope, self._cold_reads(scope))
+
+    @overload
+    async def replay(
+        self, consumer: Consumer[ContractType, None], uri: str, **options: Unpack[ReplayKeywords]
+    ) -> ReplayReport: ...
+
+    @overload
+    async def replay(
+        self,
+        consumer: Consumer[ContractType, ServicesType],
+        uri: str,
+        *,
+        services: ServicesType,
+        **options: Unpack[ReplayKeywords],
+    ) -> ReplayReport: ...
+
+    async def replay(
+        self,
+        consumer: Consumer[ContractType, Any],
+        uri: str,
+        *,
+        services: object = None,
+        **options: Unpack[ReplayKeywords],
+    ) -> ReplayReport:
+        """Call the handlers of ``consumer`` with the events of a URI from ``start`` (inclusive) to ``end`` (exclusive).
+
+        The range is read from archive and stream, without a consumer group: nothing is acked, parked or dead-lettered,
+        and groups are not affected. ``ReplayOptions`` describes the options, ``services`` are as for ``subscribe``.
+
+        Each event of the range is handled at least once, also if a replay that was interrupted, by whatever, is
+        followed by another one from the report's ``next``. So it is for handlers that tolerate being called again with
+        events that they have handled: ``ctx.replaying`` says that they are. What they produce is produced again, also
+        with ``once=``, which here means once for all attempts of an event within this replay.
+
+        Outages of Redis and storages are waited for, except on the first read. Cancelling it cancels the handlers that
+        run, and waits up to 5 s for their end.
+
+        Raises:
+            ReplayStopped: an event could not be handled, and ``on_failure`` is ``"stop"``.
+            ConfigurationError, ContractError: as ``subscribe`` does.
+            StreamUnavailable, StorageUnavailable: on the first read; StorageMissing on any.
+            RequirementUnknown, ArchiveUnreadable: as ``Reader.scan`` does.
+        """
+        self._check(consumer.contract)
+        scope, given = self._scope(uri), ReplayOptions(**options)
+        read = WhatIsRead(self._require_open().stream(scope.stream), scope, self._storages, self._cold_reads(scope))
+        return await Replay(consumer, services, read, given, self._handle_interceptors).run()
+
+    @overload
+    async def debug(
+        self, consumer: Consumer[ContractType, None], uri: str, key: EventKey, *, produce: bool = False
+    ) -> DebugReport: ...
+
+    @overload
+    async def debug(
+        self,
+        consumer: Consumer[ContractType, ServicesType],
+        uri: str,
+        key: EventKey,
+        *,
+        services: ServicesType,
+        produce: bool = False,
+    ) -> DebugReport: ...
+
+    async def debug(
+        self,
+        consumer: Consumer[ContractType, Any],
+        uri: str,
+        key: EventKey,
+        *,
+        services: object = None,
+        produce: bool = False,
+    ) -> DebugReport:
+        """Call the handlers of ``consumer`` with one event, once, in the caller's own task, and return what happened.
+
+        The event is read from stream or archive, without a consumer group; nothing is acked. Nothing times out, so
+        breakpoints work. What the handlers raise is returned, with its traceback.
+
+        What they produce is held back unless ``produce`` is set: a call returns a key that was made up, and the
+        report says what would have been produced. Whatever else they do is done: calls to other services, writes to a
+        database, and what tasks produce that were started elsewhere.
+
+        Raises as ``Reader.get`` does, and ConfigurationError and ContractError as ``replay``.
+        """
+        self._check(consumer.contract)
+        event = await self.reader(uri).get(key)
+        return await debug_event(
+            consumer, services, event, self._scope(uri), self._handle_interceptors, produce=produce
+        )

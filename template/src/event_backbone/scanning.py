@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from event_backbone import telemetry
+from event_backbone.backoff import Backoff, Delays
 from event_backbone.contract import EventOf
 from event_backbone.contract.stored_event import StoredEvent, is_event
-from event_backbone.errors import EntryUnreadable, StorageError
+from event_backbone.errors import (
+    EntryUnreadable,
+    StorageError,
+    StorageMissing,
+    StorageUnavailable,
+    StreamUnavailable,
+)
 from event_backbone.model import EventKey, Metadata, Payload, PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_payloads, is_gone
 from event_backbone.stream.base import Stream
-from event_backbone.stream.values import Entry
+from event_backbone.stream.values import NOT_INLINE, Entry
 from event_backbone.wire import is_redriven, read_entry, read_inline
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ Wanted = Collection[EventOf[Any, ...]] | None
 
 _PAGE = 100
 _WAIT = timedelta(seconds=1)
+_BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
 
 _log = logging.getLogger("event_backbone")
 
@@ -49,8 +58,12 @@ class Scan:
         stop: EventKey | None,
         events: Wanted,
         follow: bool,
+        page_bytes: int | None = None,
     ) -> None:
-        """Begin after ``position``; without ``follow``, end before ``stop`` or after the newest event."""
+        """Begin after ``position``; without ``follow``, end before ``stop`` or after the newest event.
+
+        With ``page_bytes``, the payloads of a page from the stream are not larger together, unless one alone is.
+        """
         self._stream = stream
         self._cold = cold
         self._loading = loading
@@ -58,10 +71,16 @@ class Scan:
         self._stop = stop
         self._events = events
         self._follow = follow
+        self._page_bytes = page_bytes
         self._archived: AsyncGenerator[ColdPage, None] | None = None
         self._filled: Gap | None = None  # the gap for which the archive has been read to its end
         self._filling: Gap | None = None
         self._read_all = False
+
+    @property
+    def position(self) -> EventKey:
+        """Up to where it has read: no wanted event after this key was returned, and all before it were."""
+        return self._position
 
     async def next_page(self) -> list[StoredEvent] | None:
         """Return the wanted events of the next page, perhaps none; None at the end.
@@ -84,10 +103,24 @@ class Scan:
             if gap is not None and gap != self._filled:
                 self._archived, self._filling = self._cold.pages(self._position, self._stop, gap), gap
                 return []
-        found = await self._loading.read(entries, self._events)
-        self._read_all = len(entries) < _PAGE
-        self._position = entries[-1].key if entries else self._position
+        found, count = await self._loading.read(entries, self._events, self._page_bytes)
+        self._read_all = count == len(entries) < _PAGE
+        self._position = entries[count - 1].key if count else self._position
         return found
+
+    async def next_page_after_outages(self) -> list[StoredEvent] | None:
+        """Return the same, and wait for outages to end. Nothing is missed meanwhile, as it keeps its position."""
+        delays = Delays(_BACKOFF)
+        while True:
+            try:
+                return await self.next_page()
+            except StorageMissing:
+                raise
+            except (StreamUnavailable, StorageUnavailable) as error:
+                name = self._stream.name
+                telemetry.outages.add(1, {"uri": name.uri, "side": "reader"})
+                _log.warning("Cannot read stream %s at the moment; it will be retried: %s", name.key, error)
+                await delays.wait()
 
     async def close(self) -> None:
         """End what is being read ahead. May be called twice."""
@@ -117,33 +150,57 @@ class EventLoading:
     """
 
     def __init__(
-        self, stream: Stream, storages: Mapping[str, Storage], scope: StorageScope, cold: ColdReads | None
+        self,
+        stream: Stream,
+        storages: Mapping[str, Storage],
+        scope: StorageScope,
+        cold: ColdReads | None,
+        *,
+        needs: Callable[[Metadata], bool] | None = None,
+        on_unreadable: Callable[[EventKey, EntryUnreadable], None] | None = None,
     ) -> None:
-        """Load payloads from ``storages``, by their names; what is gone there from the archive, by ``cold``."""
+        """Load payloads from ``storages``, by their names; what is gone there from the archive, by ``cold``.
+
+        With ``needs``, the payloads of other events are not loaded: an empty one takes their place. ``on_unreadable``
+        takes what cannot be read, instead of the log.
+        """
+        self._needs = needs
+        self._on_unreadable = on_unreadable
         self._stream = stream
         self._storages = storages
         self._scope = scope
         self._cold = cold
 
-    async def read(self, entries: Sequence[Entry], events: Wanted) -> list[StoredEvent]:
-        """Return the wanted events; what cannot be read is skipped and logged. Redriven entries are left out.
+    async def read(
+        self, entries: Sequence[Entry], events: Wanted, most_bytes: int | None = None
+    ) -> tuple[list[StoredEvent], int]:
+        """Return the wanted events, and of how many entries; redriven ones, and what cannot be read, are skipped.
+
+        These are all entries, unless the payloads of the wanted ones are larger than ``most_bytes``: then those that
+        fit, but at least one.
 
         Raises:
             StorageUnavailable: a payload may be there later; StorageMissing: its storage was not given.
             RequirementUnknown: a later version wrote an event.
         """
-        wanted: list[_Event] = []
-        for entry in entries:
+        wanted, size_bytes = list[_Event](), 0
+        for count, entry in enumerate(entries):
             if is_redriven(entry.fields):
                 continue
             try:
                 found = self._event_of(entry)
             except EntryUnreadable as error:
-                _log.warning("%s", error)
+                if self._on_unreadable is None:
+                    _log.warning("%s", error)
+                else:
+                    self._on_unreadable(entry.key, error)
                 continue
             if is_wanted(found.metadata, events):
+                size_bytes += found.metadata.size_bytes
+                if most_bytes is not None and size_bytes > most_bytes and wanted:
+                    return await self._load(wanted), count
                 wanted.append(found)
-        return await self._load(wanted) if wanted else []
+        return await self._load(wanted) if wanted else [], len(entries)
 
     async def one(self, entry: Entry) -> StoredEvent | None:
         """Return the event in this entry; None if it has left. Raises as ``read`` does, and EntryUnreadable."""
@@ -151,10 +208,19 @@ class EventLoading:
 
     async def read_archived(self, page: ColdPage, events: Wanted = None) -> list[StoredEvent]:
         """Return the wanted events among archived ones. Raises as ``read`` does."""
-        from event_backbone.archive.reading import stored_events  # noqa: PLC0415 - only with an archive
+        from event_backbone.archive.reading import read_metadata, stored_events  # noqa: PLC0415 - only with an archive
 
         wanted = page.events if events is None else [each for each in page.events if self.wants(each, events)]
-        return await stored_events(self._scope, self._storages, wanted, page.segment) if wanted else []
+        if self._needs is None:
+            return await stored_events(self._scope, self._storages, wanted, page.segment) if wanted else []
+        read = [read_metadata(each, self._scope.stream) for each in wanted]
+        needed = [each for each, (metadata, _) in zip(wanted, read, strict=True) if self._needs(metadata)]
+        loaded = await stored_events(self._scope, self._storages, needed, page.segment)
+        by_key = {each.key: each for each in loaded}
+        return [
+            by_key.get(metadata.key) or StoredEvent(metadata, NOT_INLINE, references, page.segment)
+            for metadata, references in read
+        ]
 
     def wants(self, event: ArchivedEvent, events: Wanted) -> bool:
         """Return whether an archived event is wanted."""
@@ -174,15 +240,16 @@ class EventLoading:
         return _Event(metadata, references, entry)
 
     async def _load(self, found: Sequence[_Event]) -> list[StoredEvent]:
-        referring = [each for each in found if each.references]
+        needs = self._needs
+        referring = [each for each in found if each.references and (needs is None or needs(each.metadata))]
         loaded = await self._payloads(referring)
         gone = [each.entry.key for each, content in zip(referring, loaded, strict=True) if is_gone(content)]
         left = await self._left(gone) if gone else ()
-        contents = iter(loaded)
+        contents = dict(zip((each.entry.key for each in referring), loaded, strict=True))
         events = [
             StoredEvent(
                 each.metadata,
-                next(contents) if each.references else read_inline(each.entry.fields),
+                contents.get(each.entry.key, NOT_INLINE) if each.references else read_inline(each.entry.fields),
                 each.references,
             )
             for each in found

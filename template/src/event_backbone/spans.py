@@ -139,7 +139,7 @@ class HandleSpans:
     """The spans of what one consumer group does with the events of a stream."""
 
     def __init__(self, destination: str, group: str, tracing: Tracing = "parent") -> None:
-        """Trace what comes from the stream with this Redis key."""
+        """Trace what comes from the stream with this Redis key; a replay has no group, so an empty one."""
         self._destination = destination
         self._group = group
         self._linked = tracing == "link"
@@ -154,7 +154,7 @@ class HandleSpans:
             attributes={
                 **_operation("handle", "process", self._destination, event),
                 **_identity(str(metadata.event_id), metadata.correlation_id),
-                "messaging.consumer.group.name": self._group,
+                **({"messaging.consumer.group.name": self._group} if self._group else {}),
                 "event_backbone.key": str(metadata.key),
                 "event_backbone.attempt": attempt,
             },

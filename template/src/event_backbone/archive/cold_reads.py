@@ -88,6 +88,14 @@ class ColdReads:
                         return found[0]
         return None
 
+    async def last_key(self) -> EventKey:
+        """Return the key of the newest archived event; ``EventKey(0)`` if there is none. Raises as ``get`` does."""
+        note = await self._notes.read()
+        if note.exists and note.committed is not None:
+            return note.committed
+        last = await self._history.last(note.follows)
+        return self._beginning if last is None else last.last
+
     async def metadata(self, keys: Collection[EventKey]) -> dict[EventKey, bytes]:
         """Return the metadata of those of these events that are archived, as their entries had it.
 

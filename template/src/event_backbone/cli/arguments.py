@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import overload
 
 from event_backbone.cli.errors import USAGE_ERROR, fail
 from event_backbone.errors import ConfigurationError
@@ -26,8 +27,18 @@ def moment_of(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def bound_of(text: str) -> EventKey | datetime:
-    """Read an event key or a time; leave the command if it is neither."""
+@overload
+def bound_of(text: str) -> EventKey | datetime: ...
+
+
+@overload
+def bound_of(text: str | None) -> EventKey | datetime | None: ...
+
+
+def bound_of(text: str | None) -> EventKey | datetime | None:
+    """Read an event key or a time, None if there is none; leave the command if it is neither."""
+    if text is None:
+        return None
     try:
         return EventKey.parse(text)
     except ConfigurationError:

@@ -11,6 +11,7 @@ from event_backbone.cli import (
     archive,
     bucket,
     dead_letters,
+    debug,
     demo,
     doctor,
     erase,
@@ -20,6 +21,7 @@ from event_backbone.cli import (
     pending,
     produce,
     read,
+    replay,
     restore,
     root_options,
     serve,
@@ -35,8 +37,8 @@ def build_cli(project: Project) -> typer.Typer:
     """Make the command line of a project; ``run`` runs it. Nothing is imported or connected before a command needs it.
 
     Without an API there is no ``serve``, without a consumer group no ``worker``, ``pending``, ``dead-letters`` and
-    ``group``, without an archive no ``archive``, without all three no ``health``, without producing no ``produce``,
-    without S3 no ``bucket``, and without S3 and an archive no ``restore``.
+    ``group``, without handlers no ``replay`` and ``debug``, without an archive no ``archive``, without all three no
+    ``health``, without producing no ``produce``, without S3 no ``bucket``, without S3 and an archive no ``restore``.
     """
     cli = typer.Typer(
         name=project.name,
@@ -61,8 +63,7 @@ def build_cli(project: Project) -> typer.Typer:
     cli.command()(read.show)
     cli.command()(erase.erase)
     cli.command()(trim.trim)
-    if project.group is not None:
-        _add_group(cli, project.group)
+    _add_consuming(cli, project)
     cli.add_typer(_events(), name="events")
     if project.s3_options is not None or project.archives:
         cli.command()(restore.restore)
@@ -78,10 +79,14 @@ def _add_demo(cli: typer.Typer) -> None:
     cli.command("_handle-every-event", hidden=True)(demo.handle_every_event)
 
 
-def _add_group(cli: typer.Typer, name: str) -> None:
-    cli.command()(pending.pending)
-    cli.add_typer(_dead_letters(name), name="dead-letters")
-    cli.add_typer(_group(name), name="group")
+def _add_consuming(cli: typer.Typer, project: Project) -> None:
+    if project.group is not None:
+        cli.command()(pending.pending)
+        cli.add_typer(_dead_letters(project.group), name="dead-letters")
+        cli.add_typer(_group(project.group), name="group")
+    if project.consumer is not None:
+        cli.command()(replay.replay)
+        cli.command()(debug.debug)
 
 
 def _dead_letters(name: str) -> typer.Typer:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import typer
 
     from event_backbone.backbone import Backbone
+    from event_backbone.consumer import Consumer
     from event_backbone.contract import Contract
     from event_backbone.interceptors import HandleInterceptor
     from event_backbone.storage import S3Options
@@ -72,6 +73,8 @@ class Project(Generic[SettingsType]):
         group: the consumer group, when the project consumes.
         open_worker: opens what the handlers need, and runs all subscriptions of the project; one of a project that
             archives takes ``archive``.
+        consumer: the handlers, when the project consumes.
+        open_services: opens what the handlers need with these settings and the backbone, if they need anything.
         archives: whether the backbone has an archive.
         api: the web API as ``module:name``, such as ``shipment_tracking.api:app``.
         s3_options: the options of the S3 storage, when payloads go to S3.
@@ -90,6 +93,8 @@ class Project(Generic[SettingsType]):
     produces: bool = True
     group: str | None = None
     open_worker: OpenWorker[SettingsType] | OpenArchivingWorker[SettingsType] | None = None
+    consumer: Consumer[Any, Any] | None = None
+    open_services: Callable[[SettingsType, Backbone], AbstractAsyncContextManager[object]] | None = None
     archives: bool = False
     api: str | None = None
     s3_options: Callable[[SettingsType], S3Options] | None = None
@@ -110,6 +115,17 @@ class Project(Generic[SettingsType]):
         """
         async with without_server_warnings(), self.open_backbone(self.load_settings()) as backbone:
             yield backbone
+
+    @asynccontextmanager
+    async def open_handlers(self) -> AsyncGenerator[tuple[Backbone, object], None]:
+        """Open the backbone, and with it what the handlers need, for a command that calls them: None if nothing."""
+        settings = self.load_settings()
+        async with without_server_warnings(), self.open_backbone(settings) as backbone:
+            if self.open_services is None:
+                yield backbone, None
+            else:
+                async with self.open_services(settings, backbone) as services:
+                    yield backbone, services
 
     def worker(
         self, settings: SettingsType, backbone: Backbone, *, archive: bool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +10,12 @@ from event_backbone.cli.arguments import bound_of
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.output import bytes_text, counted, print_line, when
 from event_backbone.cli.project import project_of
-from event_backbone.model import EventKey
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from event_backbone.cli.project import Project
+    from event_backbone.model import EventKey
     from event_backbone.retention.by_hand import TrimReport
     from event_backbone.stream.redis.retention_values import Hold
 
@@ -39,9 +40,7 @@ def trim(
     What a living group has not finished, dead letters, and what is not archived yet always stay.
     """
     project = project_of(ctx)
-    for line in run_async(
-        _trim(project, uri or project.uri, None if before is None else bound_of(before), dry_run=dry_run)
-    ):
+    for line in run_async(_trim(project, uri or project.uri, bound_of(before), dry_run=dry_run)):
         print_line(line)
 
 

@@ -5,7 +5,7 @@ a batch handler takes.
 """
 
 from event_backbone.consumer.batch import Batch, BatchedEvent, BatchOptions
-from event_backbone.consumer.consumer import Consumer, Handler
+from event_backbone.consumer.consumer import Consumer, Handler, check_services
 from event_backbone.consumer.context import Context
 
-__all__ = ["Batch", "BatchOptions", "BatchedEvent", "Consumer", "Context", "Handler"]
+__all__ = ["Batch", "BatchOptions", "BatchedEvent", "Consumer", "Context", "Handler", "check_services"]

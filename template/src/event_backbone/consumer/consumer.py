@@ -194,6 +194,15 @@ class Consumer(Generic[C_co, S]):
         return ", ".join(sorted({each.attribute for each in self._events.values()})) or "no events"
 
 
+def check_services(consumer: Consumer[Contract, Any], services: object) -> None:
+    """Refuse what would fail in the first handler, with ConfigurationError; type checkers find the rest."""
+    if consumer.services is None and services is not None:
+        raise ConfigurationError("The consumer declares no services; make it with Consumer(..., services=...).")
+    if consumer.services is not None and (services is None or services is consumer.services):
+        name = consumer.services.__name__
+        raise ConfigurationError(f"The handlers need services; pass an instance of {name}, as services={name}(...).")
+
+
 def _check_handler(handler: Handler, definition: EventDefinition) -> None:
     names = tuple(definition.signature.parameters)
     subject = f"The handler {_name(handler)} of {definition.contract}.{definition.attribute}"

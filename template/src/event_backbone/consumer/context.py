@@ -17,7 +17,8 @@ class Context(Generic[S_co]):
 
     ``metadata`` says which event it is. ``attempt`` counts the deliveries to this consumer group from 1, this one and
     those that ended in a crash included. ``acked`` says whether ``ack`` was called. ``services`` is the object that the
-    handlers were subscribed with.
+    handlers were subscribed with. ``replaying`` says whether the event is only replayed: then ``attempt`` counts within
+    the replay, and ``ack`` only sets ``acked``.
     """
 
     __slots__ = ("_ack", "_services", "acked", "attempt", "metadata")
@@ -34,6 +35,11 @@ class Context(Generic[S_co]):
     def services(self) -> S_co:
         """What the handlers of this subscription need, as given to ``subscribe(services=...)``; None without any."""
         return self._services
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the event comes from a replay or is debugged, rather than delivered to a consumer group."""
+        return False
 
     async def ack(self) -> None:
         """Ack the event now: it is never delivered to this group again, whatever the handler does afterwards.

@@ -13,6 +13,7 @@ its own event id: ``wire/writing.py`` leaves that out, ``wire/reading.py`` fills
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Protocol
@@ -21,6 +22,10 @@ from uuid import UUID
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.follow_up import FollowUp, KeptFollowUp
 from event_backbone.model.metadata import Metadata
+from event_backbone.model.payload import Payload
+
+HoldBack = Callable[[str, str, Payload], EventKey]
+"""Takes an event instead of its stream: URI, name on the wire and payload; returns a key that it makes up."""
 
 
 class CurrentEvent(Protocol):
@@ -38,7 +43,12 @@ class CurrentEvent(Protocol):
 
     @property
     def group(self) -> str:
-        """The consumer group that handles it."""
+        """The consumer group that handles it; empty in a replay, which has none."""
+        ...
+
+    @property
+    def hold_back(self) -> HoldBack | None:
+        """What takes everything that is produced meanwhile; None: it goes to its stream."""
         ...
 
     def producing(self, follow_up: FollowUp) -> AbstractContextManager[None]:

@@ -46,7 +46,7 @@ class OnceEntry(NamedTuple):
         event_id: the id that the group keeps.
         payload_id: the id under which the payload is saved: another one than the event id if an earlier attempt, whose
             arguments may have been different, may have saved a payload under that.
-        header: what the entry's metadata says about the event that was handled.
+        header: what the entry's metadata says about the event that was handled; empty in a replay.
         deadline: until when it may be sent, in the event loop's time.
     """
 
@@ -137,6 +137,8 @@ async def _until(deadline: float, call: Callable[[], Awaitable[T]]) -> T:
 
 
 def _header(current: CurrentEvent, follow_up: FollowUp) -> str:
+    if not current.group:
+        return ""  # no group keeps it, so there is nothing to restore
     metadata = current.metadata
     handled = StreamName(metadata.uri, metadata.environment, metadata.key.partition)
     return write_once_header(handled, metadata.key, str(metadata.event_id), current.group, follow_up.label)

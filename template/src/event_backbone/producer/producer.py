@@ -25,7 +25,7 @@ from event_backbone.model import (
     new_event_id_and_text,
     payload_size_bytes,
 )
-from event_backbone.model.correlation import lineage
+from event_backbone.model.correlation import current_event, lineage
 from event_backbone.producer.batching import Batcher
 from event_backbone.producer.once import FindEvent, OnceEntry, send_once
 from event_backbone.spans import NOT_TRACED, EventSpan, ProduceSpans
@@ -176,7 +176,7 @@ class Producer:
         deadline: float,
         once: OnceEntry | None,
     ) -> Coroutine[Any, Any, EventKey]:
-        headers = span.headers if once is None else {**span.headers, ONCE_HEADER: once.header}
+        headers = span.headers if once is None or not once.header else {**span.headers, ONCE_HEADER: once.header}
         metadata = _metadata(definition, payload, options, headers)
         span.identify(metadata.id_text, metadata.correlation_id)
         if not self._interceptors:
@@ -209,7 +209,13 @@ class Producer:
     async def _save_and_append(
         self, metadata: MetadataMembers, payload: Payload, deadline: float, once: OnceEntry | None
     ) -> EventKey:
-        """Save the payload and append the entry, or both in one step, once the stream has capacity for them."""
+        """Save the payload and append the entry, or both in one step, once the stream has capacity for them.
+
+        What the handlers of a debugged event produce is held back instead.
+        """
+        current = current_event()
+        if current is not None and (hold_back := current.hold_back) is not None:
+            return hold_back(self._scope.stream.uri, metadata.event, payload)
         size_bytes = payload_size_bytes(payload)
         if not self._capacity.try_acquire(size_bytes):
             await self._capacity.acquire(size_bytes, deadline)

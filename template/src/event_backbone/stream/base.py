@@ -168,7 +168,25 @@ class GroupReader(Protocol):
         ...
 
 
-class GroupLeases(Protocol):
+class FollowUps(Protocol):
+    """What is kept of the follow-up events of an entry that is being handled."""
+
+    async def reserve_follow_up(
+        self, lease: Lease, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None
+    ) -> KeptFollowUp | None:
+        """Keep ``event_id`` for a follow-up event of the entry unless one is kept already; return what is kept then.
+
+        ``instead_of`` is replaced if it is what is kept, and has no key. Returns None if the lease was lost. What is
+        kept of an entry is forgotten when it is finished other than as a dead letter, and when the group is created.
+        """
+        ...
+
+    async def note_follow_up(self, entry: EventKey, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
+        """Note the key of a follow-up event, unless nothing or another event id is kept of it. May be called again."""
+        ...
+
+
+class GroupLeases(FollowUps, Protocol):
     """What a member may do with its leases: (member, delivery count) is compared, and nothing else.
 
     So a member whose row has ended may act on what nobody has taken, and one that lost a lease can do nothing with it.
@@ -209,23 +227,6 @@ class GroupLeases(Protocol):
         An inline payload is not copied. Of an entry that was deleted from the stream the dead letter holds no fields.
         The dead letter of a redriven entry is that of its event, and has the key of the event's own entry. What is kept
         of follow-up events stays.
-        """
-        ...
-
-    async def reserve_follow_up(
-        self, lease: Lease, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None
-    ) -> KeptFollowUp | None:
-        """Keep ``event_id`` for a follow-up event of the entry unless one is kept already; return what is kept then.
-
-        ``instead_of`` is replaced if it is what is kept, and has no key. Returns None if the lease was lost. What is
-        kept of an entry is forgotten when it is finished other than as a dead letter, and when the group is created.
-        """
-        ...
-
-    async def note_follow_up(self, entry: EventKey, follow_up: FollowUp, event_id: UUID, key: EventKey) -> None:
-        """Note the key of a follow-up event, unless nothing or another event id is kept of it by now.
-
-        Needs no lease. May be called again.
         """
         ...
 

@@ -10,7 +10,8 @@ from uuid import UUID
 from event_backbone.consumer import Context
 from event_backbone.errors import LeaseLost, OnceInvalid
 from event_backbone.model import EventKey, FollowUp, KeptFollowUp, Metadata
-from event_backbone.stream.base import GroupLeases
+from event_backbone.model.correlation import HoldBack
+from event_backbone.stream.base import FollowUps
 from event_backbone.stream.values import Lease
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class HandledEvent(Context[Any]):
         ack: Callable[[T], Awaitable[None]],
         event: T,
         services: object,
-        leases: GroupLeases,
+        leases: FollowUps,
         group: str,
     ) -> None:
         """Describe one attempt; ``ack(event)`` acks the event, and ``leases`` are its member's.
@@ -49,6 +50,16 @@ class HandledEvent(Context[Any]):
         self._leases = leases
         self._used: set[FollowUp] | None = None  # made when needed: most handlers produce nothing once
         self.group = group
+
+    @property
+    def replaying(self) -> bool:
+        """Whether no group delivered the event: it is replayed or debugged."""
+        return not self.group
+
+    @property
+    def hold_back(self) -> HoldBack | None:
+        """Takes what is produced, instead of its stream; None, except in a debugged event."""
+        return None
 
     async def _ack_now(self) -> None:
         await self._ack_event(self._event)

@@ -29,11 +29,11 @@ from event_backbone.model.correlation import reset_current_event, set_current_ev
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
 from event_backbone.spans import NOT_TRACED, EventSpan, HandleSpans, Trace, record_failure, tracing
-from event_backbone.stream.base import GroupLeases
+from event_backbone.stream.base import FollowUps
 from event_backbone.subscription.calls import within
 from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.loaded_event import LoadedEvent
-from event_backbone.subscription.outcome import FINISHED, Outcome, is_rejected, log_outcome
+from event_backbone.subscription.outcome import FINISHED, Finished, Outcome, is_rejected, log_outcome
 from event_backbone.subscription.partial import decode_delivery
 from event_backbone.subscription.routes import Routes
 
@@ -66,10 +66,10 @@ class Handling:
         unknown: UnknownPolicy = "skip",
         attributes: Mapping[str, str],
         spans: HandleSpans,
-        leases: GroupLeases,
+        leases: FollowUps,
         group: str,
     ) -> None:
-        """Call the handlers of ``consumer`` in ``group`` with ``services``.
+        """Call the handlers of ``consumer`` in ``group`` with ``services``; a replay has no group, so an empty one.
 
         ``attributes`` go with every metric, ``spans`` trace. By ``leases`` handlers produce events once.
         """
@@ -125,7 +125,7 @@ class Handling:
             return self.refused(ctx, attempts, error)
         if call is None:
             telemetry.unhandled.add(1, attributes)
-            return FINISHED
+            return Finished("no-handler")
         failed: Outcome | None = None
         token, start = set_current_event(ctx), perf_counter()
         try:
@@ -245,7 +245,7 @@ class Handling:
             self._logged.add((reason, metadata.event))
             text = "Event %s (%r) is skipped: %s. Others of this name are only counted."
             _log.info(text, metadata.key, metadata.event, words)
-        return FINISHED
+        return Finished(reason)
 
     def failed(
         self, ctx: HandledEvent, attempts: int, error: BaseException, place: tuple[str, ...] | None = None

@@ -1,8 +1,7 @@
 """How an event ends here: acked, parked until its next attempt, moved to the dead letters, or given back.
 
 A failed event waits for its next attempt at the server, and any member begins it when it is due; so does one that this
-process cannot read, as another member may have its storage, or a later version. Only repetitions within an attempt wait
-here: for a storage that does not answer, for a manual ack, and for what Redis refuses for now.
+process cannot read, as another may. Only repetitions within an attempt wait here, as for a storage or a manual ack.
 """
 
 from __future__ import annotations
@@ -297,5 +296,5 @@ class Settlement:
             self._broken(error)
 
     def _attributes(self, event: InFlight) -> dict[str, str]:
-        loaded, routes = event.loaded, self._handling.routes
-        return dict(loaded.route.attributes if isinstance(loaded, LoadedEvent) else routes.attributes_of(""))
+        loaded = event.loaded if isinstance(event.loaded, LoadedEvent) else None
+        return dict(self._handling.routes.attributes_of("") if loaded is None else loaded.route.attributes)

@@ -12,7 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from event_backbone.consumer import Consumer
+from event_backbone.consumer import Consumer, check_services
 from event_backbone.contract import Contract, check
 from event_backbone.errors import ConfigurationError, StreamUnavailable
 from event_backbone.interceptors import HandleInterceptor
@@ -65,7 +65,7 @@ class Subscription:
         """Prepare; nothing is read before it is entered."""
         if not group:
             raise ConfigurationError("A consumer group needs a name, such as main-consumer.")
-        _check_services(consumer, services)
+        check_services(consumer, services)
         self._streams = streams
         self._scope = scope
         self._group = group
@@ -264,15 +264,6 @@ class Subscription:
     def _break(self, error: BaseException) -> None:
         if self._run is not None:
             self._run.broken(error)
-
-
-def _check_services(consumer: Consumer[Contract, Any], services: object) -> None:
-    """Refuse what would fail in the first handler; type checkers find the rest."""
-    if consumer.services is None and services is not None:
-        raise ConfigurationError("The consumer declares no services; make it with Consumer(..., services=...).")
-    if consumer.services is not None and (services is None or services is consumer.services):
-        name = consumer.services.__name__
-        raise ConfigurationError(f"The handlers need services; pass an instance of {name}, as services={name}(...).")
 
 
 def _unique_name(first_part: str | None) -> str:
