@@ -15,6 +15,7 @@ FRONT_DOORS = (
     "event_backbone",
     "event_backbone.archive",
     "event_backbone.otlp",
+    "event_backbone.projection",
     "event_backbone.storage",
     "event_backbone.testing",
     "event_backbone.web",
@@ -33,6 +34,7 @@ PINNED = {
         "event",
     ),
     "event_backbone.archive": ("S3Archive",),
+    "event_backbone.projection": ("Projection", "ProjectionStore", "SqliteStore"),
     "event_backbone.storage": ("CachedStorage", "RedisHashStorage", "S3Options", "S3Storage", "SplitStorage"),
     "event_backbone.testing": ("assert_round_trip", "context", "memory_backbone"),
 }

@@ -30,6 +30,7 @@ from event_backbone.errors import (
     PayloadForbidden,
     PayloadGone,
     PayloadNotGiven,
+    ProjectionFailed,
     Reject,
     ReplayStopped,
     RequirementUnknown,
@@ -50,16 +51,20 @@ if TYPE_CHECKING:
     from event_backbone.contract import Contract, EventOf, event
     from event_backbone.contract.stored_event import StoredEvent
     from event_backbone.dead_letters import DeadEvent, DeadLetterCount, DeadLetterFilters, DeadLetters, Redriven
+    from event_backbone.explaining import CausedEvent, Explanation, GroupLife
+    from event_backbone.forward import Forwarder, VerifyReport
     from event_backbone.groups import SeekReport
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
     from event_backbone.logs import EventLogFilter
-    from event_backbone.model import EventKey, Metadata
+    from event_backbone.migration.report import MigrationProgress, MigrationReport, StillThere
+    from event_backbone.model import EventKey, Hop, Metadata, Origin
     from event_backbone.place import place_of
     from event_backbone.policy import RetryPolicy
     from event_backbone.reader import Reader
     from event_backbone.replay import DebugReport, HeldBack, ReplayFailure, ReplayOptions, ReplayReport
     from event_backbone.retention import Retention
     from event_backbone.retention.by_hand import RetentionState, TrimReport
+    from event_backbone.stream.redis.forwarding import LinkState
     from event_backbone.stream.values import GroupDeletion, GroupState, PendingEntry
     from event_backbone.subscription import Subscription, SubscriptionOptions
     from event_backbone.worker import Worker
@@ -73,6 +78,7 @@ __all__ = [
     "Backoff",
     "Batch",
     "BatchedEvent",
+    "CausedEvent",
     "ConfigurationError",
     "Consumer",
     "Context",
@@ -92,16 +98,24 @@ __all__ = [
     "EventNotFound",
     "EventOf",
     "EventsLost",
+    "Explanation",
+    "Forwarder",
     "GroupDeletion",
+    "GroupLife",
     "GroupMissing",
     "GroupState",
     "HandleInterceptor",
     "HandlerDecision",
     "HeldBack",
+    "Hop",
     "LeaseLost",
+    "LinkState",
     "Metadata",
+    "MigrationProgress",
+    "MigrationReport",
     "NotSent",
     "OnceInvalid",
+    "Origin",
     "OutcomeUnknown",
     "Outgoing",
     "PartlySent",
@@ -111,6 +125,7 @@ __all__ = [
     "PayloadNotGiven",
     "PendingEntry",
     "ProduceInterceptor",
+    "ProjectionFailed",
     "Reader",
     "Redriven",
     "Reject",
@@ -124,6 +139,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "SeekReport",
+    "StillThere",
     "StorageError",
     "StorageMissing",
     "StorageUnavailable",
@@ -135,6 +151,7 @@ __all__ = [
     "TrimReport",
     "UnknownEvent",
     "UnknownVersion",
+    "VerifyReport",
     "Worker",
     "event",
     "place_of",
@@ -145,6 +162,7 @@ _HOMES = {
     "Backoff": "backoff",
     "Batch": "consumer",
     "BatchedEvent": "consumer",
+    "CausedEvent": "explaining",
     "Consumer": "consumer",
     "Context": "consumer",
     "Contract": "contract",
@@ -156,11 +174,19 @@ _HOMES = {
     "EventKey": "model",
     "EventLogFilter": "logs",
     "EventOf": "contract",
+    "Explanation": "explaining",
+    "Forwarder": "forward",
     "GroupDeletion": "stream.values",
+    "GroupLife": "explaining",
     "GroupState": "stream.values",
     "HandleInterceptor": "interceptors",
     "HeldBack": "replay",
+    "Hop": "model",
+    "LinkState": "stream.redis.forwarding",
     "Metadata": "model",
+    "MigrationProgress": "migration.report",
+    "MigrationReport": "migration.report",
+    "Origin": "model",
     "Outgoing": "interceptors",
     "PendingEntry": "stream.values",
     "ProduceInterceptor": "interceptors",
@@ -173,10 +199,12 @@ _HOMES = {
     "RetentionState": "retention.by_hand",
     "RetryPolicy": "policy",
     "SeekReport": "groups",
+    "StillThere": "migration.report",
     "StoredEvent": "contract.stored_event",
     "Subscription": "subscription",
     "SubscriptionOptions": "subscription",
     "TrimReport": "retention.by_hand",
+    "VerifyReport": "forward",
     "Worker": "worker",
     "event": "contract",
     "place_of": "place",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -15,7 +16,8 @@ from event_backbone.model import new_event_id
 from event_backbone.producer import Batcher, Producer, SeveralStreams
 from event_backbone.rereading import Rereading
 from event_backbone.stream.values import Reservation
-from event_backbone.subscription import Subscription, SubscriptionKeywords, SubscriptionOptions
+from event_backbone.subscription import Shared, Subscription, SubscriptionKeywords, SubscriptionOptions
+from event_backbone.worker import Worker
 
 if TYPE_CHECKING:
     from event_backbone.archive.archiver import Archiver
@@ -51,6 +53,8 @@ class Backbone(Rereading):
         retention: how long events stay in Redis; None is forever. It is carried out for each stream that is produced
             to, subscribed to or archived here, by one process at a time.
         environment: part of every name; None reads EVENT_SOURCE_ENVIRONMENT, an empty one is left out.
+        site: tells this Redis apart from another one with the same environment and URIs, when events are forwarded
+            between them; None reads EVENT_SOURCE_SITE, which may be unset.
         produce_interceptors: wrap every produce call; the first one is the outermost.
         handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.
         produce_timeout: after this time a produce call raises NotSent or OutcomeUnknown.
@@ -118,16 +122,40 @@ class Backbone(Rereading):
         **options: Unpack[SubscriptionKeywords],
     ) -> Subscription: ...
 
+    @overload
+    def subscribe(
+        self,
+        consumer: Consumer[ContractType, None],
+        *,
+        uri: list[str] | tuple[str, ...],
+        group: str,
+        **options: Unpack[SubscriptionKeywords],
+    ) -> Worker: ...
+
+    @overload
+    def subscribe(
+        self,
+        consumer: Consumer[ContractType, ServicesType],
+        *,
+        services: ServicesType,
+        uri: list[str] | tuple[str, ...],
+        group: str,
+        **options: Unpack[SubscriptionKeywords],
+    ) -> Worker: ...
+
     def subscribe(
         self,
         consumer: Consumer[ContractType, Any],
         *,
         services: object = None,
-        uri: str,
+        uri: str | list[str] | tuple[str, ...],
         group: str,
         **options: Unpack[SubscriptionKeywords],
-    ) -> Subscription:
+    ) -> Subscription | Worker:
         """Return a subscription of ``consumer`` in a group; it runs while it is open in an ``async with``.
+
+        With several URIs, return a worker with a subscription of each, which share ``concurrency``, ``max_events`` and
+        ``prefetch_bytes``.
 
         ``services`` is what the handlers find in their context; whoever opened it closes it after the subscription.
         ``SubscriptionOptions`` describes the options. Raises ContractError if the contract cannot work, and
@@ -135,6 +163,24 @@ class Backbone(Rereading):
         not open.
         """
         self._check(consumer.contract)
+        uris = [uri] if isinstance(uri, str) else uri
+        if not uris or len(set(uris)) < len(uris):
+            raise ConfigurationError("uri must be one URI, or a list of different ones.")
+        chosen = SubscriptionOptions(**options)
+        shared = Shared(chosen.concurrency, chosen.max_events, uris=len(uris))
+        chosen = replace(chosen, prefetch_bytes=max(1, chosen.prefetch_bytes // len(uris)))
+        subscriptions = [self._subscription(consumer, services, each, group, chosen, shared) for each in uris]
+        return subscriptions[0] if isinstance(uri, str) else Worker(*subscriptions)
+
+    def _subscription(  # noqa: PLR0917 - what subscribe was given
+        self,
+        consumer: Consumer[Contract, Any],
+        services: object,
+        uri: str,
+        group: str,
+        options: SubscriptionOptions,
+        shared: Shared,
+    ) -> Subscription:
         scope = self._scope(uri)
         self._retain(scope)
         return Subscription(
@@ -145,8 +191,9 @@ class Backbone(Rereading):
             services=services,
             storages=self._storages,
             cold=self._cold_reads(scope),
-            options=SubscriptionOptions(**options),
+            options=options,
             interceptors=self._handle_interceptors,
+            shared=shared,
         )
 
     def archiver(self, uri: str) -> Archiver:

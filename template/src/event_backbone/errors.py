@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,7 @@ class BackboneError(Exception):
     |   `-- BackboneClosed          the backbone is closed, or closing
     |-- OutcomeUnknown              the event may or may not be in the stream
     |   `-- PartlySent              some of several streams have the event
+    |-- ProjectionFailed            an event cannot be folded into a view; the text names it and the place
     `-- HandlerDecision             raised by a handler to decide what happens to its event
         |-- Retry                   deliver it again later
         `-- Reject                  move it to the dead letters now
@@ -242,6 +243,18 @@ class PartlySent(OutcomeUnknown):
         self.failed = dict(failed)
 
 
+class ProjectionFailed(BackboneError):
+    """A projection fails with an event, also after its last attempt. The view has every event before it, and no other.
+
+    ``key`` is the event's key, as text. The text of the error names the event, what was raised, and where.
+    """
+
+    def __init__(self, text: str, key: str) -> None:
+        """Say what failed, with which event."""
+        super().__init__(text)
+        self.key = key
+
+
 class HandlerDecision(BackboneError):
     """Raised by a handler to decide what happens to its event; the base of ``Retry`` and ``Reject``."""
 
@@ -265,27 +278,3 @@ class Reject(HandlerDecision):
         """Give the reason, which becomes the detail of the dead letter."""
         super().__init__(reason)
         self.reason = reason
-
-
-def user_message(error: BaseException) -> str | None:
-    """Return the sentence that a user reads about an error of settings, servers or arguments; None for a defect."""
-    return next(iter(user_messages(error)), None)
-
-
-def user_messages(error: BaseException) -> list[str]:
-    """Return all that the user should read about an error, such as a sentence for each setting that is not valid."""
-    if isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return [message for each in inner for message in user_messages(each)]
-    if isinstance(error, BackboneError):
-        return [str(error)]
-    from pydantic import ValidationError  # noqa: PLC0415 - a health probe does without it
-
-    if isinstance(error, ValidationError):
-        # pydantic's own text would repeat the value, which may be a secret.
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        named = [(".".join(map(str, each["loc"])).upper() or error.title, each["msg"].rstrip(".")) for each in found]
-        return [f"The setting {name} is not valid: {message}." for name, message in named]
-    if type(error).__module__.startswith("pydantic_settings"):
-        return [f"The settings cannot be read: {error}."]
-    return []

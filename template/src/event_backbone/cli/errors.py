@@ -15,8 +15,9 @@ import typer
 from typer.exceptions import TyperException
 
 from event_backbone.cli.exit_watchdog import own_process
-from event_backbone.errors import ContractError, user_message
+from event_backbone.errors import ContractError
 from event_backbone.place import place_of
+from event_backbone.user_messages import user_message
 
 T = TypeVar("T")
 

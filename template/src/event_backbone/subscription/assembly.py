@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import GroupLeases, GroupReader, Stream
+from event_backbone.subscription.acks import Acks
 from event_backbone.subscription.batches import Batches
 from event_backbone.subscription.event_in_flight import InFlight
 from event_backbone.subscription.handling import Handling
@@ -19,7 +20,8 @@ from event_backbone.subscription.monitoring import Monitor, StartCheck
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.quarantine import Quarantine
-from event_backbone.subscription.settlement import Acks, Settlement
+from event_backbone.subscription.settlement import Settlement
+from event_backbone.subscription.sharing import Shared
 from event_backbone.subscription.workers import Workers
 
 if TYPE_CHECKING:
@@ -42,24 +44,26 @@ class Assembly:
         storages: Mapping[str, Storage],
         cold: ColdReads | None,
         options: SubscriptionOptions,
+        shared: Shared,
         on_limit: Callable[[], None],
         broken: Callable[[BaseException], None],
     ) -> None:
-        """Join the parts; ``on_limit`` is called when ``max_events`` have come to an end."""
+        """Join the parts; ``on_limit`` is called when as many events as ``shared`` allows have come to an end."""
         self.stopping, self.monitor = asyncio.Event(), monitor
-        self.in_flight = EventsInFlight(options, monitor, on_limit, largest_batch=handling.largest_batch)
+        self.in_flight = EventsInFlight(
+            options, monitor, on_limit, limit=shared.limit, largest_batch=handling.largest_batch
+        )
         self._outage = Outage(monitor)
         self.member = Member(reader, self.in_flight, monitor, options.lease)
         self.acks = Acks(leases, self.in_flight, self._outage)
         self.settlement = self._settlement(leases, handling, options, broken)
-        settling, in_flight, concurrency = self.settlement, self.in_flight, options.concurrency
+        settling, in_flight, in_order = self.settlement, self.in_flight, options.concurrency == 1
         self.workers = Workers(
-            in_flight, self.member, handling, settlement=settling, concurrency=concurrency, broken=broken
+            in_flight, self.member, handling, settlement=settling, in_order=in_order, shared=shared, broken=broken
         )
         self._loader = loader = Loader(
             scope, storages, handling, monitor, settlement=settling, in_flight=in_flight, cold=cold
         )
-        in_order = concurrency == 1
         self._batches = Batches(in_flight, self.workers.add, in_order=in_order)
         on_loaded = self._batches.add if handling.largest_batch > 1 else self.workers.add
         self.loading = LoadLoop(loader, on_loaded, in_order=in_order)

@@ -15,6 +15,7 @@ from event_backbone.subscription.monitoring import Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.pace import Pace
 from event_backbone.subscription.payload_memory import PayloadMemory
+from event_backbone.subscription.sharing import EventLimit
 
 _MOST_AT_A_LOOK = 100
 _STANDS_BACK_SECONDS = 30.0
@@ -30,12 +31,19 @@ class EventsInFlight:
     """
 
     def __init__(
-        self, options: SubscriptionOptions, monitor: Monitor, on_limit: Callable[[], None], *, largest_batch: int = 1
+        self,
+        options: SubscriptionOptions,
+        monitor: Monitor,
+        on_limit: Callable[[], None],
+        *,
+        limit: EventLimit | None = None,
+        largest_batch: int = 1,
     ) -> None:
-        """Begin with nothing; ``on_limit`` is called when ``max_events`` have come to an end."""
+        """Begin with nothing; ``on_limit`` is called when as many events as ``limit`` says have come to an end."""
         self._options = options
         self._monitor = monitor
-        self._on_limit = on_limit
+        self._limit = limit or EventLimit(options.max_events)
+        self._limit.join(self, on_limit)
         self._has_capacity = asyncio.Event()
         self._capacity_wanted = False
         self._enough_unstarted = 0
@@ -113,9 +121,7 @@ class EventsInFlight:
         if finished == 0:
             return
         self.finished += finished
-        limit = self._options.max_events
-        if limit is not None and self.finished >= limit:
-            self._on_limit()
+        self._limit.check()
 
     def lose(self, event: InFlight) -> None:
         """Let go of an event whose lease is lost; its handlers are cancelled."""
@@ -135,6 +141,15 @@ class EventsInFlight:
         size_bytes = event.forget_payload()
         if size_bytes:
             self.memory.release(size_bytes)
+
+    def check_limit(self) -> None:
+        """End this subscription if those that share its limit have reached it."""
+        self._limit.check()
+
+    @property
+    def under_way(self) -> int:
+        """How many have begun, and are neither finished nor waiting."""
+        return self._count["running"] + self._count["settling"]
 
     def count(self, stage: Stage) -> int:
         """Return how many events are at this stage."""
@@ -188,7 +203,7 @@ class EventsInFlight:
     @property
     def complete(self) -> bool:
         """Whether nothing more is taken, as ``max_events`` allows no more."""
-        return self._options.max_events is not None and self._within_limit(1) == 0
+        return self._limit.left(1, len(self.events)) == 0
 
     async def wait_for_capacity(self, seconds: float) -> None:
         """Wait until there may be capacity, for at most ``seconds``; ``wake`` ends it."""
@@ -214,9 +229,7 @@ class EventsInFlight:
         return self._count["unstarted"] - self._gathering + max(0, self._count["running"] - self._batched)
 
     def _within_limit(self, capacity: int) -> int:
-        if self._options.max_events is not None:
-            capacity = min(capacity, self._options.max_events - self.finished - len(self.events))
-        return max(capacity, 0)
+        return self._limit.left(capacity, len(self.events))
 
     def _drop(self, events: Sequence[InFlight]) -> int:
         """Forget events, and return how many of them were in flight."""

@@ -98,6 +98,7 @@ class Intake:
                 delays.reset()
 
     async def _step(self) -> None:
+        self._in_flight.check_limit()
         if self._start is not None:
             await self._make_group(self._start)
         await self._look_and_compare(self._in_flight.look_capacity)

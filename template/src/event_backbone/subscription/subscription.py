@@ -25,6 +25,7 @@ from event_backbone.subscription.handling import Handling, OnFailure
 from event_backbone.subscription.monitoring import LagLoop, Monitor
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.run import Run
+from event_backbone.subscription.sharing import Shared
 from event_backbone.tasks import end_of
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ class Subscription:
         services: object = None,
         options: SubscriptionOptions | None = None,
         interceptors: Sequence[HandleInterceptor] = (),
+        shared: Shared | None = None,
     ) -> None:
-        """Prepare; nothing is read before it is entered."""
+        """Prepare; nothing is read before it is entered. ``shared`` is what it shares with those of other URIs."""
         if not group:
             raise ConfigurationError("A consumer group needs a name, such as main-consumer.")
         check_services(consumer, services)
@@ -76,6 +78,7 @@ class Subscription:
         self._cold = cold
         self._options = options or SubscriptionOptions()
         self._interceptors = interceptors
+        self._shared = shared or Shared(self._options.concurrency, self._options.max_events)
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -153,9 +156,9 @@ class Subscription:
             await self.wait()
 
     def hand_over_end(self) -> bool:
-        """Return whether it is to end once its group has nothing left; if so, the caller stops it, before entering."""
-        ends_itself, self._ends_itself = self._ends_itself, False
-        return ends_itself
+        """Return whether it is to end when its group has nothing left, by its caller. Call it before entering."""
+        self._ends_itself = False
+        return self._options.until == "empty"
 
     async def _end_when_empty(self) -> None:
         await self._wait_until_idle(cast("asyncio.Task[None]", self._task))
@@ -239,6 +242,7 @@ class Subscription:
             retry=options.retry,
             ack=options.ack,
             unknown=options.unknown,
+            origin=options.origin,
             attributes=monitor.attributes,
             spans=HandleSpans(stream.key, self._group, options.tracing),
             leases=leases,
@@ -255,6 +259,7 @@ class Subscription:
             storages=self._storages,
             cold=self._cold,
             options=options,
+            shared=self._shared,
             on_limit=self.stop,
             broken=self._break,
         )

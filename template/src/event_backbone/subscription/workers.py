@@ -28,6 +28,7 @@ from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.subscription.member import Member
 from event_backbone.subscription.outcome import FINISHED, Outcome
 from event_backbone.subscription.settlement import Settlement
+from event_backbone.subscription.sharing import Shared
 
 _SLICE_SECONDS = 0.0005
 
@@ -35,7 +36,7 @@ _SLICE_SECONDS = 0.0005
 class Workers:
     """Takes events that are ready, in order, and hands over each outcome to be settled.
 
-    With ``concurrency`` 1 the next event begins when the one before has been settled, its ack included.
+    ``in_order`` lets the next event begin when the one before has been settled, its ack included.
     """
 
     def __init__(
@@ -45,7 +46,8 @@ class Workers:
         handling: Handling,
         *,
         settlement: Settlement,
-        concurrency: int,
+        in_order: bool,
+        shared: Shared,
         broken: Callable[[BaseException], None],
     ) -> None:
         """Run what is in ``in_flight``.
@@ -55,7 +57,8 @@ class Workers:
         """
         self._in_flight = in_flight
         self._handling = handling
-        self._concurrency = concurrency
+        self._in_order = in_order
+        self._slots, self._limit = shared.slots, shared.limit
         self._settlement = settlement
         self._ack = settlement.acks.ack
         self._member = member
@@ -69,7 +72,10 @@ class Workers:
         self._filling = False
         self._paused = False
         self._closed = False
-        if concurrency == 1:
+        if self._limit.gates:
+            self._limit.start(self)
+            in_flight.on_settled = self._limit.settled
+        elif in_order:
             in_flight.on_settled = self.start_ready
 
     def add(self, work: Sequence[Work]) -> None:
@@ -103,7 +109,9 @@ class Workers:
 
     def _start_ready(self) -> None:
         self._filling = False
+        self._slots.leave(self)
         if not self._has_capacity() or not self._member.may_begin():
+            self._wait_for_slot()
             return
         now = perf_counter()
         until = now + _SLICE_SECONDS
@@ -118,6 +126,17 @@ class Workers:
                 # Handlers that never wait would keep every other task, such as the look, from running.
                 self.start_ready()
                 return
+        self._wait_for_slot()
+
+    def _free_slot(self) -> None:
+        if self._slots.free(self):
+            self.start_ready()
+        else:
+            self._start_ready()
+
+    def _wait_for_slot(self) -> None:
+        if self._ready and self._slots.full and not self._closed:
+            self._slots.wait(self)
 
     def _begin(self, event: InFlight) -> asyncio.Task[Outcome] | None:
         self._in_flight.move(event, "running")
@@ -134,13 +153,17 @@ class Workers:
             self._decide(event, ctx, task)
             return None
         self._tasks[task] = event
+        self._slots.running += 1
         event.task = task
         task.add_done_callback(functools.partial(self._done, event, ctx), context=self._context)
         return task
 
     def _begin_batch(self, batch: EventBatch) -> asyncio.Task[Any] | None:
         batch.close()
-        events = batch.events = [event for event in batch.events if event.active]
+        active = [event for event in batch.events if event.active]
+        count = self._limit.may_begin(len(active))
+        events = batch.events = active[:count]
+        self._ready.extendleft(reversed(active[count:]))
         if len(events) == 1:
             return self._begin(events[0])
         self._in_flight.begin_batch(events)
@@ -157,6 +180,7 @@ class Workers:
             self._decide_batch(batch, task)
             return None
         self._tasks[task] = batch
+        self._slots.running += 1
         batch.run_by(task)
         task.add_done_callback(functools.partial(self._batch_done, batch), context=self._context)
         return task
@@ -204,9 +228,11 @@ class Workers:
         return len(self._tasks)
 
     def _has_capacity(self) -> bool:
-        if self._closed or self._paused or len(self._tasks) >= self._concurrency:
+        if self._closed or self._paused or self._slots.full:
             return False
-        if self._concurrency > 1:
+        if self._limit.gates and self._limit.may_begin(1) < 1:
+            return False
+        if not self._in_order:
             return True
         last = self._last
         return last is None or last.settled
@@ -217,7 +243,7 @@ class Workers:
         if not event.active:  # its end came first, by an ack within the handler or a lost lease
             self._in_flight.release_payload(event)
         self._decide(event, ctx, task)
-        self._start_ready()
+        self._free_slot()
 
     def _decide(self, event: InFlight, ctx: HandledEvent, task: asyncio.Task[Outcome]) -> None:
         self._in_flight.pace.ended(perf_counter(), last=not self._tasks)
@@ -240,7 +266,7 @@ class Workers:
             if not event.active:
                 self._in_flight.release_payload(event)
         self._decide_batch(batch, task)
-        self._start_ready()
+        self._free_slot()
 
     def _decide_batch(self, batch: EventBatch, task: asyncio.Task[None]) -> None:
         self._in_flight.end_batch(batch.events)

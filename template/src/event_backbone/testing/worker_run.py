@@ -11,7 +11,7 @@ from event_backbone.worker import Worker
 
 
 async def handle_all(worker: Worker) -> None:
-    """Run ``worker`` until its groups have nothing left to do, and stop it.
+    """Run ``worker`` until its groups have nothing left to do and its views have all events, and stop it.
 
     Raises:
         BaseException: the first error of a handler, as it was raised, at once and without a retry; also why an event
@@ -24,8 +24,10 @@ async def handle_all(worker: Worker) -> None:
             error.add_note(f"Event {metadata.event} {metadata.key} of {metadata.uri} failed.")
             failed.set_result(error)
 
-    for each in worker.subscriptions:
-        each.on_failure(note)
+    for subscription in worker.subscriptions:
+        subscription.on_failure(note)
+    for projector in worker.projectors:
+        projector.on_failure(note)
     async with worker:
         idle = asyncio.create_task(worker.until_idle())
         try:

@@ -29,6 +29,8 @@ async def why_not_ready(backbone: Backbone, timeout: timedelta, worker: Worker |
     """
     if worker is not None and not all(each.ready for each in worker.subscriptions):
         return "The worker does not read events at the moment."
+    if worker is not None and not all(each.ready for each in worker.projectors):
+        return "A view is not up to date at the moment; the log says why, unless it is still being built."
     try:
         async with asyncio.timeout(timeout.total_seconds()):
             await backbone.check()
@@ -38,6 +40,12 @@ async def why_not_ready(backbone: Backbone, timeout: timedelta, worker: Worker |
     except TimeoutError:
         return f"Redis and the payload storage did not answer within {timeout.total_seconds():g} seconds."
     return None
+
+
+def why_not_forwarded(worker: Worker) -> str | None:
+    """Return a sentence if the worker has a forwarder, and it does not forward."""
+    late = [each for each in worker.forwarders if not each.ready]
+    return "Events are not forwarded at the moment; the log says why." if late else None
 
 
 def why_not_archived(worker: Worker) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from event_backbone.errors import user_message
+from event_backbone.user_messages import user_message
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

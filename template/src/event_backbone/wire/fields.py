@@ -18,6 +18,9 @@ REDRIVEN_METADATA_FIELD = f"{REDRIVEN_FIELD}:metadata"
 # The header of an event that was produced once.
 ONCE_HEADER = "once"
 
+# The header of an event that a restore has appended again, under a new key: when, in UTC.
+RESTORED_HEADER = "restored"
+
 # A dead letter: the fields of its entry, and these.
 DEAD_LETTER_PREFIX = "dead:"
 DEAD_LETTER_SOURCE = f"{DEAD_LETTER_PREFIX}source"

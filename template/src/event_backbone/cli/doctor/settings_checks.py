@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from event_backbone.cli.doctor.finding import Finding, fail
-from event_backbone.errors import BackboneError, user_messages
+from event_backbone.errors import BackboneError
 from event_backbone.settings import NO_REDIS_ENDPOINT, REDIS_ENDPOINT_VARIABLE
+from event_backbone.user_messages import user_messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
