@@ -16,11 +16,8 @@ from event_backbone.cli import (
     doctor,
     erase,
     events,
-    explain,
-    forward,
     group,
     health,
-    migrate,
     pending,
     produce,
     read,
@@ -62,10 +59,12 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(health.health)
     if project.produces:
         cli.command()(produce.produce)
-    for command in (read.tail, read.show, explain.explain, erase.erase, trim.trim, migrate.migrate):
-        cli.command()(command)
+    cli.command()(read.tail)
+    cli.command()(read.show)
+    cli.command()(erase.erase)
+    cli.command()(trim.trim)
     _add_consuming(cli, project)
-    _add_events_and_forward(cli)
+    cli.add_typer(_events(), name="events")
     if project.s3_options is not None or project.archives:
         cli.command()(restore.restore)
     if project.s3_options is not None:
@@ -88,11 +87,6 @@ def _add_consuming(cli: typer.Typer, project: Project) -> None:
     if project.consumer is not None:
         cli.command()(replay.replay)
         cli.command()(debug.debug)
-
-
-def _add_events_and_forward(cli: typer.Typer) -> None:
-    cli.add_typer(_events(), name="events")
-    cli.add_typer(_forward(), name="forward")
 
 
 def _dead_letters(name: str) -> typer.Typer:
@@ -122,14 +116,6 @@ def _events() -> typer.Typer:
     commands = typer.Typer(invoke_without_command=True)
     commands.callback()(events.events)
     commands.command()(add_events.add)
-    return commands
-
-
-def _forward() -> typer.Typer:
-    commands = typer.Typer(invoke_without_command=True)
-    commands.callback()(forward.forward)
-    commands.command()(forward.verify)
-    commands.command("list")(forward.list_links)
     return commands
 
 

@@ -18,7 +18,6 @@ _WITH_A_STREAM = {
     "doctor",
     "erase",
     "explain",
-    "forward",
     "group",
     "pending",
     "produce",

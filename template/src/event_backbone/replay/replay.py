@@ -11,7 +11,6 @@ from event_backbone.consumer import Consumer, check_services
 from event_backbone.contract import Contract, definition_for
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, ReplayStopped, UnknownEvent, UnknownVersion
-from event_backbone.event_loading import EventLoading
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import EventKey, Metadata, NewDeadLetter
 from event_backbone.reader import key_at, report_left
@@ -20,7 +19,7 @@ from event_backbone.replay.options import ReplayOptions
 from event_backbone.replay.report import ReplayReport, Tally
 from event_backbone.replay.runner import Runner
 from event_backbone.replay.window import ReplayedEvent, Window
-from event_backbone.scanning import Scan
+from event_backbone.scanning import EventLoading, Scan
 from event_backbone.spans import HandleSpans
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import Stream
@@ -63,8 +62,7 @@ class Replay:
         self._stream = stream
         self._cold = cold
         self._options = options
-        self._window = Window()
-        self._follow_ups = ReplayFollowUps(self._window.has)
+        self._follow_ups = ReplayFollowUps()
         self._handling = handling_of(
             consumer, services, scope, self._follow_ups, options=options, interceptors=interceptors
         )
@@ -73,13 +71,14 @@ class Replay:
             stream, storages, scope, cold, needs=self._needs_payload, on_unreadable=self._note_unreadable
         )
         self._tally = Tally()
+        self._window = Window(EventKey(0))
 
     async def run(self) -> ReplayReport:
         """Replay the range, and return what was done."""
         options = self._options
         start = EventKey(0) if options.start is None else key_at(options.start)
         stop = await self._newest() if options.end is None else key_at(options.end)
-        self._window.add([], start)
+        self._window = Window(start)
         if self._cold is None:
             await report_left(self._stream, options.start)
         scan = Scan(
@@ -88,22 +87,23 @@ class Replay:
             self._loading,
             position=start.predecessor(),
             stop=stop,
-            wanted=options.events,
+            events=options.events,
             follow=False,
             page_bytes=_PAGE_BYTES,
         )
         try:
-            await (self._count(scan) if options.dry_run else self._handle(scan))
+            first = await scan.next_page()
+            await (self._count(scan, first) if options.dry_run else self._handle(scan, first))
             self._window.add([], stop)
         finally:
             await scan.close()
             options.on_progress(self._report())
         return self._report()
 
-    async def _handle(self, scan: Scan[StoredEvent]) -> None:
+    async def _handle(self, scan: Scan, first: list[StoredEvent] | None) -> None:
         """Handle the events that ``scan`` yields, and raise what ended that early, once nothing runs any more."""
         runner = Runner(self._handling, self._follow_ups, self._window, self._tally, self._options)
-        reading = asyncio.create_task(self._read(scan, runner))
+        reading = asyncio.create_task(self._read(scan, first, runner))
         reading.add_done_callback(lambda _: runner.complete())
         ended = asyncio.create_task(runner.ended.wait())
         try:
@@ -121,24 +121,21 @@ class Replay:
             raise runner.broken
         if runner.failure is not None:
             following = str(self._window.next)
-            text = f"The replay stopped at event {runner.failure}. Correct that, then replay from {following} on."
+            text = f"The replay stopped at event {runner.failure}. Replay from {following} on to go on."
             raise ReplayStopped(text, following)
         if unread is not None:
             raise unread
 
-    async def _read(self, scan: Scan[StoredEvent], runner: Runner) -> None:
-        events = self._replayed(await scan.next_page())
-        while events is not None:
+    async def _read(self, scan: Scan, page: list[StoredEvent] | None, runner: Runner) -> None:
+        while page is not None:
+            events = self._replayed(page)
             self._window.add(events, scan.position.successor())
             runner.add(events)
-            events = None  # so that nothing refers to their payloads longer than their handlers
             await runner.until_wanted()
-            events = self._replayed(await scan.next_page_after_outages())
+            page = await scan.next_page_after_outages()
 
-    def _replayed(self, page: Sequence[StoredEvent] | None) -> list[ReplayedEvent] | None:
-        """Return what was read for a page, in order, with what could not be; None at the end."""
-        if page is None:
-            return None
+    def _replayed(self, page: Sequence[StoredEvent]) -> list[ReplayedEvent]:
+        """Return what was read for a page, in order, with what could not be."""
         events: list[ReplayedEvent] = []
         for read in page:
             route = self._handling.routes.of(read.metadata)
@@ -148,16 +145,16 @@ class Replay:
             self._unreadable.clear()
         return events
 
-    async def _count(self, scan: Scan[StoredEvent]) -> None:
+    async def _count(self, scan: Scan, page: list[StoredEvent] | None) -> None:
         """Count what would become of the events that ``scan`` yields, as far as their metadata says."""
-        events = self._replayed(await scan.next_page())
-        while events is not None:
+        while page is not None:
+            events = self._replayed(page)
             self._window.add(events, scan.position.successor())
             for event in events:
                 self._count_one(event)
                 self._window.done(event)
             self._options.on_progress(self._report())
-            events = self._replayed(await scan.next_page_after_outages())
+            page = await scan.next_page_after_outages()
 
     def _count_one(self, event: ReplayedEvent) -> None:
         read, route = event.read, event.route

@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 class StorageScope:
     """Whose payloads a call is about: the stream, and the Redis server that has it (None in memory).
 
-    ``written`` says that payloads are wanted as they were written: hardly anybody asks for a single argument. ``fresh``
-    says that what other processes have just erased has to be seen: nothing comes from a copy in memory.
+    ``written`` says that payloads are wanted as they were written: hardly anybody asks for a single argument.
     """
 
     stream: StreamName
     redis: RedisConnection | None = None
     written: bool = False
-    fresh: bool = False
 
 
 class HashPlace(NamedTuple):

@@ -91,12 +91,10 @@ async def erase_hashes(connection: RedisConnection, keys: Sequence[str], expires
         await connection.run(_ERASE, keys[start : start + _KEYS_A_CALL], [_milliseconds(expires_after)])
 
 
-async def remove_hashes(connection: RedisConnection, keys: Sequence[str]) -> int:
-    """Delete hashes, tombstones included; return how many there were."""
-    removed = 0
+async def remove_hashes(connection: RedisConnection, keys: Sequence[str]) -> None:
+    """Delete hashes, tombstones included."""
     for start in range(0, len(keys), _KEYS_A_CALL):
-        removed += cast("int", await connection.command("UNLINK", *keys[start : start + _KEYS_A_CALL]))
-    return removed
+        await connection.command("UNLINK", *keys[start : start + _KEYS_A_CALL])
 
 
 def _milliseconds(duration: timedelta | None) -> int:

@@ -24,7 +24,7 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import EventKey, Metadata, NewDeadLetter, OriginFilter, PartialPayload
+from event_backbone.model import EventKey, Metadata, NewDeadLetter, PartialPayload
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
@@ -64,7 +64,6 @@ class Handling:
         retry: RetryPolicy,
         ack: AckPolicy,
         unknown: UnknownPolicy = "skip",
-        origin: OriginFilter = "any",
         attributes: Mapping[str, str],
         spans: HandleSpans,
         leases: FollowUps,
@@ -86,7 +85,7 @@ class Handling:
         self._leases = leases
         self._group = group
         self._tracing = True
-        self.routes = Routes(consumer, attributes, origin)
+        self.routes = Routes(consumer, attributes)
         self.largest_batch = consumer.largest_batch
         self._logged: set[tuple[str, str]] = set()
 
@@ -125,8 +124,6 @@ class Handling:
         except (DecodeError, StorageError) as error:
             return self.refused(ctx, attempts, error)
         if call is None:
-            if event.route.other_origin:
-                return self._skipped(ctx.metadata, "origin", "it is not of the wanted origin")
             telemetry.unhandled.add(1, attributes)
             return Finished("no-handler")
         failed: Outcome | None = None
@@ -152,7 +149,7 @@ class Handling:
         if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
             call, arguments = route.call, route.decode(payload)
         else:
-            call, arguments = (None, {}) if route.other_origin else self._call_for(event, ctx)
+            call, arguments = self._call_for(event, ctx)
         event.payload = None  # the arguments are enough
         return call, arguments
 
@@ -238,8 +235,6 @@ class Handling:
         decision: Outcome = self._retry.decide(attempts, error)
         if error.__cause__ is not None and isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place_of(error))  # an upcaster raised it
-        elif isinstance(decision, RetryLater):
-            decision = replace(decision, error=type_name(error))
         log_outcome(ctx, decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
         return decision
 
@@ -265,14 +260,11 @@ class Handling:
     def _failed(self, ctx: HandledEvent, attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
         if self._on_failure is not None:
             self._on_failure(ctx.metadata, error)
-        decided = self._retry.decide(attempts, error, handling=True)
-        decision: Outcome
-        if ctx.acked or (self._ack == "always" and not is_rejected(decided)):
+        decision: Outcome = self._retry.decide(attempts, error, handling=True)
+        if ctx.acked or (self._ack == "always" and not is_rejected(decision)):
             decision = FINISHED
-        elif isinstance(decided, NewDeadLetter):
-            decision = replace(decided, place=place)
-        else:
-            decision = replace(decided, error=type_name(error), place=place)
+        elif isinstance(decision, NewDeadLetter):
+            decision = replace(decision, place=place)
         log_outcome(
             ctx,
             decision,

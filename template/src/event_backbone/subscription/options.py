@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Literal, TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.model import OriginFilter, check_origin
 from event_backbone.policy import AckPolicy, RetryPolicy, UnknownPolicy
 from event_backbone.spans import Tracing
 from event_backbone.stream.values import Start
@@ -38,7 +37,6 @@ class SubscriptionKeywords(TypedDict, total=False):
     alone_for: timedelta
     consumer_name: str | None
     tracing: Tracing
-    origin: OriginFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +82,6 @@ class SubscriptionOptions:
             and process.
         tracing: ``parent``: the span of an attempt is a child of the span that produced the event, so that a flow of
             events is one trace. ``link``: it begins a separate trace, linked to that span: for flows without an end.
-        origin: which events are handled: ``any``, those ``produced`` to this stream itself, or those ``forwarded`` to
-            it. Others are acked and counted.
     """
 
     concurrency: int = 10
@@ -104,12 +100,10 @@ class SubscriptionOptions:
     alone_for: timedelta = timedelta(seconds=10)
     consumer_name: str | None = None
     tracing: Tracing = "parent"
-    origin: OriginFilter = "any"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         self._check_counts_and_policies()
-        check_origin(self.origin)
         if self.max_events is not None and self.max_events < 1:
             raise ConfigurationError(f"max_events must be 1 or more, or None, not {self.max_events}.")
         if self.until not in {None, "empty"}:

@@ -156,9 +156,9 @@ class Subscription:
             await self.wait()
 
     def hand_over_end(self) -> bool:
-        """Return whether it is to end when its group has nothing left, by its caller. Call it before entering."""
-        self._ends_itself = False
-        return self._options.until == "empty"
+        """Return whether it is to end once its group has nothing left; if so, the caller stops it, before entering."""
+        ends_itself, self._ends_itself = self._ends_itself, False
+        return ends_itself
 
     async def _end_when_empty(self) -> None:
         await self._wait_until_idle(cast("asyncio.Task[None]", self._task))
@@ -242,7 +242,6 @@ class Subscription:
             retry=options.retry,
             ack=options.ack,
             unknown=options.unknown,
-            origin=options.origin,
             attributes=monitor.attributes,
             spans=HandleSpans(stream.key, self._group, options.tracing),
             leases=leases,
