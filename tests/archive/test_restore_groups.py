@@ -8,7 +8,7 @@ from time import time
 import pytest
 from redis.asyncio import Redis
 
-from event_backbone import Context, Reject, Retry
+from event_backbone import Context, GroupMissing, Reject, Retry
 from event_backbone.testing.servers import RedisServer
 from tests.support.archives import STREAM, ArchivedStream
 from tests.support.eventually import eventually
@@ -61,6 +61,20 @@ async def test_a_group_goes_on_where_it_was(archived: ArchivedStream, redis_serv
     assert [each async for each in archived.backbone.dead_letters(URI, GROUP).list()] == [letter]
     await archived.backbone.dead_letters(URI, GROUP).redrive_all()
     assert (await _handled(archived)).numbers == [1]
+
+
+async def test_a_deleted_group_is_not_made_again(archived: ArchivedStream, redis_server: RedisServer) -> None:
+    """Nor its dead letters, although no archiver has run since; another group is."""
+    await archived.produce(1, 2)
+    await _handled(archived, reject={1})
+    await archived.archive_all()
+    await archived.save_groups()
+    await archived.backbone.delete_group(URI, GROUP, dead_letters=True)
+    redis_server.flush()
+    report = await archived.backbone.restore(URI)
+    assert (report.dead_letters, list(report.groups or ())) == (0, [])
+    with pytest.raises(GroupMissing):
+        await archived.backbone.delete_group(URI, "nobody")
 
 
 async def test_a_group_whose_saved_position_is_ahead_of_the_archive(

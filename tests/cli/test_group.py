@@ -35,6 +35,21 @@ def test_a_group_is_moved_and_deleted(redis_shop: Shop, night: list[EventKey]) -
     assert (gone.code, gone.errors) == (1, "Stream test:shop has no consumer group 'other'.\n")
 
 
+def test_an_event_is_explained(redis_shop: Shop, night: list[EventKey]) -> None:
+    """For people and for scripts; a missing event is one sentence."""
+    answer = redis_shop("explain", str(night[2]))
+    text = " ".join(answer.output.split())
+    assert (answer.code, answer.errors) == (0, "")
+    assert f"Event {night[2]} (packing), produced at" in text
+    assert "main-consumer dead letter since" in text
+    assert "attempts-exhausted (TimeoutError), attempt 1" in text
+    assert "It has caused no event until" in text
+    [found] = redis_shop("explain", str(night[0]), "--within", "5m", "--in", "invoices", "--json").lines
+    assert (found["key"], found["payload"], found["caused"]) == (str(night[0]), "present", [])
+    missing = redis_shop("explain", "1-0")
+    assert (missing.code, missing.errors) == (1, "Stream test:shop has no event 1-0.\n")
+
+
 @pytest.mark.parametrize("to", ["yesterday", "1764041094123"])
 def test_what_is_neither_key_nor_time_is_refused(redis_shop: Shop, to: str) -> None:
     """Before anything is connected."""

@@ -28,7 +28,8 @@ class MoveSuite:
         keys = await rig.produce(6)
         one, two = await settled(rig, "one", "two")
         first, second, third, fourth, fifth, sixth = await one.read()
-        await one.leases.park(lease_of(second), SECOND * 100)
+        place = ("a.py:1 in f", "b/c.py:2 in g")
+        await one.leases.park(lease_of(second), SECOND * 100, error="LookupError", place=place)
         await one.leases.park(lease_of(fourth), SECOND * 100)
         await one.leases.reserve_follow_up(lease_of(fifth), FOLLOW_UP, new_event_id())
         await one.leases.ack(leases_of([third, sixth]))
@@ -38,6 +39,8 @@ class MoveSuite:
         state = await rig.state()
         assert (state.last_delivered, state.pending, state.parked, state.unread) == (keys[2], 2, 1, 3)
         assert await rig.kept_follow_ups() == set()
+        [_, parked] = await admin(rig).pending(None, 10)
+        assert (parked.failures, parked.error, parked.place) == (1, "LookupError", place)
         assert (await rig.has_note(keys[1]), await rig.has_note(keys[3])) == (True, False)
         assert await one.leases.ack([lease_of(fifth)]) == {keys[4]}
         look = await one.look()

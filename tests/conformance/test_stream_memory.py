@@ -64,7 +64,8 @@ class MemoryRig(Rig):
 
     async def set_note(self, key: EventKey, note: str) -> None:
         """Write a note of an entry's attempts."""
-        self._kept.notes[key] = Note(*map(int, note.split("/")))
+        failures, failed_attempt, ends_alone, marked_attempt = map(int, note.split("/"))
+        self._kept.notes[key] = Note(failures, failed_attempt, ends_alone, marked_attempt)
 
     async def has_note(self, key: EventKey) -> bool:
         """Return whether anything is noted of an entry's attempts."""

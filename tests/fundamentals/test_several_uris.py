@@ -115,7 +115,7 @@ async def test_a_limit_that_is_shared_counts_the_events_of_batches(backbone: Bac
 
 
 async def test_workers_may_be_parts_of_a_worker(backbone: Backbone) -> None:
-    """So what subscribes to several URIs stands beside other subscriptions, and all end together once they are empty."""
+    """So what subscribes to several URIs runs beside other subscriptions, and all end together, once empty."""
     first, second = Remembering(), Remembering()
     await fill(backbone, 2)
     both = Worker(

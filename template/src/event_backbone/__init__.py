@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from event_backbone.contract import Contract, EventOf, event
     from event_backbone.contract.stored_event import StoredEvent
     from event_backbone.dead_letters import DeadEvent, DeadLetterCount, DeadLetterFilters, DeadLetters, Redriven
+    from event_backbone.explaining import CausedEvent, Explanation, GroupLife
     from event_backbone.groups import SeekReport
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
     from event_backbone.logs import EventLogFilter
@@ -74,6 +75,7 @@ __all__ = [
     "Backoff",
     "Batch",
     "BatchedEvent",
+    "CausedEvent",
     "ConfigurationError",
     "Consumer",
     "Context",
@@ -93,7 +95,9 @@ __all__ = [
     "EventNotFound",
     "EventOf",
     "EventsLost",
+    "Explanation",
     "GroupDeletion",
+    "GroupLife",
     "GroupMissing",
     "GroupState",
     "HandleInterceptor",
@@ -147,6 +151,7 @@ _HOMES = {
     "Backoff": "backoff",
     "Batch": "consumer",
     "BatchedEvent": "consumer",
+    "CausedEvent": "explaining",
     "Consumer": "consumer",
     "Context": "consumer",
     "Contract": "contract",
@@ -158,7 +163,9 @@ _HOMES = {
     "EventKey": "model",
     "EventLogFilter": "logs",
     "EventOf": "contract",
+    "Explanation": "explaining",
     "GroupDeletion": "stream.values",
+    "GroupLife": "explaining",
     "GroupState": "stream.values",
     "HandleInterceptor": "interceptors",
     "HeldBack": "replay",

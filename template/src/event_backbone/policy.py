@@ -41,11 +41,14 @@ class RetryLater:
     """Deliver the event again, no sooner than ``after`` from now.
 
     ``counts`` says whether the attempt counts. It does not if the storage or Redis was unavailable, or if the handlers
-    returned without the manual ack.
+    returned without the manual ack. Of one that counts, ``error`` is the name of the error's type and ``place`` where
+    it was raised.
     """
 
     after: timedelta
     counts: bool = True
+    error: str = field(default="", compare=False)
+    place: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

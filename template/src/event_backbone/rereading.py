@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from event_backbone.administration import Administration
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract
+from event_backbone.explaining import Explanation, caused_by, lives_of, searched_until
 from event_backbone.model import EventKey
 from event_backbone.reader import Reader
 from event_backbone.replay import DebugReport, ReplayKeywords, ReplayOptions, ReplayReport
@@ -155,3 +157,32 @@ class Rereading(Administration):
         return open_projector(
             projection, store, stream, self._storages, scope, cold, retry=retry, drain=drain, **options
         )
+
+    async def explain(
+        self,
+        uri: str,
+        key: EventKey,
+        *,
+        also_in: Sequence[str] = (),
+        within: timedelta = timedelta(hours=1),
+        depth: int = 3,
+    ) -> Explanation:
+        """Return what became of an event in each consumer group of its stream, and what it has caused.
+
+        What its handlers have produced is searched for in this URI and in ``also_in``, among the events that were
+        appended after it, for ``within``, and that are still in the stream; what these have caused in turn, to
+        ``depth``. That reads all of their entries, once for each level, but no payload. An event that has left the
+        stream is explained from the archive, if there is one: what became of it, as far as Redis still knows.
+
+        Raises:
+            EventNotFound: neither the stream nor its archive has an event with this key.
+            ConfigurationError: a URI, ``within`` or ``depth`` is not valid.
+            EntryUnreadable, RequirementUnknown, ArchiveUnreadable: this event cannot be read.
+            StreamUnavailable, StorageUnavailable: waiting may help.
+        """
+        streams, scope = self._require_open(), self._scope(uri)
+        event = await self.reader(uri).get(key)
+        searched = dict.fromkeys([scope.stream, *(self._scope(each).stream for each in also_in)])
+        caused = await caused_by(streams, list(searched), event.metadata, within=within, depth=depth)
+        lives = await lives_of(streams, scope.stream, event, lambda group: self.dead_letters(uri, group))
+        return Explanation(event, lives, caused, searched_until(event.metadata, within))

@@ -51,9 +51,7 @@ class Worker:
         self._projectors = tuple(each for each in flat if isinstance(each, Projector))
         self._archivers = tuple(each for each in flat if not isinstance(each, Subscription | Projector))
         self._parts: tuple[Part, ...] = (*self._subscriptions, *self._projectors, *self._archivers)
-        handed_over = [one for each in parts if isinstance(each, Worker) for one in each._until_empty]
-        ending = [each for each in self._subscriptions if each.hand_over_end() or each in handed_over]
-        self._until_empty = tuple(ending)
+        self._until_empty = tuple(each for each in self._subscriptions if each.hand_over_end())
         self._ending: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
 

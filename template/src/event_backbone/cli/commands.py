@@ -16,6 +16,7 @@ from event_backbone.cli import (
     doctor,
     erase,
     events,
+    explain,
     group,
     health,
     pending,
@@ -61,6 +62,7 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(produce.produce)
     cli.command()(read.tail)
     cli.command()(read.show)
+    cli.command()(explain.explain)
     cli.command()(erase.erase)
     cli.command()(trim.trim)
     _add_consuming(cli, project)

@@ -19,7 +19,7 @@ _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(h
 _AGES = "such as 90s, 30m, 8h or 7d, or a time such as 2026-11-26T03:00:00Z"
 
 
-def _age(text: str) -> timedelta:
+def age_of(text: str) -> timedelta:
     """Read an age, or a time in the past as the age that it has now."""
     number, unit = text[:-1], text[-1:]
     if unit in _UNITS and re.fullmatch("[0-9]{1,6}", number):
@@ -34,10 +34,10 @@ Reason = Annotated[str | None, typer.Option(help="Only those with this reason, s
 Event = Annotated[str | None, typer.Option(help="Only those of this event.")]
 Error = Annotated[str | None, typer.Option(help="Only those of this type of error, such as TimeoutError.")]
 OlderThan = Annotated[
-    timedelta | None, typer.Option(parser=_age, metavar="AGE", help=f"Only those that failed longer ago: {_AGES}.")
+    timedelta | None, typer.Option(parser=age_of, metavar="AGE", help=f"Only those that failed longer ago: {_AGES}.")
 ]
 NewerThan = Annotated[
-    timedelta | None, typer.Option(parser=_age, metavar="AGE", help="Only those that failed less long ago.")
+    timedelta | None, typer.Option(parser=age_of, metavar="AGE", help="Only those that failed less long ago.")
 ]
 Erased = Annotated[bool, typer.Option("--erased", help="Only those whose payload was erased.")]
 

@@ -201,10 +201,20 @@ class GroupLeases(FollowUps, Protocol):
         """Finish the entries. An entry that is finished already counts as lost: its member must not act on it."""
         ...
 
-    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None, failed: bool = True) -> Parking:
+    async def park(
+        self,
+        lease: Lease,
+        after: timedelta,
+        *,
+        limit: int | None = None,
+        failed: bool = True,
+        error: str = "",
+        place: tuple[str, ...] = (),
+    ) -> Parking:
         """Note a failure of this attempt and park the entry: some member's look takes it ``after`` from now.
 
         The next delivery is the next attempt. Unless it ``failed``, nothing is noted, and this attempt is not counted.
+        ``error`` is the name of the error's type, ``place`` where it was raised.
         With ``limit`` entries of the group parked already (None: no limit), it returns ``full``.
         """
         ...

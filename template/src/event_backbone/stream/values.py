@@ -133,6 +133,9 @@ class PendingEntry:
         attempt: the attempt that is under way; of a parked entry, the last one.
         idle: since when the consumer has it, or it is parked.
         due: when a parked entry is to be delivered again (aware, the server's clock); None while a consumer has it.
+        failures: how many attempts failed.
+        error: the name of the type of the last failure's error; empty without a failure.
+        place: where that was raised, as ``place_of`` returns it.
     """
 
     key: EventKey
@@ -140,6 +143,9 @@ class PendingEntry:
     idle: timedelta
     attempt: int
     due: datetime | None = None
+    failures: int = 0
+    error: str = ""
+    place: tuple[str, ...] = ()
 
 
 class Missed(NamedTuple):

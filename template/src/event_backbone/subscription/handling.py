@@ -235,6 +235,8 @@ class Handling:
         decision: Outcome = self._retry.decide(attempts, error)
         if error.__cause__ is not None and isinstance(decision, NewDeadLetter):
             decision = replace(decision, place=place_of(error))  # an upcaster raised it
+        elif isinstance(decision, RetryLater):
+            decision = replace(decision, error=type_name(error))
         log_outcome(ctx, decision, "Event %s cannot be handled: %s It %s.", ctx.metadata.key, error)
         return decision
 
@@ -260,11 +262,14 @@ class Handling:
     def _failed(self, ctx: HandledEvent, attempts: int, error: BaseException, place: tuple[str, ...]) -> Outcome:
         if self._on_failure is not None:
             self._on_failure(ctx.metadata, error)
-        decision: Outcome = self._retry.decide(attempts, error, handling=True)
-        if ctx.acked or (self._ack == "always" and not is_rejected(decision)):
+        decided = self._retry.decide(attempts, error, handling=True)
+        decision: Outcome
+        if ctx.acked or (self._ack == "always" and not is_rejected(decided)):
             decision = FINISHED
-        elif isinstance(decision, NewDeadLetter):
-            decision = replace(decision, place=place)
+        elif isinstance(decided, NewDeadLetter):
+            decision = replace(decided, place=place)
+        else:
+            decision = replace(decided, error=type_name(error), place=place)
         log_outcome(
             ctx,
             decision,

@@ -215,7 +215,7 @@ class Settlement:
 
     async def _park_at_once(self, event: InFlight, later: RetryLater) -> None:
         async with self._calls:
-            await self._leases.park(event.lease, later.after)
+            await self._leases.park(event.lease, later.after, error=later.error, place=later.place)
 
     def _begin(self, event: InFlight, outcome: RetryLater | NewDeadLetter) -> None:
         self._in_flight.move(event, "settling")
@@ -239,7 +239,14 @@ class Settlement:
             self._wait(event, self._refusals.next(error), lambda: self._begin(event, outcome))
 
     async def _park(self, event: InFlight, later: RetryLater) -> None:
-        parking = await self._leases.park(event.lease, later.after, limit=self._max_parked, failed=later.counts)
+        parking = await self._leases.park(
+            event.lease,
+            later.after,
+            limit=self._max_parked,
+            failed=later.counts,
+            error=later.error,
+            place=later.place,
+        )
         self._refusals.ended()
         if parking == "full":
             if later.counts:

@@ -156,9 +156,9 @@ class Subscription:
             await self.wait()
 
     def hand_over_end(self) -> bool:
-        """Return whether it is to end once its group has nothing left; if so, the caller stops it, before entering."""
-        ends_itself, self._ends_itself = self._ends_itself, False
-        return ends_itself
+        """Return whether it is to end once its group has nothing left; if so, the caller stops it. Call before entering."""
+        self._ends_itself = False
+        return self._options.until == "empty"
 
     async def _end_when_empty(self) -> None:
         await self._wait_until_idle(cast("asyncio.Task[None]", self._task))

@@ -107,7 +107,10 @@ class MemoryGroupAdmin:
 
     def _pending_entry(self, key: EventKey, pending: Pending, now: int) -> PendingEntry:
         idle = timedelta(milliseconds=max(0, now - pending.since))
+        kept = self._log.membership(self._group)
+        note = kept.note(key, pending.attempt)
+        failed = (note.failures, note.error, note.place)
         if pending.consumer != WAITING_CONSUMER:
-            return PendingEntry(key, pending.consumer, idle, pending.attempt)
-        due = self._log.membership(self._group).due.get(key, now)
-        return PendingEntry(key, None, idle, pending.attempt, datetime.fromtimestamp(due / 1000, UTC))
+            return PendingEntry(key, pending.consumer, idle, pending.attempt, None, *failed)
+        due = datetime.fromtimestamp(kept.due.get(key, now) / 1000, UTC)
+        return PendingEntry(key, None, idle, pending.attempt, due, *failed)

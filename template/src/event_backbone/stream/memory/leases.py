@@ -22,7 +22,16 @@ class MemoryGroupLeases:
         """Finish the entries."""
         return self._each(leases, lambda lease: self._log.finish(self._group, lease.key))
 
-    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None, failed: bool = True) -> Parking:
+    async def park(
+        self,
+        lease: Lease,
+        after: timedelta,
+        *,
+        limit: int | None = None,
+        failed: bool = True,
+        error: str = "",
+        place: tuple[str, ...] = (),
+    ) -> Parking:
         """Note a failure of this attempt and park the entry: some member's look takes it ``after`` from now."""
         kept = self._log.membership(self._group)
         if not self._holds(lease):
@@ -38,7 +47,7 @@ class MemoryGroupLeases:
             return "parked"
         note = self._note(lease)
         kept.notes[lease.key] = Note(
-            note.failures + 1, lease.attempt, note.ends_alone_before(lease.attempt), marked_attempt=0
+            note.failures + 1, lease.attempt, note.ends_alone_before(lease.attempt), error=error, place=place
         )
         self._log.park(self._group, lease.key, lease.attempt, milliseconds)
         return "parked"

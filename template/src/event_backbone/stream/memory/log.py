@@ -20,13 +20,16 @@ LONGEST_WAIT = timedelta(seconds=1)
 class Note(NamedTuple):
     """How earlier attempts at an entry ended; attempt 0 is none.
 
-    ``ends_alone`` counts the ends of marked attempts up to the one that is marked now.
+    ``ends_alone`` counts the ends of marked attempts up to the one that is marked now; ``error`` and ``place`` are
+    those of the last recorded failure.
     """
 
     failures: int = 0
     failed_attempt: int = 0
     ends_alone: int = 0
     marked_attempt: int = 0
+    error: str = ""
+    place: tuple[str, ...] = ()
 
     def ends_alone_before(self, attempt: int) -> int:
         """Return how many attempts before this one ended while they were marked as running alone."""

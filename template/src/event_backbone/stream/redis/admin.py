@@ -8,6 +8,7 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.admin_scripts import DISCARD, PENDING, REDRIVE
+from event_backbone.stream.redis.attempt_notes import failed_attempts
 from event_backbone.stream.redis.moving import MovingGroup
 from event_backbone.stream.redis.replies import entries_of, event_key, texts
 from event_backbone.stream.redis.script_message import packed
@@ -24,7 +25,6 @@ from event_backbone.wire.fields import (
 from event_backbone.wire.keys import DEAD_LETTERS_KEY
 
 _PREFIX = DEAD_LETTER_PREFIX.encode()
-_PARTS_IF_IN_FLIGHT = 4
 _AT_ONCE = 100  # of a script that acts on dead letters: a millisecond or two, in which the server does nothing else
 
 
@@ -117,12 +117,12 @@ class RedisGroupAdmin:
         return self._name.key_of(f"{DEAD_LETTERS_KEY}:{self._group}")
 
     def _pending_entry(self, row: Sequence[bytes | int]) -> PendingEntry:
-        entry_id, consumer, idle, attempt = cast("tuple[bytes, bytes, int, int]", tuple(row[:_PARTS_IF_IN_FLIGHT]))
+        entry_id, consumer, idle, attempt, due, note = cast("tuple[bytes, bytes, int, int, bytes, bytes]", tuple(row))
         key, since = event_key(entry_id, self._name.partition), timedelta(milliseconds=idle)
-        if len(row) == _PARTS_IF_IN_FLIGHT:
-            return PendingEntry(key, consumer.decode(), since, attempt)
-        due = datetime.fromtimestamp(float(row[_PARTS_IF_IN_FLIGHT]) / 1000, UTC)
-        return PendingEntry(key, None, since, attempt, due)
+        failed = failed_attempts(note, attempt)
+        if not due:
+            return PendingEntry(key, consumer.decode(), since, attempt, None, *failed)
+        return PendingEntry(key, None, since, attempt, datetime.fromtimestamp(float(due) / 1000, UTC), *failed)
 
     def _dead_letter(self, row: Entry) -> DeadLetter:
         about = {

@@ -7,14 +7,16 @@ from event_backbone.wire.lua import with_names
 PENDING = Script(
     with_names("""
 -- Lists what is pending. KEYS: stream. ARGV: group, the first id, how many at most.
--- Returns for each {entry id, consumer, milliseconds since its delivery, delivery count}, of a parked entry also the
--- time when it is due. One step, so that no entry is seen as parked whose due time is gone already.
+-- Returns for each {entry id, consumer, milliseconds since its delivery, delivery count, the time when it is due ("":
+-- it is not parked), what is noted of its attempts ("": nothing)}. One step, so that no entry is seen as parked whose
+-- due time is gone already.
 local stream, group = KEYS[1], ARGV[1]
+local base = '{' .. stream .. '}:'
 local rows = redis.call('XPENDING', stream, group, ARGV[2], '+', ARGV[3])
 for _, row in ipairs(rows) do
-  if row[2] == '$WAITING_CONSUMER' then
-    row[5] = redis.call('ZSCORE', '{' .. stream .. '}:$DUE_KEY:' .. group, row[1]) or '0'
-  end
+  local parked = row[2] == '$WAITING_CONSUMER'
+  row[5] = parked and (redis.call('ZSCORE', base .. '$DUE_KEY:' .. group, row[1]) or '0') or ''
+  row[6] = redis.call('HGET', base .. '$ATTEMPTS_KEY:' .. group, row[1]) or ''
 end
 return rows
 """)

@@ -41,12 +41,21 @@ class RedisGroupLeases:
         """Finish the entries."""
         return await self._lost(ACK, leases)
 
-    async def park(self, lease: Lease, after: timedelta, *, limit: int | None = None, failed: bool = True) -> Parking:
+    async def park(
+        self,
+        lease: Lease,
+        after: timedelta,
+        *,
+        limit: int | None = None,
+        failed: bool = True,
+        error: str = "",
+        place: tuple[str, ...] = (),
+    ) -> Parking:
         """Note a failure of this attempt and let the entry wait until it is due."""
         try:
-            reply = await self._once(
-                PARK, (lease,), milliseconds(after, least=0), _NO_LIMIT if limit is None else limit, failed
-            )
+            about = "\n".join((error, *place))
+            most = _NO_LIMIT if limit is None else limit
+            reply = await self._once(PARK, (lease,), milliseconds(after, least=0), most, failed, about)
         except GroupMissing:
             return "lost"
         return cast("Parking", cast("bytes", reply).decode())

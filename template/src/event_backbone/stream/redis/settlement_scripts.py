@@ -75,9 +75,9 @@ end
 
 -- Parks an entry as it was before this attempt; a mark of running alone goes with the attempt.
 local function give_back(id, attempt, at)
-  local failures, last, alone, marked = noted(id, attempt)
+  local failures, last, alone, marked, failure = noted(id, attempt)
   if not park(id, attempt - 1, at) then return false end
-  if marked == attempt then note(id, failures, last, alone, 0) end
+  if marked == attempt then note(id, failures, last, alone, 0, failure) end
   return true
 end
 """
@@ -112,7 +112,7 @@ PARK = _script(
     """
 -- Notes a failure of one attempt, and parks its entry until it is due; or gives the attempt back, which counts nothing.
 -- The message goes on with: milliseconds until it is due, how many entries of the group may be parked (-1: any number),
--- and whether the attempt failed.
+-- whether the attempt failed, and the type and place of its error, as lines.
 -- Returns "parked"; "full" or "lost" (nothing was changed); or "vanished" or "erased" (the entry has left the stream
 -- and is ended).
 -- Keeps promise 5: failure, parking and due time are one step, and the delivery count stays. In a repeated call, what
@@ -130,7 +130,7 @@ local given = failed and park(id, attempt, at) or not failed and give_back(id, a
 if not given then return was_erased(id) and 'erased' or 'vanished' end
 if not failed then return 'parked' end
 local failures, _, alone, marked = noted(id, attempt)
-note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0)
+note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0, '/' .. message[9])
 return 'parked'
 """,
 )
@@ -162,8 +162,8 @@ MARK_ALONE = _script(
     """
 local id, attempt = owned[1], attempts[1]
 if id then
-  local failures, last, alone, marked = noted(id, attempt)
-  note(id, failures, last, ends_alone(alone, marked, attempt), attempt)
+  local failures, last, alone, marked, failure = noted(id, attempt)
+  note(id, failures, last, ends_alone(alone, marked, attempt), attempt, failure)
 end
 return lost
 """,
@@ -180,8 +180,8 @@ UNMARK_ALONE = _script(
     """
 local id, attempt = owned[1], attempts[1]
 if id then
-  local failures, last, alone, marked = noted(id, attempt)
-  if marked == attempt then note(id, failures, last, alone, 0) end
+  local failures, last, alone, marked, failure = noted(id, attempt)
+  if marked == attempt then note(id, failures, last, alone, 0, failure) end
 end
 return lost
 """,

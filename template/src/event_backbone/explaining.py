@@ -1,0 +1,151 @@
+"""Explains one event: what became of it in each consumer group, and what it has caused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from event_backbone.contract.stored_event import StoredEvent
+from event_backbone.dead_letters import DeadEvent, DeadLetters
+from event_backbone.errors import ConfigurationError, EntryUnreadable, RequirementUnknown
+from event_backbone.model import EventKey, Metadata, StreamName
+from event_backbone.stream.base import Streams
+from event_backbone.stream.values import GroupState, PendingEntry
+from event_backbone.wire import is_redriven, read_entry
+
+LifeState = Literal["unread", "in-flight", "parked", "finished", "dead-letter", "cut", "finished-or-cut"]
+"""Where an event is in its life in a group.
+
+``finished`` is everything that the group has behind it: handled, discarded, or skipped by a seek. ``cut`` was removed
+before the group read it. Of an event that has left the stream, ``finished-or-cut`` says that Redis does not know which.
+"""
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLife:
+    """What became of an event in one consumer group.
+
+    Attributes:
+        group: the group.
+        state: where the event is now.
+        pending: the attempt under way, or the time of the next one, and the last failure; None unless it is in flight
+            or parked.
+        dead_letters: the dead letters that the group has of it, oldest first; more than one if it was handled again.
+    """
+
+    group: str
+    state: LifeState
+    pending: PendingEntry | None
+    dead_letters: tuple[DeadEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CausedEvent:
+    """An event that a handler of another one has produced, and what it has caused in turn."""
+
+    metadata: Metadata
+    caused: tuple[CausedEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of an event.
+
+    Attributes:
+        event: the event, from the stream or the archive.
+        groups: its life in each group of the stream.
+        caused: what its handlers have produced, with what that has caused, oldest first.
+        searched_until: up to when events were searched for what it has caused.
+    """
+
+    event: StoredEvent
+    groups: tuple[GroupLife, ...]
+    caused: tuple[CausedEvent, ...]
+    searched_until: datetime
+
+
+async def lives_of(
+    streams: Streams, stream: StreamName, event: StoredEvent, dead_letters: Callable[[str], DeadLetters]
+) -> tuple[GroupLife, ...]:
+    """Return the life of an event in each group, by name. What is asked in turn may change in between."""
+    states = await streams.stream(stream).groups()
+    return tuple([await _life(streams, stream, event, each, dead_letters(each.name)) for each in _by_name(states)])
+
+
+async def caused_by(
+    streams: Streams, searched: Sequence[StreamName], event: Metadata, *, within: timedelta, depth: int
+) -> tuple[CausedEvent, ...]:
+    """Return what an event has caused in these streams, to this depth, until ``within`` after it was appended."""
+    if within <= timedelta() or depth < 0:
+        raise ConfigurationError("within must be positive, and depth not negative.")
+    known: dict[str, list[Metadata]] = {str(event.event_id): []}
+    level = set(known)
+    for _ in range(depth):
+        found: set[str] = set()
+        for stream in searched:
+            async for each in _after(streams, stream, event.key, within):
+                if each.causation_id in level and str(each.event_id) not in known:
+                    known[each.causation_id].append(each)
+                    found.add(str(each.event_id))
+        known.update({each: [] for each in found})
+        level = found
+        if not level:
+            break
+    return _tree(known, str(event.event_id))
+
+
+def _tree(known: dict[str, list[Metadata]], event_id: str) -> tuple[CausedEvent, ...]:
+    children = sorted(known.get(event_id, ()), key=lambda each: each.key)
+    return tuple([CausedEvent(each, _tree(known, str(each.event_id))) for each in children])
+
+
+async def _after(
+    streams: Streams, name: StreamName, key: EventKey, within: timedelta
+) -> AsyncGenerator[Metadata, None]:
+    """Yield the metadata of the events that were appended from ``key`` on, for ``within``."""
+    stream = streams.stream(name)
+    end = EventKey(key.milliseconds + within // timedelta(milliseconds=1), 0, name.partition)
+    start = EventKey(key.milliseconds, 0, name.partition)
+    while page := await stream.range(start, end, _PAGE):
+        for entry in page:
+            if not is_redriven(entry.fields):
+                try:
+                    yield read_entry(entry.fields, name, entry.key)[0]
+                except (EntryUnreadable, RequirementUnknown):
+                    continue
+        start = page[-1].key.successor()
+
+
+async def _life(
+    streams: Streams, stream: StreamName, event: StoredEvent, state: GroupState, dead_letters: DeadLetters
+) -> GroupLife:
+    key = event.key
+    letters = tuple([each async for each in dead_letters.list(None, keys=[key])])
+    entries = await streams.group_admin(stream, state.name).pending(key.predecessor(), 1)
+    pending = next((each for each in entries if each.key == key), None)
+    return GroupLife(state.name, _state(event, state, pending, dead=bool(letters)), pending, letters)
+
+
+def _state(event: StoredEvent, group: GroupState, pending: PendingEntry | None, *, dead: bool) -> LifeState:
+    if pending is not None:
+        return "in-flight" if pending.due is None else "parked"
+    if dead:
+        return "dead-letter"
+    in_stream = event.segment is None
+    if event.key > group.last_delivered:
+        return "unread" if in_stream else "cut"
+    was_cut = not in_stream and group.cut_until is not None and event.key <= group.cut_until
+    return "finished-or-cut" if was_cut else "finished"
+
+
+def _by_name(states: Sequence[GroupState]) -> list[GroupState]:
+    return sorted(states, key=lambda each: each.name)
+
+
+def searched_until(event: Metadata, within: timedelta) -> datetime:
+    """Return up to when events are searched: now, or ``within`` after this one."""
+    return min(datetime.now(UTC), event.key.time + within)
