@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 
-from benchmarks import archive_races, dead_collector, redis_races, requests, retention_race, s3_races
+from benchmarks import archive_races, dead_collector, redis_races, replay_race, requests, retention_race, s3_races
 from benchmarks.by_hand_s3 import S3Server
 from benchmarks.delay_proxy import DelayProxy
 from benchmarks.results import Requests, Results, Table
@@ -23,7 +23,12 @@ ON_REDIS = {
     "inline": redis_races.inline,
     "retention": retention_race.retention,
 }
-ON_S3 = {"produce-s3": s3_races.produce, "consume-s3": s3_races.consume, "archive": archive_races.archive}
+ON_S3 = {
+    "produce-s3": s3_races.produce,
+    "consume-s3": s3_races.consume,
+    "archive": archive_races.archive,
+    "replay": replay_race.replay,
+}
 RACES = (*ON_REDIS, *ON_S3, "requests")
 ROUNDS_ON_REDIS = 3
 """As many rounds there for each one on S3, as they take a tenth of the time."""

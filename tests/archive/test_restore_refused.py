@@ -59,7 +59,7 @@ def _spoiling(ending: str, old: bytes, new: bytes) -> Obstacle:
 
 
 OBSTACLES: dict[str, tuple[Obstacle, type[BackboneError], str]] = {
-    "another restore": (_another_restore, StreamError, "Another restore of stream .* run it again then"),
+    "another restore": (_another_restore, StreamError, "Another restore or migration of stream .* run it again then"),
     "another environment": (
         _spoiling("event-backbone.json", b'"test"', b'"live"'),
         ConfigurationError,

@@ -120,7 +120,7 @@ async def test_a_replay_stops_at_what_cannot_be_handled_and_goes_on_from_there(
     keys = await _note(backbone, 20)
     notes, reports = Notes(n7=3), list[ReplayReport]()
     with pytest.raises(ReplayStopped, match=rf"{keys[7]} \(note\): attempts-exhausted, ValueError at .* in note"
-                       rf"\. Replay from {keys[7]} on to go on") as stopped:  # fmt: skip
+                       rf"\. Correct that, then replay from {keys[7]} on") as stopped:  # fmt: skip
         await backbone.replay(notes.consumer, URI, concurrency=concurrency, retry=AT_ONCE, on_progress=reports.append)
     assert stopped.value.next == str(reports[-1].next) == str(keys[7])
     assert set(keys[:7]) <= set(notes.keys)

@@ -43,7 +43,7 @@ async def test_one_restore_is_under_way_at_a_time(connection: RedisConnection) -
         other.set_follow_ups("group", {START: ""}),
         other.swap(START, START),
     ):
-        with pytest.raises(StreamError, match="Another restore of stream test:shipments is under way") as caught:
+        with pytest.raises(StreamError, match="restore or migration of stream test:shipments is under way") as caught:
             await call
         assert not isinstance(caught.value, StreamUnavailable)
     await other.end()

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from event_backbone.groups import SeekReport
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
     from event_backbone.logs import EventLogFilter
+    from event_backbone.migration.report import MigrationProgress, MigrationReport, StillThere
     from event_backbone.model import EventKey, Metadata
     from event_backbone.place import place_of
     from event_backbone.policy import RetryPolicy
@@ -105,6 +106,8 @@ __all__ = [
     "HeldBack",
     "LeaseLost",
     "Metadata",
+    "MigrationProgress",
+    "MigrationReport",
     "NotSent",
     "OnceInvalid",
     "OutcomeUnknown",
@@ -130,6 +133,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "SeekReport",
+    "StillThere",
     "StorageError",
     "StorageMissing",
     "StorageUnavailable",
@@ -170,6 +174,8 @@ _HOMES = {
     "HandleInterceptor": "interceptors",
     "HeldBack": "replay",
     "Metadata": "model",
+    "MigrationProgress": "migration.report",
+    "MigrationReport": "migration.report",
     "Outgoing": "interceptors",
     "PendingEntry": "stream.values",
     "ProduceInterceptor": "interceptors",
@@ -182,6 +188,7 @@ _HOMES = {
     "RetentionState": "retention.by_hand",
     "RetryPolicy": "policy",
     "SeekReport": "groups",
+    "StillThere": "migration.report",
     "StoredEvent": "contract.stored_event",
     "Subscription": "subscription",
     "SubscriptionOptions": "subscription",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,6 +20,10 @@ from event_backbone.dead_letters import DeadLetters
 from event_backbone.erasing import erase_payload
 from event_backbone.groups import SeekReport, delete_group, seek_group
 from event_backbone.lifetime import Lifetime
+from event_backbone.migration.opening import open_migration
+from event_backbone.migration.references import count_references
+from event_backbone.migration.report import MigrationReport, OnMigrationProgress, StillThere
+from event_backbone.migration.report import ignore_progress as ignore_migration_progress
 from event_backbone.model import EventKey
 from event_backbone.retention.by_hand import RetentionState, TrimReport, read_state, trim_by_hand
 from event_backbone.storage.base import StorageScope
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Administration(Lifetime):
-    """Restores, trims, erases and examines streams; a part of ``Backbone``, which describes the settings."""
+    """Restores, trims, migrates, erases and examines streams; a part of ``Backbone``, which describes the settings."""
 
     async def restore(
         self,
@@ -102,6 +106,37 @@ class Administration(Lifetime):
         Raises StreamUnavailable when Redis does not answer.
         """
         return await read_state(self._retained(self._scope(uri)), self._retention)
+
+    async def migrate(
+        self,
+        uri: str,
+        *,
+        away_from: str,
+        dry_run: bool = False,
+        remove: bool = False,
+        on_progress: OnMigrationProgress = ignore_migration_progress,
+    ) -> MigrationReport:
+        """Move the payloads that are in the storage named ``away_from`` into the backbone's ``storage``.
+
+        ``away_from`` is one of ``also_read``, or ``redis-hash`` for hashes beside the stream. Producers and consumers
+        go on: events keep their keys, groups their positions, and handlers their leases. Every copy is loaded again
+        and compared with the original; what is erased meanwhile is erased in both. Retention pauses. May be run again
+        at any time: whatever ended it, it moves what is left, as what producers have saved to the old storage since.
+
+        A dry run only counts. With ``remove`` the old hashes beside the stream are deleted, once nothing refers to
+        that storage any more; payloads elsewhere stay. What was copied before is not erased in the old storage by a
+        later ``erase``: remove it soon.
+
+        Raises:
+            StreamError: a restore or another migration of this stream is under way.
+            StreamUnavailable, StorageUnavailable: Redis or a storage does not answer; run it again.
+            RequirementUnknown: a later version wrote an event.
+            ConfigurationError: there is no such storage, a storage refuses, or only parts of payloads are in it.
+        """
+        async with open_migration(
+            self._scope(uri), self._storages, self._storage, away_from, self._deduplicate_for
+        ) as migration:
+            return await (migration.plan() if dry_run else migration.run(on_progress, remove=remove))
 
     def dead_letters(self, uri: str, group: str) -> DeadLetters:
         """Return the dead letters of a consumer group."""
@@ -180,6 +215,22 @@ class Administration(Lifetime):
         scope, streams = self._scope(uri), self._require_open()
         archived = open_archive_erasing(self._archive, scope)
         return await erase_payload(streams.stream(scope.stream), self._storages, scope, archived, key, part=part)
+
+    async def still_in(self, uri: str) -> Mapping[str, StillThere]:
+        """Return what in Redis refers to each other storage than the backbone's own, by its name.
+
+        Those are the ones of ``also_read``, and hashes beside the stream if anything refers to them. What nothing
+        refers to may be taken away; but the archive is not looked at, and a restore needs the storages that it names.
+
+        Raises StreamUnavailable when Redis does not answer. It reads the whole stream once for each storage.
+        """
+        scope, stream = self._scope(uri), self._require_open().stream(self._scope(uri).stream)
+        if self._redis is None:
+            return {}
+        given = {name for storage in self._given_storages for name in storage.readable()}
+        others = sorted(set(self._storages) - set(self._storage.readable()))
+        found = {name: await count_references(scope, stream, name) for name in others}
+        return {name: still for name, still in found.items() if name in given or not still.nothing}
 
     def location(self, event: StoredEvent) -> list[str]:
         """Return where each part of an event's payload is, for people.

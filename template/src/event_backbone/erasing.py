@@ -14,6 +14,7 @@ from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import storage_missing
 from event_backbone.storage.parts import StorageNotGiven
 from event_backbone.stream.base import Stream
+from event_backbone.stream.redis.migrating import rewritten_entry
 from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, is_redriven, read_entry
 
 if TYPE_CHECKING:
@@ -43,9 +44,37 @@ async def erase_payload(
         if not references:  # the payload is in the entry itself
             await stream.erase(key)
         await gather_all(storage.erase(scope, [reference]) for storage, reference in parts)
+        if scope.redis is not None:
+            await _erase_copies(stream, storages, scope, key, part=part, erased={*references})
     if not references:
         return [entry_location(scope.stream, key)]
     return [storage.location(scope, reference) for storage, reference in parts]
+
+
+async def _erase_copies(
+    stream: Stream,
+    storages: Mapping[str, Storage],
+    scope: StorageScope,
+    key: EventKey,
+    *,
+    part: str | None,
+    erased: set[PayloadReference],
+) -> None:
+    """Erase what a migration has copied meanwhile: the entry in its place may refer to another storage.
+
+    What is being built is looked at first, as it may become the stream in between.
+    """
+    redis = scope.redis
+    building = None if redis is None else await rewritten_entry(redis, scope.stream, key)
+    for entry in (building, await stream.get(key)):
+        if entry is None or is_redriven(entry.fields):
+            continue
+        references = read_entry(entry.fields, stream.name, key)[1]
+        if not references and erased:
+            await stream.erase(key)
+        for each in references:
+            if each not in erased and part in {None, each.storage}:
+                await _given(storages, each.storage).erase(scope, [each])
 
 
 async def _references(

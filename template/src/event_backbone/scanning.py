@@ -213,19 +213,10 @@ class EventLoading:
 
     async def read_archived(self, page: ColdPage, events: Wanted = None) -> list[StoredEvent]:
         """Return the wanted events among archived ones. Raises as ``read`` does."""
-        from event_backbone.archive.reading import read_metadata, stored_events  # noqa: PLC0415 - only with an archive
+        from event_backbone.archive.reading import stored_events  # noqa: PLC0415 - only with an archive
 
         wanted = page.events if events is None else [each for each in page.events if self.wants(each, events)]
-        if self._needs is None:
-            return await stored_events(self._scope, self._storages, wanted, page.segment) if wanted else []
-        read = [read_metadata(each, self._scope.stream) for each in wanted]
-        needed = [each for each, (metadata, _) in zip(wanted, read, strict=True) if self._needs(metadata)]
-        loaded = await stored_events(self._scope, self._storages, needed, page.segment)
-        by_key = {each.key: each for each in loaded}
-        return [
-            by_key.get(metadata.key) or StoredEvent(metadata, NOT_INLINE, references, page.segment)
-            for metadata, references in read
-        ]
+        return await stored_events(self._scope, self._storages, wanted, page.segment, self._needs) if wanted else []
 
     def wants(self, event: ArchivedEvent, events: Wanted) -> bool:
         """Return whether an archived event is wanted."""
@@ -250,15 +241,16 @@ class EventLoading:
         loaded = await self._payloads(referring)
         gone = [each.entry.key for each, content in zip(referring, loaded, strict=True) if is_gone(content)]
         left = await self._left(gone) if gone else ()
-        contents = dict(zip((each.entry.key for each in referring), loaded, strict=True))
-        events = [
-            StoredEvent(
-                each.metadata,
-                contents.get(each.entry.key, NOT_INLINE) if each.references else read_inline(each.entry.fields),
-                each.references,
-            )
-            for each in found
-        ]
+        contents, needed = iter(loaded), iter(referring)
+        following = next(needed, None)
+        events: list[StoredEvent] = []
+        for each in found:
+            content: Payload | StorageError = NOT_INLINE
+            if each is following:
+                content, following = next(contents), next(needed, None)
+            elif not each.references:
+                content = read_inline(each.entry.fields)
+            events.append(StoredEvent(each.metadata, content, each.references))
         return [each for each in events if each.key not in left] if left else events
 
     async def _left(self, keys: Sequence[EventKey]) -> set[EventKey]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from event_backbone.archive.missing import INLINE, error_of
 from event_backbone.contract.stored_event import StoredEvent
@@ -10,6 +10,7 @@ from event_backbone.errors import StorageError
 from event_backbone.model import Metadata, Payload, PayloadReference, StreamName
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.loading import collect_available_references, merged_payload
+from event_backbone.stream.values import NOT_INLINE
 from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, read_entry
 from event_backbone.wire.archived_event import ArchivedEvent
 
@@ -22,27 +23,36 @@ def read_metadata(event: ArchivedEvent, stream: StreamName) -> tuple[Metadata, t
 
 
 async def stored_events(
-    scope: StorageScope, storages: Mapping[str, Storage], events: Sequence[ArchivedEvent], segment: str
+    scope: StorageScope,
+    storages: Mapping[str, Storage],
+    events: Sequence[ArchivedEvent],
+    segment: str,
+    needs: Callable[[Metadata], bool] | None = None,
 ) -> list[StoredEvent]:
     """Return the events as a reader gives them out; ``segment`` says where they were read.
 
-    What the archive did not copy is loaded from where it is.
+    What the archive did not copy is loaded from where it is. With ``needs``, other events get an empty payload.
 
     Raises:
         StorageUnavailable: a payload is in a storage that does not answer; StorageMissing: that was not given.
         EntryUnreadable, RequirementUnknown: as ``read_entry`` does.
     """
     read = [(event, *read_metadata(event, scope.stream)) for event in events]
+    needed = [needs is None or needs(metadata) for _, metadata, _ in read]
     elsewhere = [
-        reference for event, _, references in read for reference in references if not _is_known(event, reference)
+        reference
+        for (event, _, references), is_needed in zip(read, needed, strict=True)
+        if is_needed
+        for reference in references
+        if not _is_known(event, reference)
     ]
     loaded: Mapping[PayloadReference, Payload | StorageError] = {}
     if elsewhere:
         found = await collect_available_references(scope, storages, elsewhere)
         loaded = dict(zip(elsewhere, found, strict=True))
     return [
-        StoredEvent(metadata, _content(event, references, loaded), references, segment)
-        for event, metadata, references in read
+        StoredEvent(metadata, _content(event, references, loaded) if is_needed else NOT_INLINE, references, segment)
+        for (event, metadata, references), is_needed in zip(read, needed, strict=True)
     ]
 
 

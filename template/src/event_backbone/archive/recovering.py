@@ -14,13 +14,14 @@ from event_backbone.model import PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NewEntry
 from event_backbone.wire import entry_metadata, id_of_record
-from event_backbone.wire.fields import MICROSECOND, RESTORED_HEADER
+from event_backbone.wire.fields import EPOCH, MICROSECOND, RESTORED_HEADER
 
 if TYPE_CHECKING:
     from event_backbone.storage.base import RecordLog
     from event_backbone.wire import LoggedRecord
 
 _PAGE = 256
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class LostEvent(NamedTuple):
@@ -84,6 +85,8 @@ class LostEvents:
         self._spread = spread // MICROSECOND
         self._found: dict[str, _Found] = {}
         self._order: list[tuple[int, str]] = []
+        self._yielded: set[str] = set()
+        self._since = 0
         self._damaged = 0
 
     @property
@@ -96,6 +99,8 @@ class LostEvents:
 
         Raises StorageUnavailable or ConfigurationError as ``RecordLog.records`` does.
         """
+        self._yielded.clear()
+        self._since = 0 if since is None else (since - EPOCH) // _MILLISECOND
         headers = {RESTORED_HEADER: restored_at.isoformat(timespec="seconds")}
         async with AsyncExitStack() as stack:
             sources = [
@@ -121,12 +126,16 @@ class LostEvents:
             event_id = record.event_id.lower()
             if not record.document:
                 self._damaged += not record.erased
-            elif not self._is_known(event_id):
+            elif not self._is_known(event_id) and not self._was_copied(event_id):
                 found = self._found.get(event_id)
                 if found is None:
                     found = self._found[event_id] = _Found(record.document, record.at_microseconds, record.parts)
                     heappush(self._order, (record.at_microseconds, event_id))
                 found.add(record)
+
+    def _was_copied(self, event_id: str) -> bool:
+        """Whether the record is a later copy: its event is too old to be lost, or was yielded from another record."""
+        return UUID(event_id).int >> 80 < self._since or event_id in self._yielded
 
     def _complete(self, sources: Sequence[_Source], headers: Mapping[str, str]) -> list[list[LostEvent]]:
         """Return, and forget, the events of which no further record can come."""
@@ -138,6 +147,7 @@ class LostEvents:
             found = self._found.pop(event_id)
             if self._is_known(event_id):
                 continue
+            self._yielded.add(event_id)
             if not pages or len(pages[-1]) == _PAGE:
                 pages.append([])
             pages[-1].append(found.lost_event(event_id, headers))

@@ -1,4 +1,4 @@
-"""Holds the lock of a restore for as long as it works, however long its steps take."""
+"""Holds the lock of a restore or a migration for as long as it works, however long its steps take."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from datetime import timedelta
 
 from event_backbone.errors import StreamError, StreamUnavailable
 from event_backbone.model import StreamName
-from event_backbone.stream.redis.restoring import RedisRestoring
+from event_backbone.stream.redis.replacing import RedisReplacing
 
 LOCKED_FOR = timedelta(seconds=30)
 """How long a restore that has crashed keeps others from beginning."""
 
 
 @asynccontextmanager
-async def locked(restoring: RedisRestoring, stream: StreamName) -> AsyncGenerator[None]:
+async def locked(restoring: RedisReplacing, stream: StreamName) -> AsyncGenerator[None]:
     """Hold the lock in this context.
 
     Raises:
         StreamUnavailable: Redis does not answer.
-        StreamError: another restore has it.
+        StreamError: another restore or migration has it.
     """
     if not await restoring.begin(secrets.token_hex(8), LOCKED_FOR):
         raise StreamError(
-            f"Another restore of stream {stream.key} is under way, or was interrupted less than "
+            f"Another restore or migration of stream {stream.key} is under way, or was interrupted less than "
             f"{LOCKED_FOR.total_seconds():.0f} s ago; run it again then."
         )
     renewing = asyncio.create_task(_keep(restoring))
@@ -39,7 +39,7 @@ async def locked(restoring: RedisRestoring, stream: StreamName) -> AsyncGenerato
             await restoring.end()
 
 
-async def _keep(restoring: RedisRestoring) -> None:
+async def _keep(restoring: RedisReplacing) -> None:
     """Renew the lock until it is another restore's, which the next call of this one says."""
     with suppress(StreamError):
         while True:

@@ -19,6 +19,7 @@ from event_backbone.cli import (
     explain,
     group,
     health,
+    migrate,
     pending,
     produce,
     read,
@@ -60,11 +61,8 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(health.health)
     if project.produces:
         cli.command()(produce.produce)
-    cli.command()(read.tail)
-    cli.command()(read.show)
-    cli.command()(explain.explain)
-    cli.command()(erase.erase)
-    cli.command()(trim.trim)
+    for command in (read.tail, read.show, explain.explain, erase.erase, trim.trim, migrate.migrate):
+        cli.command()(command)
     _add_consuming(cli, project)
     cli.add_typer(_events(), name="events")
     if project.s3_options is not None or project.archives:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import typer
 from event_backbone.cli.arguments import bound_of
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.events import complete_event, event_of
+from event_backbone.cli.exit_watchdog import start_exit_watchdog
 from event_backbone.cli.output import counted, print_line, when
 from event_backbone.cli.progress import progress_bar
 from event_backbone.cli.project import project_of, required
@@ -55,7 +57,15 @@ def replay(
     if not (dry_run or yes or sys.stdin.isatty()):
         fail("Give --yes to replay without being asked, or --dry-run to count the events.", USAGE_ERROR)
     project.configure_logging(logging.WARNING)
-    run_async(_replay(project, options, dry_run=dry_run, ask=not yes))
+    run_async(_replay_and_leave(project, options, dry_run=dry_run, ask=not yes))
+
+
+async def _replay_and_leave(project: Project, options: ReplayKeywords, *, dry_run: bool, ask: bool) -> None:
+    try:
+        await _replay(project, options, dry_run=dry_run, ask=ask)
+    except asyncio.CancelledError:
+        start_exit_watchdog()  # as a handler may swallow its cancellation
+        raise
 
 
 async def _replay(project: Project, options: ReplayKeywords, *, dry_run: bool, ask: bool) -> None:

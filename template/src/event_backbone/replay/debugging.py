@@ -87,7 +87,7 @@ async def debug_event(
 ) -> DebugReport:
     """Call the handlers of an event within the caller's task; ``Backbone.debug`` describes it."""
     check_services(consumer, services)
-    errors, held_back, follow_ups = list[BaseException](), list[HeldBack](), ReplayFollowUps()
+    errors, held_back, follow_ups = list[BaseException](), list[HeldBack](), ReplayFollowUps(lambda _: True)
 
     def note(_: Metadata, error: BaseException) -> None:
         errors.append(error)
@@ -101,9 +101,8 @@ async def debug_event(
         consumer, services, scope, follow_ups, options=options, interceptors=interceptors, on_failure=note
     )
     handling.begin_batch()
-    metadata, key = event.metadata, event.key
+    metadata = event.metadata
     route = handling.routes.of(metadata)
-    follow_ups.begin(key)
     ctx = DebuggedEvent(metadata, services, follow_ups, None if produce else hold_back)
     loaded = LoadedEvent(metadata, route, event.content if route.wanted else None, event.references)
     try:

@@ -62,7 +62,8 @@ class Replay:
         self._stream = stream
         self._cold = cold
         self._options = options
-        self._follow_ups = ReplayFollowUps()
+        self._window = Window()
+        self._follow_ups = ReplayFollowUps(self._window.has)
         self._handling = handling_of(
             consumer, services, scope, self._follow_ups, options=options, interceptors=interceptors
         )
@@ -71,14 +72,13 @@ class Replay:
             stream, storages, scope, cold, needs=self._needs_payload, on_unreadable=self._note_unreadable
         )
         self._tally = Tally()
-        self._window = Window(EventKey(0))
 
     async def run(self) -> ReplayReport:
         """Replay the range, and return what was done."""
         options = self._options
         start = EventKey(0) if options.start is None else key_at(options.start)
         stop = await self._newest() if options.end is None else key_at(options.end)
-        self._window = Window(start)
+        self._window.add([], start)
         if self._cold is None:
             await report_left(self._stream, options.start)
         scan = Scan(
@@ -92,18 +92,17 @@ class Replay:
             page_bytes=_PAGE_BYTES,
         )
         try:
-            first = await scan.next_page()
-            await (self._count(scan, first) if options.dry_run else self._handle(scan, first))
+            await (self._count(scan) if options.dry_run else self._handle(scan))
             self._window.add([], stop)
         finally:
             await scan.close()
             options.on_progress(self._report())
         return self._report()
 
-    async def _handle(self, scan: Scan, first: list[StoredEvent] | None) -> None:
+    async def _handle(self, scan: Scan) -> None:
         """Handle the events that ``scan`` yields, and raise what ended that early, once nothing runs any more."""
         runner = Runner(self._handling, self._follow_ups, self._window, self._tally, self._options)
-        reading = asyncio.create_task(self._read(scan, first, runner))
+        reading = asyncio.create_task(self._read(scan, runner))
         reading.add_done_callback(lambda _: runner.complete())
         ended = asyncio.create_task(runner.ended.wait())
         try:
@@ -121,21 +120,24 @@ class Replay:
             raise runner.broken
         if runner.failure is not None:
             following = str(self._window.next)
-            text = f"The replay stopped at event {runner.failure}. Replay from {following} on to go on."
+            text = f"The replay stopped at event {runner.failure}. Correct that, then replay from {following} on."
             raise ReplayStopped(text, following)
         if unread is not None:
             raise unread
 
-    async def _read(self, scan: Scan, page: list[StoredEvent] | None, runner: Runner) -> None:
-        while page is not None:
-            events = self._replayed(page)
+    async def _read(self, scan: Scan, runner: Runner) -> None:
+        events = self._replayed(await scan.next_page())
+        while events is not None:
             self._window.add(events, scan.position.successor())
             runner.add(events)
+            events = None  # so that nothing refers to their payloads longer than their handlers
             await runner.until_wanted()
-            page = await scan.next_page_after_outages()
+            events = self._replayed(await scan.next_page_after_outages())
 
-    def _replayed(self, page: Sequence[StoredEvent]) -> list[ReplayedEvent]:
-        """Return what was read for a page, in order, with what could not be."""
+    def _replayed(self, page: Sequence[StoredEvent] | None) -> list[ReplayedEvent] | None:
+        """Return what was read for a page, in order, with what could not be; None at the end."""
+        if page is None:
+            return None
         events: list[ReplayedEvent] = []
         for read in page:
             route = self._handling.routes.of(read.metadata)
@@ -145,16 +147,16 @@ class Replay:
             self._unreadable.clear()
         return events
 
-    async def _count(self, scan: Scan, page: list[StoredEvent] | None) -> None:
+    async def _count(self, scan: Scan) -> None:
         """Count what would become of the events that ``scan`` yields, as far as their metadata says."""
-        while page is not None:
-            events = self._replayed(page)
+        events = self._replayed(await scan.next_page())
+        while events is not None:
             self._window.add(events, scan.position.successor())
             for event in events:
                 self._count_one(event)
                 self._window.done(event)
             self._options.on_progress(self._report())
-            page = await scan.next_page_after_outages()
+            events = self._replayed(await scan.next_page_after_outages())
 
     def _count_one(self, event: ReplayedEvent) -> None:
         read, route = event.read, event.route

@@ -131,7 +131,6 @@ class Runner:
             return
         assert read is not None  # noqa: S101 - it is not done with
         assert route is not None  # noqa: S101 - as every event that was read
-        self._follow_ups.begin(event.key)
         content = read.content
         # A payload that was refused is not loaded again: whoever corrects permissions goes on from there.
         attempts = self._options.retry.max_attempts if isinstance(content, PayloadForbidden) else event.attempt
@@ -182,8 +181,8 @@ class Runner:
             self._tally.skipped[outcome.skipped] += 1
         elif event.route is not None:
             self._tally.handled[event.route.attributes["event"]] += 1
-        self._follow_ups.end(event.key)
         self._window.done(event)
+        self._follow_ups.end(event.key)
         self._taken.set()
 
     def _again(self, event: ReplayedEvent) -> None:

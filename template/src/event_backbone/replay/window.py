@@ -31,10 +31,10 @@ class ReplayedEvent:
 class Window:
     """Knows up to where all events are done with, and how many bytes of payloads wait or are being handled."""
 
-    def __init__(self, start: EventKey) -> None:
-        """Begin at ``start``, with nothing read."""
+    def __init__(self) -> None:
+        """Begin with nothing read."""
         self._events: deque[ReplayedEvent] = deque()
-        self._read_up_to = start
+        self._read_up_to = EventKey(0)
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -53,6 +53,10 @@ class Window:
         events = self._events
         while events and events[0].read is None:
             events.popleft()
+
+    def has(self, key: EventKey) -> bool:
+        """Return whether this event was read and is not done with."""
+        return any(each.key == key and each.read is not None for each in self._events)
 
     @property
     def next(self) -> EventKey:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 class StorageScope:
     """Whose payloads a call is about: the stream, and the Redis server that has it (None in memory).
 
-    ``written`` says that payloads are wanted as they were written: hardly anybody asks for a single argument.
+    ``written`` says that payloads are wanted as they were written: hardly anybody asks for a single argument. ``fresh``
+    says that what other processes have just erased has to be seen: nothing comes from a copy in memory.
     """
 
     stream: StreamName
     redis: RedisConnection | None = None
     written: bool = False
+    fresh: bool = False
 
 
 class HashPlace(NamedTuple):

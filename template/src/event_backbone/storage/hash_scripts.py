@@ -91,10 +91,12 @@ async def erase_hashes(connection: RedisConnection, keys: Sequence[str], expires
         await connection.run(_ERASE, keys[start : start + _KEYS_A_CALL], [_milliseconds(expires_after)])
 
 
-async def remove_hashes(connection: RedisConnection, keys: Sequence[str]) -> None:
-    """Delete hashes, tombstones included."""
+async def remove_hashes(connection: RedisConnection, keys: Sequence[str]) -> int:
+    """Delete hashes, tombstones included; return how many there were."""
+    removed = 0
     for start in range(0, len(keys), _KEYS_A_CALL):
-        await connection.command("UNLINK", *keys[start : start + _KEYS_A_CALL])
+        removed += cast("int", await connection.command("UNLINK", *keys[start : start + _KEYS_A_CALL]))
+    return removed
 
 
 def _milliseconds(duration: timedelta | None) -> int:

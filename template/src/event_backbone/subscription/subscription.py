@@ -156,7 +156,7 @@ class Subscription:
             await self.wait()
 
     def hand_over_end(self) -> bool:
-        """Return whether it is to end once its group has nothing left; if so, the caller stops it. Call before entering."""
+        """Return whether it is to end when its group has nothing left; the caller then ends it. Call before entering."""
         self._ends_itself = False
         return self._options.until == "empty"
 

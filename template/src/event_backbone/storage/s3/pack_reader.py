@@ -65,6 +65,9 @@ class PackReader:
     ) -> None:
         """Call back with the lines of each pack, all at once, as soon as it is there. ``Storage.load`` says more."""
         packs = self._by_pack(scope, references, on_payloads)
+        if scope.fresh:
+            for pack in packs:
+                self._cache.forget(pack.place.key)
         if len(packs) == 1:
             await self._load_pack(objects, scope, packs[0], on_payloads)
         elif packs:

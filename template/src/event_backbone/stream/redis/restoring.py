@@ -6,9 +6,8 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from event_backbone.connection import RedisConnection, Script
-from event_backbone.errors import StreamError
-from event_backbone.model import EventKey, HashWrite, Payload, StreamName
+from event_backbone.model import EventKey, HashWrite, Payload
+from event_backbone.stream.redis.replacing import RedisReplacing
 from event_backbone.stream.redis.restoring_group_scripts import (
     SET_DEAD_LETTERS,
     SET_FOLLOW_UPS,
@@ -17,15 +16,10 @@ from event_backbone.stream.redis.restoring_group_scripts import (
 )
 from event_backbone.stream.redis.restoring_scripts import (
     ADD,
-    BEGIN,
     COPY_LIVE,
-    END,
-    LOST,
-    OTHER,
     REMEMBER,
-    RENEW,
 )
-from event_backbone.stream.redis.script_message import milliseconds, packed
+from event_backbone.stream.redis.script_message import milliseconds
 from event_backbone.stream.redis.swap_script import SWAP
 from event_backbone.stream.values import NOT_INLINE, DeadLetter
 from event_backbone.wire.fields import (
@@ -69,7 +63,7 @@ class LiveCopy:
     more: bool
 
 
-class RedisRestoring:
+class RedisRestoring(RedisReplacing):
     """One restore of one stream.
 
     Only ``swap`` changes the live stream, and ``remember`` and ``copy_live`` what it remembers of event ids. Everything
@@ -85,43 +79,13 @@ class RedisRestoring:
         ConfigurationError: Redis holds other data under a key of the stream.
     """
 
-    def __init__(self, redis: RedisConnection, name: StreamName) -> None:
-        """Restore this stream, which need not exist.
-
-        Its messages are large, so ``redis`` should be a connection that no producer or consumer shares.
-        """
-        self._redis = redis
-        self._name = name
-        self._token = ""
-        self._step = 0
-
-    async def begin(self, token: str, keep: timedelta) -> bool:
-        """Take the lock for ``keep`` and begin from nothing; return False while another token has it.
-
-        Removes what an earlier restore left behind. With the same token it begins again.
-        """
-        with self._redis.errors():
-            reply = await self._redis.run(BEGIN, (self._name.key,), (token, milliseconds(keep)))
-        self._token, self._step = token, 0
-        return reply == 1
-
-    async def renew(self, keep: timedelta) -> None:
-        """Keep the lock for ``keep`` from now on; also while another call is under way."""
-        with self._redis.errors():
-            self._checked(await self._redis.run(RENEW, (self._name.key,), (self._token, milliseconds(keep))))
-
-    async def end(self) -> None:
-        """Give up the lock, and remove what was built unless it was swapped. Does nothing without the lock."""
-        with self._redis.errors():
-            await self._redis.run(END, (self._name.key,), (self._token,))
-
     async def remember(self, seen: Sequence[tuple[UUID, EventKey]], keep: timedelta) -> None:
         """Remember the keys of archived events for at least ``keep``, whatever is remembered of their ids.
 
         A producer that repeats a call gets these keys from now on.
         """
         for first in range(0, len(seen), _AT_ONCE):
-            await self._run(REMEMBER, milliseconds(keep), *_remembered(seen[first : first + _AT_ONCE]))
+            await self.run(REMEMBER, milliseconds(keep), *_remembered(seen[first : first + _AT_ONCE]))
 
     async def add(self, entries: Sequence[RestoredEntry]) -> None:
         """Add archived entries, which come in ascending order within and over all calls; all before ``copy_live``.
@@ -132,7 +96,7 @@ class RedisRestoring:
         faster. Prepare the next entries while a call is under way, but make it when that call has returned.
         """
         if entries:
-            await self._run(ADD, len(entries), *_flat(entries))
+            await self.run(ADD, len(entries), *_flat(entries))
 
     async def copy_live(self, committed: EventKey, count: int) -> LiveCopy:
         """Copy the next ``count`` live entries; ``committed`` is the last key of the archive, as for ``swap``.
@@ -143,7 +107,7 @@ class RedisRestoring:
         After a lost answer, what is returned does not count what was copied by the lost call. Take about 250 at once:
         the server serves nobody else for about 15 us an entry.
         """
-        reply = await self._run(COPY_LIVE, committed.entry_id, count)
+        reply = await self.run(COPY_LIVE, committed.entry_id, count)
         copied, skipped, moved, more = cast("tuple[int, int, int, int]", reply)
         return LiveCopy(copied, skipped, moved, more=more == 1)
 
@@ -155,13 +119,13 @@ class RedisRestoring:
         ``pending`` up to ``position`` become due now, as if never delivered; others, and those that were not restored,
         are dropped. ``dead_letters`` come in order of their ids, which they keep. Called again, it adds to both.
         """
-        await self._run(SET_GROUP, group, position.entry_id)
+        await self.run(SET_GROUP, group, position.entry_id)
         ids = [key.entry_id for key in pending if key <= position]
         for first in range(0, len(ids), _AT_ONCE):
-            await self._run(SET_PENDING, group, ids[first : first + _AT_ONCE])
+            await self.run(SET_PENDING, group, ids[first : first + _AT_ONCE])
         for first in range(0, len(dead_letters), _DEAD_LETTERS_AT_ONCE):
             some = dead_letters[first : first + _DEAD_LETTERS_AT_ONCE]
-            await self._run(SET_DEAD_LETTERS, group, [[each.id, *_letter(each)] for each in some])
+            await self.run(SET_DEAD_LETTERS, group, [[each.id, *_letter(each)] for each in some])
 
     async def set_follow_ups(self, group: str, kept: Mapping[EventKey, str]) -> None:
         """Keep follow-up events of entries that the group has not finished; ``kept`` has the lines of each entry.
@@ -170,7 +134,7 @@ class RedisRestoring:
         """
         fields = [part for key, lines in kept.items() for part in (key.entry_id, lines)]
         for first in range(0, len(fields), 2 * _AT_ONCE):
-            await self._run(SET_FOLLOW_UPS, group, fields[first : first + 2 * _AT_ONCE])
+            await self.run(SET_FOLLOW_UPS, group, fields[first : first + 2 * _AT_ONCE])
 
     async def swap(
         self,
@@ -192,29 +156,9 @@ class RedisRestoring:
         has run on this Redis. The lock stays until ``end``.
         """
         gaps_end = False if complete_from is None else complete_from.entry_id
-        reply = await self._run(SWAP, committed.entry_id, follows.entry_id, gaps_end, list(forgotten), most)
+        reply = await self.run(SWAP, committed.entry_id, follows.entry_id, gaps_end, list(forgotten), most)
         done, copied, skipped, moved = cast("tuple[int, int, int, int]", reply)
         return LiveCopy(copied, skipped, moved, more=False) if done else None
-
-    async def _run(self, script: Script, *items: object) -> object:
-        """Run a script as the next call of this restore; after a lost answer it is run again, which changes nothing."""
-        message = packed([self._token, self._step + 1, *items])
-        with self._redis.errors():
-            reply = await self._redis.run_pipelined(script, (self._name.key,), (message,))
-        self._checked(reply)
-        self._step += 1
-        return reply
-
-    def _checked(self, reply: object) -> None:
-        if reply == OTHER:
-            raise StreamError(
-                f"Another restore of stream {self._name.key} is under way, or this one was suspended for too long; "
-                "run it again when no other is."
-            )
-        if reply == LOST:
-            raise StreamError(
-                f"Redis has lost a part of what was restored of stream {self._name.key}; run the restore again."
-            )
 
 
 def _remembered(seen: Sequence[tuple[UUID, EventKey]]) -> Iterable[object]:
