@@ -9,7 +9,16 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 
-from benchmarks import archive_races, dead_collector, redis_races, replay_race, requests, retention_race, s3_races
+from benchmarks import (
+    archive_races,
+    dead_collector,
+    forward_race,
+    redis_races,
+    replay_race,
+    requests,
+    retention_race,
+    s3_races,
+)
 from benchmarks.by_hand_s3 import S3Server
 from benchmarks.delay_proxy import DelayProxy
 from benchmarks.results import Requests, Results, Table
@@ -22,6 +31,7 @@ ON_REDIS = {
     "batches": redis_races.batches,
     "inline": redis_races.inline,
     "retention": retention_race.retention,
+    "forward": forward_race.forward,
 }
 ON_S3 = {
     "produce-s3": s3_races.produce,

@@ -58,7 +58,7 @@ async def test_an_archiver_alone_makes_a_worker(archived_backbone: Make) -> None
         async with Worker(backbone.archiver(URI)) as worker:
             await worker.until_idle()
             assert (worker.subscriptions, worker.archivers[0].handled) == ((), 1)
-    with pytest.raises(ConfigurationError, match="A worker needs a subscription or an archiver"):
+    with pytest.raises(ConfigurationError, match="A worker needs a part"):
         Worker()
 
 

@@ -106,4 +106,6 @@ def test_one_event_is_debugged_in_the_foreground(
     monkeypatch.setenv("SHOP_FAILS", "always")
     order = redis_shop("produce", "order_placed", "--sample").output.strip()
     assert redis_shop("debug", order).errors.startswith("A handler decided: Reject, no product")
+    redis_shop("erase", keys[0], "--yes")
+    assert redis_shop("debug", keys[0]).output.endswith("No handler was called: erased.\n")
     assert redis_shop("debug", "1-0").errors == "Stream test:shop has no event 1-0.\n"

@@ -74,9 +74,14 @@ class MoveSuite:
         assert (moved.left, moved.came_again) == (keys[0], 0)
         state = await rig.state()
         assert (state.last_delivered, state.pending, state.unread) == (keys[3], 1, 1)
+        assert (state.skipped_after, state.skipped_until) == (keys[0], keys[3])
         assert not (await one.look()).row_ended
         assert numbers(await one.read()) == [4]
         assert await one.leases.ack([lease_of(has)]) == frozenset()
+        for back, skipped in ((keys[2], (keys[0], keys[2])), (keys[0], (None, None))):
+            await admin(rig).move(back)
+            state = await rig.state()
+            assert (state.skipped_after, state.skipped_until) == skipped
 
     async def test_what_has_left_the_stream_does_not_come_again(self, rig: Rig) -> None:
         """It is no longer pending either, and is counted."""

@@ -38,7 +38,7 @@ PUBLIC_MODULES = (
     "event_backbone.web",
 )
 VARIABLE = re.compile(
-    r'"((?:REDIS_EVENT_SOURCE|S3_EVENT_SOURCE|EVENT_SOURCE|EVENT_BACKBONE|SERVE|WORKER)_[A-Z0-9_]*[A-Z0-9])"'
+    r'"((?:REDIS_EVENT_SOURCE|S3_EVENT_SOURCE|EVENT_SOURCE|EVENT_BACKBONE|FORWARD|SERVE|WORKER)_[A-Z0-9_]*[A-Z0-9])"'
 )
 CONDITION = re.compile(r"`(\w+)` is (not )?`([\w-]+)`")
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from event_backbone.backbone import Backbone
+from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import NotSent, OutcomeUnknown
 from event_backbone.model import EventKey
 from event_backbone.testing.servers import RedisServer
@@ -63,3 +64,25 @@ async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(own_
     assert publishers.unsure == set()
     assert {number: stored.get(key) for number, key in publishers.keys.items()} == {n: n for n in publishers.keys}
     assert [number for number, times in Counter(stored.values()).items() if times > 1] == []
+
+
+async def test_a_replay_waits_for_a_server_that_is_killed_meanwhile(own_redis: RedisServer) -> None:
+    """It goes on where it was: each event once, in order."""
+    consumer, numbers, reached = Consumer(Parcels), list[int](), asyncio.Event()
+
+    @consumer.on(Parcels.packed)
+    async def packed(ctx: Context, number: int) -> None:
+        numbers.append(number)
+        reached.set()
+        await asyncio.sleep(0)
+
+    async with Backbone(own_redis.url, environment="test") as backbone:
+        producer = backbone.producer(Parcels, uri=URI)
+        keys = await asyncio.gather(*(producer.packed(number) for number in range(2000)))
+        replaying = asyncio.create_task(backbone.replay(consumer, URI, concurrency=1, rate=1000))
+        await reached.wait()
+        await asyncio.to_thread(own_redis.kill)
+        await asyncio.to_thread(own_redis.start)
+        report = await replaying
+    assert numbers == [*range(2000)]
+    assert report.next == keys[-1].successor()

@@ -18,6 +18,7 @@ from event_backbone import (
     Retry,
     RetryPolicy,
 )
+from event_backbone.testing import context
 from tests.support.parcels import Parcels
 from tests.support.shipment import URI, Billing, ShipmentTracking, consume
 
@@ -269,3 +270,10 @@ async def test_options_that_cannot_work_are_refused(backbone: Backbone, options:
     with pytest.raises(ConfigurationError, match=text):
         await backbone.replay(notes.consumer, URI, **options)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     assert not notes.calls
+
+
+@pytest.mark.parametrize("replaying", [True, False])
+async def test_a_unit_test_says_whether_the_event_is_replayed(*, replaying: bool) -> None:
+    """As a handler sees it; within a task and without one."""
+    made = [context(replaying=replaying), await asyncio.to_thread(context, replaying=replaying)]
+    assert [each.replaying for each in made] == [replaying, replaying]

@@ -153,7 +153,7 @@ async def test_when_one_subscription_cannot_start_none_runs(backbone: Backbone) 
         async with Worker(first, used):
             pytest.fail("The worker started.")
     assert not first.alive
-    with pytest.raises(ConfigurationError, match="needs a subscription"):
+    with pytest.raises(ConfigurationError, match="needs a part"):
         Worker()
 
 

@@ -50,7 +50,9 @@ async def _read(backbone: Backbone) -> list[tuple[EventKey, object]]:
     return [(each.key, each.arguments["number"]) async for each in backbone.reader(URI).scan()]
 
 
-@pytest.mark.parametrize("moment", ["before its copy is beside the stream", "after that", "after the end"])
+@pytest.mark.parametrize(
+    "moment", ["before its copy is beside the stream", "after that", "after that, as a part", "after the end"]
+)
 @pytest.mark.parametrize(("old", "new"), [("redis-hash", "s3"), ("redis-hash", "inline"), ("s3", "s3-2")])
 async def test_an_event_that_is_erased_meanwhile_ends_erased(
     storing: Storing, monkeypatch: pytest.MonkeyPatch, moment: str, old: str, new: str
@@ -65,8 +67,8 @@ async def test_an_event_that_is_erased_meanwhile_ends_erased(
             if moment.startswith("before") and not first.is_set():
                 await eraser.erase(URI, key)
             await add(migrating, copies, group)
-            if moment == "after that" and not first.is_set():
-                await eraser.erase(URI, key)
+            if moment.startswith("after that") and not first.is_set():
+                await eraser.erase(URI, key, part=old if moment.endswith("part") else None)
             first.set()
 
         monkeypatch.setattr(RedisMigrating, "add", erasing)

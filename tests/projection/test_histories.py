@@ -1,6 +1,7 @@
 """Views of a history that has gaps, erased events, parts that are missing, and events with new keys."""
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -105,17 +106,19 @@ async def test_after_a_restore_no_event_is_twice_in_a_view(
     s3_environment: object,
     store: SqliteStore,
     views: Path,
+    counted: CountedMetrics,
     *,
     archived: bool,
 ) -> None:
-    """Events that were not archived come again under new keys: the view is built again, or that is asked for."""
+    """Events that were not archived come again under new keys: one projector builds the view again, or asks for it."""
     archive = S3Archive() if archived else None
     async with Backbone(redis_url, storage=S3Storage(), archive=archive, environment="test") as backbone:
         await send(backbone, 1, 2)
         if archived:
             await archive_all(backbone, URI)
         await send(backbone, 3, 4)
-        async with asyncio.timeout(30), backbone.projector(letters_view(), URI, store=store) as projector:
+        second = backbone.projector(letters_view(), URI, store=store) if archived else nullcontext()
+        async with asyncio.timeout(30), second, backbone.projector(letters_view(), URI, store=store) as projector:
             await projector.until_caught_up()
             redis_server.flush()
             await eventually(lambda: isinstance(projector.problem, EventsLost), within_seconds=20)
@@ -123,6 +126,7 @@ async def test_after_a_restore_no_event_is_twice_in_a_view(
             await backbone.restore(URI)
             if archived:
                 await eventually(lambda: projector.ready, within_seconds=20)
+                assert counted.count("event_backbone.projection_rebuilt") in {2, 3}  # not once for each projector
             else:
                 with pytest.raises(
                     ProjectionFailed, match=r"was restored, .* Build the view again with rebuild=True\."
@@ -132,7 +136,6 @@ async def test_after_a_restore_no_event_is_twice_in_a_view(
             assert numbers_in(views) == [1, 2, 3, 4]
             await _catch_up(backbone.projector(letters_view(), URI, store=store, rebuild=True))
         assert sorted(map(int, filter(None, numbers_in(views)))) == [1, 2, 3, 4]
-        assert numbers_in(views)[:2] == [1, 2] or not archived
         before = rows_of(views)
         await _catch_up(backbone.projector(letters_view(), URI, store=store))
         assert rows_of(views) == before

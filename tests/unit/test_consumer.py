@@ -11,7 +11,8 @@ from event_backbone.consumer import Batch, Consumer, Context
 from event_backbone.contract import Contract, event
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ConfigurationError, ContractError
-from event_backbone.testing import context
+from event_backbone.model.correlation import current_event
+from event_backbone.testing import batch, context
 
 
 class Ship(Contract):
@@ -210,3 +211,28 @@ def test_an_event_has_either_handlers_or_one_batch_handler() -> None:
         Consumer(Ship).on_batch(Ship.packing, most=0)
     with pytest.raises(ConfigurationError, match="within must not be negative"):
         Consumer(Ship).on_batch(Ship.packing, within=timedelta(seconds=-1))
+
+
+async def test_a_batch_handler_can_be_called_without_a_server() -> None:
+    """Each event has its arguments, with defaults, and what was decided about it; outside a task it has no event."""
+    parcels = batch(Ship.packing, [{"email": "a@b.c"}, {"email": "d@e.f", "product_id": 4}], services="service")
+    assert [dict(each.arguments) for each in parcels] == [
+        {"email": "a@b.c", "product_id": 3},
+        {"email": "d@e.f", "product_id": 4},
+    ]
+    assert (parcels.services, parcels[1].ctx.services, len(parcels[:1])) == ("service", "service", 1)
+    with parcels[1].handling():
+        event = current_event()
+        assert event is not None
+        assert event.metadata.key == parcels[1].ctx.metadata.key
+    assert current_event() is None
+    parcels[0].retry()
+    await parcels[1].ctx.ack()
+    assert (str(parcels[0].decision), parcels[1].ctx.acked) == ("retry", True)
+
+
+@pytest.mark.parametrize("arguments", [[], [{"mail": "a@b.c"}]])
+def test_a_batch_for_a_test_has_events_that_fit(arguments: list[dict[str, object]]) -> None:
+    """Else one sentence says which do not."""
+    with pytest.raises(ConfigurationError, match=r"at least one event|number 0 do not fit"):
+        batch(Ship.packing, arguments)

@@ -218,7 +218,7 @@ async def test_a_failover_that_loses_a_call_ends_the_restore(connection: RedisCo
         await restore.add(archived_entries(2))
         await connection.command("HSET", NAME.key_of("restoring:state"), "step", 0)  # as a replica has it that lags
         for call in (restore.add(archived_entries(2, PAST + 10)), restore.swap(START, START)):
-            with pytest.raises(StreamError, match=r"Redis has lost a part .* run the restore again"):
+            with pytest.raises(StreamError, match=r"Redis has lost a part .* run it again"):
                 await call
 
 

@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from event_backbone import spans
 from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
+from event_backbone.consumer import Batch, Consumer, Context
 from event_backbone.contract import Contract, event
 from event_backbone.errors import ConfigurationError, StorageUnavailable
 from event_backbone.model import EventKey
@@ -239,3 +239,26 @@ def test_without_an_sdk_telemetry_costs_next_to_nothing() -> None:
 def test_the_reference_lists_every_span() -> None:
     """With its name, kind and meaning."""
     assert all(description in _REFERENCE for description in spans.SPANS.values())
+
+
+async def test_a_batch_has_a_span_that_is_linked_to_those_of_its_events() -> None:
+    """Each of which is in the trace of its producer, and is where the block of ``handling`` belongs."""
+    collected, consumer = CollectedSpans(), Consumer(Flow)
+
+    async with memory_backbone() as backbone:
+        producer = backbone.producer(Flow, uri=URI)
+
+        @consumer.on_batch(Flow.first, most=2)
+        async def first(batch: Batch[[str]]) -> None:
+            for each in batch:
+                with each.handling():
+                    await producer.second("text")
+
+        await producer.first("one")
+        await producer.first("two")
+        await run_to_the_end(backbone.subscribe(consumer, uri=URI, group="group", max_events=2))
+    events, call = collected.named("handle first"), collected.one("handle batch first")
+    assert sorted(each.context.span_id for each in call.links) == sorted(id_of(each) for each in events)
+    assert parent_of(call) is None
+    assert {parent_of(each) for each in events} == {id_of(each) for each in collected.named("produce first")}
+    assert {parent_of(each) for each in collected.named("produce second")} == {id_of(each) for each in events}

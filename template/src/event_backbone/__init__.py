@@ -52,17 +52,19 @@ if TYPE_CHECKING:
     from event_backbone.contract.stored_event import StoredEvent
     from event_backbone.dead_letters import DeadEvent, DeadLetterCount, DeadLetterFilters, DeadLetters, Redriven
     from event_backbone.explaining import CausedEvent, Explanation, GroupLife
+    from event_backbone.forward import Forwarder, VerifyReport
     from event_backbone.groups import SeekReport
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
     from event_backbone.logs import EventLogFilter
     from event_backbone.migration.report import MigrationProgress, MigrationReport, StillThere
-    from event_backbone.model import EventKey, Metadata
+    from event_backbone.model import EventKey, Hop, Metadata, Origin
     from event_backbone.place import place_of
     from event_backbone.policy import RetryPolicy
     from event_backbone.reader import Reader
     from event_backbone.replay import DebugReport, HeldBack, ReplayFailure, ReplayOptions, ReplayReport
     from event_backbone.retention import Retention
     from event_backbone.retention.by_hand import RetentionState, TrimReport
+    from event_backbone.stream.redis.forwarding import LinkState
     from event_backbone.stream.values import GroupDeletion, GroupState, PendingEntry
     from event_backbone.subscription import Subscription, SubscriptionOptions
     from event_backbone.worker import Worker
@@ -97,6 +99,7 @@ __all__ = [
     "EventOf",
     "EventsLost",
     "Explanation",
+    "Forwarder",
     "GroupDeletion",
     "GroupLife",
     "GroupMissing",
@@ -104,12 +107,15 @@ __all__ = [
     "HandleInterceptor",
     "HandlerDecision",
     "HeldBack",
+    "Hop",
     "LeaseLost",
+    "LinkState",
     "Metadata",
     "MigrationProgress",
     "MigrationReport",
     "NotSent",
     "OnceInvalid",
+    "Origin",
     "OutcomeUnknown",
     "Outgoing",
     "PartlySent",
@@ -145,6 +151,7 @@ __all__ = [
     "TrimReport",
     "UnknownEvent",
     "UnknownVersion",
+    "VerifyReport",
     "Worker",
     "event",
     "place_of",
@@ -168,14 +175,18 @@ _HOMES = {
     "EventLogFilter": "logs",
     "EventOf": "contract",
     "Explanation": "explaining",
+    "Forwarder": "forward",
     "GroupDeletion": "stream.values",
     "GroupLife": "explaining",
     "GroupState": "stream.values",
     "HandleInterceptor": "interceptors",
     "HeldBack": "replay",
+    "Hop": "model",
+    "LinkState": "stream.redis.forwarding",
     "Metadata": "model",
     "MigrationProgress": "migration.report",
     "MigrationReport": "migration.report",
+    "Origin": "model",
     "Outgoing": "interceptors",
     "PendingEntry": "stream.values",
     "ProduceInterceptor": "interceptors",
@@ -193,6 +204,7 @@ _HOMES = {
     "Subscription": "subscription",
     "SubscriptionOptions": "subscription",
     "TrimReport": "retention.by_hand",
+    "VerifyReport": "forward",
     "Worker": "worker",
     "event": "contract",
     "place_of": "place",

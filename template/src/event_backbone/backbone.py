@@ -53,6 +53,8 @@ class Backbone(Rereading):
         retention: how long events stay in Redis; None is forever. It is carried out for each stream that is produced
             to, subscribed to or archived here, by one process at a time.
         environment: part of every name; None reads EVENT_SOURCE_ENVIRONMENT, an empty one is left out.
+        site: tells this Redis apart from another one with the same environment and URIs, when events are forwarded
+            between them; None reads EVENT_SOURCE_SITE, which may be unset.
         produce_interceptors: wrap every produce call; the first one is the outermost.
         handle_interceptors: wrap every attempt to handle an event; the first one is the outermost.
         produce_timeout: after this time a produce call raises NotSent or OutcomeUnknown.

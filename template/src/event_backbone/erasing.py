@@ -45,7 +45,7 @@ async def erase_payload(
             await stream.erase(key)
         await gather_all(storage.erase(scope, [reference]) for storage, reference in parts)
         if scope.redis is not None:
-            await _erase_copies(stream, storages, scope, key, part=part, erased={*references})
+            await _erase_copies(stream, storages, scope, key, {*references})
     if not references:
         return [entry_location(scope.stream, key)]
     return [storage.location(scope, reference) for storage, reference in parts]
@@ -56,13 +56,12 @@ async def _erase_copies(
     storages: Mapping[str, Storage],
     scope: StorageScope,
     key: EventKey,
-    *,
-    part: str | None,
-    erased: set[PayloadReference],
+    known: set[PayloadReference],
 ) -> None:
-    """Erase what a migration has copied meanwhile: the entry in its place may refer to another storage.
+    """Erase what a migration has copied meanwhile: where the entry did not refer to, when its references were read.
 
-    What is being built is looked at first, as it may become the stream in between.
+    Only whole payloads move, so if one part was meant, nothing has moved or all of it. What is being built is
+    looked at first, as it may become the stream in between.
     """
     redis = scope.redis
     building = None if redis is None else await rewritten_entry(redis, scope.stream, key)
@@ -70,10 +69,10 @@ async def _erase_copies(
         if entry is None or is_redriven(entry.fields):
             continue
         references = read_entry(entry.fields, stream.name, key)[1]
-        if not references and erased:
+        if not references and known:
             await stream.erase(key)
         for each in references:
-            if each not in erased and part in {None, each.storage}:
+            if each not in known:
                 await _given(storages, each.storage).erase(scope, [each])
 
 

@@ -15,11 +15,12 @@ from event_backbone.stream.base import Streams
 from event_backbone.stream.values import GroupState, PendingEntry
 from event_backbone.wire import is_redriven, read_entry
 
-LifeState = Literal["unread", "in-flight", "parked", "finished", "dead-letter", "cut", "finished-or-cut"]
+LifeState = Literal["unread", "in-flight", "parked", "finished", "skipped", "dead-letter", "cut", "finished-or-cut"]
 """Where an event is in its life in a group.
 
-``finished`` is everything that the group has behind it: handled, discarded, or skipped by a seek. ``cut`` was removed
-before the group read it. Of an event that has left the stream, ``finished-or-cut`` says that Redis does not know which.
+``finished`` was handled, or discarded as a dead letter. ``skipped`` was passed over by the last seek forward; what an
+earlier one has passed over counts as finished. ``cut`` was removed before the group read it. Of an event that has left
+the stream, ``finished-or-cut`` says that Redis does not know which.
 """
 
 _PAGE = 500
@@ -138,6 +139,8 @@ def _state(event: StoredEvent, group: GroupState, pending: PendingEntry | None, 
     in_stream = event.segment is None
     if event.key > group.last_delivered:
         return "unread" if in_stream else "cut"
+    if group.skipped_after is not None and group.skipped_after < event.key <= (group.skipped_until or event.key):
+        return "skipped"
     was_cut = not in_stream and group.cut_until is not None and event.key <= group.cut_until
     return "finished-or-cut" if was_cut else "finished"
 

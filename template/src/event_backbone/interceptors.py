@@ -52,6 +52,10 @@ class HandleInterceptor(Protocol):
 
     It runs after the payload is loaded and decoded. What it raises is treated as raised by a handler. As it wraps the
     handlers of every subscription, it does not know the type of ``ctx.services``.
+
+    Of a batch each event is wrapped, all at the same time: the batch handler is called once all have called
+    ``call_next``, which then raises what was decided about its event. An event whose interceptor does not call it is
+    not in the batch. Those that come later than ``within``, and 50 ms, after the first are given to another call.
     """
 
     async def __call__(self, ctx: Context[Any], call_next: Callable[[Context[Any]], Awaitable[None]], /) -> None:

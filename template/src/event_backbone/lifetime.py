@@ -12,13 +12,13 @@ from event_backbone.connection import OneEventLoop, RedisConnection
 from event_backbone.contract import Contract, check
 from event_backbone.errors import BackboneClosed, ConfigurationError
 from event_backbone.interceptors import HandleInterceptor, ProduceInterceptor
-from event_backbone.model import StreamName, environment_name
+from event_backbone.model import StreamName, environment_name, site_name
 from event_backbone.producer import Batcher
 from event_backbone.retention import Retention
 from event_backbone.retention.expiry import refuse_early_expiry
 from event_backbone.retention.opening import RetainedStream, open_retention
 from event_backbone.retention.retention_loop import RetentionLoop
-from event_backbone.settings import RedisSettings, environment_from
+from event_backbone.settings import RedisSettings, environment_from, site_from
 from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.storage.archived import archived_storages
 from event_backbone.storage.by_name import storages_by_name
@@ -43,6 +43,7 @@ class Lifetime:
         archive: S3Archive | None = None,
         retention: Retention | None = None,
         environment: str | None = None,
+        site: str | None = None,
         produce_interceptors: Iterable[ProduceInterceptor] = (),
         handle_interceptors: Iterable[HandleInterceptor] = (),
         produce_timeout: timedelta = timedelta(seconds=10),
@@ -55,6 +56,7 @@ class Lifetime:
         _check_producing(produce_timeout, deduplicate_for, queue_bytes)
         self._settings = RedisSettings.of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
+        self._site = site_name(site_from() if site is None else site)
         self._storage = _checked(RedisHashStorage() if storage is None else storage, retention)
         self._given_storages = (self._storage, *also_read)
         self._storages = storages_by_name(self._given_storages, beside_stream=_streams is None)
@@ -63,10 +65,8 @@ class Lifetime:
         self._archived = archived_storages(self._given_storages, beside_stream=_streams is None)
         self._produce_interceptors = tuple(produce_interceptors)
         self._handle_interceptors = tuple(handle_interceptors)
-        self._produce_timeout = produce_timeout
-        self._queue_bytes = queue_bytes
-        self._drain = drain
-        self._deduplicate_for = deduplicate_for
+        self._produce_timeout, self._queue_bytes = produce_timeout, queue_bytes
+        self._drain, self._deduplicate_for = drain, deduplicate_for
         self._given_streams = _streams
         self._streams: Streams | None = None
         self._redis: RedisConnection | None = None
@@ -107,6 +107,29 @@ class Lifetime:
                 await streams.close()
             if redis is not None:
                 await redis.close()
+
+    def elsewhere(
+        self, redis: str | RedisSettings | None = None, *, environment: str | None = None, site: str | None = None
+    ) -> Self:
+        """Return a backbone with the same storages on another Redis, environment or site, which is still to be opened.
+
+        It carries out no retention, and has no archive where that of this one would be another Redis' in the same
+        environment. What is None stays as it is here.
+        """
+        name = self._environment if environment is None else environment_name(environment)
+        archive = self._archive if redis is None or name != self._environment else None
+        return type(self)(
+            redis or self._settings,
+            storage=self._storage,
+            also_read=self._given_storages[1:],
+            archive=archive,
+            environment=name,
+            site=self._site if site is None else site,
+            produce_timeout=self._produce_timeout,
+            queue_bytes=self._queue_bytes,
+            drain=self._drain,
+            deduplicate_for=self._deduplicate_for,
+        )
 
     @property
     def environment(self) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from event_backbone.contract import EventOf
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import ConfigurationError, EventNotFound
-from event_backbone.model import EventKey
-from event_backbone.scanning import EventLoading, Scan, Wanted
+from event_backbone.event_loading import EventLoading
+from event_backbone.model import EventKey, OriginFilter
+from event_backbone.scanning import Scan, Wanted, wanted_of
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.base import Stream
 from event_backbone.wire import is_redriven
@@ -75,6 +76,7 @@ class Reader:
         last: int | None = None,
         follow: bool = False,
         events: Collection[EventOf[Any, ...]] | None = None,
+        origin: OriginFilter = "any",
     ) -> AsyncGenerator[StoredEvent, None]:
         """Yield the events from ``start`` (inclusive) to ``end`` (exclusive), in order, each once.
 
@@ -83,9 +85,10 @@ class Reader:
         Args:
             start: None is the beginning; ``"now"`` is after the newest event.
             end: None is after the newest event.
-            last: begin with the newest ``last`` events that are there, of those in ``events`` if given.
+            last: begin with the newest ``last`` events that are there, of those that are wanted.
             follow: wait for new events, until the iterator is closed; it also waits for outages to end, without a gap.
             events: yield only these events of a contract; payloads of others are not loaded.
+            origin: yield only events that were ``produced`` to this stream itself, or ``forwarded`` to it.
 
         Raises:
             ConfigurationError: a time has no time zone, or ``end`` comes with ``follow``, or ``start`` with ``last``.
@@ -94,11 +97,9 @@ class Reader:
             ArchiveUnreadable: a segment is damaged or missing, or a later version wrote it.
         """
         _check_bounds(start, end, last, follow=follow)
-        stop = None if end is None else key_at(end)
-        position = await (self._before(start) if last is None else self._before_last(last, stop, events))
-        if last is None and self._cold is None:
-            await report_left(self._stream, start)
-        scan = Scan(self._stream, self._cold, self._loading, position=position, stop=stop, events=events, follow=follow)
+        wanted, stop = wanted_of(events, origin), None if end is None else key_at(end)
+        position = await (self._begin(start) if last is None else self._before_last(last, stop, wanted))
+        scan = Scan(self._stream, self._cold, self._loading, position=position, stop=stop, wanted=wanted, follow=follow)
         try:
             page = await scan.next_page()
             while page is not None:
@@ -108,6 +109,13 @@ class Reader:
         finally:
             await scan.close()
 
+    async def _begin(self, start: Bound | Literal["now"] | None) -> EventKey:
+        """Return the key after which a scan begins; log what has left the stream, if no archive has it."""
+        position = await self._before(start)
+        if self._cold is None:
+            await report_left(self._stream, start)
+        return position
+
     async def _before(self, start: Bound | Literal["now"] | None) -> EventKey:
         """Return a key before the first wanted event, and not before the one that precedes it."""
         if start is None:
@@ -116,14 +124,14 @@ class Reader:
             return await self._stream.last_key()
         return key_at(start).predecessor()
 
-    async def _before_last(self, count: int, stop: EventKey | None, events: Wanted) -> EventKey:
+    async def _before_last(self, count: int, stop: EventKey | None, wanted: Wanted) -> EventKey:
         """Return a key before the newest ``count`` wanted events, and not before the one that precedes them."""
-        page = _PAGE_BACKWARDS if events is not None else min(count, _PAGE_BACKWARDS)
+        page = _PAGE_BACKWARDS if wanted is not None else min(count, _PAGE_BACKWARDS)
         while entries := await self._stream.before(stop, page):
             complete_from = None if self._cold is None else await self._stream.complete_from()
             without_gaps = [each for each in entries if complete_from is None or each.key >= complete_from]
             for entry in without_gaps:
-                count -= self._loading.entry_wanted(entry, events)
+                count -= self._loading.entry_wanted(entry, wanted)
                 if count == 0:
                     return entry.key.predecessor()
             if complete_from is not None and len(without_gaps) < len(entries):
@@ -132,7 +140,7 @@ class Reader:
             stop = entries[-1].key
         if self._cold is None:
             return EventKey(0)
-        return await self._cold.before_last(count, stop, lambda event: self._loading.wants(event, events))
+        return await self._cold.before_last(count, stop, lambda event: self._loading.wants(event, wanted))
 
 
 async def report_left(stream: Stream, start: Bound | Literal["now"] | None) -> None:

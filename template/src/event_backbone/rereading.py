@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from event_backbone.administration import Administration
 from event_backbone.consumer import Consumer
 from event_backbone.contract import Contract
 from event_backbone.explaining import Explanation, caused_by, lives_of, searched_until
+from event_backbone.forward.link import Link, identity_of
+from event_backbone.forward.opening import End, links_into, open_forwarder, verify
+from event_backbone.forward.options import ForwardOptions, ForwardStart
+from event_backbone.forward.payloads import Side
 from event_backbone.model import EventKey
 from event_backbone.reader import Reader
 from event_backbone.replay import DebugReport, ReplayKeywords, ReplayOptions, ReplayReport
@@ -17,8 +21,12 @@ from event_backbone.replay.debugging import debug_event
 from event_backbone.replay.replay import Replay, WhatIsRead
 
 if TYPE_CHECKING:
+    from event_backbone.contract import EventOf
+    from event_backbone.forward import Forwarder, VerifyReport
+    from event_backbone.model import OriginFilter
     from event_backbone.policy import RetryPolicy
     from event_backbone.projection import Projection, ProjectionStore, Projector
+    from event_backbone.stream.redis.forwarding import LinkState
 
 ContractType = TypeVar("ContractType", bound=Contract)
 ServicesType = TypeVar("ServicesType")
@@ -186,3 +194,88 @@ class Rereading(Administration):
         caused = await caused_by(streams, list(searched), event.metadata, within=within, depth=depth)
         lives = await lives_of(streams, scope.stream, event, lambda group: self.dead_letters(uri, group))
         return Explanation(event, lives, caused, searched_until(event.metadata, within))
+
+    def forwarder(
+        self,
+        uri: str,
+        *,
+        to: Rereading,
+        to_uri: str | None = None,
+        name: str | None = None,
+        events: Collection[EventOf[Any, ...]] | None = None,
+        origin: OriginFilter = "any",
+        start: ForwardStart = None,
+        end: EventKey | datetime | None = None,
+        follow: bool = True,
+        rate: float | None = None,
+        copy_payloads: bool = False,
+    ) -> Forwarder:
+        """Return a forwarder of this URI's events to a stream of ``to``, an open backbone; run it by ``async with``.
+
+        Event ids, times, correlation, keys and headers stay; ``metadata.origin`` says where an event came from. An
+        event is not forwarded to a stream that it has been in, so links may form a loop.
+
+        Args:
+            uri: the source.
+            to: the backbone of the target; it may be this one.
+            to_uri: the target's URI; None is the same.
+            name: what tells links into one stream apart; None is the source's identity.
+            events: only events with the names of these, in every version.
+            origin: only those that were produced to the source itself, or only those that were forwarded to it.
+            start: where a new link begins: at the beginning, ``"now"``, or a key or an aware time, which is inclusive.
+            end: where it ends (exclusive), with ``follow=False``.
+            follow: go on with new events; else it ends with the newest event of its start.
+            rate: at most how many events a second.
+            copy_payloads: copy payloads also where the target could read them: in the same place in S3.
+
+        Raises:
+            ConfigurationError: an argument is not valid, source and target are the same, or a backbone is not open.
+        """
+        link = self._link(uri, to, to_uri, name=name, events=events, origin=origin)
+        options = ForwardOptions(start=start, end=end, follow=follow, rate=rate, copy_payloads=copy_payloads)
+        to._retain(to._scope(to_uri or uri))
+        return open_forwarder(link, self._end(uri), to._end(to_uri or uri), options, to._deduplicate_for)
+
+    async def verify_forward(
+        self,
+        uri: str,
+        *,
+        to: Rereading,
+        to_uri: str | None = None,
+        name: str | None = None,
+        events: Collection[EventOf[Any, ...]] | None = None,
+        origin: OriginFilter = "any",
+    ) -> VerifyReport:
+        """Compare what a link has forwarded with its source, up to its checkpoint; the arguments are those of the link.
+
+        Reads both sides whole, with their archives and payloads, and holds little in memory.
+
+        Raises:
+            ConfigurationError: there is no such link, or it forwards something else.
+            StreamUnavailable, StorageUnavailable, ArchiveUnreadable: a side cannot be read.
+        """
+        link = self._link(uri, to, to_uri, name=name, events=events, origin=origin)
+        return await verify(link, self._end(uri), to._end(to_uri or uri))
+
+    async def links(self, uri: str) -> Sequence[LinkState]:
+        """Return the links that forward to this URI, and how far each is. Raises StreamUnavailable."""
+        return await links_into(self._scope(uri))
+
+    def _link(
+        self,
+        uri: str,
+        to: Rereading,
+        to_uri: str | None,
+        *,
+        name: str | None,
+        events: Collection[EventOf[Any, ...]] | None,
+        origin: OriginFilter,
+    ) -> Link:
+        source = identity_of(self._scope(uri).stream, self._site)
+        target = identity_of(to._scope(to_uri or uri).stream, to._site)
+        return Link.of(source, target, name=name, events=events, origin=origin)
+
+    def _end(self, uri: str) -> End:
+        scope = self._scope(uri)
+        side = Side(scope, self._storages, self._cold_reads(scope))
+        return End(self._require_open().stream(scope.stream), side, self._storage)

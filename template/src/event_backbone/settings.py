@@ -11,6 +11,7 @@ from event_backbone.errors import ConfigurationError
 REDIS_ENDPOINT_VARIABLE = "REDIS_EVENT_SOURCE_ENDPOINT"
 REDIS_PASSWORD_VARIABLE = "REDIS_EVENT_SOURCE_PASS"  # noqa: S105 - the name of the variable
 ENVIRONMENT_VARIABLE = "EVENT_SOURCE_ENVIRONMENT"
+SITE_VARIABLE = "EVENT_SOURCE_SITE"
 
 _FORMS = "host:port, redis://host:port/0, rediss://host:port or unix:///path/of/socket"
 NO_REDIS_ENDPOINT = f"{REDIS_ENDPOINT_VARIABLE} is not set; use {_FORMS}."
@@ -77,6 +78,11 @@ class RedisSettings:
 def environment_from(environ: Mapping[str, str] = os.environ) -> str:
     """Read EVENT_SOURCE_ENVIRONMENT; if it is not set, names have no environment."""
     return environ.get(ENVIRONMENT_VARIABLE, "")
+
+
+def site_from(environ: Mapping[str, str] = os.environ) -> str:
+    """Read EVENT_SOURCE_SITE; if it is not set, streams have no site."""
+    return environ.get(SITE_VARIABLE, "")
 
 
 def _check(parts: SplitResult) -> None:

@@ -90,7 +90,8 @@ skipped = _counter(
     "skipped",
     "{event}",
     "Events acked without a handler: reason is erased, not-given for a payload that is only in optional storages that "
-    "this program was not given, or unknown-event for a name that the contract does not have.",
+    "this program was not given, unknown-event for a name that the contract does not have, or origin for events of "
+    "another origin.",
     "uri",
     "group",
     "event",
@@ -126,7 +127,8 @@ dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group.", "
 outages = _counter(
     "outages",
     "{outage}",
-    "Times that Redis, a payload storage (side is storage) or the archive (side is archive) stopped answering.",
+    "Times that Redis, a payload storage (side is storage), the archive (side is archive) or a side of a link (side is "
+    "forward) stopped answering.",
     "uri",
     "side",
 )
@@ -156,6 +158,27 @@ archived = _counter("archived", "{event}", "Events committed to the archive.", "
 archive_lag = _gauge("archive_lag", "s", "Age of the oldest event that is not in the archive.", "uri")
 events_lost = _gauge(
     "events_lost", "{stream}", "1 while Redis has lost events that the archive has: restore them.", "uri"
+)
+
+forwarded = _counter("forwarded", "{event}", "Events that a link appended to its target.", "uri", "link")
+forward_skipped = _counter(
+    "forward_skipped",
+    "{event}",
+    "Events that a link did not forward: reason is event or origin for a filter, loop, known for one that came another "
+    "way, erased, gone, or unreadable.",
+    "uri",
+    "link",
+    "reason",
+)
+forward_lag = _gauge(
+    "forward_lag",
+    "s",
+    "Age of the oldest event that a link has not forwarded, or how long it has failed.",
+    "uri",
+    "link",
+)
+forward_gaps = _counter(
+    "forward_gaps", "{gap}", "Times that events had left the source before a link had forwarded them.", "uri", "link"
 )
 
 removed = _counter("removed", "{event}", "Events that retention removed from the stream.", "uri")

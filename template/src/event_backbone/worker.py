@@ -1,4 +1,4 @@
-"""``Worker``: any number of subscriptions, projectors and archivers that start, stop and are judged as one."""
+"""``Worker``: subscriptions, projectors, archivers and forwarders that start, stop and are judged as one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from event_backbone.errors import ConfigurationError
+from event_backbone.forward import Forwarder
 from event_backbone.projection.projector import Projector
 from event_backbone.subscription import Subscription
 
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
     from event_backbone.archive.archiver import Archiver
 
-    Part = Subscription | Projector | Archiver
+    Part = Subscription | Projector | Forwarder | Archiver
 
 
 class Worker:
-    """Runs subscriptions together, of one contract or several, in one group or several, projectors and archivers.
+    """Runs subscriptions together, of one contract or several, with projectors, archivers and forwarders.
 
     ```python
     worker = Worker(
@@ -34,7 +35,7 @@ class Worker:
     ```
 
     With ``until="empty"``, subscriptions end when none of their groups has anything left. If these are all of its
-    subscriptions, its projectors and archivers finish what is left, and it ends.
+    subscriptions, the other parts finish what is left, and it ends.
 
     Entering starts all of them, or none: if one cannot start, those before it are stopped. Archivers start last, so
     that an S3 that is slow to answer one of them delays no handler. Leaving stops all at the same time. It runs once.
@@ -44,20 +45,26 @@ class Worker:
         """Prepare; nothing is read before it is entered. A worker that is given adds what it would run."""
         if not parts:
             raise ConfigurationError(
-                "A worker needs a subscription or an archiver, such as Worker(backbone.subscribe(...))."
+                "A worker needs a part, such as a subscription or a projector: Worker(backbone.subscribe(...))."
             )
         flat = [one for each in parts for one in (each.parts if isinstance(each, Worker) else (each,))]
         self._subscriptions = tuple(each for each in flat if isinstance(each, Subscription))
         self._projectors = tuple(each for each in flat if isinstance(each, Projector))
-        self._archivers = tuple(each for each in flat if not isinstance(each, Subscription | Projector))
-        self._parts: tuple[Part, ...] = (*self._subscriptions, *self._projectors, *self._archivers)
+        self._forwarders = tuple(each for each in flat if isinstance(each, Forwarder))
+        self._archivers = tuple(each for each in flat if not isinstance(each, Subscription | Projector | Forwarder))
+        self._parts: tuple[Part, ...] = (
+            *self._subscriptions,
+            *self._projectors,
+            *self._forwarders,
+            *self._archivers,
+        )
         self._until_empty = tuple(each for each in self._subscriptions if each.hand_over_end())
         self._ending: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Its subscriptions, then its projectors, then its archivers."""
+        """All that it runs: subscriptions, projectors, forwarders, archivers."""
         return self._parts
 
     @property
@@ -74,6 +81,11 @@ class Worker:
     def archivers(self) -> tuple[Archiver, ...]:
         """Its archivers, in the order given."""
         return self._archivers
+
+    @property
+    def forwarders(self) -> tuple[Forwarder, ...]:
+        """Its forwarders, in the order given."""
+        return self._forwarders
 
     async def __aenter__(self) -> Self:
         """Start all; what one of them raises when it starts is raised here."""
@@ -111,7 +123,7 @@ class Worker:
         await self._together(waits)
 
     async def until_idle(self) -> None:
-        """Wait until no group has anything left to do, views have all events, and everything is archived."""
+        """Wait until no group has anything left to do, views have all events, and all is forwarded and archived."""
         await self._until_idle(self._parts)
 
     @property
@@ -121,7 +133,7 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether all are ready: events come in and begin, views are up to date, and archivers archive in time."""
+        """Whether all are ready: events begin, are forwarded and archived in time, and views are up to date."""
         return all(each.ready for each in self._parts)
 
     async def _end_when_empty(self) -> None:

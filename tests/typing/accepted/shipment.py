@@ -11,17 +11,19 @@ from pydantic import BaseModel, JsonValue
 
 from event_backbone import (
     Backbone,
+    Batch,
     Consumer,
     Context,
     Contract,
     EventKey,
     HandleInterceptor,
     StoredEvent,
+    Subscription,
     Worker,
     event,
 )
 from event_backbone.contract import EventDefinition, assert_round_trip
-from event_backbone.testing import context
+from event_backbone.testing import batch, context
 
 
 class User(BaseModel):
@@ -143,6 +145,13 @@ async def trace(ctx: Context, call_next: Callable[[Context], Awaitable[None]]) -
     await call_next(ctx)
 
 
+async def replay(backbone: Backbone, services: Services) -> int:
+    """A consumer is replayed with its services; the report says what was done."""
+    report = await backbone.replay(served, "ship", services=services, concurrency=1, dry_run=True)
+    again = await backbone.replay(consumer, "ship", start=report.next, on_failure="continue")
+    return report.events + again.events
+
+
 async def subscribe(backbone: Backbone, services: Services) -> Worker:
     """Services are given where the consumer declares them; a unit test gives them to the context."""
     interceptors: list[HandleInterceptor] = [trace]
@@ -153,6 +162,39 @@ async def subscribe(backbone: Backbone, services: Services) -> Worker:
         backbone.subscribe(served, services=services, uri="ship", group="g", concurrency=1),
         backbone.subscribe(consumer, uri="ship", group="h"),
     )
+
+
+def store(user: User, time: datetime) -> str:
+    """Takes an event's arguments."""
+    return f"{user.name} {time}"
+
+
+@served.on_batch(Ship.order_placed, most=100)
+async def orders(batch: Batch[[User, datetime], Services]) -> None:
+    """A batch handler names the types of the arguments."""
+    assert_type(batch.services, Services)
+    assert_type([each.call(store) for each in batch], list[str])
+    assert_type(batch[0].ctx, Context[Services])
+
+
+batched = Consumer(Ship)
+
+
+@batched.on_batch(Ship.packing)
+async def any_arguments(batch: Batch[...]) -> None:
+    """It may leave them open, as of an event with keyword-only arguments."""
+    batch[0].reject("no")
+
+
+async def call_batches(backbone: Backbone, services: Services) -> None:
+    """A unit test makes a batch; one URI makes a subscription, several make a worker."""
+    one = {"user": User(name="n"), "time": datetime.now(UTC)}
+    await orders(batch(Ship.order_placed, [one, one], services=services))
+    await any_arguments(batch(Ship.packing, [{"email": "a@b.c"}]))
+    assert_type(backbone.subscribe(batched, uri="ship", group="g"), Subscription)
+    several = backbone.subscribe(served, services=services, uri=["north", "south"], group="g", concurrency=1)
+    assert_type(several, Worker)
+    Worker(several, backbone.subscribe(batched, uri=("ship",), group="g"))
 
 
 def build_consumer(handlers: Handlers) -> Consumer[Ship]:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from event_backbone import Backbone, Consumer, Context, Contract, event
-from event_backbone.testing import context
+from event_backbone import Backbone, Batch, Consumer, Context, Contract, Worker, event
+from event_backbone.testing import batch, context
 
 
 class Shop(Contract):
@@ -112,6 +112,13 @@ def subscribe(backbone: Backbone) -> None:
     backbone.subscribe(consumer, services=Services(1), uri="ship", group="g")  # expect-error: none declared
 
 
+async def replay(backbone: Backbone) -> None:
+    """Services are as for a subscription, and so are the names of options."""
+    await backbone.replay(served, "ship")  # expect-error: no services
+    await backbone.replay(served, "ship", services="none")  # expect-error: of another type
+    await backbone.replay(consumer, "ship", lease=1)  # expect-error: there is no lease
+
+
 async def call() -> None:
     """A unit test gives the wrong services."""
     await misnamed(context(services=1), "a@b.c", 7)  # expect-error: of another type
@@ -133,3 +140,61 @@ class Handlers:
 
 
 consumer.on(Ship.packing)(Handlers().packing)  # expect-error: a bound method with another signature
+
+
+def row(email: str, product_id: int) -> str:
+    """Takes the arguments of the event."""
+    return f"{email} {product_id}"
+
+
+def other_row(email: str, product_id: str) -> str:
+    """Takes another type."""
+    return email + product_id
+
+
+batched = Consumer(Ship, services=Services)
+
+
+@batched.on_batch(Ship.packing, most=10)
+async def right_batch(batch: Batch[[str, int], Services]) -> None:
+    """The one that fits."""
+    assert batch.services.number
+    for each in batch:
+        each.call(row)
+        each.call(other_row)  # expect-error: a function that takes another type
+        each.call(len)  # expect-error: a function that takes fewer
+        assert each.ctx.services.numbr  # expect-error: no such service
+        each.retry(5)  # expect-error: not a duration
+
+
+@batched.on_batch(Ship.packing)  # expect-error: the types of another event
+async def wrong_batch(batch: Batch[[str, str], Services]) -> None:
+    """Takes another type."""
+
+
+@batched.on_batch(Ship.packing)  # expect-error: other services
+async def batch_without_services(batch: Batch[[str, int], Other]) -> None:
+    """Needs other services."""
+
+
+@batched.on_batch(Ship.packing)  # expect-error: one event, not a batch
+async def no_batch(ctx: Context[Services], email: str, product_id: int) -> None:
+    """Handles single events."""
+
+
+@batched.on_batch(Other.packing)  # expect-error: an event of another contract
+async def batch_of_another(batch: Batch[[str, int], Services]) -> None:
+    """Handles what its consumer's contract does not have."""
+
+
+async def call_batch() -> None:
+    """A unit test gives the wrong services, or the arguments of another event."""
+    await right_batch(batch(Ship.packing, [{"email": "a@b.c", "product_id": 7}], services=1))  # expect-error: services
+    await right_batch(batch(Ship.opened, [{"at": "noon"}], services=Services(1)))  # expect-error: another event
+
+
+def subscribe_to_several(backbone: Backbone) -> Worker:
+    """Several URIs make a worker, and need services, too."""
+    backbone.subscribe(served, uri=["north", "south"], group="g")  # expect-error: no services
+    backbone.subscribe(consumer, uri=[1, 2], group="g")  # expect-error: no URIs
+    return backbone.subscribe(consumer, uri="north", group="g")  # expect-error: one URI makes a subscription

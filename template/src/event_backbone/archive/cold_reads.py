@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
+from event_backbone.archive.gap import Gap
 from event_backbone.archive.history import History
 from event_backbone.archive.keys import segment_key
 from event_backbone.archive.s3_archive import S3Archive
@@ -33,12 +34,6 @@ class ColdPage(NamedTuple):
 
     events: Sequence[ArchivedEvent]
     segment: str
-
-
-class Gap(NamedTuple):
-    """Where a stream has not all entries: before this key; None if Redis notes nothing, as it has lost the notes."""
-
-    before: EventKey | None
 
 
 class ColdReads:

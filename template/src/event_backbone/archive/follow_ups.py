@@ -14,7 +14,7 @@ from event_backbone.model import EventKey, FollowUp, StreamName
 from event_backbone.storage.base import RecordLog
 from event_backbone.stream.redis.follow_up_records import follow_up_line
 from event_backbone.stream.redis.stream import RedisStream
-from event_backbone.wire import METADATA_FIELD, ONCE_HEADER, read_once_header
+from event_backbone.wire import METADATA_FIELD, ONCE_HEADER, is_forwarded, read_once_header
 from event_backbone.wire.archived_event import read_archived_metadata
 
 _METADATA = METADATA_FIELD.encode()
@@ -58,7 +58,7 @@ class FollowUps:
 
         Of two events that should have been one, the first counts. What is not a follow-up event is left out.
         """
-        if not _may_be_follow_up(document):
+        if not _may_be_follow_up(document) or is_forwarded(document):  # a handler elsewhere has produced those
             return
         try:
             members = cast("dict[str, object]", from_json(document))

@@ -13,7 +13,7 @@ from uuid import UUID
 from event_backbone.model import PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.values import NewEntry
-from event_backbone.wire import entry_metadata, id_of_record
+from event_backbone.wire import entry_metadata, id_of_record, is_forwarded
 from event_backbone.wire.fields import EPOCH, MICROSECOND, RESTORED_HEADER
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ class _Source:
 
 
 class LostEvents:
-    """The events of one stream that only packs have. One ``pages`` at a time."""
+    """The events of one stream that only packs have. One ``pages`` at a time.
+
+    Forwarded events are left out: their link brings them again, as it finds in the stream how far it was.
+    """
 
     def __init__(
         self, scope: StorageScope, storages: Mapping[str, Storage], is_known: Callable[[str], bool], spread: timedelta
@@ -126,7 +129,7 @@ class LostEvents:
             event_id = record.event_id.lower()
             if not record.document:
                 self._damaged += not record.erased
-            elif not self._is_known(event_id) and not self._was_copied(event_id):
+            elif not self._is_known(event_id) and not self._was_copied(event_id) and not is_forwarded(record.document):
                 found = self._found.get(event_id)
                 if found is None:
                     found = self._found[event_id] = _Found(record.document, record.at_microseconds, record.parts)

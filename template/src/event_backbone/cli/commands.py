@@ -17,6 +17,7 @@ from event_backbone.cli import (
     erase,
     events,
     explain,
+    forward,
     group,
     health,
     migrate,
@@ -64,7 +65,7 @@ def build_cli(project: Project) -> typer.Typer:
     for command in (read.tail, read.show, explain.explain, erase.erase, trim.trim, migrate.migrate):
         cli.command()(command)
     _add_consuming(cli, project)
-    cli.add_typer(_events(), name="events")
+    _add_events_and_forward(cli)
     if project.s3_options is not None or project.archives:
         cli.command()(restore.restore)
     if project.s3_options is not None:
@@ -87,6 +88,11 @@ def _add_consuming(cli: typer.Typer, project: Project) -> None:
     if project.consumer is not None:
         cli.command()(replay.replay)
         cli.command()(debug.debug)
+
+
+def _add_events_and_forward(cli: typer.Typer) -> None:
+    cli.add_typer(_events(), name="events")
+    cli.add_typer(_forward(), name="forward")
 
 
 def _dead_letters(name: str) -> typer.Typer:
@@ -116,6 +122,14 @@ def _events() -> typer.Typer:
     commands = typer.Typer(invoke_without_command=True)
     commands.callback()(events.events)
     commands.command()(add_events.add)
+    return commands
+
+
+def _forward() -> typer.Typer:
+    commands = typer.Typer(invoke_without_command=True)
+    commands.callback()(forward.forward)
+    commands.command()(forward.verify)
+    commands.command("list")(forward.list_links)
     return commands
 
 

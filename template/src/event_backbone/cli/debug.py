@@ -73,10 +73,10 @@ def _end(report: DebugReport) -> None:
         print_line("The handlers succeeded; nothing was acked.")
     elif isinstance(report.error, HandlerDecision):
         fail(f"A handler decided: {type(report.error).__name__}, {report.error}.")
-    elif isinstance(report.error, BackboneError) and report.error.__traceback__ is None:
-        fail(str(report.error))
     else:
-        fail("\n".join(_marked(report.error)))
+        lines = list(_marked(report.error))
+        no_handler_ran = isinstance(report.error, BackboneError) and not any(each.startswith(">") for each in lines)
+        fail(f"The event cannot be handled: {report.error}" if no_handler_ran else "\n".join(lines))
 
 
 def _marked(error: BaseException) -> Iterator[str]:

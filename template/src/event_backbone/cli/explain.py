@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _STATES = {
     "unread": "not read yet",
-    "finished": "finished: handled, discarded or skipped",
+    "finished": "finished",
+    "skipped": "skipped by a seek",
     "cut": "removed before the group had read it",
     "finished-or-cut": "finished, or removed before it was",
 }

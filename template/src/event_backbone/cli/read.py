@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from event_backbone.cli.arguments import key_of, moment_of
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.events import complete_event, event_of
+from event_backbone.cli.origin import Origin
 from event_backbone.cli.output import print_arguments, print_json, print_line, print_table, when
 from event_backbone.cli.progress import progress_bar
 from event_backbone.cli.project import project_of
@@ -32,6 +33,8 @@ _FROM_HELP = f"{_STARTS} (default: now, or with --no-follow the beginning)."
 _LAST_HELP = "Begin with the newest N events that are there, of those that are wanted."
 _EVENT_HELP = "Only this event, as `events` lists it; may be given more than once."
 
+_ORIGIN_HELP = "Only events that were produced to this stream itself, or forwarded to it: any, produced or forwarded."
+
 _SHOW_EVERY = 500  # events
 
 Start = EventKey | datetime | Literal["now"] | None
@@ -45,6 +48,7 @@ def tail(
     names: Annotated[
         list[str] | None, typer.Option("--event", metavar="NAME", help=_EVENT_HELP, autocompletion=complete_event)
     ] = None,
+    origin: Annotated[Origin, typer.Option(help=_ORIGIN_HELP)] = Origin.ANY,
     follow: Annotated[bool, typer.Option(help="Wait for new events until Ctrl-C.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -54,7 +58,12 @@ def tail(
     project = project_of(ctx)
     events = [event_of(project.contract, each) for each in names] if names else None
     scan = partial(
-        Reader.scan, start=_begin(start, last, follow=follow), last=last or None, follow=follow, events=events
+        Reader.scan,
+        start=_begin(start, last, follow=follow),
+        last=last or None,
+        follow=follow,
+        events=events,
+        origin=origin.wanted,
     )
     run_async(_tail(project, scan, as_json=as_json))
 
@@ -104,11 +113,12 @@ async def _show(project: Project, key: EventKey, *, as_json: bool) -> None:
 def _begin(start: str | None, last: int | None, *, follow: bool) -> Start:
     """Return where a scan begins: None is the beginning, or, with ``last``, what that says."""
     if start is not None:
-        return _start(start)
+        return start_of(start)
     return "now" if last == 0 or (last is None and follow) else None
 
 
-def _start(text: str) -> Start:
+def start_of(text: str) -> Start:
+    """Read where a scan begins, None is the beginning; leave the command if it is not valid."""
     if text == "beginning":
         return None
     if text == "now":
@@ -133,6 +143,7 @@ def _facts(event: StoredEvent) -> dict[str, object]:
         "environment": metadata.environment,
         "correlation_id": metadata.correlation_id,
         "causation_id": metadata.causation_id,
+        "origin": None if metadata.origin is None else metadata.origin.as_json(),
         "payload": event.payload,
         "missing_parts": event.missing_parts,
         "arguments": event.arguments if event.has_arguments else None,

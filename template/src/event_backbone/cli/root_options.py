@@ -18,6 +18,7 @@ _WITH_A_STREAM = {
     "doctor",
     "erase",
     "explain",
+    "forward",
     "group",
     "pending",
     "produce",

@@ -1,4 +1,4 @@
-"""Runs a worker until a signal stops it, with its health port: what `worker` and `archive` have in common."""
+"""Runs a worker until a signal stops it, with its health port: what `worker`, `archive` and `forward` share."""
 
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ async def run_until_signal(
             _log.info("Keeping the view of projection %s up to date with %s.", projector.name, projector.uri)
         for archiver in worker.archivers:
             _log.info("Archiving %s.", archiver.uri)
+        for forwarder in worker.forwarders:
+            _log.info("Forwarding %s to %s, as link %s.", forwarder.uri, forwarder.target, forwarder.name)
         await (_wait_until_empty(worker) if until_empty else worker.wait())
         _log.info("Stopped.")
 

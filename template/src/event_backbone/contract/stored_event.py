@@ -172,6 +172,8 @@ class StoredEvent:
             "partition_key": found.partition_key,
             "headers": dict(found.headers),
         }
+        if found.origin is not None:
+            metadata["origin"] = [{**each} for each in found.origin.as_json()]
         document: dict[str, JsonValue] = {"key": str(self.key), "metadata": metadata, "payload": self.payload}
         if self.missing_parts:
             document["missing_parts"] = dict(self.missing_parts)

@@ -169,7 +169,7 @@ class Migration:
                     moved += sum(copy.fields is not entry.fields for copy, (entry, _) in zip(copies, page, strict=True))
                     await self.migrating.add(copies, state.name)
                     after = page[-1][0].key.entry_id
-                if await self._take_place(state.name):
+                if after == "0-0" or await self._take_place(state.name):  # or all of them were redriven meanwhile
                     break
         return moved
 

@@ -5,6 +5,7 @@ from event_backbone.model.event_id import event_id_error, event_id_time, keys_ne
 from event_backbone.model.event_key import EventKey
 from event_backbone.model.follow_up import FollowUp, KeptFollowUp, check_label
 from event_backbone.model.metadata import Metadata, NewMetadata
+from event_backbone.model.origin import Hop, Origin, OriginFilter, check_origin, is_of_origin
 from event_backbone.model.payload import (
     HashWrite,
     PartialPayload,
@@ -15,16 +16,19 @@ from event_backbone.model.payload import (
     decisive_error,
     payload_size_bytes,
 )
-from event_backbone.model.stream_name import StreamName, environment_name
+from event_backbone.model.stream_name import StreamName, environment_name, site_name
 
 __all__ = [
     "EventKey",
     "FollowUp",
     "HashWrite",
+    "Hop",
     "KeptFollowUp",
     "Metadata",
     "NewDeadLetter",
     "NewMetadata",
+    "Origin",
+    "OriginFilter",
     "PartState",
     "PartialPayload",
     "Payload",
@@ -32,12 +36,15 @@ __all__ = [
     "SavedPayload",
     "StreamName",
     "check_label",
+    "check_origin",
     "decisive_error",
     "environment_name",
     "event_id_error",
     "event_id_time",
+    "is_of_origin",
     "keys_near",
     "new_event_id",
     "new_event_id_and_text",
     "payload_size_bytes",
+    "site_name",
 ]

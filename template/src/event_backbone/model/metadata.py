@@ -13,6 +13,7 @@ from event_backbone.model.fast_objects import setter_of
 
 if TYPE_CHECKING:
     from event_backbone.model.event_key import EventKey
+    from event_backbone.model.origin import Origin
     from event_backbone.model.stream_name import StreamName
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -30,6 +31,7 @@ _READ_LATER = frozenset(
         "causation_id",
         "partition_key",
         "headers",
+        "origin",
     }
 )
 
@@ -71,12 +73,14 @@ class Metadata(NewMetadata):
     stream with the server's time. All events that one first event caused share its ``correlation_id``; ``causation_id``
     is the event id of the event that was being handled when this one was produced. ``size_bytes`` is the size of the
     payload as it was encoded. ``missing`` names the arguments of this delivery that became None or their default
-    because a part of the payload is gone, erased, or not given to this program.
+    because a part of the payload is gone, erased, or not given to this program. ``origin`` says where a forwarded event
+    comes from; it is None for an event that was produced to this stream.
     """
 
     key: EventKey
     size_bytes: int = 0
     missing: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     if not TYPE_CHECKING:
 

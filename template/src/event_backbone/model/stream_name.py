@@ -30,6 +30,14 @@ def environment_name(environment: str) -> str:
     return name
 
 
+def site_name(site: str) -> str:
+    """Return the site in lower case; raise ConfigurationError if it then has characters other than a-z, 0-9 and -."""
+    name = site.strip().lower()
+    if _ENVIRONMENT.fullmatch(name) is None:
+        raise ConfigurationError(f"The site {site[:60]!r} is not valid: use only letters, digits and hyphens.")
+    return name
+
+
 class StreamName(NamedTuple):
     """The name of one stream. Make it with ``StreamName.of``, which checks its arguments."""
 

@@ -15,6 +15,7 @@ from event_backbone.backoff import pause
 from event_backbone.contract import Contract
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import BackboneError, ConfigurationError, EventsLost, ProjectionFailed
+from event_backbone.event_loading import EventLoading
 from event_backbone.model import EventKey, Metadata
 from event_backbone.projection.checkpoint import Checkpoint
 from event_backbone.projection.failures import Failures, OnFailure
@@ -22,7 +23,7 @@ from event_backbone.projection.folding import CheckpointMoved, EventFailed, Fold
 from event_backbone.projection.outages import Outages, Stopped
 from event_backbone.projection.projection import Projection
 from event_backbone.projection.store import ProjectionKey, ProjectionStore
-from event_backbone.scanning import EventLoading, Scan
+from event_backbone.scanning import Scan
 from event_backbone.stream.base import Stream
 from event_backbone.wire.fields import RESTORED_HEADER
 
@@ -197,7 +198,7 @@ class Following(Generic[T]):
             self._loading,
             position=self._checkpoint.after,
             stop=None,
-            events=self._is_folded,
+            wanted=self._is_folded,
             follow=True,
         )
         try:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from event_backbone.contract import Contract
+from event_backbone.event_loading import EventLoading
 from event_backbone.policy import RetryPolicy
 from event_backbone.projection.following import Following
 from event_backbone.projection.projection import Projection
 from event_backbone.projection.projector import Projector
 from event_backbone.projection.store import ProjectionStore
-from event_backbone.scanning import EventLoading
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.stream.base import Stream
 

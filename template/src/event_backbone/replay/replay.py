@@ -11,6 +11,7 @@ from event_backbone.consumer import Consumer, check_services
 from event_backbone.contract import Contract, definition_for
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.errors import DecodeError, EntryUnreadable, ReplayStopped, UnknownEvent, UnknownVersion
+from event_backbone.event_loading import EventLoading
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import EventKey, Metadata, NewDeadLetter
 from event_backbone.reader import key_at, report_left
@@ -19,7 +20,7 @@ from event_backbone.replay.options import ReplayOptions
 from event_backbone.replay.report import ReplayReport, Tally
 from event_backbone.replay.runner import Runner
 from event_backbone.replay.window import ReplayedEvent, Window
-from event_backbone.scanning import EventLoading, Scan
+from event_backbone.scanning import Scan
 from event_backbone.spans import HandleSpans
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import Stream
@@ -87,7 +88,7 @@ class Replay:
             self._loading,
             position=start.predecessor(),
             stop=stop,
-            events=options.events,
+            wanted=options.events,
             follow=False,
             page_bytes=_PAGE_BYTES,
         )
@@ -99,7 +100,7 @@ class Replay:
             options.on_progress(self._report())
         return self._report()
 
-    async def _handle(self, scan: Scan) -> None:
+    async def _handle(self, scan: Scan[StoredEvent]) -> None:
         """Handle the events that ``scan`` yields, and raise what ended that early, once nothing runs any more."""
         runner = Runner(self._handling, self._follow_ups, self._window, self._tally, self._options)
         reading = asyncio.create_task(self._read(scan, runner))
@@ -125,7 +126,7 @@ class Replay:
         if unread is not None:
             raise unread
 
-    async def _read(self, scan: Scan, runner: Runner) -> None:
+    async def _read(self, scan: Scan[StoredEvent], runner: Runner) -> None:
         events = self._replayed(await scan.next_page())
         while events is not None:
             self._window.add(events, scan.position.successor())
@@ -147,7 +148,7 @@ class Replay:
             self._unreadable.clear()
         return events
 
-    async def _count(self, scan: Scan) -> None:
+    async def _count(self, scan: Scan[StoredEvent]) -> None:
         """Count what would become of the events that ``scan`` yields, as far as their metadata says."""
         events = self._replayed(await scan.next_page())
         while events is not None:

@@ -128,6 +128,11 @@ class OptionalStorage:
         return self._storage.name
 
     @property
+    def wrapped(self) -> Storage:
+        """The storage itself."""
+        return self._storage
+
+    @property
     def archive(self) -> bool | None:
         """Return what the storage says."""
         return self._storage.archive

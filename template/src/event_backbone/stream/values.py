@@ -172,6 +172,8 @@ class GroupState:
         cut: how many entries were removed before it had finished them, when that last happened; 0 is none.
         cut_until: the key of the last of these.
         cut_at: when that was removed.
+        skipped_after: the key after which it was last moved forward.
+        skipped_until: the key up to which it has skipped entries by that.
     """
 
     name: str
@@ -186,6 +188,8 @@ class GroupState:
     cut: int = 0
     cut_until: EventKey | None = None
     cut_at: datetime | None = None
+    skipped_after: EventKey | None = None
+    skipped_until: EventKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ Each step of an event is one module, in this order:
 5. ``handling`` decodes the arguments, calls interceptors and handlers, and decides on the ``outcome``;
    ``batch_handling`` does so for the events of a batch. Meanwhile
    producers see the event as a ``handled_event``, which knows what it has already produced once.
-6. ``settlement`` carries it out: the event is acked, parked at the server until its next attempt, or dead-lettered.
+6. ``settlement`` carries it out: the event is acked (``acks``), parked at the server until its next attempt, or
+   dead-lettered.
 
 The subscriptions of several URIs share what is in ``sharing``. ``subscription`` is what users hold, ``options`` what
 they set; ``run`` starts the loops, and stops them in order. ``outage`` repeats calls while Redis does not answer,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from event_backbone.storage.base import Storage, StorageScope
 from event_backbone.stream.base import GroupLeases, GroupReader, Stream
+from event_backbone.subscription.acks import Acks
 from event_backbone.subscription.batches import Batches
 from event_backbone.subscription.event_in_flight import InFlight
 from event_backbone.subscription.handling import Handling
@@ -19,7 +20,7 @@ from event_backbone.subscription.monitoring import Monitor, StartCheck
 from event_backbone.subscription.options import SubscriptionOptions
 from event_backbone.subscription.outage import Outage
 from event_backbone.subscription.quarantine import Quarantine
-from event_backbone.subscription.settlement import Acks, Settlement
+from event_backbone.subscription.settlement import Settlement
 from event_backbone.subscription.sharing import Shared
 from event_backbone.subscription.workers import Workers
 

@@ -24,7 +24,7 @@ from event_backbone.errors import (
     UnknownVersion,
 )
 from event_backbone.interceptors import HandleInterceptor
-from event_backbone.model import EventKey, Metadata, NewDeadLetter, PartialPayload
+from event_backbone.model import EventKey, Metadata, NewDeadLetter, OriginFilter, PartialPayload
 from event_backbone.model.correlation import reset_current_event, set_current_event
 from event_backbone.place import place_of, type_name
 from event_backbone.policy import AckPolicy, RetryLater, RetryPolicy, UnknownPolicy
@@ -64,6 +64,7 @@ class Handling:
         retry: RetryPolicy,
         ack: AckPolicy,
         unknown: UnknownPolicy = "skip",
+        origin: OriginFilter = "any",
         attributes: Mapping[str, str],
         spans: HandleSpans,
         leases: FollowUps,
@@ -85,7 +86,7 @@ class Handling:
         self._leases = leases
         self._group = group
         self._tracing = True
-        self.routes = Routes(consumer, attributes)
+        self.routes = Routes(consumer, attributes, origin)
         self.largest_batch = consumer.largest_batch
         self._logged: set[tuple[str, str]] = set()
 
@@ -124,6 +125,8 @@ class Handling:
         except (DecodeError, StorageError) as error:
             return self.refused(ctx, attempts, error)
         if call is None:
+            if event.route.other_origin:
+                return self._skipped(ctx.metadata, "origin", "it is not of the wanted origin")
             telemetry.unhandled.add(1, attributes)
             return Finished("no-handler")
         failed: Outcome | None = None
@@ -149,7 +152,7 @@ class Handling:
         if route.decode is not None and isinstance(payload, dict) and not isinstance(payload, PartialPayload):
             call, arguments = route.call, route.decode(payload)
         else:
-            call, arguments = self._call_for(event, ctx)
+            call, arguments = (None, {}) if route.other_origin else self._call_for(event, ctx)
         event.payload = None  # the arguments are enough
         return call, arguments
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
+from event_backbone.model import OriginFilter, check_origin
 from event_backbone.policy import AckPolicy, RetryPolicy, UnknownPolicy
 from event_backbone.spans import Tracing
 from event_backbone.stream.values import Start
@@ -37,6 +38,7 @@ class SubscriptionKeywords(TypedDict, total=False):
     alone_for: timedelta
     consumer_name: str | None
     tracing: Tracing
+    origin: OriginFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,9 @@ class SubscriptionOptions:
     """How a subscription reads, retries and stops.
 
     Attributes:
-        concurrency: how many events are handled at the same time. With 1 they are handled in the order of the stream,
-            each after the one before was acked; an event that is retried comes later.
+        concurrency: how many events are handled at the same time; a batch counts as one. With 1 they are handled in the
+            order of the stream, each after the one before was acked; an event that is retried comes later. Several URIs
+            share it, in turn.
         lease: how long events in flight stay with this consumer after it last answered. It is renewed while the
             process lives, so it need not cover the longest handler; after a crash other consumers take over when it
             has ended, within a second.
@@ -56,9 +59,9 @@ class SubscriptionOptions:
         unknown: what happens, without a fallback handler, to an event whose name the contract does not have. ``skip``:
             it is acked and counted, so that a consumer may know a part of a stream's events. ``dead-letter``: it goes
             to the dead letters, as an unknown version of a known event always does.
-        max_events: stop after so many events were acked or dead-lettered; None means never.
+        max_events: stop after so many events were acked or dead-lettered, by all URIs together; None means never.
         until: ``"empty"``: stop when the group has nothing left, as ``Subscription.until_idle`` waits for it; so a job
-            that runs now and then handles what there is. In a ``Worker`` all groups with this option must have nothing
+            that runs now and then handles what is there. Those of one worker stop together, when none has anything
             left at the same time; if no other subscription goes on, archivers archive the rest and end too. None means
             never.
         drain: how long running handlers may go on after a stop before they are cancelled. A stop takes at most 3 s
@@ -68,11 +71,12 @@ class SubscriptionOptions:
             vanished begins at the beginning. If retention has removed events after it, the group begins with those
             that are still there, which is logged.
         prefetch: at most how many events are taken ahead, beyond those being handled. With slow handlers it is fewer,
-            about a second's work, so that other consumers get their share.
+            about a second's work, so that other consumers get their share. With batch handlers the largest batch may be
+            taken ahead, and twice as much if they are fast; what waits in a batch that is not due does not count.
         prefetch_bytes: at most how many bytes of payloads are in memory, as they were encoded: those being loaded, and
             those loaded, from then on until their event has ended, handlers that run included. An event that does not
             fit waits, and is loaded when it does; one larger than the bound, when no other is loaded. Inline payloads
-            count, but come with their entries and do not wait.
+            count, but come with their entries and do not wait. Each of several URIs gets an equal part.
         max_waiting: how many events may wait here for an outage of their storage, or for a manual ack, before reading
             stops.
         max_parked: how many failed events of the group may wait for their next attempt; beyond that they wait here,
@@ -82,6 +86,8 @@ class SubscriptionOptions:
             and process.
         tracing: ``parent``: the span of an attempt is a child of the span that produced the event, so that a flow of
             events is one trace. ``link``: it begins a separate trace, linked to that span: for flows without an end.
+        origin: which events are handled: ``any``, those ``produced`` to this stream itself, or those ``forwarded`` to
+            it. Others are acked and counted.
     """
 
     concurrency: int = 10
@@ -100,10 +106,12 @@ class SubscriptionOptions:
     alone_for: timedelta = timedelta(seconds=10)
     consumer_name: str | None = None
     tracing: Tracing = "parent"
+    origin: OriginFilter = "any"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         self._check_counts_and_policies()
+        check_origin(self.origin)
         if self.max_events is not None and self.max_events < 1:
             raise ConfigurationError(f"max_events must be 1 or more, or None, not {self.max_events}.")
         if self.until not in {None, "empty"}:

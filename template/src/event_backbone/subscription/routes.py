@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from event_backbone.consumer import BatchOptions, Consumer, Handler
 from event_backbone.contract import Contract, definition_for
 from event_backbone.errors import UnknownEvent, UnknownVersion
-from event_backbone.model import Metadata
+from event_backbone.model import Metadata, OriginFilter, is_of_origin
 from event_backbone.subscription.calls import call_of
 
 _UNKNOWN = "unknown"
@@ -21,6 +21,7 @@ class Route(NamedTuple):
     ``wanted`` says whether their payload is needed: they have a handler, or may have one. ``attributes`` go with their
     metrics. ``call`` is None unless the consumer has handlers for them, ``decode`` unless the contract also has just
     this version. ``batch`` says how events come together, if they are handled in batches; ``call`` takes one of them.
+    ``other_origin`` says that the subscription does not want events from there.
     """
 
     wanted: bool
@@ -28,13 +29,17 @@ class Route(NamedTuple):
     call: Handler | None = None
     decode: Callable[[Mapping[str, bytes]], dict[str, object]] | None = None
     batch: BatchOptions | None = None
+    other_origin: bool = False
 
 
 class Routes:
     """The routes to the handlers of one consumer."""
 
-    def __init__(self, consumer: Consumer[Contract, Any], attributes: Mapping[str, str]) -> None:
-        """Route to the handlers of ``consumer``; ``attributes`` go with every metric."""
+    def __init__(
+        self, consumer: Consumer[Contract, Any], attributes: Mapping[str, str], origin: OriginFilter = "any"
+    ) -> None:
+        """Route events of this origin to the handlers of ``consumer``; ``attributes`` go with every metric."""
+        self._origin: OriginFilter = origin
         self._consumer = consumer
         self._attributes = {each.name: MappingProxyType({**attributes, "event": each.name}) for each in consumer.events}
         self._unknown_attributes = MappingProxyType({**attributes, "event": _UNKNOWN})
@@ -42,6 +47,8 @@ class Routes:
 
     def of(self, metadata: Metadata) -> Route:
         """Return the route of an event."""
+        if self._origin != "any" and not is_of_origin(metadata.origin, self._origin):
+            return Route(wanted=False, attributes=self.attributes_of(metadata.event), other_origin=True)
         identity = (metadata.event, metadata.version)
         return self._routes.get(identity) or self._find(*identity)
 

@@ -156,7 +156,7 @@ class Subscription:
             await self.wait()
 
     def hand_over_end(self) -> bool:
-        """Return whether it is to end when its group has nothing left; the caller then ends it. Call before entering."""
+        """Return whether it is to end when its group has nothing left, by its caller. Call it before entering."""
         self._ends_itself = False
         return self._options.until == "empty"
 
@@ -242,6 +242,7 @@ class Subscription:
             retry=options.retry,
             ack=options.ack,
             unknown=options.unknown,
+            origin=options.origin,
             attributes=monitor.attributes,
             spans=HandleSpans(stream.key, self._group, options.tracing),
             leases=leases,

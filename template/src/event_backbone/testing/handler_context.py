@@ -21,11 +21,12 @@ S = TypeVar("S")
 
 
 class ContextFields(TypedDict, total=False):
-    """What a test may set; all of it but ``attempt`` goes into the metadata."""
+    """What a test may set; all of it but ``attempt`` and ``replaying`` goes into the metadata."""
 
     event: str
     version: int
     attempt: int
+    replaying: bool
     key: EventKey
     event_id: UUID
     produced_at: datetime
@@ -55,7 +56,7 @@ def context(*, services: object = None, **fields: Unpack[ContextFields]) -> Cont
     one before has produced once is not produced again.
     """
     ctx = made_context(services, fields)
-    if isinstance(ctx, HandledEvent):
+    if isinstance(ctx, HandledEvent) and _in_a_task():
         set_current_event(ctx)
     return ctx
 
@@ -76,8 +77,10 @@ def made_context(services: object, fields: ContextFields) -> Context[Any]:
         causation_id=fields.get("causation_id"),
         missing=fields.get("missing", ()),
     )
-    attempt = fields.get("attempt", 1)
-    return _TestedEvent(metadata, attempt, services) if _in_a_task() else Context(metadata, attempt, _ack, services)
+    attempt, replaying = fields.get("attempt", 1), fields.get("replaying", False)
+    if _in_a_task() or replaying:
+        return _TestedEvent(metadata, attempt, services, replaying=replaying)
+    return Context(metadata, attempt, _ack, services)
 
 
 class _TestedEvent(HandledEvent):
@@ -85,7 +88,7 @@ class _TestedEvent(HandledEvent):
 
     __slots__ = ("log",)
 
-    def __init__(self, metadata: Metadata, attempt: int, services: object) -> None:
+    def __init__(self, metadata: Metadata, attempt: int, services: object, *, replaying: bool) -> None:
         key, stream = metadata.key, StreamName(metadata.uri, metadata.environment)
         before = current_event()
         if isinstance(before, _TestedEvent) and (before.metadata.key, before.log.name) == (key, stream):
@@ -94,7 +97,7 @@ class _TestedEvent(HandledEvent):
             self.log = Log(stream, time.time, key, groups={_GROUP: Group(key)})
         self.log.groups[_GROUP].pending[key] = Pending(_MEMBER, attempt, self.log.now())
         leases = MemoryGroupLeases(self.log, _GROUP, _MEMBER)
-        super().__init__(metadata, key, attempt, _ack, None, services, leases, _GROUP)
+        super().__init__(metadata, key, attempt, _ack, None, services, leases, "" if replaying else _GROUP)
 
 
 def _in_a_task() -> bool:

@@ -42,6 +42,12 @@ async def why_not_ready(backbone: Backbone, timeout: timedelta, worker: Worker |
     return None
 
 
+def why_not_forwarded(worker: Worker) -> str | None:
+    """Return a sentence if the worker has a forwarder, and it does not forward."""
+    late = [each for each in worker.forwarders if not each.ready]
+    return "Events are not forwarded at the moment; the log says why." if late else None
+
+
 def why_not_archived(worker: Worker) -> str | None:
     """Return a sentence if the worker has an archiver, and it does not archive in time."""
     late = [each for each in worker.archivers if not each.ready]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.web.readiness import why_not_alive, why_not_archived, why_not_ready
+from event_backbone.web.readiness import why_not_alive, why_not_archived, why_not_forwarded, why_not_ready
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
@@ -34,10 +34,10 @@ async def serve_worker_health(
 ) -> AsyncGenerator[int, None]:
     """Serve ``GET /health/live`` and ``GET /health/ready`` while the block runs; yield the port.
 
-    Live answers 200 until a subscription or an archiver has ended. Ready answers 200 when all subscriptions read
-    events, Redis and the payload storage answer within ``timeout``, and archivers archive in time. Both answer 503 with
-    a sentence otherwise. As it runs in the worker's own loop, a handler that blocks the loop makes both late, which is
-    what a liveness probe should see.
+    Live answers 200 until a subscription, an archiver or a forwarder has ended. Ready answers 200 when all
+    subscriptions read events, Redis and the payload storage answer within ``timeout``, archivers archive in time, and
+    forwarders forward. Both answer 503 with a sentence otherwise. As it runs in the worker's own loop, a handler that
+    blocks the loop makes both late, which is what a liveness probe should see.
 
     Raises:
         ConfigurationError: the port is taken or not permitted.
@@ -65,7 +65,8 @@ def _checks(worker: Worker, backbone: Backbone, timeout: timedelta) -> dict[str,
         return why_not_alive(worker)
 
     async def ready() -> str | None:
-        return await why_not_ready(backbone, timeout, worker) or why_not_archived(worker)
+        unready = await why_not_ready(backbone, timeout, worker)
+        return unready or why_not_archived(worker) or why_not_forwarded(worker)
 
     return {"/health/live": live, "/health/ready": ready}
 

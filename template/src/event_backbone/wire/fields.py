@@ -40,6 +40,8 @@ FORGOTTEN_FIELD = "forgotten"  # since when it keeps no events in the stream; a 
 CUT_FIELD = "cut"  # how many events left the stream before the group had finished them, when that last happened
 CUT_UNTIL_FIELD = "cut-until"  # the last one's id
 CUT_AT_FIELD = "cut-at"  # when that was
+SKIPPED_AFTER_FIELD = "skipped-after"  # the id after which the group was last moved forward
+SKIPPED_UNTIL_FIELD = "skipped-until"  # the id up to which it has skipped entries by that
 
 # The hash of the archive; all four are entry ids.
 COMMITTING_FIELD = "committing"

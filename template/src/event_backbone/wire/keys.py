@@ -17,6 +17,7 @@ DEAD_LETTERS_KEY = "dead"  # <group>: stream of dead letters
 REDRIVEN_KEY = "redriven"  # <group>: hash of unfinished redriven entries: the ids of their events' own entries
 TOMBSTONES_KEY = "tombstones"  # set of the ids of entries that were deleted to erase their inline payload
 
+FORWARDS_KEY = "forwards"  # hash of the links into the stream: how far each is, and what it forwards
 RETENTION_KEY = "retention"  # token of the process that carries out retention
 
 # The archive.

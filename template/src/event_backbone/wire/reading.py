@@ -24,6 +24,7 @@ from event_backbone.wire.fields import (
     MICROSECOND,
     WIRE_FORMAT,
 )
+from event_backbone.wire.origin import ORIGIN_MEMBER, WrittenHop, origin_schema, read_origin
 
 _FORMAT_NAME, _METADATA_NAME, _INLINE = FORMAT_FIELD.encode(), METADATA_FIELD.encode(), INLINE_PREFIX.encode()
 ID_MEMBER, ID_LENGTH = b'"id":"', 36
@@ -48,6 +49,7 @@ class Document(TypedDict):
     key: NotRequired[str | None]
     headers: NotRequired[dict[str, str] | None]
     requires: NotRequired[list[str] | None]
+    origin: NotRequired[list[WrittenHop] | None]
 
 
 def metadata_fields() -> dict[str, core_schema.TypedDictField]:
@@ -72,6 +74,7 @@ def metadata_fields() -> dict[str, core_schema.TypedDictField]:
         "key": core_schema.nullable_schema(text),
         "headers": core_schema.nullable_schema(core_schema.dict_schema(text, text)),
         "requires": core_schema.nullable_schema(core_schema.list_schema(text)),
+        ORIGIN_MEMBER: origin_schema(),
     }
     return {
         **{name: core_schema.typed_dict_field(schema) for name, schema in members.items()},
@@ -207,4 +210,5 @@ def _rest_of(written: bytes, stream: StreamName) -> dict[str, object]:
         "causation_id": document.get("causation"),
         "partition_key": document.get("key"),
         "headers": document.get("headers") or NO_HEADERS,
+        "origin": read_origin(document.get("origin")),
     }

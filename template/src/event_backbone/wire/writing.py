@@ -10,9 +10,11 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from event_backbone.model.metadata import NewMetadata
+from event_backbone.model.origin import Origin
 from event_backbone.model.payload import PayloadReference
 from event_backbone.model.stream_name import StreamName
 from event_backbone.wire.fields import EPOCH, MICROSECOND
+from event_backbone.wire.origin import ORIGIN_MEMBER, write_origin
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ class MetadataMembers:
         causation_id: what caused the event, if that is known.
         partition_key: the value of the argument that is the event's key, if it has one.
         headers: short texts of interceptors, the trace context among them.
+        origin: where a forwarded event comes from.
     """
 
     event_id: UUID
@@ -42,6 +45,7 @@ class MetadataMembers:
     causation_id: str | None
     partition_key: str | None
     headers: Mapping[str, str]
+    origin: Origin | None = None
 
     def to_metadata(self, stream: StreamName) -> NewMetadata:
         """Return the same as interceptors see it."""
@@ -91,7 +95,8 @@ def first_members(members: MetadataMembers, size_bytes: int) -> str:
 def optional_members(members: MetadataMembers) -> str:
     """Return the members that differ from their defaults, each after a comma."""
     id_text, correlation_id = members.id_text, members.correlation_id
-    if correlation_id is members.causation_id is members.partition_key is None and not members.headers:
+    nothing = correlation_id is members.causation_id is members.partition_key is None and members.origin is None
+    if nothing and not members.headers:
         return ""  # of most events that no handler produces
     optional: dict[str, object] = {}
     if correlation_id is not None and correlation_id != id_text:
@@ -100,6 +105,8 @@ def optional_members(members: MetadataMembers) -> str:
         optional["causation"] = members.causation_id
     if members.partition_key is not None:
         optional["key"] = members.partition_key
+    if members.origin is not None:
+        optional[ORIGIN_MEMBER] = write_origin(members.origin)
     if members.headers:
         optional["headers"] = members.headers
     return f",{_members(optional)}" if optional else ""

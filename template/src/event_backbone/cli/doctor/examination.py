@@ -10,6 +10,7 @@ from event_backbone.cli.doctor.archive_checks import check_archive
 from event_backbone.cli.doctor.finding import Finding, fail, ok
 from event_backbone.cli.doctor.group_checks import check_groups
 from event_backbone.cli.doctor.lifecycle_checks import check_lifecycle
+from event_backbone.cli.doctor.link_checks import check_links
 from event_backbone.cli.doctor.migration_checks import check_migration
 from event_backbone.cli.doctor.redis_checks import check_redis
 from event_backbone.cli.doctor.retention_checks import check_retention
@@ -67,6 +68,7 @@ async def _servers(project: Project, backbone: Backbone, s3_options: S3Options |
         findings.append(storage)
     if all(each.level != "fail" or each.subject != "Redis" for each in findings):
         findings += await check_groups(backbone, project)
+        findings += await check_links(backbone, project)
         findings += await check_retention(backbone, project)
         findings += await check_migration(backbone, project)
     if all(each.level != "fail" for each in findings):

@@ -64,6 +64,11 @@ class MemoryGroupAdmin:
             kept.due.pop(key, None)
             self._log.finish(self._group, key)
         left, group.last = group.last, position
+        after, until = kept.skipped or (left, left)
+        if position > left:
+            kept.skipped = (after if until == left else left, position)
+        elif kept.skipped is not None:
+            kept.skipped = (after, min(until, position)) if position > after else None
         self._log.notify()
         vanished = sum(key not in self._log.entries for key in given_up)
         return GroupMove(left, len(given_up) - vanished, vanished)

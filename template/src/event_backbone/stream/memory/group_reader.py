@@ -32,6 +32,7 @@ class MemoryGroupReader:
         kept.notes.clear()
         kept.due.clear()
         kept.follow_ups.clear()
+        kept.skipped = None
         return True
 
     async def missed(self) -> Missed | None:

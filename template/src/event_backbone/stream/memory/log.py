@@ -71,6 +71,7 @@ class Membership:
         hold: until when nothing is taken from ended rows.
         swept: when names without a row were last given one.
         longest_lease: the longest lease that a member had.
+        skipped: after which entry, and up to which, the group skipped entries when it was last moved forward.
     """
 
     rows: dict[str, int] = field(default_factory=dict[str, int])
@@ -83,6 +84,7 @@ class Membership:
     hold: int = 0
     swept: int = 0
     longest_lease: int = 0
+    skipped: tuple[EventKey, EventKey] | None = None
 
     def note(self, key: EventKey, attempt: int) -> Note:
         """Return the note on an entry; a note beyond its delivery count is from an earlier group of this name."""

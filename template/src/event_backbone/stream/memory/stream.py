@@ -116,6 +116,7 @@ class MemoryStream:
             del self._log.seen[event_id]
 
     def _state(self, name: str, group: Group) -> GroupState:
+        kept = self._log.membership(name)
         return GroupState(
             name=name,
             consumers=len(group.consumers - {WAITING_CONSUMER}),
@@ -123,5 +124,7 @@ class MemoryStream:
             unread=len(self._log.from_key(group.last, len(self._log.keys), exclusive=True)),
             dead_letters=len(self._log.dead.get(name, {})),
             last_delivered=group.last,
-            parked=len(self._log.membership(name).due),
+            parked=len(kept.due),
+            skipped_after=None if kept.skipped is None else kept.skipped[0],
+            skipped_until=None if kept.skipped is None else kept.skipped[1],
         )

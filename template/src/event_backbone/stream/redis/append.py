@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import cast
+from uuid import UUID
 
 from event_backbone.connection import RedisConnection, Script, error_prefix
 from event_backbone.errors import StreamError, StreamUnavailable
@@ -20,31 +21,35 @@ _Refusal = tuple[bytes, *tuple[int, ...]]
 _CLOCK = "CLOCK"
 _SECOND_BYTES = 4  # of an event id; the next 12 bytes tell apart all ids of one second
 
-# Sets ``answer`` to the id of the entry that begins at ``from`` of the message, or to an error.
+# Appends the entry that begins at ``from`` of the message, and sets ``answer`` to its id, or to an error.
+WRITE_ENTRY = """
+answer = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', unpack(message, from, to))
+if type(answer) == 'table' then
+  answer = {answer.err}
+  to = last
+end
+while to < last do
+  local key, expires, fields = base .. message[to + 1], message[to + 2], to + 4
+  to = to + 3 + message[to + 3]
+  if message[fields] == '' then message[fields] = answer end
+  local done = pcall('HSET', key, unpack(message, fields, to))
+  if type(done) == 'table' then
+    call('XDEL', stream, answer)
+    answer = {done.err}
+    to = last
+  elseif expires > 0 then
+    call('PEXPIRE', key, expires)
+  end
+end
+"""
+
 _APPEND_ENTRY = """
 if now >= (second + 1) * 1000 + window or second * 1000 > now + window then
   answer = {'CLOCK', now}
 else
-  answer = pcall('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT', '$METADATA_FIELD', unpack(message, from, to))
-  if type(answer) == 'table' then
-    answer = {answer.err}
-    to = last
-  end
-  while to < last do
-    local key, expires, fields = base .. message[to + 1], message[to + 2], to + 4
-    to = to + 3 + message[to + 3]
-    if message[fields] == '' then message[fields] = answer end
-    local done = pcall('HSET', key, unpack(message, fields, to))
-    if type(done) == 'table' then
-      call('XDEL', stream, answer)
-      answer = {done.err}
-      to = last
-    elseif expires > 0 then
-      call('PEXPIRE', key, expires)
-    end
-  end
+  $WRITE_ENTRY
 end
-"""
+""".replace("$WRITE_ENTRY", WRITE_ENTRY)
 
 APPEND = Script(
     with_names(
@@ -166,19 +171,31 @@ def _message(window: timedelta, entries: Sequence[NewEntry]) -> list[object]:
     """Return the script's message: flat, as lists in lists cost both sides (fast path, see decision 0005)."""
     ids: list[object] = [milliseconds(window), len(entries)]
     rest: list[object] = []
-    for event_id, metadata, writes, inline in entries:
-        number = event_id.int
-        ids += ((number >> 80) // 1000, number.to_bytes(16)[_SECOND_BYTES:])
-        items: list[object] = [1 + 2 * len(inline), metadata]
-        for name, value in inline.items():
-            items += (INLINE_PREFIX + name, value)
-        for purpose, fields, expires_after in writes:
-            items += (purpose, 0 if expires_after is None else milliseconds(expires_after), 2 * len(fields))
-            for field in fields.items():
-                items += field
+    for entry in entries:
+        ids += id_parts(entry.event_id)
+        items = entry_items(entry)
         rest.append(len(items))
         rest += items
     return ids + rest
+
+
+def id_parts(event_id: UUID) -> tuple[int, bytes]:
+    """Return the second of an event id, and the rest of it, as the script takes them."""
+    number = event_id.int
+    return (number >> 80) // 1000, number.to_bytes(16)[_SECOND_BYTES:]
+
+
+def entry_items(entry: NewEntry) -> list[object]:
+    """Return what the script takes of an entry: {metadata, more fields and their values}, and writes."""
+    _, metadata, writes, inline = entry
+    items: list[object] = [1 + 2 * len(inline), metadata]
+    for name, value in inline.items():
+        items += (INLINE_PREFIX + name, value)
+    for purpose, fields, expires_after in writes:
+        items += (purpose, 0 if expires_after is None else milliseconds(expires_after), 2 * len(fields))
+        for field in fields.items():
+            items += field
+    return items
 
 
 def _error(entry: NewEntry, refused: _Refusal, window: timedelta) -> StreamError:

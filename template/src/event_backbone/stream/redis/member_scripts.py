@@ -27,7 +27,7 @@ end
 redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
 redis.call('DEL', base .. '$ATTEMPTS_KEY:' .. group, base .. '$DUE_KEY:' .. group, base .. '$ONCE_KEY:' .. group)
 redis.call('HDEL', base .. '$GROUP_KEY:' .. group, '$NOTICED_FIELD', '$FORGOTTEN_FIELD', '$CUT_FIELD',
-  '$CUT_UNTIL_FIELD', '$CUT_AT_FIELD')
+  '$CUT_UNTIL_FIELD', '$CUT_AT_FIELD', '$SKIPPED_AFTER_FIELD', '$SKIPPED_UNTIL_FIELD')
 return 1
 """)
 )

@@ -1,7 +1,7 @@
 """The scripts that move a consumer group to another place in its stream, or delete it with all that is kept of it."""
 
 from event_backbone.connection import ALLOW_OOM, Script
-from event_backbone.stream.redis.entry_ids import LAST_ID
+from event_backbone.stream.redis.entry_ids import ABOVE, LAST_ID
 from event_backbone.wire.lua import with_names
 
 
@@ -68,11 +68,27 @@ MOVE = _script(
 -- held for them until they have, as after a silence.
 local stream, group, id, most, read = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local base, call = '{' .. stream .. '}:', redis.call
+local state = base .. '$GROUP_KEY:' .. group
 """,
+    ABOVE,
     _ABOUT_GROUP,
     """
+-- Notes what the group skips. A move back undoes that from its place on.
+local function note_skipped(delivered)
+  local after, until_id = unpack(call('HMGET', state, '$SKIPPED_AFTER_FIELD', '$SKIPPED_UNTIL_FIELD'))
+  if above(id, delivered) then
+    if until_id ~= delivered then call('HSET', state, '$SKIPPED_AFTER_FIELD', delivered) end
+    call('HSET', state, '$SKIPPED_UNTIL_FIELD', id)
+  elseif after and not above(id, after) then
+    call('HDEL', state, '$SKIPPED_AFTER_FIELD', '$SKIPPED_UNTIL_FIELD')
+  elseif after and above(until_id, id) then
+    call('HSET', state, '$SKIPPED_UNTIL_FIELD', id)
+  end
+end
+
+local about = about_group()
 if call('EXISTS', base .. '$RESTORE_KEY') == 1 then return {2, 0, 0} end
-if not about_group() then return nil end
+if not about then return nil end
 local rows = call('XPENDING', stream, group, '(' .. id, '+', most + 1)
 if #rows > most then return {1, rows[math.ceil(most / 2)][1], 0} end
 
@@ -93,11 +109,12 @@ if #ids > 0 then
   call('XACK', stream, group, unpack(ids))
 end
 if in_flight then
-  local now, state, members = now_milliseconds(), base .. '$GROUP_KEY:' .. group, base .. '$MEMBERS_KEY:' .. group
+  local now, members = now_milliseconds(), base .. '$MEMBERS_KEY:' .. group
   local longest = tonumber(call('HGET', state, '$LONGEST_LEASE_FIELD')) or 0
   call('HSET', state, '$HOLD_FIELD', now + math.floor(math.min(10000, longest / 2)))
   for _, name in ipairs(call('ZRANGE', members, '(' .. now, '+inf', 'BYSCORE')) do call('ZADD', members, now, name) end
 end
+note_skipped(about['last-delivered-id'])
 if tonumber(read) >= 0 then
   call('XGROUP', 'SETID', stream, group, id, 'ENTRIESREAD', read)
 else

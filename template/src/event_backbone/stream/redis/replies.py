@@ -49,7 +49,7 @@ def group_state(
 ) -> GroupState:
     """Read the state of a group."""
     name, consumers, pending, unread, dead_letters, last_delivered, parked, noted = row
-    looked, forgotten, cut, cut_until, cut_at = noted
+    looked, forgotten, cut, cut_until, cut_at, skipped_after, skipped_until = noted
     return GroupState(
         name.decode(),
         consumers,
@@ -63,6 +63,8 @@ def group_state(
         cut=int(cut or 0),
         cut_until=None if cut_until is None else event_key(cut_until, partition),
         cut_at=_time(cut_at),
+        skipped_after=None if skipped_after is None else event_key(skipped_after, partition),
+        skipped_until=None if skipped_until is None else event_key(skipped_until, partition),
     )
 
 

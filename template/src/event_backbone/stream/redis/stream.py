@@ -37,7 +37,8 @@ end
 _GROUPS = Script(
     with_names("""
 -- Returns for each group {name, consumers without the reserved one, pending, unread (nil: unknown), dead letters, id of
--- the last delivered entry, parked, {looked, forgotten, cut, cut-until, cut-at; each nil if it is not noted}}.
+-- the last delivered entry, parked, {looked, forgotten, cut, cut-until, cut-at, skipped-after, skipped-until; each nil
+-- if it is not noted}}.
 -- KEYS: stream.
 local function about(row)
   local named = {}
@@ -60,7 +61,8 @@ for i, row in ipairs(groups) do
   local dead = redis.call('XLEN', base .. '$DEAD_LETTERS_KEY:' .. group['name'])
   local parked = redis.call('ZCARD', base .. '$DUE_KEY:' .. group['name'])
   local noted = redis.call('HMGET', base .. '$GROUP_KEY:' .. group['name'],
-    '$LOOKED_FIELD', '$FORGOTTEN_FIELD', '$CUT_FIELD', '$CUT_UNTIL_FIELD', '$CUT_AT_FIELD')
+    '$LOOKED_FIELD', '$FORGOTTEN_FIELD', '$CUT_FIELD', '$CUT_UNTIL_FIELD', '$CUT_AT_FIELD', '$SKIPPED_AFTER_FIELD',
+    '$SKIPPED_UNTIL_FIELD')
   answer[i] = {group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id'], parked,
     noted}
 end

@@ -1,0 +1,61 @@
+"""`forward`: to another environment or Redis, once or until a signal, and what compares and lists."""
+
+import pytest
+
+from event_backbone.testing.servers import RedisServer
+from tests.cli.conftest import Shop
+
+
+@pytest.fixture
+def other_redis(monkeypatch: pytest.MonkeyPatch) -> RedisServer:
+    """A second Redis, as the variable for the target names it."""
+    server = RedisServer()
+    monkeypatch.setenv("FORWARD_REDIS_ENDPOINT", server.url)
+    return server
+
+
+def test_once_to_another_environment(redis_shop: Shop) -> None:
+    """Says how many events went where; verify finds both sides equal, and list shows the link at the target."""
+    keys = [redis_shop("produce", "closed").output.strip() for _ in range(2)]
+    done = redis_shop("forward", "--to-environment", "copy", "--once")
+    assert (done.code, done.output) == (0, f"Forwarded 2 events of shop to copy:shop, up to {keys[-1]}.\n")
+    verified = redis_shop("forward", "--to-environment", "copy", "verify")
+    expected = f"2 events of link test:shop up to {keys[-1]}: same on both sides.\n"
+    assert (verified.code, verified.output) == (0, expected)
+    assert redis_shop("forward", "--to-uri", "other", "--once", "--event", "closed").code == 0
+    (link,) = redis_shop("--uri", "other", "forward", "list", "--json").lines
+    assert (link["link"], link["events"], link["checkpoint"]) == ("test:shop", "closed", keys[-1])
+    found = {each["subject"]: each["text"] for each in redis_shop("--uri", "other", "doctor", "--json").lines}
+    assert str(found["Link test:shop"]).startswith(f"It has forwarded up to {keys[-1]} of its source")
+    assert redis_shop("forward", "list").output == "Nothing forwards to stream shop.\n"
+    (copy, _) = redis_shop("--uri", "other", "tail", "--no-follow", "--json", "--origin", "forwarded").lines
+    assert copy["origin"] == [{"stream": "test:shop", "key": keys[0], "link": "test:shop"}]
+    assert redis_shop("--uri", "other", "tail", "--no-follow", "--origin", "produced").output == ""
+
+
+def test_to_another_redis(redis_shop: Shop, other_redis: RedisServer) -> None:
+    """Its address comes from a variable; the same names on both sides need a site."""
+    with other_redis:
+        redis_shop("produce", "closed")
+        refused = redis_shop("forward", "--once")
+        assert (refused.code, "--to-site" in refused.errors) == (1, True)
+        done = redis_shop("forward", "--to-site", "east", "--once")
+        assert (done.code, done.output.partition(",")[0]) == (0, "Forwarded 1 event of shop to east//test:shop")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "errors"),
+    [
+        (("--once", "--health-port", "0"), 2, "Give --once or a health port, not both.\n"),
+        (("--to-uri", "a b", "--once"), 1, "The URI 'a b' is not valid: "),
+        (("--to-uri", "b", "--start", "soon", "--once"), 2, "'soon' is not a valid start; "),
+        (("--to-uri", "b", "--rate", "0", "--once"), 1, "rate must be above 0"),
+        (("--to-uri", "b", "verify"), 1, "No link 'test:shop' forwards to stream test:b; "),
+        (("--once",), 1, "Source and target are both 'test:shop': "),
+        (("--to-redis", "127.0.0.1:1", "--to-uri", "b", "--once"), 1, "Redis at 127.0.0.1:1 "),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(redis_shop: Shop, arguments: tuple[str, ...], code: int, errors: str) -> None:
+    """On the standard error, with an exit code."""
+    answer = redis_shop("forward", *arguments)
+    assert (answer.code, answer.errors[: len(errors)], answer.errors.count("\n")) == (code, errors, 1)
