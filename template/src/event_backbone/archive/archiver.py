@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from event_backbone.archive.archive_loop import ArchiveLoop
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.errors import BackboneError, ConfigurationError, StorageUnavailable, StreamUnavailable
-from event_backbone.tasks import end_of
+from event_backbone.errors import BackboneError, StorageUnavailable, StreamUnavailable
+from event_backbone.tasks import RunsOnce
 
 if TYPE_CHECKING:
     from event_backbone.model import EventKey
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
 
 
-class Archiver:
+class Archiver(RunsOnce):
     """Copies events into the archive, and keeps the state of the consumer groups there. Runs like a subscription.
 
     ```python
@@ -39,8 +38,6 @@ class Archiver:
         self._archive = archive
         self._stream = stream
         self._loop = loop
-        self._task: asyncio.Task[None] | None = None
-        self._raised = False
 
     async def __aenter__(self) -> Self:
         """Start, once the archive was found to be usable; an outage of S3 is not waited for here, but later.
@@ -49,23 +46,13 @@ class Archiver:
             ConfigurationError: the bucket is another environment's, a permission is missing, or two writers could
                 overwrite each other there.
         """
-        if self._task is not None:
-            raise ConfigurationError("An archiver runs once; make another one for another run.")
+        self._refuse_second_run()
         try:
             await self._loop.check()
         except StorageUnavailable as error:
             self._loop.problem = error
-        self._task = asyncio.create_task(self._loop.run())
+        self._begin(self._loop.run())
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop, and wait for the end. Raises what broke it, unless ``wait`` has, or another error is on its way."""
-        self.stop()
-        broken = await end_of(cast("asyncio.Task[None]", self._task))
-        if broken is not None and error is None and not self._raised:
-            raise broken
 
     def stop(self, drain: timedelta | None = None) -> None:  # noqa: ARG002 - as a subscription's
         """Ask it to stop, and return at once; ``wait`` returns when it has. May be called twice.
@@ -73,17 +60,6 @@ class Archiver:
         What is not committed is read again by whoever archives next, so there is nothing to drain.
         """
         self._loop.stop()
-
-    async def wait(self) -> None:
-        """Wait for its end: by ``stop``, or by what broke it, which is raised here.
-
-        Cancelling the wait does not stop the archiver.
-        """
-        try:
-            await asyncio.shield(self._running())
-        except Exception:
-            self._raised = True
-            raise
 
     async def commit(self) -> None:
         """Write what is open now; return when everything that is in the stream at this call is in the archive.
@@ -129,11 +105,6 @@ class Archiver:
         return self._loop.lag
 
     @property
-    def alive(self) -> bool:
-        """Whether it runs. When False, restart the process."""
-        return self._task is not None and not self._task.done()
-
-    @property
     def ready(self) -> bool:
         """Whether events are archived in time: it is alive, Redis and S3 answer, and Redis has lost no event."""
         in_time = self._loop.problem is None and self.lag < self._archive.late_after
@@ -154,8 +125,3 @@ class Archiver:
                 return await self._stream.last_key()
             except StreamUnavailable:
                 await delays.wait()
-
-    def _running(self) -> asyncio.Task[None]:
-        if self._task is None:
-            raise ConfigurationError("An archiver must be entered, by async with, before it can be used.")
-        return self._task

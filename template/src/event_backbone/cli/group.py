@@ -85,7 +85,7 @@ async def _delete(project: Project, *, dead_letters: bool, dry_run: bool, ask: b
 def _seek_lines(report: SeekReport) -> list[str]:
     """Return what is said of a move to come."""
     first = report.position.successor()
-    place = f"{first} ({when(first.time)})"
+    place = f"{first} ({when(first.time)})" if first.milliseconds else "the beginning"
     if report.position < report.left:
         lines = [f"{counted(report.come_again, 'event')}, from {place} on, would come again to group {report.group}."]
         if report.given_up:

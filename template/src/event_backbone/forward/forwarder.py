@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from event_backbone.backoff import Backoff, Delays
-from event_backbone.errors import BackboneError, ConfigurationError, StorageUnavailable, StreamUnavailable
+from event_backbone.errors import BackboneError, StorageUnavailable, StreamUnavailable
 from event_backbone.forward.link import Skipped
-from event_backbone.tasks import end_of
+from event_backbone.tasks import RunsOnce
 
 if TYPE_CHECKING:
     from event_backbone.forward.forward_loop import ForwardLoop
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=1), jitter=0)
 
 
-class Forwarder:
+class Forwarder(RunsOnce):
     """Copies the events of a stream to another URI, environment or Redis. Runs like a subscription.
 
     ```python
@@ -40,8 +39,6 @@ class Forwarder:
         """Prepare; nothing is read before it is entered. ``stream`` is the source."""
         self._loop = loop
         self._stream = stream
-        self._task: asyncio.Task[None] | None = None
-        self._raised = False
 
     async def __aenter__(self) -> Self:
         """Start. An outage is not waited for here, but later.
@@ -49,23 +46,13 @@ class Forwarder:
         Raises:
             ConfigurationError: the link has forwarded something else under its name.
         """
-        if self._task is not None:
-            raise ConfigurationError("A forwarder runs once; make another one for another run.")
+        self._refuse_second_run()
         try:
             await self._loop.locate()
         except (StreamUnavailable, StorageUnavailable) as error:
             self._loop.problem = error
-        self._task = asyncio.create_task(self._loop.run())
+        self._begin(self._loop.run())
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop, and wait for the end. Raises what broke it, unless ``wait`` has, or another error is on its way."""
-        self.stop()
-        broken = await end_of(cast("asyncio.Task[None]", self._task))
-        if broken is not None and error is None and not self._raised:
-            raise broken
 
     def stop(self, drain: timedelta | None = None) -> None:  # noqa: ARG002 - as a subscription's
         """Ask it to stop after the batch under way, and return at once; ``wait`` returns when it has.
@@ -73,17 +60,6 @@ class Forwarder:
         May be called twice. Whoever forwards this link next goes on where it stopped, so there is nothing to drain.
         """
         self._loop.stopping.set()
-
-    async def wait(self) -> None:
-        """Wait for its end: with ``follow=False`` the newest event, by ``stop``, or by what broke it, raised here.
-
-        Cancelling the wait does not stop the forwarder.
-        """
-        try:
-            await asyncio.shield(self._running())
-        except Exception:
-            self._raised = True
-            raise
 
     async def until_idle(self) -> None:
         """Return when all events that are in the source at this call are forwarded, or it has ended.
@@ -138,11 +114,6 @@ class Forwarder:
         return self._loop.lag
 
     @property
-    def alive(self) -> bool:
-        """Whether it runs. When False, and nothing has stopped it, restart the process."""
-        return self._task is not None and not self._task.done()
-
-    @property
     def ready(self) -> bool:
         """Whether it forwards: it is alive, and source, target and payload storages answer."""
         return self.alive and self._loop.problem is None and not self._loop.stopping.is_set()
@@ -162,8 +133,3 @@ class Forwarder:
             else:
                 await self._loop.until(newest)
                 return
-
-    def _running(self) -> asyncio.Task[None]:
-        if self._task is None:
-            raise ConfigurationError("A forwarder must be entered, by async with, before it can be used.")
-        return self._task

@@ -54,8 +54,9 @@ class Migration:
                 f"Storage {self.away_from!r} is the one that new payloads go to; name the one to move them from."
             )
         if self.away_from not in self.storages:
-            others = ", ".join(sorted(map(repr, set(self.storages) - {self.target.name})))
-            raise ConfigurationError(f"There is no storage {self.away_from!r}; add it to also_read=, or name {others}.")
+            others = sorted(map(repr, set(self.storages) - {self.target.name}))
+            end = f", or name {', '.join(others)}." if others else "."
+            raise ConfigurationError(f"There is no storage {self.away_from!r}; add it to also_read={end}")
 
     async def plan(self) -> MigrationReport:
         """Return what refers to the old storage. Nothing is changed."""

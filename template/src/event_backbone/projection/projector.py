@@ -6,14 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from event_backbone.errors import BackboneError, ConfigurationError
 from event_backbone.place import place_of, type_name
 from event_backbone.projection.failures import OnFailure
 from event_backbone.projection.following import Following
-from event_backbone.tasks import end_of
+from event_backbone.tasks import RunsOnce
 
 _LATE = timedelta(seconds=5)
 _WATCH_EVERY = timedelta(seconds=2)
@@ -23,7 +22,7 @@ _LEFT_BEHIND_SECONDS = 3.0
 _log = logging.getLogger("event_backbone.projection")
 
 
-class Projector:
+class Projector(RunsOnce):
     """Keeps a view up to date with the events of one stream and its archive. Runs like a subscription.
 
     ```python
@@ -54,25 +53,13 @@ class Projector:
         self._name = name
         self._uri = uri
         self._drain = drain
-        self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.TimerHandle | None = None
-        self._raised = False
 
     async def __aenter__(self) -> Self:
         """Start. What is wrong with the store or the stream is raised by ``wait``."""
-        if self._task is not None:
-            raise ConfigurationError("A projector runs once; make another one for another run.")
-        self._task = asyncio.create_task(self._run())
+        self._refuse_second_run()
+        self._begin(self._run())
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop, and wait for the end. Raises what broke it, unless ``wait`` has, or another error is on its way."""
-        self.stop()
-        broken = await end_of(cast("asyncio.Task[None]", self._task))
-        if broken is not None and error is None and not self._raised:
-            raise broken
 
     def stop(self, drain: timedelta | None = None) -> None:
         """Ask it to stop, and return at once; ``wait`` returns when it has. May be called twice.
@@ -99,11 +86,7 @@ class Projector:
             ArchiveUnreadable: a segment is damaged or missing, or a later version wrote it.
             Exception: what the store raised last.
         """
-        try:
-            await asyncio.shield(self._running())
-        except Exception:
-            self._raised = True
-            raise
+        await super().wait()
 
     async def until_caught_up(self) -> None:
         """Wait until the view has all events that are in the stream at this call.
@@ -173,11 +156,6 @@ class Projector:
         return self._following.lag
 
     @property
-    def alive(self) -> bool:
-        """Whether it runs. When False, restart the process."""
-        return self._task is not None and not self._task.done()
-
-    @property
     def ready(self) -> bool:
         """Whether the view is up to date: it has caught up, is at most 5 s behind, and nothing keeps it back."""
         up_to_date = self._following.caught_up and self.lag < _LATE and self.problem is None
@@ -218,8 +196,3 @@ class Projector:
                 return False
             await asyncio.wait({task}, timeout=_POLL_SECONDS)
         return True
-
-    def _running(self) -> asyncio.Task[None]:
-        if self._task is None:
-            raise ConfigurationError("A projector must be entered, by async with, before it can be used.")
-        return self._task
