@@ -13,6 +13,7 @@ from benchmarks import (
     archive_races,
     dead_collector,
     forward_race,
+    migrate_race,
     redis_races,
     replay_race,
     requests,
@@ -38,6 +39,7 @@ ON_S3 = {
     "consume-s3": s3_races.consume,
     "archive": archive_races.archive,
     "replay": replay_race.replay,
+    "migrate": migrate_race.migrate,
 }
 RACES = (*ON_REDIS, *ON_S3, "requests")
 ROUNDS_ON_REDIS = 3

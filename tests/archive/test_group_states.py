@@ -163,11 +163,12 @@ async def test_what_is_saved_of_a_partition_has_keys_of_that_partition(s3_enviro
     del s3_environment
     archive, stream = S3Archive(), StreamName.of(URI, "test", partition=1)
     group = SavedGroup(GROUP, EventKey(5, 0, 1), (EventKey(3, 1, 1),))
-    letter = DeadLetter("9-0", Entry(EventKey(2, 0, 1), {}), "rejected", "", "", (), 1, EventKey(9).time)
+    letter = DeadLetter("9-0", Entry(EventKey(2, 0, 1), {}), "rejected", "", "", (), 1, EventKey(9).time, redrives=2)
     for position in (group, group._replace(pending=())):
         await save_restored(archive, stream, position, [letter])
         assert await read_groups(archive, stream) == [position]
-    assert [each.source for each in (await read_dead_letters(archive, stream))[GROUP]] == [letter.entry.key]
+    (saved,) = (await read_dead_letters(archive, stream))[GROUP]
+    assert (saved.source, saved.about["dead:redrives"]) == (letter.entry.key, "2")
     unfinished = UnfinishedRestore(archive, stream)
     for follows in (group.position, group.pending[0], None):
         await unfinished.write(follows)

@@ -51,6 +51,22 @@ async def test_a_worker_that_ends_when_nothing_is_left_has_archived_everything(a
             assert [each.handled for each in worker.subscriptions] == [each.handled for each in worker.archivers] == [2]
 
 
+async def test_a_worker_that_waits_for_the_archive_can_be_stopped(archiving: Make, s3: FaultyS3) -> None:
+    """While S3 is away, what is left is never archived; a stop ends the wait, which is no error."""
+    async with asyncio.timeout(60), archiving() as backbone:
+        ending = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, until="empty")
+        async with Worker(backbone.archiver(URI), ending) as worker:
+            await eventually(lambda: worker.ready)
+            s3.choose = lambda _method, _path: Page(503)
+            await pack(backbone, 1)
+            idle = asyncio.create_task(worker.until_idle())
+            await eventually(lambda: worker.archivers[0].problem is not None)
+            worker.stop()
+            await worker.wait()
+            await idle
+            assert not worker.alive
+
+
 async def test_an_archiver_alone_makes_a_worker(archived_backbone: Make) -> None:
     """As in a project that only produces; without any part one sentence says what is missing."""
     async with asyncio.timeout(20), archived_backbone() as backbone:

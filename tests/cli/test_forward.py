@@ -1,9 +1,14 @@
 """`forward`: to another environment or Redis, once or until a signal, and what compares and lists."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from event_backbone.testing.servers import RedisServer
 from tests.cli.conftest import Shop
+from tests.cli.running import left_behind, start_shop
+from tests.cli.test_worker import Worker, get, until
 
 
 @pytest.fixture
@@ -43,13 +48,42 @@ def test_to_another_redis(redis_shop: Shop, other_redis: RedisServer) -> None:
         assert (done.code, done.output.partition(",")[0]) == (0, "Forwarded 1 event of shop to east//test:shop")
 
 
+def test_it_forwards_until_a_signal(redis_shop: Shop, redis_url: str, own_redis: RedisServer, tmp_path: Path) -> None:
+    """Its health port is 503 with a sentence while the target is away; SIGTERM ends it with 0, and nothing is left."""
+    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
+    own = tmp_path / "own"
+    own.mkdir()
+    target = ("--to-redis", own_redis.url, "--to-environment", "copy")
+    job = Worker(start_shop("forward", *target, "--health-port", "0", temporary=own, environment=environment))
+    found = re.search(r":(\d+)/health/ready", job.wait_for("Health is served"))
+    assert found is not None
+    port = int(found[1])
+    redis_shop("produce", "closed")
+    until(lambda: get(port, "/health/ready") == (200, {"status": "ok"}))
+    own_redis.kill()
+    redis_shop("produce", "closed")
+    until(lambda: get(port, "/health/ready")[0] == 503)
+    assert get(port, "/health/ready")[1]["detail"] == "Events are not forwarded at the moment; the log says why."
+    assert get(port, "/health/live")[0] == 200
+    own_redis.start()
+    until(lambda: get(port, "/health/ready")[0] == 200)
+    until(lambda: redis_shop("forward", *target, "verify").output.startswith("2 events of link test:shop"))
+    assert job.stop() == 0
+    own_redis.kill()
+    late = Worker(start_shop("forward", *target, temporary=own, environment=environment))
+    late.wait_for("does not forward at the moment")
+    assert late.stop() == 0  # also during an outage
+    assert left_behind(own) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "errors"),
     [
         (("--once", "--health-port", "0"), 2, "Give --once or a health port, not both.\n"),
         (("--to-uri", "a b", "--once"), 1, "The URI 'a b' is not valid: "),
         (("--to-uri", "b", "--start", "soon", "--once"), 2, "'soon' is not a valid start; "),
-        (("--to-uri", "b", "--rate", "0", "--once"), 1, "rate must be above 0"),
+        (("--to-uri", "b", "--rate", "0", "--once"), 1, "rate must be from 0.001 to 1000000, or None, not 0.0."),
+        (("--to-uri", "b", "--rate", "inf", "--once"), 1, "rate must be from 0.001 to 1000000, or None, not inf."),
         (("--to-uri", "b", "verify"), 1, "No link 'test:shop' forwards to stream test:b; "),
         (("--once",), 1, "Source and target are both 'test:shop': "),
         (("--to-redis", "127.0.0.1:1", "--to-uri", "b", "--once"), 1, "Redis at 127.0.0.1:1 "),

@@ -61,3 +61,15 @@ def test_a_report_says_what_was_moved_and_what_was_not() -> None:
         "  What is only in the archive does not move: redrive or discard it.",
         "  Done in 1.2 s.",
     ]
+
+
+def test_doctor_names_a_storage_that_events_need_and_the_project_has_not_got(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after going back from S3 without keeping it in ``also_read``."""
+    monkeypatch.setenv("SHOP_STORAGE", "s3")
+    assert shop("produce", "closed").code == 0
+    monkeypatch.setenv("SHOP_STORAGE", "redis-hash")
+    level, text = found(shop)["Storage s3"]
+    assert level == "warn"
+    assert text.startswith("1 event and 0 dead letters refer to it, and the project has no such storage, so they wait")

@@ -129,6 +129,31 @@ class DeadLetterSuite:
         assert numbers(await one.read()) == [0]
         assert list(await two.take()) == []
 
+    async def test_redrives_are_counted_until_the_event_has_ended(self, rig: Rig) -> None:
+        """While it is parked, fails, runs alone, is given back, and as a dead letter again; then it is forgotten."""
+        [key] = await rig.produce(1)
+        [one] = await members(rig, "one")
+        [delivery] = await one.read()
+        for times in (1, 2):
+            await one.leases.dead_letter(lease_of(delivery), LETTER)
+            [letter] = await admin(rig).dead_letters(None, 10)
+            assert letter.redrives == times - 1
+            await admin(rig).redrive([letter])
+            [delivery] = await one.take()
+            await one.leases.park(lease_of(delivery), NO_WAIT, error="KeyError", place=("shop.py:1 in f",))
+            [delivery] = await one.take()
+            await one.leases.mark_alone(lease_of(delivery))
+            await one.leases.release([lease_of(delivery)])
+            [delivery] = await one.take()
+            assert (delivery.failures, delivery.ends_alone) == (1, 0)
+            [pending] = await admin(rig).pending(None, 10)
+            assert (pending.redrives, pending.failures, pending.error) == (times, 1, "KeyError")
+            assert pending.place == ("shop.py:1 in f",)
+        assert dict(await admin(rig).redriven(key)) == {}
+        await one.leases.ack([lease_of(delivery)])
+        await one.leases.dead_letter(lease_of(delivery), LETTER)
+        assert list(await admin(rig).dead_letters(None, 10)) == []
+
 
 async def _created_again(rig: Rig, *names: str) -> tuple[Sequence[Member], DeadLetter]:
     """Dead-letter an entry, then create its group again: it has not read the entry yet."""

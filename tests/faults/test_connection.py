@@ -106,12 +106,14 @@ async def test_the_right_password_opens(own_redis: RedisServer, connection: Redi
 
 
 async def test_a_denied_command_is_a_configuration_error(connection: RedisConnection, own_redis: RedisServer) -> None:
-    """Waiting does not grant rights. A user without the right to INFO still passes the check."""
-    await connection.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-xrange", "-info")
+    """Waiting does not grant rights, in a script neither. A user without the right to INFO still passes the check."""
+    await connection.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-xrange", "-xinfo", "-info")
     streams = RedisStreams(RedisConnection(RedisSettings.parse(own_redis.url.replace("//", "//bob:pw@"))))
     await streams.check()
     with pytest.raises(ConfigurationError, match="denies this user a command or a key"):
         await streams.stream(NAME).range(None, None, 1)
+    with pytest.raises(ConfigurationError, match="denies this user a command or a key"):
+        await streams.stream(NAME).groups()
     await streams.close()
 
 

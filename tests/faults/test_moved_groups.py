@@ -174,6 +174,22 @@ async def test_a_group_is_moved_across_a_restart_of_redis(own_redis: RedisServer
     assert sorted(remembering.numbers) == [0, 1, 1, 2, 2]
 
 
+async def test_nobody_moves_or_deletes_a_group_of_a_stream_that_is_being_replaced(
+    backbone: Backbone, redis: Redis
+) -> None:
+    """A restore or a migration puts groups into their places itself."""
+    await pack(backbone, 1)
+    async with stopped_within(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, until="empty")) as one:
+        await one.wait()
+    before = await group_state(backbone)
+    await redis.set(f"{{{STREAM}}}:restore", "token of another process")
+    with pytest.raises(StreamError, match="A restore or migration of stream test:parcels is under way"):
+        await backbone.seek(URI, GROUP, "beginning")
+    with pytest.raises(StreamError, match="A restore or migration of stream test:parcels is under way"):
+        await backbone.delete_group(URI, GROUP)
+    assert await group_state(backbone) == before
+
+
 async def test_a_deleted_group_leaves_no_key_and_keeps_no_event(backbone: Backbone, redis: Redis) -> None:
     """While a consumer is alive, or dead letters would be lost, nothing is deleted."""
     remembering = Remembering()

@@ -5,13 +5,16 @@ from collections import Counter
 from datetime import timedelta
 from functools import partial
 
+import pytest
+
 from event_backbone.backbone import Backbone
-from event_backbone.consumer import Consumer, Context
+from event_backbone.consumer import Batch, Consumer, Context
 from event_backbone.errors import NotSent, OutcomeUnknown
 from event_backbone.model import EventKey
 from event_backbone.testing.servers import RedisServer
+from tests.support.batches import Gathering, number
 from tests.support.eventually import eventually
-from tests.support.parcels import GROUP, URI, Parcels, Remembering, stopped_within
+from tests.support.parcels import GROUP, URI, Parcels, Remembering, group_state, stopped_within
 
 PUBLISHERS = 100
 EACH = 100
@@ -66,15 +69,28 @@ async def test_a_server_restarted_twice_keeps_every_acknowledged_event_once(own_
     assert [number for number, times in Counter(stored.values()).items() if times > 1] == []
 
 
-async def test_a_replay_waits_for_a_server_that_is_killed_meanwhile(own_redis: RedisServer) -> None:
-    """It goes on where it was: each event once, in order."""
+@pytest.mark.parametrize("most", [1, 100])
+async def test_a_replay_waits_for_a_server_that_is_killed_meanwhile(own_redis: RedisServer, most: int) -> None:
+    """It goes on where it was: each event once, in order; also in batches."""
     consumer, numbers, reached = Consumer(Parcels), list[int](), asyncio.Event()
 
-    @consumer.on(Parcels.packed)
-    async def packed(ctx: Context, number: int) -> None:
+    async def remember(number: int) -> None:
         numbers.append(number)
         reached.set()
         await asyncio.sleep(0)
+
+    async def packed(ctx: Context, number: int) -> None:
+        await remember(number)
+
+    async def packed_together(batch: Batch[[int]]) -> None:
+        assert len(batch) == most
+        for each in batch:
+            await each.call(remember)
+
+    if most == 1:
+        consumer.on(Parcels.packed)(packed)
+    else:
+        consumer.on_batch(Parcels.packed, most=most)(packed_together)
 
     async with Backbone(own_redis.url, environment="test") as backbone:
         producer = backbone.producer(Parcels, uri=URI)
@@ -86,3 +102,29 @@ async def test_a_replay_waits_for_a_server_that_is_killed_meanwhile(own_redis: R
         report = await replaying
     assert numbers == [*range(2000)]
     assert report.next == keys[-1].successor()
+
+
+async def test_batches_go_on_after_a_server_was_killed(own_redis: RedisServer) -> None:
+    """While one runs: its acks are sent once the server is back; nothing fails, and no batch comes again."""
+    gathering, reached, go_on = Gathering(most=50), asyncio.Event(), asyncio.Event()
+
+    async def wait_in_the_third(batch: Batch[[int]]) -> None:
+        assert {each.ctx.attempt for each in batch} == {1}
+        if number(batch[0]) == 100:
+            reached.set()
+            await go_on.wait()
+
+    gathering.act = wait_in_the_third
+    async with Backbone(own_redis.url, environment="test") as backbone:
+        producer = backbone.producer(Parcels, uri=URI)
+        await asyncio.gather(*(producer.packed(number) for number in range(1000)))
+        subscription = backbone.subscribe(gathering.consumer, uri=URI, group=GROUP, concurrency=1, until="empty")
+        async with stopped_within(subscription, 60):
+            await reached.wait()
+            await asyncio.to_thread(own_redis.kill)
+            go_on.set()
+            await asyncio.to_thread(own_redis.start)
+            await subscription.wait()
+        assert (await group_state(backbone)).pending == 0
+    assert gathering.numbers == [*range(1000)]
+    assert [len(each) for each in gathering.batches] == [50] * 20

@@ -13,6 +13,7 @@ from event_backbone.consumer import Consumer, Context
 from event_backbone.errors import ConfigurationError, Retry
 from event_backbone.stream.redis.settlement_scripts import PARK
 from event_backbone.testing.servers import RedisServer
+from event_backbone.worker import Worker
 from tests.faults.known_scripts import called
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
@@ -145,3 +146,21 @@ async def test_a_stop_is_not_reported_as_a_failure(backbone: Backbone, caplog: p
         await stuck.running.wait()
     assert stuck.cancelled.is_set()
     assert "failed" not in caplog.text
+
+
+@pytest.mark.parametrize("worker", [False, True])
+async def test_a_job_that_may_not_ask_whether_anything_is_left_ends_with_an_error(
+    own_redis: RedisServer, worker: bool
+) -> None:
+    """It would never end otherwise: the events are handled, but this user may not look at the groups."""
+    async with Redis.from_url(own_redis.url) as administrator:
+        await administrator.execute_command("ACL", "SETUSER", "ann", "on", ">pw", "~*", "&*", "+@all", "-xlen")  # type: ignore[no-untyped-call]
+    async with Backbone(own_redis.url, environment="test") as backbone:
+        await pack(backbone, 1)
+    url = own_redis.url.replace("redis://", "redis://ann:pw@")
+    async with Backbone(url, environment="test") as backbone, asyncio.timeout(10):
+        job = backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, until="empty")
+        with pytest.raises(ConfigurationError, match="denies this user a command"):
+            async with Worker(job) if worker else job as running:
+                await running.wait()
+        assert not job.alive

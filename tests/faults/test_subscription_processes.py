@@ -39,6 +39,21 @@ async def test_sigkill_in_mid_batch_redelivers_only_what_was_unfinished(backbone
         assert set(heir.attempts("done")) == {2}
 
 
+async def test_a_batch_that_was_killed_comes_again_as_a_batch(backbone: Backbone, redis_url: str) -> None:
+    """Promise 3: all of it at its second attempt, and nothing of the batch that had ended before."""
+    await pack(backbone, *range(10))
+    async with worker(redis_url, "--lease=1", "--concurrency=1", "--batches-of=5", "--block-odd") as killed:
+        await killed.until("began 9 1")
+        await eventually(lambda: only_are_pending(backbone, 5))
+        killed.send(signal.SIGKILL)
+        await killed.ended()
+    assert killed.numbers("done") == [0, 1, 2, 3, 4]
+    async with worker(redis_url, "--lease=1", "--batches-of=5") as heir:
+        await eventually(lambda: only_are_pending(backbone, 0))
+        assert sorted(heir.steps("done")) == [(number, 2) for number in range(5, 10)]
+        assert heir.steps("batch") == [(5, 2)]
+
+
 async def test_a_poison_event_that_kills_its_process_takes_no_neighbour_with_it(
     backbone: Backbone, redis_url: str
 ) -> None:

@@ -2,7 +2,8 @@
 
 ``packed`` with number 666 ends the process at once, with 777 it blocks the event loop for ``--sleep`` seconds. With
 ``--block-odd`` odd numbers never finish. With ``--follow-up`` each attempt produces ``sent`` once, to ``sent-parcels``,
-and with ``--fail-until`` all attempts before that one fail after it.
+and with ``--fail-until`` all attempts before that one fail after it. With ``--batches-of`` a batch handler takes up to
+so many instead, which with ``--block-odd`` never finish if their first number is odd.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from datetime import timedelta
 
 from event_backbone.backbone import Backbone
 from event_backbone.backoff import Backoff
-from event_backbone.consumer import Consumer, Context
+from event_backbone.consumer import Batch, Consumer, Context
 from event_backbone.policy import RetryPolicy
 from tests.support.event_loop import loop_factory
 from tests.support.parcels import GROUP, URI, Parcels
@@ -56,6 +57,24 @@ def build_consumer(
     return consumer
 
 
+def build_batch_consumer(*, most: int, block_odd: bool) -> Consumer[Parcels]:
+    """Return a batch handler."""
+    consumer = Consumer(Parcels)
+
+    @consumer.on_batch(Parcels.packed, most=most)
+    async def handle(batch: Batch[[int]]) -> None:
+        events = [(each.arguments["number"], each.ctx.attempt) for each in batch]
+        report("batch", len(batch), events[0][1])
+        for event in events:
+            report("began", *event)
+        if block_odd and events[0][0] % 2:
+            await asyncio.Event().wait()
+        for event in events:
+            report("done", *event)
+
+    return consumer
+
+
 async def work(arguments: argparse.Namespace) -> None:
     """Consume until a signal stops it."""
     async with Backbone(arguments.url, environment="test") as backbone:
@@ -66,6 +85,8 @@ async def work(arguments: argparse.Namespace) -> None:
             follow_up=follow_up,
             fail_until=arguments.fail_until,
         )
+        if arguments.batches_of:
+            consumer = build_batch_consumer(most=arguments.batches_of, block_odd=arguments.block_odd)
         subscription = backbone.subscribe(
             consumer,
             uri=URI,
@@ -94,6 +115,7 @@ def main() -> None:
     parser.add_argument("--block-odd", action="store_true")
     parser.add_argument("--follow-up", action="store_true")
     parser.add_argument("--fail-until", type=int, default=0)
+    parser.add_argument("--batches-of", type=int, default=0)
     parser.add_argument("--sleep", type=float, default=0)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(work(parser.parse_args()))

@@ -8,6 +8,7 @@ import pytest
 from event_backbone import Backbone, ConfigurationError, Worker
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.web.readiness import why_not_forwarded
+from tests.support.metrics import CountedMetrics
 from tests.support.shipment import ShipmentTracking
 
 URI = "shipments"
@@ -46,13 +47,17 @@ async def test_events_keep_what_they_are(source: Backbone, target: Backbone) -> 
     assert (report.ok, report.equal) == (True, 4), report
 
 
-async def test_a_worker_runs_forwarders(source: Backbone, target: Backbone) -> None:
+async def test_a_worker_runs_forwarders(source: Backbone, target: Backbone, counted: CountedMetrics) -> None:
     """Its health speaks for them, it waits until they are idle, and stops them together."""
+    link = {"uri": URI, "link": "west//test:shipments"}
     worker = Worker(source.forwarder(URI, to=target), source.forwarder(URI, to=source, to_uri="copies"))
     async with worker:
         await source.producer(ShipmentTracking, uri=URI).note("a")
         await worker.until_idle()
         assert (worker.alive, worker.ready, why_not_forwarded(worker)) == (True, True, None)
+        assert counted.begun("event_backbone.forward_gaps", **link)
+        assert counted.begun("event_backbone.forward_skipped", **link, reason="gone")
+        assert counted.begun("event_backbone.outages", uri=URI, side="forward")
         worker.stop()
         await worker.wait()
     assert not worker.alive

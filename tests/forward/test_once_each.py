@@ -122,6 +122,32 @@ async def test_a_target_that_lost_redis_is_restored_and_gets_the_rest(
         await assert_same(source, target)
 
 
+@pytest.mark.parametrize("remembered", [True, False])
+async def test_a_source_that_lost_redis_and_was_restored_makes_no_duplicate(
+    redis_server: RedisServer, redis_url: str, other_url: str, s3_environment: dict[str, str], *, remembered: bool
+) -> None:
+    """Its events have new keys, and those that were forwarded are in the target, which may have forgotten their ids."""
+    del s3_environment
+    here = Backbone(redis_url, storage=S3Storage(), environment="test", site="west")
+    window = timedelta(days=1) if remembered else timedelta(milliseconds=20)
+    there = Backbone(other_url, environment="test", site="east", produce_timeout=window / 2, deduplicate_for=window)
+    async with here as source, there as target, Redis.from_url(other_url) as redis:
+        await produce(source, 5)
+        assert await forward(source, target) == 5
+        await produce(source, 2, 5)
+        if not remembered:
+            await eventually(lambda: _has_forgotten(redis))
+        redis_server.flush()
+        assert (await source.restore(URI)).appended == 7
+        await produce(source, 1, 7)
+        assert await forward(source, target) == 3
+        await assert_same(source, target)
+
+
+async def _has_forgotten(redis: Redis) -> bool:
+    return not await redis.keys("*:seen:*")
+
+
 async def test_a_record_that_was_never_appended_does_not_come_back(
     source: Backbone, other_url: str, s3_environment: dict[str, str]
 ) -> None:

@@ -1,12 +1,16 @@
 """Payloads: by reference where the target reads the same place in S3, copied everywhere else."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from event_backbone import Backbone
+from event_backbone.archive import S3Archive, history
+from event_backbone.forward import forward_loop
 from event_backbone.storage import CachedStorage, RedisHashStorage, S3Storage, SplitStorage, Storage
 from tests.forward.test_forwarding import NOW, URI, everything, forward
+from tests.support.archives import archive_all
 from tests.support.eventually import eventually
 from tests.support.shipment import ShipmentTracking, SplitShipments
 
@@ -85,6 +89,38 @@ async def test_what_has_no_payload_is_not_forwarded_but_counted(source: Backbone
         await forwarder.wait()
         assert (forwarder.handled, forwarder.skipped) == (1, {"erased": 1, "gone": 1})
     assert (await source.verify_forward(URI, to=target)).ok
+
+
+async def test_what_is_erased_while_it_waits_for_its_turn_is_not_forwarded(redis_url: str, target: Backbone) -> None:
+    """An inline payload was read with its page, which takes a while to forward at this rate."""
+    async with Backbone(redis_url, storage=inline(), environment="test", site="west") as source:
+        keys = [await source.producer(ShipmentTracking, uri=URI).note(f"n{number}") for number in range(3)]
+        async with source.forwarder(URI, to=target, follow=False, rate=1.9) as forwarder:
+            await eventually(lambda: forwarder.handled == 1)
+            await eventually(lambda: forwarder.lag > timedelta(seconds=0.4), within_seconds=1)  # of the next one
+            await source.erase(URI, keys[2])
+            await forwarder.wait()
+        assert (forwarder.handled, forwarder.skipped) == (2, {"erased": 1})
+        assert len(await everything(target)) == 2
+        assert (await source.verify_forward(URI, to=target)).ok
+
+
+@pytest.mark.usefixtures("s3_environment")
+async def test_what_is_erased_in_the_archive_meanwhile_is_not_forwarded(
+    redis_url: str, target: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow link reads the archive again now and then, about every minute."""
+    monkeypatch.setattr(forward_loop, "_FRESH_SECONDS", 0.1)
+    monkeypatch.setattr(history, "_KEPT", 0.0)
+    async with Backbone(redis_url, archive=S3Archive(), environment="test", site="west") as source:
+        keys = [await source.producer(ShipmentTracking, uri=URI).note(f"n{number}") for number in range(3)]
+        await archive_all(source, URI)
+        await source.trim(URI, before=datetime.now(UTC) + timedelta(seconds=1))
+        async with source.forwarder(URI, to=target, follow=False, rate=1.9) as forwarder:
+            await eventually(lambda: forwarder.handled == 1)
+            await source.erase(URI, keys[2])
+            await forwarder.wait()
+        assert (forwarder.handled, forwarder.skipped) == (2, {"erased": 1})
 
 
 async def test_a_storage_that_is_missing_is_waited_for(redis_url: str, target: Backbone) -> None:

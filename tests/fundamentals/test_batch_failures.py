@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 from event_backbone import (
     Backbone,
     Batch,
+    Context,
     Reject,
     Retry,
+    RetryPolicy,
 )
+from event_backbone.testing import memory_backbone
 from tests.support.batches import AT_ONCE, Gathering, number, reasons
 from tests.support.parcels import GROUP, URI, pack, run_to_the_end
 
@@ -118,3 +122,25 @@ async def test_a_cancelled_batch_handler_is_a_failure_of_its_events(
     await run_to_the_end(backbone.subscribe(gathering.consumer, uri=URI, group=GROUP, max_events=2, retry=AT_ONCE))
     assert sorted(gathering.batches) == [[0], [0, 1], [1]]
     assert sum("failed on attempt 1" in each for each in caplog.messages) == 2
+
+
+@pytest.mark.parametrize("intercepted", [False, True])
+async def test_what_was_decided_holds_when_the_handler_then_ends_as_cancelled(*, intercepted: bool) -> None:
+    """As when a task that it waits for was cancelled: that decides only for the others."""
+    gathering = Gathering(most=2)
+
+    async def pass_on(ctx: Context[Any], call_next: Callable[[Context[Any]], Awaitable[None]]) -> None:
+        await call_next(ctx)
+
+    async def decide_and_end(batch: Batch[[int]]) -> None:
+        batch[0].reject("no")
+        cancelled = asyncio.create_task(asyncio.Event().wait())
+        cancelled.cancel()
+        await cancelled
+
+    gathering.act = decide_and_end
+    once = RetryPolicy(max_attempts=1)
+    async with memory_backbone(handle_interceptors=[pass_on] if intercepted else []) as backbone:
+        await pack(backbone, 0, 1)
+        await run_to_the_end(backbone.subscribe(gathering.consumer, uri=URI, group=GROUP, max_events=2, retry=once))
+        assert await reasons(backbone) == {0: "rejected no", 1: "attempts-exhausted"}

@@ -39,6 +39,23 @@ async def test_one_event_waits_for_others_as_long_as_was_said(backbone: Backbone
         await eventually(lambda: gathering.batches == [[1], [2]])
 
 
+async def test_a_job_until_the_group_is_empty_handles_what_fills_no_batch(backbone: Backbone) -> None:
+    """The rest waits ``within`` at most; what fails is waited for, too."""
+    gathering = Gathering(most=20, within=timedelta(milliseconds=20))
+
+    async def fail(batch: Batch[[int]]) -> None:
+        if number(batch[0]) == 40 and batch[0].ctx.attempt == 1:
+            raise OSError
+
+    gathering.act = fail
+    await pack(backbone, *range(45))
+    subscription = backbone.subscribe(gathering.consumer, uri=URI, group=GROUP, until="empty", retry=AT_ONCE)
+    await run_to_the_end(subscription)
+    assert [len(each) for each in gathering.batches[:3]] == [20, 20, 5]
+    assert sorted(gathering.batches[3:]) == [[number] for number in range(40, 45)]
+    assert (await group_state(backbone)).pending == 0
+
+
 async def test_a_batch_counts_as_one_that_is_handled(backbone: Backbone) -> None:
     """As many batch handlers run at once as ``concurrency`` allows, whatever is in them."""
     gathering, release = Gathering(most=5, within=LONG), asyncio.Event()

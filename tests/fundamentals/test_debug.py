@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from event_backbone import Backbone, Consumer, Context, StoredEvent
+from event_backbone import Backbone, Batch, Consumer, Context, Reject, StoredEvent
+from tests.support.batches import Gathering
 from tests.support.parcels import URI, Parcels
 
 SENT = "sent-parcels"
@@ -39,3 +40,22 @@ async def test_debugging_calls_the_handlers_of_one_event_in_the_callers_task(bac
 
 async def _all(backbone: Backbone, uri: str) -> Sequence[StoredEvent]:
     return [event async for event in backbone.reader(uri).scan()]
+
+
+async def test_a_batch_handler_is_debugged_with_a_batch_of_one(backbone: Backbone) -> None:
+    """What it produces is held back, within ``handling()`` and outside; what it decides is returned."""
+    key = await backbone.producer(Parcels, uri=URI).packed(7)
+    producer, gathering = backbone.producer(Parcels, uri=SENT), Gathering()
+
+    async def act(batch: Batch[[int]]) -> None:
+        await producer.packed(8)
+        with batch[0].handling():
+            await producer.packed.using(once="one")(9)
+        batch[0].reject("no")
+
+    gathering.act = act
+    report = await backbone.debug(gathering.consumer, URI, key)
+    assert gathering.batches == [[7]]
+    assert isinstance(report.error, Reject)
+    assert [each.arguments for each in report.held_back] == [{"number": 8}, {"number": 9}]
+    assert not await _all(backbone, SENT)

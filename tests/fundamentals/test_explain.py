@@ -1,6 +1,6 @@
 """Explaining one event: what became of it in each group, and what it has caused."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -104,6 +104,7 @@ async def test_what_an_event_has_caused(backbone: Backbone) -> None:
     (sent,) = (await backbone.explain(URI, key, also_in=[NEXT], depth=1)).caused
     assert sent.caused == ()
     assert (await backbone.explain(URI, key)).caused == ()
+    assert (await backbone.explain(URI, key, within=timedelta.max)).searched_until <= datetime.now(UTC)
     with pytest.raises(EventNotFound):
         await backbone.explain(URI, EventKey(1))
     with pytest.raises(ConfigurationError, match="within must be positive"):

@@ -1,10 +1,6 @@
 """What happens to a stream while its payloads move."""
 
 import asyncio
-import os
-import random
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -22,23 +18,8 @@ from event_backbone.wire import MetadataMembers, Record
 from tests.support.archives import archive_all
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Remembering
-from tests.support.worker_process import PATH
 
 Storing = Callable[..., Backbone]
-
-MIGRATE = """
-import asyncio, sys
-from event_backbone import Backbone, Consumer, Context, Reject
-from event_backbone.storage import RedisHashStorage, S3Storage, StorageScope
-
-async def main():
-    old = RedisHashStorage()
-    async with Backbone(sys.argv[1], storage=S3Storage(), also_read=[old], environment="test") as backbone:
-        print("begins", flush=True)
-        await backbone.migrate(sys.argv[2], away_from="redis-hash")
-
-asyncio.run(main())
-"""
 
 
 async def _produced(backbone: Backbone, count: int) -> list[EventKey]:
@@ -167,30 +148,6 @@ async def test_one_migration_at_a_time(storing: Storing, monkeypatch: pytest.Mon
 
         monkeypatch.setattr(RedisMigrating, "add", meanwhile)
         assert (await backbone.migrate(URI, away_from="redis-hash")).moved == 1
-
-
-async def test_a_migration_may_be_killed_at_any_time(
-    storing: Storing, connection: RedisConnection, redis_url: str
-) -> None:
-    """Run again, it ends with each event once, in its order, in the new storage."""
-    async with storing("redis-hash") as before:
-        keys = await _produced(before, 1500)
-    chance = random.Random(1)
-    for _ in range(5):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", MIGRATE, redis_url, URI), stdout=PIPE, env={**os.environ, "PYTHONPATH": PATH}
-        )
-        assert process.stdout is not None
-        assert await process.stdout.readline()
-        await asyncio.sleep(chance.uniform(0.0, 0.8))  # at a random point, not for anything to happen
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await connection.command("DEL", f"{{test:{URI}}}:restore")  # rather than wait for its lock to end
-    async with storing("s3", "redis-hash") as backbone:
-        assert (await backbone.migrate(URI, away_from="redis-hash")).still.nothing
-    async with storing("s3") as only_s3:
-        assert await _read(only_s3) == list(zip(keys, range(1500), strict=True))
 
 
 async def test_a_restart_of_redis_ends_a_migration_or_is_waited_for(

@@ -219,6 +219,21 @@ async def test_an_outage_of_redis_is_waited_for(
     assert numbers_in(views) == list(range(151))
 
 
+async def test_a_stop_during_an_outage_ends_who_waits(broken: RedisServer, store: SqliteStore, views: Path) -> None:
+    """Waiting until it has caught up returns early, as it is said to, and raises nothing."""
+    async with Backbone(broken.url, environment="test") as backbone:
+        await send(backbone, 1)
+        async with asyncio.timeout(60), backbone.projector(letters_view(), URI, store=store) as projector:
+            await projector.until_caught_up()
+            broken.stop()
+            await eventually(lambda: projector.problem is not None)
+            waiting = asyncio.create_task(projector.until_caught_up())
+            await asyncio.sleep(0)
+            projector.stop()
+            await waiting
+    assert numbers_in(views) == [1]
+
+
 async def test_an_outage_of_s3_is_waited_for(redis_url: str, store: SqliteStore, views: Path) -> None:
     """A payload that cannot be loaded now is neither passed over nor taken for gone."""
     async with faulty_s3() as s3:

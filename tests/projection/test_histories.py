@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from event_backbone.projection import Projector, SqliteStore
 from event_backbone.storage import RedisHashStorage, S3Storage, SplitStorage
 from event_backbone.testing.servers import RedisServer
 from tests.support.archives import archive_all
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, longest_seen
 from tests.support.letters import URI, send, trim
 from tests.support.metrics import CountedMetrics
 from tests.support.views import Row, letters_view, numbers_in, rows_of
@@ -36,7 +37,10 @@ async def test_archive_and_stream_are_one_history(
         if trimmed:
             await trim(redis, keys[180])
         await send(backbone, 250)
-        await _catch_up(backbone.projector(letters_view(), URI, store=store))
+        projector = backbone.projector(letters_view(), URI, store=store)
+        async with longest_seen(lambda: projector.lag) as longest:
+            await _catch_up(projector)
+        assert longest[0] < timedelta(minutes=5)  # no event is older
     assert numbers_in(views) == list(range(251))
 
 
@@ -140,3 +144,21 @@ async def test_after_a_restore_no_event_is_twice_in_a_view(
         await _catch_up(backbone.projector(letters_view(), URI, store=store))
         assert rows_of(views) == before
         assert [row.key for row in before] == [str(each.key) async for each in backbone.reader(URI).scan()]
+
+
+async def test_what_was_restored_before_it_was_forwarded_is_new(
+    redis_server: RedisServer, redis_url: str, own_redis: RedisServer, s3_environment: object, views: Path
+) -> None:
+    """A restore of a link's source is none of the target, so the view of the target goes on."""
+    here = Backbone(redis_url, storage=S3Storage(), environment="test")
+    async with here as source, Backbone(own_redis.url, environment="copy") as target, SqliteStore(views) as store:
+        await send(target, 0)
+        async with asyncio.timeout(30), target.projector(letters_view(), URI, store=store) as projector:
+            await projector.until_caught_up()
+            await send(source, 1, 2)
+            redis_server.flush()
+            assert (await source.restore(URI)).appended == 2
+            async with source.forwarder(URI, to=target, follow=False) as forwarder:
+                await forwarder.wait()
+            await projector.until_caught_up()
+    assert numbers_in(views) == [0, 1, 2]

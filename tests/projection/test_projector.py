@@ -26,6 +26,8 @@ async def test_it_catches_up_and_then_follows_within_a_second(
     await send(backbone, *range(count))
     async with asyncio.timeout(20), backbone.projector(letters_view(), URI, store=store) as projector:
         await projector.until_caught_up()
+        assert counted.begun("event_backbone.fold_failed", uri=URI, projection="letters", event="sent")
+        assert counted.begun("event_backbone.outages", uri=URI, side="projection")
         assert numbers_in(views) == list(range(count))
         await send(backbone, count)
         async with asyncio.timeout(1):

@@ -40,6 +40,11 @@ class CountedMetrics:
         wanted = set(attributes.items())
         return sum(n for (metric, found), n in self._seen.items() if metric == name and wanted <= found)
 
+    def begun(self, name: str, **attributes: str) -> bool:
+        """Return whether a counter with these attributes was sent, perhaps as 0: only then is its first rise seen."""
+        self._collect()
+        return (name, frozenset(attributes.items())) in self._seen
+
     def latest(self, name: str, **attributes: str) -> int:
         """Return what a gauge was last set to for exactly these attributes."""
         self._collect()

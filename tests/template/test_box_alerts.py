@@ -18,8 +18,10 @@ CONSUMER = {
 }
 ARCHIVE = {"ArchiveLags", "EventsLost"}
 RETENTION = {"RedisFills", "RedisIsFull", "EventsHeldBack"}
-BOTH = {"RedisUnavailable", "StorageUnavailable"} | RETENTION
-COMMANDS = {"archive", "dead-letters list", "doctor", "pending", "restore", "show", "tail", "worker"}
+LINKS = {"LinkStopped", "LinkUnavailable", "LinkMissedEvents", "LinkLostPayloads"}
+PROJECTIONS = {"ProjectionFallsBehind", "FoldingFails"}
+BOTH = {"RedisUnavailable", "StorageUnavailable"} | RETENTION | LINKS | PROJECTIONS
+COMMANDS = {"archive", "dead-letters list", "doctor", "forward", "pending", "restore", "show", "tail", "worker"}
 
 
 @pytest.fixture(params=NAMES)

@@ -68,7 +68,8 @@ def test_rate_latency_errors_lag_dead_letters_and_retries_are_shown(
     asked = " ".join(query for query, _ in queries_of(dashboard_of(owners_template.rendered(saved_answers(name)))))
     for role, metrics in SHOWN.items():
         assert all((f"event_backbone_{each}{{" in asked) == (role in roles) for each in metrics), role
-    assert "event_backbone_outages_total{" in asked
+    for metric in ("outages_total", "forward_lag_seconds", "forward_gaps_total", "projection_lag_seconds"):
+        assert f"event_backbone_{metric}{{" in asked
 
 
 def test_only_a_cache_and_an_archive_have_panels_for_themselves(owners_template: Template) -> None:

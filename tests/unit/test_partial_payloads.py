@@ -129,9 +129,10 @@ class Shop:
         storage = SplitStorage(self.rest, {"email": part, "order_placed.name": part})
         return Backbone(storage=storage, environment="test", _streams=self._streams, **options)
 
-    def backbone_without_split(self) -> Backbone:
+    def backbone_without_split(self, **options: Any) -> Backbone:
         """A program that reads both storages, and says nothing of which argument is where."""
-        return Backbone(storage=self.rest, also_read=[self.personal], environment="test", _streams=self._streams)
+        storages: dict[str, Any] = {"storage": self.rest, "also_read": [self.personal]}
+        return Backbone(environment="test", _streams=self._streams, **storages, **options)
 
     async def place(self, *order_ids: int) -> list[EventKey]:
         """Place orders of Ada."""

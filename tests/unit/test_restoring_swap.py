@@ -31,7 +31,9 @@ def letter_of(letter_id: str, source: EventKey) -> DeadLetter:
     """Return a dead letter of this entry."""
     entry = Entry(source, {b"wire": b"1", b"metadata": b"m"})
     at = datetime.fromtimestamp(EventKey.parse(letter_id).milliseconds / 1000, UTC)
-    return DeadLetter(letter_id, entry, "rejected", "why", "LookupError", ("a.py:1 in f", "b.py:2 in g"), 3, at)
+    return DeadLetter(
+        letter_id, entry, "rejected", "why", "LookupError", ("a.py:1 in f", "b.py:2 in g"), 3, at, redrives=2
+    )
 
 
 async def deliveries(streams: RedisStreams, group: str = GROUP) -> list[Delivery]:

@@ -241,8 +241,9 @@ def test_the_reference_lists_every_span() -> None:
     assert all(description in _REFERENCE for description in spans.SPANS.values())
 
 
-async def test_a_batch_has_a_span_that_is_linked_to_those_of_its_events() -> None:
-    """Each of which is in the trace of its producer, and is where the block of ``handling`` belongs."""
+@pytest.mark.parametrize("replayed", [False, True])
+async def test_a_batch_has_a_span_that_is_linked_to_those_of_its_events(*, replayed: bool) -> None:
+    """Each of which is in the trace of its producer, or begins one in a replay; the block of ``handling`` is in it."""
     collected, consumer = CollectedSpans(), Consumer(Flow)
 
     async with memory_backbone() as backbone:
@@ -256,9 +257,13 @@ async def test_a_batch_has_a_span_that_is_linked_to_those_of_its_events() -> Non
 
         await producer.first("one")
         await producer.first("two")
-        await run_to_the_end(backbone.subscribe(consumer, uri=URI, group="group", max_events=2))
+        if replayed:
+            await backbone.replay(consumer, URI, end=(await producer.first("three")))
+        else:
+            await run_to_the_end(backbone.subscribe(consumer, uri=URI, group="group", max_events=2))
     events, call = collected.named("handle first"), collected.one("handle batch first")
     assert sorted(each.context.span_id for each in call.links) == sorted(id_of(each) for each in events)
     assert parent_of(call) is None
-    assert {parent_of(each) for each in events} == {id_of(each) for each in collected.named("produce first")}
+    produced = {id_of(each) for each in collected.named("produce first")[:2]}
+    assert {parent_of(each) for each in events} == ({None} if replayed else produced)
     assert {parent_of(each) for each in collected.named("produce second")} == {id_of(each) for each in events}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from event_backbone.archive.opening import (
@@ -28,12 +29,15 @@ from event_backbone.model import EventKey
 from event_backbone.retention.by_hand import RetentionState, TrimReport, read_state, trim_by_hand
 from event_backbone.storage.base import StorageScope
 from event_backbone.storage.by_name import locations_of
+from event_backbone.storage.moved_copies import MovedCopies
 from event_backbone.stream.values import GroupDeletion, GroupState, PendingEntry, Start
 
 if TYPE_CHECKING:
     from event_backbone.archive.cold_reads import ColdReads
     from event_backbone.archive.restore import Restore
     from event_backbone.archive.state import ArchiveState
+
+_CLOCKS_DIFFER_BY = timedelta(minutes=5)
 
 
 class Administration(Lifetime):
@@ -95,7 +99,7 @@ class Administration(Lifetime):
         Raises:
             ConfigurationError: there is neither ``before`` nor a retention with ``max_age``, or its time has no zone.
             EventsLost: Redis has lost archived events; nothing is removed before they are restored.
-            StreamError: a restore of this stream is under way.
+            StreamError: a restore or migration of this stream is under way.
             StreamUnavailable, StorageUnavailable: Redis, or another one that has payloads, does not answer.
         """
         return await trim_by_hand(self._retained(self._scope(uri)), self._retention, before, dry_run=dry_run)
@@ -124,8 +128,8 @@ class Administration(Lifetime):
         at any time: whatever ended it, it moves what is left, as what producers have saved to the old storage since.
 
         A dry run only counts. With ``remove`` the old hashes beside the stream are deleted, once nothing refers to
-        that storage any more; payloads elsewhere stay. What was copied before is not erased in the old storage by a
-        later ``erase``: remove it soon.
+        that storage any more; payloads elsewhere stay. A later ``erase`` reaches what was copied in the old storage as
+        long as that is in ``also_read``, but not other copies: remove them soon.
 
         Raises:
             StreamError: a restore or another migration of this stream is under way.
@@ -169,7 +173,7 @@ class Administration(Lifetime):
         Raises:
             GroupMissing: there is no such group.
             ConfigurationError: the URI is not valid, or the time has no zone.
-            StreamError: a restore of this stream is under way.
+            StreamError: a restore or migration of this stream is under way.
             StreamUnavailable: Redis does not answer; the group may have been moved. Call it again.
         """
         return await seek_group(self._require_open(), self._scope(uri), group, to, dry_run=dry_run)
@@ -186,7 +190,7 @@ class Administration(Lifetime):
         Raises:
             GroupMissing: there is no such group, and nothing is kept of one.
             StreamError: a consumer of the group is alive, it has dead letters that were not to be deleted, or a restore
-                of this stream is under way; nothing was deleted.
+                or migration of this stream is under way; nothing was deleted.
             StreamUnavailable: Redis does not answer; it may be deleted. Call it again.
             StorageUnavailable, ConfigurationError: it is deleted in Redis, but a restore from the archive would make it
                 again. Call it again.
@@ -201,7 +205,9 @@ class Administration(Lifetime):
         From then on the payload reads as ``erased``. With ``part``, the name of a storage, only what that storage has
         is erased: the rest reads as ``partial``. An inline payload is erased with its entry: nobody finds that event
         any more. What the archive has is erased too, at once or, if it is only about to be archived, before that is
-        committed or soon after. May be called twice. Returns where the parts are that were erased, as ``location``
+        committed or soon after. So is what storages of ``also_read``, and hashes beside the stream, still have of an
+        event whose payload has moved: hashes, and the records that were saved when it was produced or archived; one
+        that refuses this is logged. May be called twice. Returns where the parts are that were erased, as ``location``
         does.
 
         Raises:
@@ -214,23 +220,28 @@ class Administration(Lifetime):
         """
         scope, streams = self._scope(uri), self._require_open()
         archived = open_archive_erasing(self._archive, scope)
-        return await erase_payload(streams.stream(scope.stream), self._storages, scope, archived, key, part=part)
+        spread = self._deduplicate_for + _CLOCKS_DIFFER_BY
+        moved = MovedCopies(scope, self._storages, self._storage.readable(), spread)
+        return await erase_payload(
+            streams.stream(scope.stream), self._storages, scope, archived, key, moved=moved, part=part
+        )
 
     async def still_in(self, uri: str) -> Mapping[str, StillThere]:
         """Return what in Redis refers to each other storage than the backbone's own, by its name.
 
-        Those are the ones of ``also_read``, and hashes beside the stream if anything refers to them. What nothing
-        refers to may be taken away; but the archive is not looked at, and a restore needs the storages that it names.
+        Those are the ones of ``also_read``; and if anything refers to them, hashes beside the stream, and storages that
+        the backbone was not given. What nothing refers to may be taken away; but the archive is not looked at, and a
+        restore needs the storages that it names.
 
-        Raises StreamUnavailable when Redis does not answer. It reads the whole stream once for each storage.
+        Raises StreamUnavailable when Redis does not answer. It reads the whole stream.
         """
         scope, stream = self._scope(uri), self._require_open().stream(self._scope(uri).stream)
         if self._redis is None:
             return {}
         given = {name for storage in self._given_storages for name in storage.readable()}
-        others = sorted(set(self._storages) - set(self._storage.readable()))
-        found = {name: await count_references(scope, stream, name) for name in others}
-        return {name: still for name, still in found.items() if name in given or not still.nothing}
+        found = {**dict.fromkeys(given, StillThere()), **await count_references(scope, stream)}
+        others = sorted(set(found) - set(self._storage.readable()))
+        return {name: replace(found[name], given=name in self._storages) for name in others}
 
     def location(self, event: StoredEvent) -> list[str]:
         """Return where each part of an event's payload is, for people.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from event_backbone.errors import EventNotFound
+from event_backbone.errors import ArchiveUnreadable, ConfigurationError, EventNotFound
 from event_backbone.model import EventKey, PayloadReference
 from event_backbone.storage import Storage, StorageScope
 from event_backbone.storage.by_name import entry_location, storage_named
 from event_backbone.storage.gather import gather_all
 from event_backbone.storage.loading import storage_missing
+from event_backbone.storage.moved_copies import MovedCopies
 from event_backbone.storage.parts import StorageNotGiven
 from event_backbone.stream.base import Stream
 from event_backbone.stream.redis.migrating import rewritten_entry
@@ -28,27 +30,50 @@ async def erase_payload(
     archived: ArchiveErasing | None,
     key: EventKey,
     *,
+    moved: MovedCopies,
     part: str | None = None,
 ) -> list[str]:
     """Erase an event's payload or one part of it, and return where that was; ``Backbone.erase`` has the guarantees."""
-    references = await _references(stream, archived, key)
-    if references is None:
+    found = await _found(stream, archived, key)
+    if found is None:
         if part is None and await stream.erased([key]):
             return []
         raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
+    event_id, references = found
     wanted = [each for each in references if part in {None, each.storage}]
     if part is not None and not wanted:
         raise EventNotFound(_no_part(key, part, references))
     parts = [(_given(storages, reference.storage), reference) for reference in wanted]
     async with nullcontext() if archived is None else archived.erasing(key, part):
-        if not references:  # the payload is in the entry itself
+        calls = [_erase(storage, scope, reference) for storage, reference in parts]
+        if part is None or len(references) == 1:  # only whole payloads move
+            calls.append(_erase_moved(moved, archived, key, event_id, references))
+        places = [place for some in await gather_all(calls) for place in some]
+        if not references:  # the payload is in the entry itself, without which a second call would find no copies
             await stream.erase(key)
-        await gather_all(storage.erase(scope, [reference]) for storage, reference in parts)
+            places.insert(0, entry_location(scope.stream, key))
         if scope.redis is not None:
             await _erase_copies(stream, storages, scope, key, {*references})
-    if not references:
-        return [entry_location(scope.stream, key)]
-    return [storage.location(scope, reference) for storage, reference in parts]
+    return places
+
+
+async def _erase(storage: Storage, scope: StorageScope, reference: PayloadReference) -> list[str]:
+    await storage.erase(scope, [reference])
+    return [storage.location(scope, reference)]
+
+
+async def _erase_moved(
+    moved: MovedCopies,
+    archived: ArchiveErasing | None,
+    key: EventKey,
+    event_id: UUID,
+    references: tuple[PayloadReference, ...],
+) -> list[str]:
+    before: tuple[PayloadReference, ...] = ()
+    if archived is not None and moved.in_records:
+        with suppress(ArchiveUnreadable, ConfigurationError):  # raised when it is erased there
+            before = await archived.references(key)
+    return await moved.erase(key, event_id, {each.storage for each in references}, before)
 
 
 async def _erase_copies(
@@ -76,15 +101,18 @@ async def _erase_copies(
                 await _given(storages, each.storage).erase(scope, [each])
 
 
-async def _references(
+async def _found(
     stream: Stream, archived: ArchiveErasing | None, key: EventKey
-) -> tuple[PayloadReference, ...] | None:
-    """Return where the event's payload is, by stream or archive; None if neither has the event."""
+) -> tuple[UUID, tuple[PayloadReference, ...]] | None:
+    """Return the event's id, and where its payload is, by stream or archive; None if neither has the event."""
     entry = await stream.get(key)
     fields = None if entry is None or is_redriven(entry.fields) else entry.fields
     if fields is None and archived is not None and (found := await archived.find(key)) is not None:
         fields = {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): found.document}
-    return None if fields is None else read_entry(fields, stream.name, key)[1]
+    if fields is None:
+        return None
+    metadata, references = read_entry(fields, stream.name, key)
+    return metadata.event_id, references
 
 
 def _given(storages: Mapping[str, Storage], name: str) -> Storage:

@@ -12,6 +12,7 @@ from event_backbone.dead_letters import DeadEvent, DeadLetters
 from event_backbone.errors import ConfigurationError, EntryUnreadable, RequirementUnknown
 from event_backbone.model import EventKey, Metadata, StreamName
 from event_backbone.stream.base import Streams
+from event_backbone.stream.group_admin import GroupAdmin
 from event_backbone.stream.values import GroupState, PendingEntry
 from event_backbone.wire import is_redriven, read_entry
 
@@ -36,12 +37,14 @@ class GroupLife:
         pending: the attempt under way, or the time of the next one, and the last failure; None unless it is in flight
             or parked.
         dead_letters: the dead letters that the group has of it, oldest first; more than one if it was handled again.
+        redrives: how often it was redriven; 0 once it is finished.
     """
 
     group: str
     state: LifeState
     pending: PendingEntry | None
     dead_letters: tuple[DeadEvent, ...]
+    redrives: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +127,26 @@ async def _after(
 async def _life(
     streams: Streams, stream: StreamName, event: StoredEvent, state: GroupState, dead_letters: DeadLetters
 ) -> GroupLife:
-    key = event.key
+    key, admin = event.key, streams.group_admin(stream, state.name)
+    waits: LifeState | None = None
     letters = tuple([each async for each in dead_letters.list(None, keys=[key])])
-    entries = await streams.group_admin(stream, state.name).pending(key.predecessor(), 1)
-    pending = next((each for each in entries if each.key == key), None)
-    return GroupLife(state.name, _state(event, state, pending, dead=bool(letters)), pending, letters)
+    redrives, pending = max([each.redrives for each in letters], default=0), await _pending(admin, key)
+    if pending is None and event.segment is not None:
+        # Redriven from the archive, the event is pending, or still to be read, under the key of another entry.
+        for each, times in sorted((await admin.redriven(key)).items()):
+            pending = pending or await _pending(admin, each)
+            if each > state.last_delivered:
+                waits, redrives = "unread", times
+            elif not letters:
+                waits, redrives = "skipped", times
+    if pending is not None:
+        waits, redrives = None, pending.redrives
+    found = waits or _state(event, state, pending, dead=bool(letters))
+    return GroupLife(state.name, found, pending, letters, redrives)
+
+
+async def _pending(admin: GroupAdmin, key: EventKey) -> PendingEntry | None:
+    return next((each for each in await admin.pending(key.predecessor(), 1) if each.key == key), None)
 
 
 def _state(event: StoredEvent, group: GroupState, pending: PendingEntry | None, *, dead: bool) -> LifeState:
@@ -151,4 +169,5 @@ def _by_name(states: Sequence[GroupState]) -> list[GroupState]:
 
 def searched_until(event: Metadata, within: timedelta) -> datetime:
     """Return up to when events are searched: now, or ``within`` after this one."""
-    return min(datetime.now(UTC), event.key.time + within)
+    now, begin = datetime.now(UTC), event.key.time
+    return now if now - begin <= within else begin + within

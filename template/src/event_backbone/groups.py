@@ -27,6 +27,8 @@ class SeekReport:
         group: the group.
         left: the last event that it had been given before.
         position: the last event before those that it reads next.
+        newest: the newest event of the stream. If ``position`` is later, and in the future, all events that are
+            appended until then are skipped, too.
         come_again: how many events that it had been given come again; 0 when it moves forward.
         skipped: how many events it will never be given, since it moves forward over them; 0 when it moves back.
         given_up: how many of the events that come again were in flight or parked: their attempts and due times are
@@ -43,6 +45,7 @@ class SeekReport:
     group: str
     left: EventKey
     position: EventKey
+    newest: EventKey
     come_again: int
     skipped: int
     given_up: int
@@ -58,7 +61,8 @@ async def seek_group(streams: Streams, scope: StorageScope, group: str, to: Star
     if isinstance(to, datetime) and to.tzinfo is None:
         raise ConfigurationError("to must be an aware time, such as datetime.now(UTC).")
     stream, admin = streams.stream(scope.stream), streams.group_admin(scope.stream, group)
-    position = await stream.last_key() if to == "now" else key_before(to, scope.stream.partition)
+    newest = await stream.last_key()
+    position = newest if to == "now" else key_before(to, scope.stream.partition)
     state = await _state(streams, scope, group)
     left, complete_from = state.last_delivered, await stream.complete_from()
     between = await admin.count(min(left, position), max(left, position))
@@ -71,6 +75,7 @@ async def seek_group(streams: Streams, scope: StorageScope, group: str, to: Star
         group=group,
         left=left,
         position=position,
+        newest=newest,
         come_again=between if position < left else 0,
         skipped=between if position > left else 0,
         given_up=pending_after,

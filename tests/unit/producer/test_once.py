@@ -52,7 +52,7 @@ class WithOutages:
     def __init__(self, event: CurrentEvent) -> None:
         self._event = event
         self.metadata, self.attempt, self.group = event.metadata, event.attempt, event.group
-        self.producing, self.hold_back = event.producing, event.hold_back
+        self.producing = event.producing
         self.reserve_fails = self.note_fails = 0
 
     async def reserve(self, follow_up: FollowUp, event_id: UUID, *, instead_of: UUID | None = None) -> KeptFollowUp:

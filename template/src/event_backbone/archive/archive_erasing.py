@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from event_backbone.archive.cold_reads import ColdReads
 from event_backbone.archive.erased_lines import erase_archived
 from event_backbone.archive.history import History
+from event_backbone.archive.reading import read_metadata
 from event_backbone.archive.s3_archive import S3Archive
 from event_backbone.errors import PayloadGone
-from event_backbone.model import EventKey, StreamName
+from event_backbone.model import EventKey, PayloadReference, StreamName
 
 if TYPE_CHECKING:
     from event_backbone.stream.redis.archive_notes import ArchiveNotes
@@ -37,6 +38,11 @@ class ArchiveErasing:
             return None
         page = await ColdReads(self._archive, self._notes, self._stream).get(key)
         return None if page is None else page.events[0]
+
+    async def references(self, key: EventKey) -> tuple[PayloadReference, ...]:
+        """Return where the payload was when the event was archived; nothing if it is not. Raises as ``find`` does."""
+        event = await self.find(key)
+        return () if event is None else read_metadata(event, self._stream)[1]
 
     @asynccontextmanager
     async def erasing(self, key: EventKey, part: str | None) -> AsyncGenerator[None]:

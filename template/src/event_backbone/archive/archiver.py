@@ -83,8 +83,16 @@ class Archiver(RunsOnce):
             committing.cancel()
 
     async def until_idle(self) -> None:
-        """Do the same as ``commit``: an archiver is idle once everything is in the archive."""
-        await self.commit()
+        """Do the same as ``commit``: an archiver is idle once everything is in the archive.
+
+        Returns early when it was stopped, and raises what broke it.
+        """
+        try:
+            await self.commit()
+        except StorageUnavailable:
+            if not self._loop.stopping.is_set():
+                raise
+            await self.wait()
 
     @property
     def uri(self) -> str:

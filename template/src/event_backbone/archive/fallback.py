@@ -1,4 +1,7 @@
-"""Payloads that their storages have lost, such as packs that a lifecycle rule removed, are read from the archive."""
+"""Payloads that are nowhere else are read from the archive.
+
+Their storages have lost them, as packs that a lifecycle rule removed, or are not given any more.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from event_backbone.errors import (
     ArchiveUnreadable,
     ConfigurationError,
     StorageError,
+    StorageMissing,
     StorageUnavailable,
 )
 from event_backbone.model import EventKey, Payload, PayloadReference
@@ -31,7 +35,8 @@ async def load_with_archive(
 ) -> None:
     """Do what ``load_event_payloads`` does, and look for what is gone in the archive, if there is one.
 
-    ``events`` are keys with the references of their events. What is in neither is gone, as without an archive.
+    So it does for what is in a storage that was not given. ``events`` are keys with the references of their events.
+    What is in neither is gone, or its storage missing, as without an archive.
     """
     references = [each for _, each in events]
     if cold is None:
@@ -42,7 +47,7 @@ async def load_with_archive(
     def on_loaded(results: Iterable[tuple[int, _Loaded]]) -> None:
         there: list[tuple[int, _Loaded]] = []
         for result in results:
-            (gone if is_gone(result[1]) else there).append(result)
+            (gone if is_gone(result[1]) or isinstance(result[1], StorageMissing) else there).append(result)
         if there:
             on_payloads(there)
 

@@ -21,6 +21,7 @@ from event_backbone.wire.fields import (
     DEAD_LETTER_ERROR,
     DEAD_LETTER_PLACE,
     DEAD_LETTER_REASON,
+    DEAD_LETTER_REDRIVES,
 )
 
 if TYPE_CHECKING:
@@ -266,7 +267,8 @@ def _letters_document(group: str, letters: Sequence[DeadLetter]) -> bytes:
                 DEAD_LETTER_DETAIL: each.detail,
                 DEAD_LETTER_ERROR: each.error,
                 DEAD_LETTER_PLACE: "\n".join(each.place),
-            },
+            }
+            | ({DEAD_LETTER_REDRIVES: str(each.redrives)} if each.redrives else {}),
         }
         for each in letters
     ]

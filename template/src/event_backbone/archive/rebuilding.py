@@ -34,6 +34,7 @@ from event_backbone.wire.fields import (
     DEAD_LETTER_ERROR,
     DEAD_LETTER_PLACE,
     DEAD_LETTER_REASON,
+    DEAD_LETTER_REDRIVES,
 )
 from event_backbone.wire.segment_header import SegmentHeader
 
@@ -224,4 +225,5 @@ def _dead_letter(saved: SavedDeadLetter, documents: Mapping[EventKey, bytes]) ->
         place=tuple(about.get(DEAD_LETTER_PLACE, "").splitlines()),
         attempts=int(about.get(DEAD_LETTER_ATTEMPTS, "0")),
         failed_at=EventKey.parse(saved.id).time,
+        redrives=int(about.get(DEAD_LETTER_REDRIVES, "0")),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,7 +38,7 @@ class _Found:
     document: bytes
     at_microseconds: int
     parts: tuple[str, ...]
-    records: dict[str | None, LoggedRecord] = field(default_factory=dict[str | None, "LoggedRecord"])
+    records: dict[str | None, LoggedRecord]
 
     def add(self, record: LoggedRecord) -> None:
         """Add a record; of two of the same part the first counts, or the one that was erased."""
@@ -89,6 +89,7 @@ class LostEvents:
         self._found: dict[str, _Found] = {}
         self._order: list[tuple[int, str]] = []
         self._yielded: set[str] = set()
+        self._erased: dict[str, dict[str | None, LoggedRecord]] = {}
         self._since = 0
         self._damaged = 0
 
@@ -100,11 +101,15 @@ class LostEvents:
     async def pages(self, since: datetime | None, restored_at: datetime) -> AsyncGenerator[list[LostEvent], None]:
         """Yield the events, in the order in which they were produced.
 
+        Packs are read twice, the first time for what was erased: an event may have several records, as after a
+        migration, and what one of them says may come long after another one was yielded.
+
         Raises StorageUnavailable or ConfigurationError as ``RecordLog.records`` does.
         """
         self._yielded.clear()
         self._since = 0 if since is None else (since - EPOCH) // _MILLISECOND
         headers = {RESTORED_HEADER: restored_at.isoformat(timespec="seconds")}
+        self._erased = await self._read_erased(since)
         async with AsyncExitStack() as stack:
             sources = [
                 _Source(await stack.enter_async_context(aclosing(log.records(since, self._is_wanted))), log)
@@ -120,6 +125,20 @@ class LostEvents:
                 for events in self._complete(sources, headers):
                     yield events
 
+    async def _read_erased(self, since: datetime | None) -> dict[str, dict[str | None, LoggedRecord]]:
+        """Return the records without arguments, by their event ids and parts."""
+        erased: dict[str, dict[str | None, LoggedRecord]] = {}
+        for log in self._logs:
+            async with aclosing(log.records(since, self._may_be_erased)) as pages:
+                async for page in pages:
+                    for record in page:
+                        if record.erased and record.event_id:
+                            erased.setdefault(record.event_id.lower(), {})[record.part] = record
+        return erased
+
+    def _may_be_erased(self, line: bytes) -> bool:
+        return (b'"erased"' in line or b"\\u" in line) and self._is_wanted(line)  # a name may be written with \\u
+
     def _is_wanted(self, line: bytes) -> bool:
         return not self._is_known(id_of_record(line))
 
@@ -132,7 +151,9 @@ class LostEvents:
             elif not self._is_known(event_id) and not self._was_copied(event_id) and not is_forwarded(record.document):
                 found = self._found.get(event_id)
                 if found is None:
-                    found = self._found[event_id] = _Found(record.document, record.at_microseconds, record.parts)
+                    erased = self._erased.get(event_id, {})
+                    found = _Found(record.document, record.at_microseconds, record.parts, dict(erased))
+                    self._found[event_id] = found
                     heappush(self._order, (record.at_microseconds, event_id))
                 found.add(record)
 

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from event_backbone.archive.missing import INLINE
 from event_backbone.archive.reading import read_metadata
 from event_backbone.model import EventKey, HashWrite, Payload, PayloadReference
-from event_backbone.storage import Storage, StorageScope
+from event_backbone.storage import RedisHashStorage, Storage, StorageScope
 from event_backbone.stream.redis.restoring import RestoredEntry
 from event_backbone.wire import read_event_id
 from event_backbone.wire.archived_event import ArchivedEvent, read_archived, read_archived_metadata
+from event_backbone.wire.moving import with_references
 
 _INLINE = b'"payload":[]'
 _MISSING = b',"missing":{'
@@ -59,6 +60,8 @@ class RestoredEntries:
         for reference in references:
             storage = self._storages.get(reference.storage)
             if storage is None:
+                if event.missing.get(reference.storage) == "erased" and len(references) == 1:
+                    return self._erased(event)
                 self.gone += event.missing.get(reference.storage) == "gone"
                 continue
             payload, is_known = _copy(event, reference, is_whole=len(references) == 1)
@@ -68,6 +71,19 @@ class RestoredEntries:
             else:
                 writes.append(write)
         return RestoredEntry(event.key, event.document, tuple(writes))
+
+    def _erased(self, event: ArchivedEvent) -> RestoredEntry:
+        """Return the entry with a tombstone beside the stream: its storage may have had no part in the erasing.
+
+        Of an event whose payload has moved since it was archived, the entry names the storage that it was in before.
+        """
+        own = self._storages.get(RedisHashStorage().name)
+        event_id = read_event_id(event.document)
+        reference = PayloadReference("" if own is None else own.name, event_id, event_id)
+        write = None if own is None else own.hash_beside_stream(self._scope, reference, None)
+        if write is None:
+            return RestoredEntry(event.key, event.document)
+        return RestoredEntry(event.key, with_references(event.document, [reference]), (write,))
 
 
 def documents_of(lines: Sequence[bytes], scope: StorageScope, wanted: Collection[EventKey]) -> dict[EventKey, bytes]:

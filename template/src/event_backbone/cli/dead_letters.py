@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from event_backbone.cli.arguments import key_of
+from event_backbone.cli.asking import confirmed
 from event_backbone.cli.dead_letter_filters import (
     Erased,
     Error,
@@ -212,7 +213,7 @@ async def _discard(project: Project, filters: DeadLetterFilters, *, dry_run: boo
 def _ask(project: Project) -> None:
     if not sys.stdin.isatty():
         fail("Give --yes to discard them without being asked, or --dry-run to count them.", USAGE_ERROR)
-    if not typer.confirm(f"Discard them? Group {project.group} will never handle these events.", err=True):
+    if not confirmed(f"Discard them? Group {project.group} will never handle these events."):
         fail("Nothing was discarded.")
 
 

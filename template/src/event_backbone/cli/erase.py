@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from event_backbone.cli.arguments import key_of
+from event_backbone.cli.asking import confirmed
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.output import print_line
 from event_backbone.cli.project import project_of
@@ -47,5 +48,5 @@ async def _erase(project: Project, key: EventKey, part: str | None, *, ask: bool
 def _ask(what: str) -> None:
     if not sys.stdin.isatty():
         fail("Give --yes to erase without being asked.", USAGE_ERROR)
-    if not typer.confirm(f"Erase the {what}? Nothing brings it back.", err=True):
+    if not confirmed(f"Erase the {what}? Nothing brings it back."):
         fail("Nothing was erased.")

@@ -85,7 +85,7 @@ def _print_caused(caused: Sequence[CausedEvent], depth: int) -> None:
 
 def _life(life: GroupLife) -> list[str]:
     """Return the lines that say what became of an event in a group."""
-    lines: list[str] = []
+    lines = [f"redriven {counted(life.redrives, 'time')}"] if life.redrives else []
     pending = life.pending
     if pending is not None:
         if pending.due is None:
@@ -125,7 +125,7 @@ def _facts(found: Explanation, locations: Sequence[str]) -> dict[str, object]:
 
 
 def _life_facts(life: GroupLife) -> dict[str, object]:
-    facts: dict[str, object] = {"group": life.group, "state": life.state}
+    facts: dict[str, object] = {"group": life.group, "state": life.state, "redrives": life.redrives}
     pending = life.pending
     if pending is not None:
         facts |= {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from event_backbone.cli.arguments import bound_of
+from event_backbone.cli.asking import confirmed
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.output import counted, print_json, print_line, when
 from event_backbone.cli.project import project_of, required
@@ -103,6 +105,9 @@ def _seek_lines(report: SeekReport) -> list[str]:
 
 def _warnings(report: SeekReport) -> list[str]:
     lines: list[str] = []
+    first = report.position.successor()
+    if report.position > report.newest and first.time > datetime.now(UTC):
+        lines.append(f"  That is in the future: all events that are appended before {when(first.time)} would be, too.")
     if report.vanished:
         lines.append(f"  {counted(report.vanished, 'pending event')} had left the stream and cannot come again.")
     if report.dead_letters:
@@ -136,7 +141,9 @@ def _facts(report: SeekReport) -> dict[str, object]:
     facts: dict[str, object] = {}
     for each in fields(report):
         value = getattr(report, each.name)
-        facts[each.name] = str(value) if each.name in {"left", "position", "complete_from"} and value else value
+        facts[each.name] = (
+            str(value) if each.name in {"left", "position", "newest", "complete_from"} and value else value
+        )
     return facts
 
 
@@ -148,5 +155,5 @@ def _print_lines(lines: list[str]) -> None:
 def _ask(question: str, what: str, otherwise: str) -> None:
     if not sys.stdin.isatty():
         fail(f"Give --yes to {what} without being asked, or --dry-run to see what would change.", USAGE_ERROR)
-    if not typer.confirm(question, err=True):
+    if not confirmed(question):
         fail(otherwise)

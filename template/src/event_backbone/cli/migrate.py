@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from event_backbone.cli.asking import confirmed
 from event_backbone.cli.errors import FAILED, USAGE_ERROR, fail, run_async
 from event_backbone.cli.output import counted, print_line
 from event_backbone.cli.progress import progress_bar
@@ -78,7 +79,7 @@ async def _run(backbone: Backbone, uri: str, away_from: str, *, remove: bool) ->
 def _ask(plan: MigrationReport) -> None:
     if not sys.stdin.isatty():
         fail("Give --yes to move payloads without being asked.", USAGE_ERROR)
-    if not typer.confirm(f"Move the payloads from {plan.away_from!r} to {plan.to!r}?", err=True):
+    if not confirmed(f"Move the payloads from {plan.away_from!r} to {plan.to!r}?"):
         fail("Nothing was moved.")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from event_backbone.cli.arguments import bound_of
+from event_backbone.cli.asking import confirmed
 from event_backbone.cli.errors import USAGE_ERROR, fail, run_async
 from event_backbone.cli.events import complete_event, event_of
 from event_backbone.cli.exit_watchdog import start_exit_watchdog
@@ -79,7 +80,7 @@ async def _replay(project: Project, options: ReplayKeywords, *, dry_run: bool, a
             options = {**options, "end": counted_first.next}
         if dry_run or total == 0:
             return
-        if ask and not typer.confirm("Call the handlers with them? What they do is done again.", err=True):
+        if ask and not confirmed("Call the handlers with them? What they do is done again."):
             fail("Nothing was replayed.")
         report = await _run(project, backbone, services, options, total)
     for line in _lines(report, "Handled"):

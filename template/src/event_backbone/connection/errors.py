@@ -17,6 +17,7 @@ from event_backbone.settings import REDIS_ENDPOINT_VARIABLE, REDIS_PASSWORD_VARI
 _PREFIX = re.compile(r"[A-Z]{3,20}\b")
 _KEY_GONE = "no longer exists"
 _DATABASE = "DB index"
+_DENIED_IN_SCRIPT = "ACL failure in script"
 
 # What waiting cannot change, by the prefix of the error reply.
 _WRONG_SETTINGS: Mapping[str, str] = {
@@ -88,6 +89,8 @@ def _translated(
         return GroupMissing(group_missing)
     if isinstance(error, AuthenticationError):
         return ConfigurationError(f"{server} {_WRONG_SETTINGS.get(word, _NO_PASSWORD_SET)}")
+    if _DENIED_IN_SCRIPT in text:  # its own word is only ERR
+        word = "NOPERM"
     wrong = _NO_SUCH_DATABASE if _DATABASE in text else _WRONG_SETTINGS.get(word)
     return (
         unavailable(f"{server} refuses for now ({word}).") if wrong is None else ConfigurationError(f"{server} {wrong}")

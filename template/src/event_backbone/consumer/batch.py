@@ -125,7 +125,7 @@ def alone(handler: BatchHandler) -> Callable[..., Awaitable[None]]:
 
     @functools.wraps(handler)
     async def handle_one(ctx: Context[Any], /, **arguments: object) -> None:
-        one = BatchedEvent[..., Any](ctx, arguments, current_event())
+        one: BatchedEvent[..., Any] = BatchedEvent(ctx, arguments, current_event())
         token = set_current_event(None)  # as in a batch of several
         try:
             await handler(Batch((one,), ctx.services))

@@ -39,7 +39,7 @@ class DeadEvent:
     "attempts-exhausted", "undecodable", "unknown-event", "unknown-version", "payload-gone" and "crashed". ``error`` is
     the name of the error's type and ``place`` where it was raised, as ``place_of`` returns it; ``detail`` is the reason
     of a ``Reject``, or a sentence of this package. None of them contains a payload. ``references`` say where the
-    payload is; there are none if it is in the entry itself.
+    payload is; there are none if it is in the entry itself. ``redrives`` is how often it was redriven before.
     """
 
     id: str
@@ -52,6 +52,7 @@ class DeadEvent:
     attempts: int
     failed_at: datetime
     references: tuple[PayloadReference, ...] = ()
+    redrives: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,4 +283,5 @@ class DeadLetters:
             attempts=letter.attempts,
             failed_at=letter.failed_at,
             references=references,
+            redrives=letter.redrives,
         )

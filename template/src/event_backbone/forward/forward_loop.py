@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from time import monotonic
 
@@ -23,7 +23,8 @@ from event_backbone.forward.link import Link, Skipped
 from event_backbone.forward.options import ForwardOptions
 from event_backbone.forward.payloads import Payloads, Side
 from event_backbone.forward.recovering import last_forwarded
-from event_backbone.forward.source import SourceEvent, SourceLoading, WithoutArchive
+from event_backbone.forward.restored import restored_before
+from event_backbone.forward.source import SourceEvent, SourceLoading, WithoutArchive, in_batches
 from event_backbone.model import EventKey, Payload
 from event_backbone.reader import key_at
 from event_backbone.scanning import ColdPages, Scan
@@ -34,7 +35,7 @@ from event_backbone.stream.redis.forwarding import LinkState, RedisForwarding
 _FAILURES = (ArchiveUnreadable, ConfigurationError, StorageError, StreamError)
 _BACKOFF = Backoff(first=timedelta(milliseconds=50), longest=timedelta(seconds=5), jitter=0.25)
 _PAGE = 500
-_BATCH_BYTES = 4 << 20
+_FRESH_SECONDS = 10.0  # then a slow link reads again what it has read ahead in the archive: it may be erased by now
 _MILLISECOND = timedelta(milliseconds=1)
 _BEGINNING = EventKey(0)
 
@@ -70,12 +71,12 @@ class ForwardLoop:
         self._scan: Scan[SourceEvent] | None = None
         self._stop_before: EventKey | None = None
         self._state: LinkState | None = None
-        self._is_new = False
+        self._is_new = self._has_read = False
         self._pages = 0
         self._waiting: list[tuple[EventKey, int, asyncio.Future[None]]] = []
         self._attributes = {"uri": self._source.scope.stream.uri, "link": link.name}
         self._failing_since = monotonic()
-        self._sent_until = 0.0
+        self._sent_until = self._opened_at = 0.0
         self.stopping = asyncio.Event()
         self.forwarded = 0
         self.skipped: dict[Skipped, int] = {}
@@ -98,7 +99,7 @@ class ForwardLoop:
                 except LinkDiffers:
                     raise
                 except _FAILURES as error:
-                    await self._failed(error)
+                    await self.failed(error)
                     await pause(self.stopping, delays.next())
                 else:
                     self._succeeded()
@@ -146,11 +147,16 @@ class ForwardLoop:
         page = None if self._scan is None else await self._scan.next_page()
         if page is None or self._scan is None:
             return False
-        wanted, position = self._wanted(page), self._scan.position
-        for batch in self._batches(wanted):
+        wanted, position, self._has_read = self._wanted(page), self._scan.position, bool(page)
+        rate = self._options.rate
+        for batch in in_batches(wanted, _PAGE if rate is None else max(1, min(_PAGE, int(rate)))):
             if self.stopping.is_set():
                 return False
+            self._report(_age(batch[0].key))
             await self._send(batch, batch[-1].key)
+            if rate is not None and batch[-1].archived is not None and monotonic() - self._opened_at > _FRESH_SECONDS:
+                await self._close_scan()
+                return True
         if self._state is None or position > self._state.checkpoint:
             await self._send([], position)
         self._is_new = self._is_new and position == _BEGINNING
@@ -164,6 +170,7 @@ class ForwardLoop:
             end = self._options.end
             self._stop_before = newest if end is None else min(newest, key_at(end))
         cold: ColdPages = self._source.cold or WithoutArchive(self._notes, self._on_gap)
+        self._opened_at = monotonic()
         self._scan = Scan(
             self._stream,
             cold,
@@ -191,26 +198,17 @@ class ForwardLoop:
                 self._skip(reason)
         return wanted
 
-    def _batches(self, events: Sequence[SourceEvent]) -> Iterator[list[SourceEvent]]:
-        """Yield parts of the page, small enough for memory and for the rate."""
-        most = _PAGE if self._options.rate is None else max(1, min(_PAGE, int(self._options.rate)))
-        batch: list[SourceEvent] = []
-        size_bytes = 0
-        for event in events:
-            if batch and (len(batch) == most or size_bytes + event.size_bytes > _BATCH_BYTES):
-                yield batch
-                batch, size_bytes = [], 0
-            batch.append(event)
-            size_bytes += event.size_bytes
-        if batch:
-            yield batch
-
     async def _send(self, events: Sequence[SourceEvent], covers: EventKey) -> None:
         """Append a batch, and move the checkpoint to ``covers``."""
         state = self._state
         if state is None or covers <= state.checkpoint:
             return
-        found = await self._with_payloads(events)
+        there = await restored_before(events, self._target_stream, self._target.cold, self._window)
+        self._skip("known", len(there))
+        # Inline payloads were read with the page: since then they may have been erased, which must hold in the target.
+        erased = await self._stream.erased([each.key for each in events if not each.references])
+        self._skip("erased", len(erased - there))
+        found = await self._with_payloads([each for each in events if each.key not in there | erased])
         entries = await self._payloads.entries(found)
         keyed = [(event.key, entry) for (event, _), entry in zip(found, entries, strict=True)]
         done = await self._forwarding.append(state, keyed, covers, self._window)
@@ -271,12 +269,12 @@ class ForwardLoop:
 
     def _succeeded(self) -> None:
         self.problem = None
-        behind = 0.0
-        if self._scan is not None and not self._scan.at_end and self.position is not None:
-            behind = max(0.0, time.time() - self.position.milliseconds / 1000)
-        self._report(timedelta(seconds=behind))
+        at_end = self._scan is not None and self._scan.at_end
+        position = self.position if self._has_read and not at_end else None
+        self._report(timedelta(0) if position is None else _age(position))
 
-    async def _failed(self, error: BackboneError) -> None:
+    async def failed(self, error: BackboneError) -> None:
+        """Note, log and count that a side does not answer; the same error is logged once."""
         if self.problem is None:
             self._failing_since = monotonic()
         if str(error) != str(self.problem):
@@ -294,3 +292,7 @@ class ForwardLoop:
         scan, self._scan = self._scan, None
         if scan is not None:
             await scan.close()
+
+
+def _age(key: EventKey) -> timedelta:
+    return timedelta(seconds=max(0.0, time.time() - key.milliseconds / 1000))

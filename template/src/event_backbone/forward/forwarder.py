@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
+from event_backbone import telemetry
 from event_backbone.backoff import Backoff, Delays
 from event_backbone.errors import BackboneError, StorageUnavailable, StreamUnavailable
 from event_backbone.forward.link import Skipped
@@ -47,10 +48,15 @@ class Forwarder(RunsOnce):
             ConfigurationError: the link has forwarded something else under its name.
         """
         self._refuse_second_run()
+        # Prometheus sees a counter rise only if it has seen the counter before.
+        link = {"uri": self.uri, "link": self.name}
+        telemetry.forward_gaps.add(0, link)
+        telemetry.forward_skipped.add(0, {**link, "reason": "gone"})
+        telemetry.outages.add(0, {"uri": self.uri, "side": "forward"})
         try:
             await self._loop.locate()
         except (StreamUnavailable, StorageUnavailable) as error:
-            self._loop.problem = error
+            await self._loop.failed(error)
         self._begin(self._loop.run())
         return self
 

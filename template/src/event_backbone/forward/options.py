@@ -12,6 +12,9 @@ from event_backbone.model import EventKey
 ForwardStart = EventKey | datetime | Literal["now"] | None
 """Where a new link begins: a key or an aware time is inclusive, None is the beginning."""
 
+_LOWEST_RATE = 0.001
+_HIGHEST_RATE = 1_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardOptions:
@@ -21,7 +24,7 @@ class ForwardOptions:
         start: where a new link begins; it has no effect on one that has forwarded before.
         end: where it ends (exclusive); only without ``follow``.
         follow: go on with new events, or end with the newest one of the start.
-        rate: at most how many events a second; None is as many as possible.
+        rate: at most how many events a second, 0.001 to 1,000,000; None is as many as possible.
         copy_payloads: copy payloads that the target could read where they are.
     """
 
@@ -35,8 +38,8 @@ class ForwardOptions:
         """Refuse what cannot work."""
         if self.follow and self.end is not None:
             raise ConfigurationError("Give either follow=True or an end, not both.")
-        if self.rate is not None and not self.rate > 0:
-            raise ConfigurationError(f"rate must be above 0, or None, not {self.rate}.")
+        if self.rate is not None and not _LOWEST_RATE <= self.rate <= _HIGHEST_RATE:
+            raise ConfigurationError(f"rate must be from {_LOWEST_RATE} to {_HIGHEST_RATE}, or None, not {self.rate}.")
         for bound in (self.start, self.end):
             if isinstance(bound, datetime) and bound.tzinfo is None:
                 raise ConfigurationError("A time in a stream needs a time zone; use datetime.now(UTC), for example.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from event_backbone.wire.archived_event import ArchivedEvent
 
 _FORMAT, _METADATA = FORMAT_FIELD.encode(), METADATA_FIELD.encode()
+
+_BATCH_BYTES = 4 << 20
 
 _log = logging.getLogger("event_backbone")
 
@@ -43,6 +45,25 @@ class SourceEvent(NamedTuple):
     size_bytes: int
     entry: Entry | None
     archived: tuple[ArchivedEvent, str] | None
+
+
+def id_of(event: SourceEvent) -> str:
+    """Return the event id as it is compared."""
+    return str(event.members["id"]).lower()
+
+
+def in_batches(events: Sequence[SourceEvent], most: int) -> Iterator[list[SourceEvent]]:
+    """Yield parts of a page, each of up to ``most`` events, and small enough for memory."""
+    batch: list[SourceEvent] = []
+    size_bytes = 0
+    for event in events:
+        if batch and (len(batch) == most or size_bytes + event.size_bytes > _BATCH_BYTES):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(event)
+        size_bytes += event.size_bytes
+    if batch:
+        yield batch
 
 
 class SourceLoading:

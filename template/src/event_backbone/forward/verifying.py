@@ -9,7 +9,7 @@ from typing import Any
 from event_backbone.errors import PayloadErased, StorageError
 from event_backbone.forward.link import Link
 from event_backbone.forward.payloads import Side, load_payloads
-from event_backbone.forward.source import SourceEvent, SourceLoading
+from event_backbone.forward.source import SourceEvent, SourceLoading, id_of
 from event_backbone.forward.verify_report import VerifyReport
 from event_backbone.model import EventKey, Payload
 from event_backbone.scanning import Scan
@@ -36,6 +36,7 @@ class Verifying:
         self._complete_from = _BEGINNING
         self._begins: EventKey | None = None
         self._candidates: dict[str, EventKey] = {}
+        self._extra: dict[str, EventKey] = {}
 
     async def run(self) -> VerifyReport:
         """Compare, and return what was found. Raises what reading either side does."""
@@ -48,6 +49,8 @@ class Verifying:
             await self._merge(ours, theirs)
         if self._candidates:
             await self._search_candidates()
+        for key in sorted(self._extra.values()):
+            self._report.extra.add(key)
         return self._report
 
     async def _merge(self, ours: AsyncGenerator[Loaded, None], theirs: AsyncGenerator[Loaded, None]) -> None:
@@ -71,7 +74,7 @@ class Verifying:
             elif key < self._complete_from or await self._source.erased([key]):
                 self._report.unchecked += 1
             else:
-                self._report.extra.add(key)
+                self._is_extra(copy[0], key)
         while event is not None:
             self._is_missing(event)
             event = await self._next_wanted(ours)
@@ -87,17 +90,25 @@ class Verifying:
         if isinstance(event[1], StorageError):
             return
         if len(self._candidates) < _MOST_CANDIDATES:
-            self._candidates[str(event[0].members["id"]).lower()] = event[0].key
+            self._candidates[id_of(event[0])] = event[0].key
         else:
             self._report.missing.add(event[0].key)
+
+    def _is_extra(self, copy: SourceEvent, key: EventKey) -> None:
+        """Note an event that the source does not have under this key."""
+        if len(self._extra) < _MOST_CANDIDATES and id_of(copy) not in self._extra:
+            self._extra[id_of(copy)] = key
+        else:
+            self._report.extra.add(key)
 
     async def _search_candidates(self) -> None:
         """Look for the events that are not there by the link among all others."""
         async with aclosing(self._pages(self._target, self._target_side, None)) as pages:
             async for page in pages:
                 for event in page:
-                    if self._candidates.pop(str(event.members["id"]).lower(), None) is not None:
+                    if self._candidates.pop(id_of(event), None) is not None:
                         self._report.other_way += 1
+                        self._extra.pop(id_of(event), None)  # the source has it under another key since a restore
         for key in sorted(self._candidates.values()):
             self._report.missing.add(key)
 

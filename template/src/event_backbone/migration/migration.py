@@ -92,7 +92,7 @@ class Migration:
         return self._report(copies, letters, removed, still, began)
 
     async def _still(self) -> StillThere:
-        return await count_references(self.scope, self.stream, self.away_from)
+        return (await count_references(self.scope, self.stream)).get(self.away_from, StillThere())
 
     def _report(
         self, copies: PayloadCopies | None, letters: int, removed: int, still: StillThere, began: float

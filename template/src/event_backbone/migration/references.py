@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from event_backbone.archive.opening import redis_of
@@ -29,28 +30,34 @@ def references_of(entry: Entry) -> tuple[Sequence[PayloadReference], int]:
 
 def waits_elsewhere(entry: Entry, storage: str) -> bool:
     """Whether an entry or dead letter refers to this storage; what cannot be read does not."""
-    try:
-        references, _ = references_of(entry)
-    except (EntryUnreadable, RequirementUnknown):
-        return False
-    return any(each.storage == storage for each in references)
+    return storage in _names(entry)
 
 
-async def count_references(scope: StorageScope, stream: Stream, storage: str) -> StillThere:
-    """Count what refers to this storage; raise StreamUnavailable when Redis does not answer."""
-    events = letters = elsewhere = 0
+async def count_references(scope: StorageScope, stream: Stream) -> dict[str, StillThere]:
+    """Count what refers to each storage, by its name; raise StreamUnavailable when Redis does not answer."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     position: EventKey | None = None
     while entries := await stream.range(None if position is None else position.successor(), None, _PAGE):
-        found = [entry for entry in entries if waits_elsewhere(entry, storage)]
-        redriven = sum(is_redriven(entry.fields) for entry in found)
-        events, elsewhere = events + len(found) - redriven, elsewhere + redriven
+        for entry in entries:
+            for storage in _names(entry):
+                counts[storage]["elsewhere" if is_redriven(entry.fields) else "events"] += 1
         position = entries[-1].key
     for group in await stream.groups():
         after = "0-0"
         while page := await raw_dead_letters(redis_of(scope), scope.stream, group.name, after, _PAGE):
             for letter, source in page:
-                if waits_elsewhere(letter, storage):
-                    in_stream = await stream.get(source) is not None
-                    letters, elsewhere = letters + in_stream, elsewhere + (not in_stream)
+                names = _names(letter)
+                in_stream = bool(names) and await stream.get(source) is not None
+                for storage in names:
+                    counts[storage]["dead_letters" if in_stream else "elsewhere"] += 1
             after = page[-1][0].key.entry_id
-    return StillThere(events, letters, elsewhere)
+    return {name: StillThere(each["events"], each["dead_letters"], each["elsewhere"]) for name, each in counts.items()}
+
+
+def _names(entry: Entry) -> set[str]:
+    """Return the names of the storages that an entry or dead letter refers to; none if it cannot be read."""
+    try:
+        references, _ = references_of(entry)
+    except (EntryUnreadable, RequirementUnknown):
+        return set()
+    return {each.storage for each in references}

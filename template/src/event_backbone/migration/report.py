@@ -31,11 +31,13 @@ class StillThere:
         dead_letters: how many dead letters of the stream's groups.
         elsewhere: how many of all these are about events that are no longer in the stream: dead letters, and entries
             that were redriven from the archive. They do not move; redrive or discard them.
+        given: whether the backbone was given that storage.
     """
 
     events: int = 0
     dead_letters: int = 0
     elsewhere: int = 0
+    given: bool = True
 
     @property
     def nothing(self) -> bool:

@@ -13,8 +13,8 @@ its own event id: ``wire/writing.py`` leaves that out, ``wire/reading.py`` fills
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 from uuid import UUID
@@ -44,11 +44,6 @@ class CurrentEvent(Protocol):
     @property
     def group(self) -> str:
         """The consumer group that handles it; empty in a replay, which has none."""
-        ...
-
-    @property
-    def hold_back(self) -> HoldBack | None:
-        """What takes everything that is produced meanwhile; None: it goes to its stream."""
         ...
 
     def producing(self, follow_up: FollowUp) -> AbstractContextManager[None]:
@@ -82,6 +77,21 @@ reset_current_event = _current_event.reset
 
 current_event = _current_event.get
 """Returns the event that is being handled, or None outside handlers."""
+
+_hold_back: ContextVar[HoldBack | None] = ContextVar("event_backbone_hold_back", default=None)
+
+current_hold_back = _hold_back.get
+"""Returns what takes everything that is produced here, within handlers of a debugged event; else None."""
+
+
+@contextmanager
+def holding_back(hold_back: HoldBack | None) -> Generator[None]:
+    """Let ``hold_back`` take what the block produces, with and without a current event; None: it goes to its stream."""
+    token = _hold_back.set(hold_back)
+    try:
+        yield
+    finally:
+        _hold_back.reset(token)
 
 
 def lineage(correlation_id: str | None, causation_id: str | None) -> tuple[str | None, str | None]:

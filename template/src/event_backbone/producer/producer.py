@@ -25,7 +25,7 @@ from event_backbone.model import (
     new_event_id_and_text,
     payload_size_bytes,
 )
-from event_backbone.model.correlation import current_event, lineage
+from event_backbone.model.correlation import current_hold_back, lineage
 from event_backbone.producer.batching import Batcher
 from event_backbone.producer.once import FindEvent, OnceEntry, send_once
 from event_backbone.spans import NOT_TRACED, EventSpan, ProduceSpans
@@ -213,8 +213,7 @@ class Producer:
 
         What the handlers of a debugged event produce is held back instead.
         """
-        current = current_event()
-        if current is not None and (hold_back := current.hold_back) is not None:
+        if (hold_back := current_hold_back()) is not None:
             return hold_back(self._scope.stream.uri, metadata.event, payload)
         size_bytes = payload_size_bytes(payload)
         if not self._capacity.try_acquire(size_bytes):

@@ -64,6 +64,8 @@ class Folding(Generic[T]):
         self._attributes = {"uri": key.uri, "projection": key.projection}
         self._logged: set[str] = set()
         self.rejected: set[EventKey] = set()
+        for name in projection.names():  # Prometheus sees a counter rise only if it has seen the counter before
+            telemetry.fold_failed.add(0, {**self._attributes, "event": name})
 
     async def checkpoint(self) -> str | None:
         """Return the stored checkpoint. Raises StoreFailed."""

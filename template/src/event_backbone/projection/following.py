@@ -211,7 +211,7 @@ class Following(Generic[T]):
                 if not await self._fold_page(page or (), scan.position):
                     return
                 self.position = scan.position
-                self._behind = None if scan.at_end else scan.position
+                self._behind = None if scan.at_end or scan.position == before else scan.position
                 self.ends += scan.at_end
                 self.caught_up = self.caught_up or scan.at_end
         finally:
@@ -263,7 +263,7 @@ class Following(Generic[T]):
     def _was_restored(self, events: Sequence[StoredEvent]) -> bool:
         """Return whether the view has to be begun again, as it may have one of these events under an earlier key."""
         since = self._checkpoint.since
-        later = (each for each in events if each.key > since)
+        later = (each for each in events if each.key > since and each.metadata.origin is None)
         found = next((each.key for each in later if RESTORED_HEADER in each.metadata.headers), None)
         if found is None:
             return False

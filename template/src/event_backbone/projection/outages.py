@@ -34,6 +34,8 @@ class Outages:
         self._since = 0.0
         self.stopping = asyncio.Event()
         self.problem: BackboneError | None = None
+        # Prometheus sees a counter rise only if it has seen the counter before.
+        telemetry.outages.add(0, {"uri": key.uri, "side": "projection"})
 
     @property
     def seconds(self) -> float:

@@ -152,7 +152,7 @@ class Projection(Generic[C_co, T]):
         try:
             return self.handler_of(definition_for(self._contract, name, version)) is not None
         except UnknownVersion:
-            return name in self._names()
+            return name in self.names()
         except UnknownEvent:
             return False
 
@@ -171,7 +171,7 @@ class Projection(Generic[C_co, T]):
                 f"Projection {self._name!r} cannot be built again: give it a function that empties the view, by"
                 " @projection.reset."
             )
-        names = self._names()
+        names = self.names()
         if not names:
             raise ConfigurationError(
                 f"Projection {self._name!r} folds no events: register functions by @projection.on."
@@ -184,7 +184,8 @@ class Projection(Generic[C_co, T]):
                 )
         return self._reset
 
-    def _names(self) -> frozenset[str]:
+    def names(self) -> frozenset[str]:
+        """Return the names of the events that it folds."""
         return frozenset(name for name, _ in self._handlers)
 
 

@@ -12,6 +12,7 @@ from event_backbone.errors import BackboneError, ConfigurationError
 from event_backbone.place import place_of, type_name
 from event_backbone.projection.failures import OnFailure
 from event_backbone.projection.following import Following
+from event_backbone.projection.outages import Stopped
 from event_backbone.tasks import RunsOnce
 
 _LATE = timedelta(seconds=5)
@@ -103,6 +104,9 @@ class Projector(RunsOnce):
             if not await self._reached(newest.done):
                 return
             until = newest.result()
+        except Stopped:
+            await self.wait()
+            return
         finally:
             newest.cancel()
         # The newest event may have left the stream; then two looks at its end show that nothing is left.

@@ -16,13 +16,12 @@ from event_backbone.contract import Contract
 from event_backbone.contract.stored_event import StoredEvent
 from event_backbone.interceptors import HandleInterceptor
 from event_backbone.model import EventKey, Metadata, NewDeadLetter, Payload
-from event_backbone.model.correlation import HoldBack
+from event_backbone.model.correlation import holding_back
 from event_backbone.policy import RetryPolicy
 from event_backbone.replay.follow_ups import ReplayFollowUps
 from event_backbone.replay.options import ReplayOptions
 from event_backbone.replay.replay import handling_of
 from event_backbone.storage.base import StorageScope
-from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.loaded_event import LoadedEvent
 from event_backbone.wire import payload_to_json
 
@@ -58,24 +57,6 @@ class DebugReport:
     held_back: Sequence[HeldBack] = field(default_factory=tuple)
 
 
-class DebuggedEvent(HandledEvent):
-    """The context of an event that is debugged, which may keep what is produced from its stream."""
-
-    __slots__ = ("_hold_back",)
-
-    def __init__(
-        self, metadata: Metadata, services: object, follow_ups: ReplayFollowUps, hold_back: HoldBack | None
-    ) -> None:
-        """Describe the only attempt; ``hold_back`` takes what is produced, unless it is None."""
-        super().__init__(metadata, metadata.key, 1, _ack_nothing, None, services, follow_ups, "")
-        self._hold_back = hold_back
-
-    @property
-    def hold_back(self) -> HoldBack | None:
-        """Takes what is produced, instead of its stream."""
-        return self._hold_back
-
-
 async def debug_event(
     consumer: Consumer[Contract, Any],
     services: object,
@@ -103,10 +84,11 @@ async def debug_event(
     handling.begin_batch()
     metadata = event.metadata
     route = handling.routes.of(metadata)
-    ctx = DebuggedEvent(metadata, services, follow_ups, None if produce else hold_back)
+    ctx = handling.context_of(metadata, metadata.key, 1, _ack_nothing, None)
     loaded = LoadedEvent(metadata, route, event.content if route.wanted else None, event.references)
     try:
-        outcome = await handling.handle(loaded, ctx, 1)
+        with holding_back(None if produce else hold_back):
+            outcome = await handling.handle(loaded, ctx, 1)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

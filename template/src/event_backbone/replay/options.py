@@ -49,7 +49,8 @@ class ReplayOptions:
         end: the first event that is left out; None is after the newest event there is at the call.
         events: replay only these events; payloads of others are not loaded.
         concurrency: how many events are handled at the same time. With 1 they are handled in the order of the stream,
-            each after the one before is done with, its retries included.
+            each after the one before is done with, its retries included. A batch of a batch handler counts as one
+            until all of its events are done with; those that failed in it are attempted alone, one after the other.
         retry: how often an event is attempted, and how long it waits in between, during which it counts as one of those
             that are being handled. ``Retry(after=...)`` waits as well. By default five attempts within 15 s.
         unknown: whether an event that the contract does not have, without a fallback handler, counts as ``skipped``
@@ -57,7 +58,7 @@ class ReplayOptions:
         on_failure: once an event's attempts are used up, or S3 forbids to read its payload, ``"stop"`` ends the replay
             with ``ReplayStopped``; ``"continue"`` counts it as ``failed`` and goes on. A ``Reject``, and what no
             attempt can change, such as a payload that is gone, count as ``failed`` and never stop a replay.
-        rate: at most how many events begin in a second; None is no limit.
+        rate: at most how many events begin in a second, those of a batch together; None is no limit.
         dry_run: call no handler; only read which events there are, without their payloads.
         on_progress: is called several times a second, and when the replay ends, whatever ends it. If it raises, so
             does the replay.

@@ -14,13 +14,29 @@ from event_backbone.subscription.routes import Route
 
 @dataclass(slots=True, eq=False)
 class ReplayedEvent:
-    """An event in a replay: what was read of it, or why it cannot be; None once it is done with."""
+    """An event in a replay: what was read of it, or why it cannot be; None once it is done with.
+
+    One that failed in a batch is due for its next attempt at ``due``, in the event loop's time, but not before those
+    ahead of it are done with; ``follower`` is the one that comes after it.
+    """
 
     key: EventKey
     read: StoredEvent | EntryUnreadable | None
     route: Route | None = None
     size_bytes: int = 0
     attempt: int = 0
+    due: float = 0
+    follower: ReplayedEvent | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it is not done with."""
+        return self.read is not None
+
+    @property
+    def attempts(self) -> int:
+        """Which attempt this is, as the retry policy counts them."""
+        return self.attempt
 
     @property
     def name(self) -> str:

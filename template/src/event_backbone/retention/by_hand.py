@@ -102,7 +102,8 @@ async def trim_by_hand(
             # What stays was not looked at, except among what was removed.
             removed.holds = (await trimming.remove(replace(wanted, dry=True))).holds
     except Interrupted:
-        raise StreamError(f"A restore of stream {stream.scope.stream.key} is under way; trim it afterwards.") from None
+        text = f"A restore or migration of stream {stream.scope.stream.key} is under way; trim it afterwards."
+        raise StreamError(text) from None
     left = (await retaining.survey(noting=False)).length
     return TrimReport(
         stream.scope.stream.uri,

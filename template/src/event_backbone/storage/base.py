@@ -70,11 +70,11 @@ class RecordLog(Protocol):
         ...
 
     def records(
-        self, since: datetime | None = None, is_wanted: IsWanted | None = None
+        self, since: datetime | None = None, is_wanted: IsWanted | None = None, until: datetime | None = None
     ) -> AsyncGenerator[Sequence[LoggedRecord], None]:
-        """Yield the records that were saved since then, None is all of them, page by page.
+        """Yield the records that were saved from ``since`` to ``until``, None is no limit, page by page.
 
-        The order is that in which they were saved, by the clocks of those who saved them; so is ``since``, and one of
+        The order is that in which they were saved, by the clocks of those who saved them; so are the limits, and one of
         the same millisecond counts. A record that was saved twice is yielded twice, with another reference. Those of
         other streams are left out. Lines that are not ``is_wanted`` are passed over unread. What is damaged is skipped,
         counted and logged.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from event_backbone.model import EventKey
@@ -35,6 +35,10 @@ class GroupAdmin(Protocol):
         """
         ...
 
+    async def redriven(self, key: EventKey) -> Mapping[EventKey, int]:
+        """Return the redriven entries of an event that are not finished, and how often it was redriven by then."""
+        ...
+
     async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
         """Remove dead letters and what is noted of their events, each in one step; return how many there were.
 
@@ -44,7 +48,7 @@ class GroupAdmin(Protocol):
         ...
 
     async def count(self, after: EventKey, until: EventKey) -> int:
-        """Return how many events the stream has after ``after``, up to ``until``; redriven entries are not counted."""
+        """Return how many events the stream has after ``after``, up to ``until``; not what was redriven for others."""
         ...
 
     async def move(self, position: EventKey) -> GroupMove:

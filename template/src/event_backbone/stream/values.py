@@ -106,7 +106,8 @@ Parking = Literal["parked", "lost", "vanished", "erased", "full"]
 class DeadLetter:
     """An event that a group could not handle.
 
-    ``id`` identifies the dead letter in its group; ``entry`` is a copy of the entry without an inline payload.
+    ``id`` identifies the dead letter in its group; ``entry`` is a copy of the entry without an inline payload;
+    ``redrives`` is how often the event was redriven before.
     """
 
     id: str
@@ -117,6 +118,7 @@ class DeadLetter:
     place: tuple[str, ...]
     attempts: int
     failed_at: datetime
+    redrives: int = 0
 
 
 Redrive = Literal["redriven", "gone", "not-found"]
@@ -136,6 +138,7 @@ class PendingEntry:
         failures: how many attempts failed.
         error: the name of the type of the last failure's error; empty without a failure.
         place: where that was raised, as ``place_of`` returns it.
+        redrives: how often it was redriven since it was first dead-lettered.
     """
 
     key: EventKey
@@ -146,6 +149,7 @@ class PendingEntry:
     failures: int = 0
     error: str = ""
     place: tuple[str, ...] = ()
+    redrives: int = 0
 
 
 class Missed(NamedTuple):

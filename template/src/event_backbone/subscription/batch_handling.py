@@ -10,22 +10,63 @@ import asyncio
 from collections.abc import Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from event_backbone import telemetry
-from event_backbone.consumer import Batch, BatchedEvent, Context
+from event_backbone.consumer import Batch, BatchedEvent, BatchOptions, Context
 from event_backbone.errors import DecodeError, StorageError
 from event_backbone.model.correlation import current_event
 from event_backbone.spans import Trace, current_trace
-from event_backbone.subscription.batches import EventBatch
 from event_backbone.subscription.handled_event import HandledEvent
 from event_backbone.subscription.handling import Handling
+from event_backbone.subscription.loaded_event import LoadedEvent
+from event_backbone.subscription.outcome import FINISHED, Outcome
 
 _SLICE_SECONDS = 0.0005
 _SHORTEST_WAIT_SECONDS = 0.05
 
 
-async def handle_batch(handling: Handling, batch: EventBatch) -> None:
+class AttemptedEvent(Protocol):
+    """An event of a batch."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it is still to be handled."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """Which attempt this is, as the retry policy counts them."""
+        ...
+
+
+class BatchCall(Protocol):
+    """A batch that has begun; what there is of each event is at its place."""
+
+    outcomes: list[Outcome | None]
+
+    @property
+    def options(self) -> BatchOptions:
+        """Its handler."""
+        ...
+
+    @property
+    def events(self) -> Sequence[AttemptedEvent]:
+        """Its events."""
+        ...
+
+    @property
+    def loaded(self) -> Sequence[LoadedEvent]:
+        """What was loaded of them."""
+        ...
+
+    @property
+    def contexts(self) -> Sequence[HandledEvent]:
+        """Their contexts."""
+        ...
+
+
+async def handle_batch(handling: Handling, batch: BatchCall) -> None:
     """Call the handler of a batch that has begun, and fill in its ``outcomes``.
 
     Raises only what must end the process, and cancellations: of what has no outcome then, they are the failure.
@@ -37,44 +78,78 @@ async def handle_batch(handling: Handling, batch: EventBatch) -> None:
         await _handle(handling, batch)
 
 
-async def _handle(handling: Handling, batch: EventBatch) -> None:
+async def _handle(handling: Handling, batch: BatchCall) -> None:
     decoded = await _decode(handling, batch)
     if not decoded:
         return
     joined = [each for _, each in decoded]
     attributes = batch.loaded[0].route.attributes
-    error, start = None, perf_counter()
+    start = perf_counter()
     try:
-        await batch.options.handler(Batch(joined, joined[0].ctx.services))
-    except Exception as raised:  # noqa: BLE001 - handlers are the users' code and may raise anything
-        error = raised
+        error = await _call(batch, joined)
     finally:
         seconds = perf_counter() - start
         for _ in joined:
             telemetry.handle_duration.record(seconds, attributes)
+    _decide(handling, batch, decoded, error)
+
+
+async def _call(batch: BatchCall, events: Sequence[BatchedEvent[..., Any]]) -> BaseException | None:
+    """Call the handler, and return what it raised, unless that must end the process, or this task is cancelled."""
+    try:
+        await batch.options.handler(Batch(events, events[0].ctx.services))
+    except Exception as error:  # noqa: BLE001 - handlers are the users' code and may raise anything
+        return error
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        return error
+    return None
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _decide(
+    handling: Handling,
+    batch: BatchCall,
+    decoded: Sequence[tuple[int, BatchedEvent[..., Any]]],
+    error: BaseException | None,
+) -> None:
+    """Fill in the outcome of each event that the handler had; ``error`` is what it raised, if it did."""
     raised_at = None if error is None else handling.place_of(error)
+    contexts, outcomes, succeeded, finishes = batch.contexts, batch.outcomes, 0, not handling.acks_manually
     for place, each in decoded:
-        ctx, attempts = batch.contexts[place], batch.events[place].attempts
-        if ctx.acked or (each.decision is None and error is None):
-            batch.outcomes[place] = handling.succeeded(batch.loaded[place], ctx, attempts)
-        elif each.decision is not None:
-            batch.outcomes[place] = handling.failed(ctx, attempts, each.decision)
+        ctx = contexts[place]
+        if ctx.acked or (each.decision is None and error is None and finishes):
+            outcomes[place] = FINISHED
+            succeeded += 1
+            continue
+        attempts = batch.events[place].attempts
+        if each.decision is not None:
+            outcomes[place] = handling.failed(ctx, attempts, each.decision)
         elif error is not None:
-            batch.outcomes[place] = handling.failed(ctx, attempts, error, raised_at)
+            outcomes[place] = handling.failed(ctx, attempts, error, raised_at)
+        else:
+            outcomes[place] = handling.succeeded(batch.loaded[place], ctx, attempts)
+    if succeeded:
+        telemetry.handled.add(succeeded, batch.loaded[0].route.attributes)
 
 
-async def _decode(handling: Handling, batch: EventBatch) -> list[tuple[int, BatchedEvent[..., Any]]]:
+async def _decode(handling: Handling, batch: BatchCall) -> list[tuple[int, BatchedEvent[..., Any]]]:
     """Return what can be handled, by place; decide what cannot. Lets other tasks run in between."""
     decoded: list[tuple[int, BatchedEvent[..., Any]]] = []
-    until = perf_counter() + _SLICE_SECONDS
-    for place, (event, ctx) in enumerate(zip(batch.events, batch.contexts, strict=True)):
+    decode, until = handling.decode, perf_counter() + _SLICE_SECONDS
+    for place, (event, loaded, ctx) in enumerate(zip(batch.events, batch.loaded, batch.contexts, strict=True)):
         if perf_counter() > until:
             await asyncio.sleep(0)
             until = perf_counter() + _SLICE_SECONDS
         if not event.active:
             continue
         try:
-            _, arguments = handling.decode(batch.loaded[place], ctx)
+            _, arguments = decode(loaded, ctx)
         except (DecodeError, StorageError) as error:
             batch.outcomes[place] = handling.refused(ctx, event.attempts, error)
         else:
@@ -89,12 +164,14 @@ class _Joining:
     long after its first event joined as a batch may wait, and the others join the next.
     """
 
-    def __init__(self, handling: Handling, batch: EventBatch) -> None:
+    def __init__(self, handling: Handling, batch: BatchCall) -> None:
         self._handling = handling
         self._batch = batch
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._joined: dict[HandledEvent, tuple[BatchedEvent[..., Any], Trace, asyncio.Future[Exception | None]]] = {}
+        self._joined: dict[
+            HandledEvent, tuple[BatchedEvent[..., Any], Trace, asyncio.Future[BaseException | None]]
+        ] = {}
         self._traceback: TracebackType | None = None
         self._wait_seconds = max(batch.options.within.total_seconds(), _SHORTEST_WAIT_SECONDS)
 
@@ -120,8 +197,7 @@ class _Joining:
         try:
             self._batch.outcomes[place] = await self._handling.handle(loaded, ctx, event.attempts)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if _is_cancelled():
                 raise
             self._batch.outcomes[place] = self._handling.failed(ctx, event.attempts, error)
         finally:
@@ -130,9 +206,9 @@ class _Joining:
     async def _join(self, ctx: Context[Any], /, **arguments: object) -> None:
         """Be in the next call, and raise what it means for this event."""
         current, trace = current_event(), current_trace()
-        done: asyncio.Future[Exception | None] = self._loop.create_future()
+        done: asyncio.Future[BaseException | None] = self._loop.create_future()
         assert isinstance(current, HandledEvent)  # noqa: S101 - it was made current by Handling
-        each = BatchedEvent[..., Any](ctx, arguments, current, trace)
+        each: BatchedEvent[..., Any] = BatchedEvent(ctx, arguments, current, trace)
         self._joined[current] = each, trace, done
         self._changed.set()
         failure = await done
@@ -161,12 +237,9 @@ class _Joining:
         joined, self._joined = [self._joined[each] for each in self._batch.contexts if each in self._joined], {}
         events = [each for each, _, _ in joined]
         name = events[0].ctx.metadata.event
-        error: Exception | None = None
         with self._handling.batch_span(name, [trace for _, trace, _ in joined]):
-            try:
-                await self._batch.options.handler(Batch(events, events[0].ctx.services))
-            except Exception as raised:  # noqa: BLE001 - handlers are the users' code and may raise anything
-                error, self._traceback = raised, raised.__traceback__
+            error = await _call(self._batch, events)
+        self._traceback = None if error is None else error.__traceback__
         for _, _, done in joined:
             if not done.done():
                 done.set_result(error)

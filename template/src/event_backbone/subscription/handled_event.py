@@ -10,7 +10,6 @@ from uuid import UUID
 from event_backbone.consumer import Context
 from event_backbone.errors import LeaseLost, OnceInvalid
 from event_backbone.model import EventKey, FollowUp, KeptFollowUp, Metadata
-from event_backbone.model.correlation import HoldBack
 from event_backbone.stream.base import FollowUps
 from event_backbone.stream.values import Lease
 
@@ -55,11 +54,6 @@ class HandledEvent(Context[Any]):
     def replaying(self) -> bool:
         """Whether no group delivered the event: it is replayed or debugged."""
         return not self.group
-
-    @property
-    def hold_back(self) -> HoldBack | None:
-        """Takes what is produced, instead of its stream; None, except in a debugged event."""
-        return None
 
     async def _ack_now(self) -> None:
         await self._ack_event(self._event)

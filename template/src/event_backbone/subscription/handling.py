@@ -164,6 +164,11 @@ class Handling:
         return FINISHED
 
     @property
+    def acks_manually(self) -> bool:
+        """Whether an event whose handlers returned comes again unless they acked it."""
+        return self._ack == "manual"
+
+    @property
     def wraps(self) -> bool:
         """Whether anything is around each attempt: a span, or interceptors."""
         return self._tracing or bool(self._interceptors)

@@ -161,8 +161,12 @@ class Subscription:
         return self._options.until == "empty"
 
     async def _end_when_empty(self) -> None:
-        await self._wait_until_idle(cast("asyncio.Task[None]", self._task))
-        self.stop()
+        try:
+            await self._wait_until_idle(cast("asyncio.Task[None]", self._task))
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else ends this subscription
+            self._break(error)
+        else:
+            self.stop()
 
     async def _wait_until_idle(self, task: asyncio.Task[None]) -> None:
         while not task.done() and not await self._is_idle():

@@ -13,6 +13,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from time import perf_counter
 from typing import Any
 
@@ -31,6 +32,7 @@ from event_backbone.subscription.settlement import Settlement
 from event_backbone.subscription.sharing import Shared
 
 _SLICE_SECONDS = 0.0005
+_KEY = attrgetter("key")
 
 
 class Workers:
@@ -160,7 +162,8 @@ class Workers:
 
     def _begin_batch(self, batch: EventBatch) -> asyncio.Task[Any] | None:
         batch.close()
-        active = [event for event in batch.events if event.active]
+        # Payloads come in any order, but a batch is in that of the stream.
+        active = sorted([event for event in batch.events if event.active], key=_KEY)
         count = self._limit.may_begin(len(active))
         events = batch.events = active[:count]
         self._ready.extendleft(reversed(active[count:]))
@@ -168,13 +171,12 @@ class Workers:
             return self._begin(events[0])
         self._in_flight.begin_batch(events)
         self._last = batch
-        for event in events:
-            loaded = event.loaded
-            assert isinstance(loaded, LoadedEvent)  # noqa: S101 - no other is gathered
-            batch.loaded.append(loaded)
-            batch.contexts.append(
-                self._handling.context_of(loaded.metadata, event.key, event.attempt, self._ack, event)
-            )
+        context_of, ack = self._handling.context_of, self._ack
+        batch.loaded = [each.loaded for each in events if isinstance(each.loaded, LoadedEvent)]  # no other is gathered
+        batch.contexts = [
+            context_of(loaded.metadata, event.key, event.attempt, ack, event)
+            for event, loaded in zip(events, batch.loaded, strict=True)
+        ]
         task = self._start(handle_batch(self._handling, batch), loop=self._loop, context=self._context.copy())
         if task.done():
             self._decide_batch(batch, task)

@@ -29,6 +29,7 @@ DEAD_LETTER_REASON = f"{DEAD_LETTER_PREFIX}reason"
 DEAD_LETTER_DETAIL = f"{DEAD_LETTER_PREFIX}detail"
 DEAD_LETTER_ERROR = f"{DEAD_LETTER_PREFIX}error"
 DEAD_LETTER_PLACE = f"{DEAD_LETTER_PREFIX}place"
+DEAD_LETTER_REDRIVES = f"{DEAD_LETTER_PREFIX}redrives"  # only if there were any
 
 # The hash of a group; times and durations in milliseconds.
 LOOKED_FIELD = "looked"

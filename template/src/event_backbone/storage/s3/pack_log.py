@@ -52,14 +52,14 @@ class PackLog:
         return self._damaged_lines
 
     async def records(
-        self, since: datetime | None = None, is_wanted: IsWanted | None = None
+        self, since: datetime | None = None, is_wanted: IsWanted | None = None, until: datetime | None = None
     ) -> AsyncGenerator[Sequence[LoggedRecord], None]:
         """Yield the records of one pack at a time, in the order of pack ids. ``RecordLog.records`` says more."""
         self._damaged_lines = 0
         objects = await self._connection.objects(self._stream.environment)
         reading: deque[asyncio.Task[list[LoggedRecord]]] = deque()
         try:
-            async with aclosing(self._keys(objects, since or EPOCH)) as keys:
+            async with aclosing(self._keys(objects, since or EPOCH, until)) as keys:
                 async for key in keys:
                     reading.append(asyncio.create_task(self._read(objects, key, is_wanted)))
                     if len(reading) == _AHEAD and (found := await reading.popleft()):
@@ -72,7 +72,7 @@ class PackLog:
                 task.cancel()
             await asyncio.gather(*reading, return_exceptions=True)
 
-    async def _keys(self, objects: ObjectStore, since: datetime) -> AsyncGenerator[str, None]:
+    async def _keys(self, objects: ObjectStore, since: datetime, until: datetime | None) -> AsyncGenerator[str, None]:
         """Yield the keys of the stream's own packs; those of URIs that begin with this one are in the same folder."""
         folder = packs_folder(self._options, self._stream)
         after = earliest_pack_key(self._options, self._stream, since)
@@ -81,8 +81,11 @@ class PackLog:
                 for key in page:
                     if key.removeprefix(folder) > ":":  # after the years, only other URIs follow
                         return
-                    if pack_id_of(self._options, self._stream, key) is not None:
-                        yield key
+                    if pack_id_of(self._options, self._stream, key) is None:
+                        continue
+                    if until is not None and pack_time(key) > until.timestamp():
+                        return
+                    yield key
 
     async def _read(self, objects: ObjectStore, key: str, is_wanted: IsWanted | None) -> list[LoggedRecord]:
         try:

@@ -1,10 +1,10 @@
 """What people do with a group in memory from outside: see what is pending or dead-lettered, redrive or discard it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from event_backbone.model import EventKey
-from event_backbone.stream.memory.log import Log, Membership, Pending
+from event_backbone.stream.memory.log import Log, Membership, Note, Pending
 from event_backbone.stream.memory.look import LONGEST_HOLD
 from event_backbone.stream.values import DeadLetter, GroupDeletion, GroupMove, PendingEntry, Redrive
 from event_backbone.wire.keys import WAITING_CONSUMER
@@ -37,6 +37,11 @@ class MemoryGroupAdmin:
     async def redrive(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Redrive]:
         """Deliver events to this group again, as if for the first time, and remove their dead letters."""
         return [self._redrive(letter) for letter in dead_letters]
+
+    async def redriven(self, key: EventKey) -> Mapping[EventKey, int]:
+        """Return nothing: there is no archive to redrive from."""
+        del key
+        return {}
 
     async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
         """Remove dead letters and what is noted of their events; return how many there were."""
@@ -100,7 +105,7 @@ class MemoryGroupAdmin:
             return "not-found"
         self._log.group(self._group)
         if not self._comes_anyway(key):
-            self._log.membership(self._group).notes.pop(key, None)
+            self._log.membership(self._group).notes[key] = Note(redrives=letters[letter.id].redrives + 1)
             self._log.park(self._group, key, 0)
         del letters[letter.id]
         return "redriven"
@@ -114,7 +119,7 @@ class MemoryGroupAdmin:
         idle = timedelta(milliseconds=max(0, now - pending.since))
         kept = self._log.membership(self._group)
         note = kept.note(key, pending.attempt)
-        failed = (note.failures, note.error, note.place)
+        failed = (note.failures, note.error, note.place, note.redrives)
         if pending.consumer != WAITING_CONSUMER:
             return PendingEntry(key, pending.consumer, idle, pending.attempt, None, *failed)
         due = datetime.fromtimestamp(kept.due.get(key, now) / 1000, UTC)

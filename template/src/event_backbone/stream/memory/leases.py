@@ -47,7 +47,12 @@ class MemoryGroupLeases:
             return "parked"
         note = self._note(lease)
         kept.notes[lease.key] = Note(
-            note.failures + 1, lease.attempt, note.ends_alone_before(lease.attempt), error=error, place=place
+            note.failures + 1,
+            lease.attempt,
+            note.ends_alone_before(lease.attempt),
+            error=error,
+            place=place,
+            redrives=note.redrives,
         )
         self._log.park(self._group, lease.key, lease.attempt, milliseconds)
         return "parked"

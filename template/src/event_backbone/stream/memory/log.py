@@ -21,7 +21,7 @@ class Note(NamedTuple):
     """How earlier attempts at an entry ended; attempt 0 is none.
 
     ``ends_alone`` counts the ends of marked attempts up to the one that is marked now; ``error`` and ``place`` are
-    those of the last recorded failure.
+    those of the last recorded failure. ``redrives`` is how often the event was redriven.
     """
 
     failures: int = 0
@@ -30,6 +30,7 @@ class Note(NamedTuple):
     marked_attempt: int = 0
     error: str = ""
     place: tuple[str, ...] = ()
+    redrives: int = 0
 
     def ends_alone_before(self, attempt: int) -> int:
         """Return how many attempts before this one ended while they were marked as running alone."""
@@ -192,6 +193,7 @@ class Log:
             place=letter.place,
             attempts=attempts,
             failed_at=datetime.fromtimestamp(now, UTC),
+            redrives=self.membership(group).note(key, attempts).redrives,
         )
 
     def notify(self) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.model import EventKey, StreamName
 from event_backbone.stream.redis.admin_scripts import DISCARD, PENDING, REDRIVE
-from event_backbone.stream.redis.attempt_notes import failed_attempts
+from event_backbone.stream.redis.attempt_notes import failed_attempts, redrives
 from event_backbone.stream.redis.moving import MovingGroup
 from event_backbone.stream.redis.replies import entries_of, event_key, texts
 from event_backbone.stream.redis.script_message import packed
@@ -20,11 +20,13 @@ from event_backbone.wire.fields import (
     DEAD_LETTER_PLACE,
     DEAD_LETTER_PREFIX,
     DEAD_LETTER_REASON,
+    DEAD_LETTER_REDRIVES,
     DEAD_LETTER_SOURCE,
 )
-from event_backbone.wire.keys import DEAD_LETTERS_KEY
+from event_backbone.wire.keys import ATTEMPTS_KEY, DEAD_LETTERS_KEY, REDRIVEN_KEY
 
 _PREFIX = DEAD_LETTER_PREFIX.encode()
+_SCANNED_AT_ONCE = 1000
 _AT_ONCE = 100  # of a script that acts on dead letters: a millisecond or two, in which the server does nothing else
 
 
@@ -78,12 +80,30 @@ class RedisGroupAdmin:
         replies = await self._act(REDRIVE, dead_letters, metadata)
         return [cast("Redrive", each.decode()) for reply in replies for each in texts(reply)]
 
+    async def redriven(self, key: EventKey) -> Mapping[EventKey, int]:
+        """Return the redriven entries of an event that are not finished, and how often it was redriven by then."""
+        found, cursor = set[bytes](), b"0"
+        hash_key, notes_key = (self._name.key_of(f"{each}:{self._group}") for each in (REDRIVEN_KEY, ATTEMPTS_KEY))
+        with self._errors():
+            while True:
+                reply = await self._redis.command("HSCAN", hash_key, cursor, "COUNT", _SCANNED_AT_ONCE)
+                cursor, items = cast("tuple[bytes, list[bytes]]", tuple(cast("list[object]", reply)))
+                pairs = zip(items[::2], items[1::2], strict=True)
+                found.update(each for each, event in pairs if event == key.entry_id.encode())
+                if cursor == b"0":
+                    break
+            if not found:
+                return {}
+            noted = cast("list[bytes | None]", await self._redis.command("HMGET", notes_key, *found))
+        keys = [event_key(each, self._name.partition) for each in found]
+        return dict(zip(keys, map(redrives, noted), strict=True))
+
     async def discard(self, dead_letters: Sequence[DeadLetter]) -> int:
         """Remove dead letters and what is noted of their events; return how many there were."""
         return sum(cast("list[int]", await self._act(DISCARD, dead_letters)))
 
     async def count(self, after: EventKey, until: EventKey) -> int:
-        """Return how many events the stream has after ``after``, up to ``until``; redriven entries are not counted."""
+        """Return how many events the stream has after ``after``, up to ``until``; not what was redriven for others."""
         return await self._moving.count(after, until)
 
     async def move(self, position: EventKey) -> GroupMove:
@@ -119,7 +139,7 @@ class RedisGroupAdmin:
     def _pending_entry(self, row: Sequence[bytes | int]) -> PendingEntry:
         entry_id, consumer, idle, attempt, due, note = cast("tuple[bytes, bytes, int, int, bytes, bytes]", tuple(row))
         key, since = event_key(entry_id, self._name.partition), timedelta(milliseconds=idle)
-        failed = failed_attempts(note, attempt)
+        failed = (*failed_attempts(note, attempt), redrives(note))
         if not due:
             return PendingEntry(key, consumer.decode(), since, attempt, None, *failed)
         return PendingEntry(key, None, since, attempt, datetime.fromtimestamp(float(due) / 1000, UTC), *failed)
@@ -142,6 +162,7 @@ class RedisGroupAdmin:
             place=tuple(about.get(DEAD_LETTER_PLACE, "").splitlines()),
             attempts=int(about.get(DEAD_LETTER_ATTEMPTS, "0")),
             failed_at=row.key.time,
+            redrives=int(about.get(DEAD_LETTER_REDRIVES, "0")),
         )
 
     def _errors(self) -> AbstractContextManager[None]:

@@ -66,17 +66,26 @@ if #archived > 0 and not delivered then return redis.error_reply('NOGROUP There 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
-local function redrive(source)
+local function note_redrive(id, letter)
+  local times, fields = 1, redis.call('XRANGE', dead, letter, letter)[1][2]
+  for i = 1, #fields, 2 do
+    if fields[i] == '$DEAD_LETTER_REDRIVES' then times = 1 + (tonumber(fields[i + 1]) or 0) end
+  end
+  redis.call('HSET', notes, id, '0/0/0/0/' .. times)
+end
+
+local function redrive(source, letter)
   if comes_anyway(source) then return end
   redis.call('XCLAIM', stream, group, '$WAITING_CONSUMER', 0, source, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-  redis.call('HDEL', notes, source)
+  note_redrive(source, letter)
   redis.call('ZADD', base .. '$DUE_KEY:' .. group, now, source)
 end
 
-local function redrive_archived(source, metadata)
+local function redrive_archived(source, letter, metadata)
   local id = redis.call('XADD', stream, '*', '$FORMAT_FIELD', '$WIRE_FORMAT',
     '$REDRIVEN_FIELD', source .. ' ' .. group, '$REDRIVEN_METADATA_FIELD', metadata)
   redis.call('HSET', base .. '$REDRIVEN_KEY:' .. group, id, source)
+  note_redrive(id, letter)
 end
 
 local answers = {}
@@ -87,7 +96,7 @@ for i, letter in ipairs(letters) do
   elseif not has(stream, source) and metadata == '' then
     answers[i] = 'not-found'
   else
-    if has(stream, source) then redrive(source) else redrive_archived(source, metadata) end
+    if has(stream, source) then redrive(source, letter) else redrive_archived(source, letter, metadata) end
     redis.call('XDEL', dead, letter)
     answers[i] = 'redriven'
   end

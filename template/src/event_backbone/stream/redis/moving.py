@@ -26,7 +26,7 @@ class MovingGroup:
         self._group = group
 
     async def count(self, after: EventKey, until: EventKey) -> int:
-        """Return how many events the stream has after ``after``, up to ``until``."""
+        """Return how many events the stream has for the group after ``after``, up to ``until``."""
         _, events = await self._count(after.entry_id, until.entry_id)
         return events
 
@@ -80,11 +80,11 @@ class MovingGroup:
         return left, max(_UNKNOWN, read - (await self._count(target.entry_id, left.entry_id))[0])
 
     async def _count(self, after: str, until: str) -> tuple[int, int]:
-        """Return how many entries there are, and how many of them are events."""
+        """Return how many entries there are, and how many of them are events for the group."""
         entries = events = 0
         while True:
             with self._errors():
-                reply = await self._redis.run(COUNT, (self._name.key,), (after, until, _AT_ONCE))
+                reply = await self._redis.run(COUNT, (self._name.key,), (after, until, _AT_ONCE, self._group))
             last, some, some_events = cast("tuple[bytes, int, int]", tuple(cast("list[object]", reply)))
             entries, events, after = entries + some, events + some_events, last.decode()
             if some < _AT_ONCE:
@@ -94,7 +94,7 @@ class MovingGroup:
         return GroupMissing(f"Stream {self._name.key} has no consumer group {self._group!r}.")
 
     def _restoring(self) -> StreamError:
-        return StreamError(f"A restore of stream {self._name.key} is under way; do this afterwards.")
+        return StreamError(f"A restore or migration of stream {self._name.key} is under way; do this afterwards.")
 
     def _errors(self) -> AbstractContextManager[None]:
         return self._redis.errors(group_missing=f"Stream {self._name.key} has no consumer group {self._group!r}.")

@@ -42,13 +42,16 @@ return about and {about['last-delivered-id'], about['entries-read'], last_id(str
 )
 
 COUNT = _script("""
--- Counts entries. KEYS: stream. ARGV: id after which to begin, the last id, how many at most.
--- Returns {id of the last entry counted ("": none), number of entries, how many of these are events}.
+-- Counts entries. KEYS: stream. ARGV: id after which to begin, the last id, how many at most, group.
+-- Returns {id of the last entry counted ("": none), number of entries, how many of these are events for the group}:
+-- those that were redriven for others are not.
 local entries, events = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], ARGV[2], 'COUNT', ARGV[3]), 0
 for _, entry in ipairs(entries) do
-  local redriven = false
-  for i = 1, #entry[2], 2 do redriven = redriven or entry[2][i] == '$REDRIVEN_FIELD' end
-  if not redriven then events = events + 1 end
+  local for_others = false
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == '$REDRIVEN_FIELD' then for_others = string.match(entry[2][i + 1], '^%S+ (.*)$$') ~= ARGV[4] end
+  end
+  if not for_others then events = events + 1 end
 end
 local last = entries[#entries]
 return {last and last[1] or '', #entries, events}
@@ -62,7 +65,7 @@ MOVE = _script(
 -- KEYS: stream. ARGV: group, entry id, how many pending entries at most, how many entries the group has read up to the
 -- id (-1: unknown).
 -- Returns {0, how many were given up, how many of these have left the stream}; {1, id, 0} if there are too many: move
--- the group to that id first; {2, 0, 0} if a restore of the stream is under way; nil without the group.
+-- the group to that id first; {2, 0, 0} if a restore or migration is under way; nil without the group.
 -- Keeps promise 3: both in one step, so an entry is never neither pending nor still to be read.
 -- Keeps promise 4: rows are ended so that each member compares at its next look, and what they have before the id is
 -- held for them until they have, as after a silence.
@@ -130,7 +133,7 @@ DELETE = _script(
 -- Deletes a group and all that is kept of it, unless a member of it is alive, or it has dead letters that are to stay.
 -- KEYS: stream. ARGV: group, whether to delete dead letters, whether to delete at all (each 1 or 0).
 -- Returns {1 if there was a group or anything kept of one, else 0; living members; pending; parked; dead letters}; nil,
--- and nothing was deleted, if a restore of the stream is under way.
+-- and nothing was deleted, if a restore or migration is under way.
 -- One step, so that no consumer finds half of a group.
 local stream, group = KEYS[1], ARGV[1]
 local base, call = '{' .. stream .. '}:', redis.call

@@ -28,6 +28,7 @@ from event_backbone.wire.fields import (
     DEAD_LETTER_ERROR,
     DEAD_LETTER_PLACE,
     DEAD_LETTER_REASON,
+    DEAD_LETTER_REDRIVES,
     DEAD_LETTER_SOURCE,
     INLINE_PREFIX,
 )
@@ -198,5 +199,7 @@ def _letter(letter: DeadLetter) -> list[str | bytes | int]:
         DEAD_LETTER_ERROR: letter.error,
         DEAD_LETTER_PLACE: "\n".join(letter.place),
     }
+    if letter.redrives:
+        about[DEAD_LETTER_REDRIVES] = letter.redrives
     parts = [part for field in letter.entry.fields.items() for part in field]
     return [*parts, *(part for field in about.items() for part in field)]

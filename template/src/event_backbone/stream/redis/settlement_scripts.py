@@ -75,9 +75,9 @@ end
 
 -- Parks an entry as it was before this attempt; a mark of running alone goes with the attempt.
 local function give_back(id, attempt, at)
-  local failures, last, alone, marked, failure = noted(id, attempt)
+  local failures, last, alone, marked, rest = noted(id, attempt)
   if not park(id, attempt - 1, at) then return false end
-  if marked == attempt then note(id, failures, last, alone, 0, failure) end
+  if marked == attempt then note(id, failures, last, alone, 0, rest) end
   return true
 end
 """
@@ -129,8 +129,8 @@ local at = now_milliseconds() + after
 local given = failed and park(id, attempt, at) or not failed and give_back(id, attempt, at)
 if not given then return was_erased(id) and 'erased' or 'vanished' end
 if not failed then return 'parked' end
-local failures, _, alone, marked = noted(id, attempt)
-note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0, '/' .. message[9])
+local failures, _, alone, marked, rest = noted(id, attempt)
+note(id, failures + 1, attempt, ends_alone(alone, marked, attempt), 0, redrives_in(rest) .. '/' .. message[9])
 return 'parked'
 """,
 )
@@ -162,8 +162,8 @@ MARK_ALONE = _script(
     """
 local id, attempt = owned[1], attempts[1]
 if id then
-  local failures, last, alone, marked, failure = noted(id, attempt)
-  note(id, failures, last, ends_alone(alone, marked, attempt), attempt, failure)
+  local failures, last, alone, marked, rest = noted(id, attempt)
+  note(id, failures, last, ends_alone(alone, marked, attempt), attempt, rest)
 end
 return lost
 """,
@@ -180,8 +180,8 @@ UNMARK_ALONE = _script(
     """
 local id, attempt = owned[1], attempts[1]
 if id then
-  local failures, last, alone, marked, failure = noted(id, attempt)
-  if marked == attempt then note(id, failures, last, alone, 0, failure) end
+  local failures, last, alone, marked, rest = noted(id, attempt)
+  if marked == attempt then note(id, failures, last, alone, 0, rest) end
 end
 return lost
 """,
@@ -218,6 +218,10 @@ if id then
     '$DEAD_LETTER_REASON', message[6], '$DEAD_LETTER_DETAIL', message[7], '$DEAD_LETTER_ERROR', message[8],
     '$DEAD_LETTER_PLACE', message[9]}
   for _, part in ipairs(about) do letter[#letter + 1] = part end
+  local redrives = string.match(select(5, noted(id, attempts[1])), '^/(%d+)')
+  if redrives then
+    letter[#letter + 1], letter[#letter + 2] = '$DEAD_LETTER_REDRIVES', redrives
+  end
   redis.call('XADD', base .. '$DEAD_LETTERS_KEY:' .. group, '*', unpack(letter))
   redis.call('XACK', stream, group, id)
   redis.call('HDEL', notes, id)

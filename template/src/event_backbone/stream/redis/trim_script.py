@@ -124,7 +124,10 @@ local function remove(ids, keys, are_first)
   if #keys > 0 then call('UNLINK', unpack(keys)) end
   for _, group in ipairs(groups) do  -- redriven entries that are cut
     local redriven = base .. '$REDRIVEN_KEY:' .. group.name
-    if group.last and call('EXISTS', redriven) == 1 then call('HDEL', redriven, unpack(ids)) end
+    if group.last and call('EXISTS', redriven) == 1 then
+      call('HDEL', redriven, unpack(ids))
+      call('HDEL', base .. '$ATTEMPTS_KEY:' .. group.name, unpack(ids))
+    end
   end
   local complete = call('HGET', archive, '$COMPLETE_FROM_FIELD')
   if not complete or above(next_id, complete) then call('HSET', archive, '$COMPLETE_FROM_FIELD', next_id) end
