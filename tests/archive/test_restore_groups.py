@@ -75,6 +75,9 @@ async def test_a_deleted_group_is_not_made_again(archived: ArchivedStream, redis
     assert (report.dead_letters, list(report.groups or ())) == (0, [])
     with pytest.raises(GroupMissing):
         await archived.backbone.delete_group(URI, "nobody")
+    with pytest.raises(GroupMissing, match="Neither stream"):
+        await archived.backbone.delete_group(URI, "nobody", dry_run=True)
+    assert not (await archived.backbone.delete_group(URI, GROUP, dry_run=True)).exists
 
 
 async def test_a_group_whose_saved_position_is_ahead_of_the_archive(

@@ -86,10 +86,11 @@ def test_it_forwards_until_a_signal(redis_shop: Shop, redis_url: str, own_redis:
         (("--to-uri", "b", "--rate", "inf", "--once"), 1, "rate must be from 0.001 to 1000000, or None, not inf."),
         (("--to-uri", "b", "verify"), 1, "No link 'test:shop' forwards to stream test:b; "),
         (("--once",), 1, "Source and target are both 'test:shop': "),
-        (("--to-redis", "127.0.0.1:1", "--to-uri", "b", "--once"), 1, "Redis at 127.0.0.1:1 "),
+        (("--to-redis", "redis://:secret@127.0.0.1:1", "--to-uri", "b", "--once"), 1, "Redis at 127.0.0.1:1 "),
     ],
 )
 def test_a_wrong_call_is_one_sentence(redis_shop: Shop, arguments: tuple[str, ...], code: int, errors: str) -> None:
-    """On the standard error, with an exit code."""
+    """On the standard error, with an exit code, and without a password."""
     answer = redis_shop("forward", *arguments)
+    assert "secret" not in answer.errors
     assert (answer.code, answer.errors[: len(errors)], answer.errors.count("\n")) == (code, errors, 1)

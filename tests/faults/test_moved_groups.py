@@ -2,14 +2,24 @@
 
 import asyncio
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 
 import pytest
 from redis.asyncio import Redis
 
-from event_backbone import Backbone, Consumer, Context, EventKey, GroupMissing, RetryPolicy, StreamError
+from event_backbone import (
+    Backbone,
+    ConfigurationError,
+    Consumer,
+    Context,
+    EventKey,
+    GroupMissing,
+    RetryPolicy,
+    StreamError,
+)
 from event_backbone.errors import StreamUnavailable
+from event_backbone.stream.values import Start
 from event_backbone.testing.servers import RedisServer
 from tests.faults.proxy import proxy_before
 from tests.support.eventually import eventually
@@ -115,6 +125,15 @@ async def test_parked_events_and_those_skipped_are_reported(backbone: Backbone) 
     assert (to_the_end.skipped, to_the_end.position, (await group_state(backbone)).unread) == (5, keys[4], 0)
     with pytest.raises(GroupMissing):
         await backbone.seek(URI, "nobody", "now")
+
+
+@pytest.mark.parametrize("start", [str(EventKey(1)), "begining", None, ["now"], datetime.fromisoformat("2026-01-31")])
+async def test_a_place_is_a_key_a_time_or_one_of_two_words(backbone: Backbone, start: Start) -> None:
+    """Nothing else; a key as text, too, is refused in one sentence, by ``subscribe`` as well."""
+    with pytest.raises(ConfigurationError, match="to must be an aware time"):
+        await backbone.seek(URI, GROUP, start)
+    with pytest.raises(ConfigurationError, match="start must be an aware time"):
+        backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP, start=start)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone import Backbone
 from event_backbone.archive import S3Archive
@@ -64,6 +65,24 @@ async def test_a_server_that_restarts_is_waited_for(own_redis: RedisServer, othe
         await produce(source, 50, 100)
         await forwarder.until_idle()
         await eventually(lambda: forwarder.ready)
+        await assert_same(source, target)
+
+
+@pytest.mark.parametrize("reason", ["OOM", "READONLY"])
+async def test_a_target_that_refuses_is_waited_for(source: Backbone, own_redis: RedisServer, reason: str) -> None:
+    """It has no memory left, or has become a replica: what it refused comes later, once, and in order."""
+    is_full = reason == "OOM"
+    there = Backbone(own_redis.url, environment="test", site="east")
+    async with there as target, Redis.from_url(own_redis.url) as admin:
+        await produce(source, 5)
+        await forward(source, target)
+        await (admin.config_set("maxmemory", "1") if is_full else admin.replicaof("127.0.0.1", 1))
+        await produce(source, 5, 5)
+        async with asyncio.timeout(30), source.forwarder(URI, to=target) as forwarder:
+            await eventually(lambda: reason in str(forwarder.problem))
+            assert (forwarder.ready, forwarder.handled) == (False, 0)
+            await (admin.config_set("maxmemory", "0") if is_full else admin.replicaof("NO", "ONE"))
+            await forwarder.until_idle()
         await assert_same(source, target)
 
 

@@ -24,8 +24,8 @@ async def test_a_backlog_comes_in_full_batches(backbone: Backbone) -> None:
     gathering = Gathering(most=20, within=LONG)
     await pack(backbone, *range(50))
     await run_to_the_end(backbone.subscribe(gathering.consumer, uri=URI, group=GROUP, max_events=50))
-    assert [len(each) for each in gathering.batches] == [20, 20, 10]
-    assert gathering.numbers == list(range(50))
+    assert sorted(len(each) for each in gathering.batches) == [10, 20, 20]
+    assert sorted(gathering.numbers) == list(range(50))
     assert (await group_state(backbone)).pending == 0
 
 

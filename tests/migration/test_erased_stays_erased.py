@@ -95,6 +95,23 @@ async def test_erasing_reaches_the_old_storage_as_long_as_it_is_given(
             assert [number for payload, number in await _read(backbone) if payload == "present"] == [0, 2]
 
 
+async def test_what_is_only_archived_is_erased_there_when_the_old_storage_was_taken_away(
+    storing: Storing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The archive says that the payload was in it; the log says that it was not reached."""
+    archive = S3Archive()
+    async with storing("s3", archive=archive) as before:
+        keys = await _sent(before, 3)
+        await archive_all(before, URI)
+    async with storing("s3-2", "s3", archive=archive) as backbone:
+        await backbone.migrate(URI, away_from="s3")
+        await backbone.trim(URI, before=EventKey(2**63))
+    async with storing("s3-2", archive=archive) as only_new:
+        await only_new.erase(URI, keys[1])
+        assert await _read(only_new) == [("present", 0), ("erased", None), ("present", 2)]
+    assert f"Storage 's3' may still have the payload of event {keys[1]}" in caplog.text
+
+
 async def test_an_old_bucket_that_refuses_does_not_keep_an_event_from_being_erased(
     storing: Storing, s3_server: S3Server, caplog: pytest.LogCaptureFixture
 ) -> None:

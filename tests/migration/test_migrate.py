@@ -8,7 +8,11 @@ import pytest
 
 from event_backbone import Backbone, Consumer, Context, Reject, Retry
 from event_backbone.connection import RedisConnection
-from event_backbone.errors import ConfigurationError
+from event_backbone.errors import ConfigurationError, PayloadGone
+from event_backbone.model import StreamName
+from event_backbone.storage import RedisHashStorage, S3Storage, StorageScope
+from event_backbone.storage.loading import collect_references
+from event_backbone.testing.servers import RedisServer
 from tests.support.eventually import eventually
 from tests.support.parcels import GROUP, URI, Parcels, Stuck
 
@@ -103,6 +107,36 @@ async def test_what_cannot_move_is_refused(storing: Storing) -> None:
             await backbone.migrate(URI, away_from="s3")
         with pytest.raises(ConfigurationError, match="lifecycle rule"):
             await backbone.migrate(URI, away_from="s3-2", remove=True)
+
+
+async def test_a_hash_that_the_event_id_does_not_name_is_deleted(
+    redis_url: str, own_redis: RedisServer, s3_environment: object
+) -> None:
+    """As of an event produced once to several streams, on another Redis: no later run, or erasing, would find it."""
+    del s3_environment
+    consumer, elsewhere = Consumer(Parcels), RedisHashStorage(name="elsewhere", redis=own_redis.url)
+    async with (
+        Backbone(redis_url, storage=elsewhere, environment="test") as before,
+        Backbone(redis_url, storage=S3Storage(), also_read=[elsewhere], environment="test") as backbone,
+    ):
+        follow_ups = before.producer(Parcels, uri=["first", "second"])
+
+        @consumer.on(Parcels.packed)
+        async def packed(ctx: Context, number: int) -> None:
+            del ctx
+            await follow_ups.sent.using(once="sent")(number, "a@b.c")
+
+        await before.producer(Parcels, uri=URI).packed(1)
+        async with before.subscribe(consumer, uri=URI, group=GROUP) as subscription:
+            await subscription.until_idle()
+        (event,) = [each async for each in before.reader("second").scan()]
+        assert str(event.metadata.event_id) not in before.location(event)[0]
+        await backbone.migrate("second", away_from="elsewhere")
+        (moved,) = [each async for each in backbone.reader("second").scan()]
+        assert moved.arguments == {"number": 1, "email": "a@b.c"}
+        scope = StorageScope(StreamName.of("second", "test"), backbone.redis)
+        (found,) = await collect_references(scope, elsewhere, event.references)
+        assert isinstance(found, PayloadGone)
 
 
 async def test_old_hashes_are_removed_when_asked(storing: Storing, connection: RedisConnection) -> None:

@@ -213,7 +213,8 @@ class Administration(Lifetime):
         Raises:
             EventNotFound: neither stream nor archive has an event with this key, or the event has no such part; the
                 text names those that it has.
-            EntryUnreadable, RequirementUnknown, StorageMissing: nothing was erased.
+            EntryUnreadable, RequirementUnknown, StorageMissing: nothing was erased. Of an event that is only in the
+                archive, a storage that is missing is logged instead.
             PayloadGone: a part is not there, and keeps reading as ``gone``; the others were erased.
             StreamUnavailable, StorageUnavailable: the payload may be erased in part; call it again.
             ConfigurationError, ArchiveUnreadable: the copy in the archive is not erased yet; archivers will do it.

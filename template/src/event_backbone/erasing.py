@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from event_backbone.wire import FORMAT_FIELD, METADATA_FIELD, WIRE_FORMAT, is_re
 if TYPE_CHECKING:
     from event_backbone.archive.archive_erasing import ArchiveErasing
 
+_log = logging.getLogger("event_backbone")
+
 
 async def erase_payload(
     stream: Stream,
@@ -39,11 +42,13 @@ async def erase_payload(
         if part is None and await stream.erased([key]):
             return []
         raise EventNotFound(f"Stream {scope.stream.key} has no event {key}.")
-    event_id, references = found
+    event_id, references, is_live = found
     wanted = [each for each in references if part in {None, each.storage}]
     if part is not None and not wanted:
         raise EventNotFound(_no_part(key, part, references))
-    parts = [(_given(storages, reference.storage), reference) for reference in wanted]
+    if not is_live and len(references) == 1:  # only whole payloads move
+        wanted = [each for each in wanted if _is_given(storages, each, key)]
+    parts = [(_given(storages, each.storage), each) for each in wanted]
     async with nullcontext() if archived is None else archived.erasing(key, part):
         calls = [_erase(storage, scope, reference) for storage, reference in parts]
         if part is None or len(references) == 1:  # only whole payloads move
@@ -103,16 +108,20 @@ async def _erase_copies(
 
 async def _found(
     stream: Stream, archived: ArchiveErasing | None, key: EventKey
-) -> tuple[UUID, tuple[PayloadReference, ...]] | None:
-    """Return the event's id, and where its payload is, by stream or archive; None if neither has the event."""
+) -> tuple[UUID, tuple[PayloadReference, ...], bool] | None:
+    """Return the event's id, where its payload is by stream or archive, and whether that is the stream.
+
+    None if neither has the event.
+    """
     entry = await stream.get(key)
     fields = None if entry is None or is_redriven(entry.fields) else entry.fields
+    is_live = fields is not None
     if fields is None and archived is not None and (found := await archived.find(key)) is not None:
         fields = {FORMAT_FIELD.encode(): WIRE_FORMAT, METADATA_FIELD.encode(): found.document}
     if fields is None:
         return None
     metadata, references = read_entry(fields, stream.name, key)
-    return metadata.event_id, references
+    return metadata.event_id, references, is_live
 
 
 def _given(storages: Mapping[str, Storage], name: str) -> Storage:
@@ -120,6 +129,15 @@ def _given(storages: Mapping[str, Storage], name: str) -> Storage:
     if isinstance(storage, StorageNotGiven):
         raise storage_missing(name)
     return storage
+
+
+def _is_given(storages: Mapping[str, Storage], reference: PayloadReference, key: EventKey) -> bool:
+    """Whether a storage that the archive names is here; it may have been taken away since, and its copy is erased."""
+    is_given = reference.storage in storages
+    if not is_given:
+        name = reference.storage
+        _log.warning("Storage %r may still have the payload of event %s: it was not given to this program.", name, key)
+    return is_given
 
 
 def _no_part(key: EventKey, part: str, references: tuple[PayloadReference, ...]) -> str:

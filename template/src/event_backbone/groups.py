@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from event_backbone.errors import ConfigurationError, GroupMissing, StreamError
+from event_backbone.errors import GroupMissing, StreamError
 from event_backbone.model import EventKey
 from event_backbone.storage import StorageScope
 from event_backbone.stream.base import Streams
 from event_backbone.stream.group_admin import GroupAdmin
-from event_backbone.stream.values import GroupDeletion, GroupState, Start, key_before
+from event_backbone.stream.values import GroupDeletion, GroupState, Start, check_start, key_before
 
 if TYPE_CHECKING:
     from event_backbone.archive.s3_archive import S3Archive
@@ -58,8 +57,7 @@ class SeekReport:
 
 async def seek_group(streams: Streams, scope: StorageScope, group: str, to: Start, *, dry_run: bool) -> SeekReport:
     """Let a group read next the first event at or after ``to``; a dry run only counts."""
-    if isinstance(to, datetime) and to.tzinfo is None:
-        raise ConfigurationError("to must be an aware time, such as datetime.now(UTC).")
+    check_start("to", to)
     stream, admin = streams.stream(scope.stream), streams.group_admin(scope.stream, group)
     newest = await stream.last_key()
     position = newest if to == "now" else key_before(to, scope.stream.partition)
@@ -101,6 +99,8 @@ async def delete_group(
     if not found.exists and archive is None:
         raise GroupMissing(f"Stream {scope.stream.key} has no consumer group {group!r}.")
     if dry_run:
+        if archive is not None and not found.exists:
+            await _delete_saved(archive, scope, group, found, dry_run=True)
         return found
     if found.consumers:
         raise StreamError(
@@ -115,11 +115,17 @@ async def delete_group(
             "group."
         )
     if archive is not None:
-        from event_backbone.archive.group_states import save_deleted  # noqa: PLC0415 - imports zstandard
-
-        if not await save_deleted(archive, scope.stream, group) and not found.exists:
-            raise GroupMissing(f"Neither stream {scope.stream.key} nor its archive has a consumer group {group!r}.")
+        await _delete_saved(archive, scope, group, found)
     return found
+
+
+async def _delete_saved(
+    archive: S3Archive, scope: StorageScope, group: str, found: GroupDeletion, *, dry_run: bool = False
+) -> None:
+    from event_backbone.archive.group_states import save_deleted  # noqa: PLC0415 - imports zstandard
+
+    if not await save_deleted(archive, scope.stream, group, dry_run=dry_run) and not found.exists:
+        raise GroupMissing(f"Neither stream {scope.stream.key} nor its archive has a consumer group {group!r}.")
 
 
 async def _state(streams: Streams, scope: StorageScope, group: str) -> GroupState:

@@ -127,8 +127,8 @@ dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group.", "
 outages = _counter(
     "outages",
     "{outage}",
-    "Times that Redis, a payload storage (side is storage), the archive (side is archive) or a side of a link (side is "
-    "forward) stopped answering.",
+    "Times that something stopped answering: Redis (side is producer, consumer or reader), a payload storage "
+    "(storage), the archive (archive), an end of a link (forward), or what a projection reads (projection).",
     "uri",
     "side",
 )

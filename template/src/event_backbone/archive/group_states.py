@@ -164,8 +164,10 @@ async def save_restored(
         await archive.overwrite(stream.environment, key, document)
 
 
-async def save_deleted(archive: S3Archive, stream: StreamName, group: str) -> bool:
+async def save_deleted(archive: S3Archive, stream: StreamName, group: str, *, dry_run: bool = False) -> bool:
     """Mark what is saved of a group as deleted, so that no restore makes it again; return whether anything was saved.
+
+    A dry run marks nothing.
 
     An archiver that is at work does so too, but not before its next round.
 
@@ -173,7 +175,7 @@ async def save_deleted(archive: S3Archive, stream: StreamName, group: str) -> bo
     """
     keys = (group_key(archive.options, stream, group), dead_letters_key(archive.options, stream, group))
     found = [key for key in keys if await archive.read(stream.environment, key) is not None]
-    for key in found:
+    for key in [] if dry_run else found:
         await archive.overwrite(stream.environment, key, _deleted_document(group))
     return bool(found)
 

@@ -33,7 +33,8 @@ class Forwarder(RunsOnce):
     Entering starts it, leaving stops it; it runs once. It acks and claims nothing, and no group of the source sees it.
     Each event is appended once, in order, however old it is: the link's checkpoint moves in the same step in which the
     target appends. So neither a crash, nor a lost answer, nor a second forwarder makes a duplicate or a gap.
-    Outages of both sides are waited for; only a ConfigurationError or a programming error ends it.
+    Outages of both sides are waited for, and so are wrong settings once it runs; only a programming error ends it, or
+    another filter under the name of the link.
     """
 
     def __init__(self, loop: ForwardLoop, stream: Stream) -> None:

@@ -12,7 +12,7 @@ from event_backbone.archive.restore_lock import LOCKED_FOR, locked
 from event_backbone.errors import ConfigurationError, EntryUnreadable, RequirementUnknown
 from event_backbone.migration.payload_copies import PayloadCopies, movable
 from event_backbone.migration.references import count_references, references_of, waits_elsewhere
-from event_backbone.migration.removing import check_removable, remove_moved
+from event_backbone.migration.removing import check_removable, remove_moved, remove_unnamed
 from event_backbone.migration.report import MigrationProgress, MigrationReport, OnMigrationProgress, StillThere
 from event_backbone.model import EventKey, PayloadReference
 from event_backbone.storage import SplitStorage, Storage, StorageScope
@@ -87,6 +87,8 @@ class Migration:
                 if still.dead_letters:
                     letters += await self._move_letters()
                 still = await self._still()
+            if not still.dead_letters:
+                await remove_unnamed(self.scope, self.storages[self.away_from], copies.unnamed)
             if remove and still.nothing:
                 removed = await remove_moved(self.scope, self.stream, self.storages, self.away_from, self.target)
         return self._report(copies, letters, removed, still, began)

@@ -63,6 +63,8 @@ class PayloadCopies:
         self._stream = stream
         self._moving: list[_Moving] = []
         self.moved = self.erased = self.gone = 0
+        self.unnamed: list[PayloadReference] = []
+        """Where payloads were under another key than the id of their event, as no later run could find out."""
 
     async def rewritten(self, entries: Sequence[tuple[Entry, PayloadReference | None, int]]) -> list[CopiedEntry]:
         """Save the payloads of the entries that have a reference, and return all entries as they are to be.
@@ -98,6 +100,7 @@ class PayloadCopies:
         for (new, old), now in zip(moved, after, strict=True):
             _compare(new, old, now)
         self.moved += len(self._moving)
+        self.unnamed += [each.old for each in self._moving if each.old.key != each.old.event_id]
         self.erased += sum(isinstance(old, PayloadErased) for old in before)
         self.gone += sum(type(each.content) is PayloadGone for each in self._moving)
 

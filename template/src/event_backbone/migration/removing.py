@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from event_backbone.archive.opening import redis_of
 from event_backbone.errors import ConfigurationError, EntryUnreadable, PayloadErased, RequirementUnknown, StorageError
@@ -55,3 +55,14 @@ async def remove_moved(
         with redis.errors():
             removed += await remove_hashes(redis, keys)
     return removed
+
+
+async def remove_unnamed(scope: StorageScope, storage: Storage, moved: Sequence[PayloadReference]) -> None:
+    """Delete old hashes that are not named by the ids of their events: nobody could find them later, to erase them."""
+    for place in storage.hash_places():
+        if place.storage == storage.name and place.elsewhere is not None:
+            await place.elsewhere.remove(scope, moved)
+        elif place.storage == storage.name:
+            redis = redis_of(scope)
+            with redis.errors():
+                await remove_hashes(redis, [scope.stream.key_of(f"{place.purpose}:{each.key}") for each in moved])

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey, HashWrite, Payload
 from event_backbone.wire.fields import EPOCH
 
@@ -237,6 +238,18 @@ class Reservation:
 
     event_id: UUID
     same_request: bool
+
+
+def check_start(name: str, start: object) -> None:
+    """Raise ConfigurationError unless ``start``, which the caller calls ``name``, is a ``Start``."""
+    if isinstance(start, datetime) and start.tzinfo is None:
+        raise ConfigurationError(f"{name} must be an aware time, such as datetime.now(UTC).")
+    known = start in {"beginning", "now"} if isinstance(start, str) else isinstance(start, EventKey | datetime)
+    if not known:
+        raise ConfigurationError(
+            f'{name} must be an aware time, "beginning", "now", or an EventKey (EventKey.parse("1764041094123-0")), '
+            f"not {start!r:.60}."
+        )
 
 
 def key_before(start: EventKey | datetime | Literal["beginning"], partition: int = 0) -> EventKey:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal, TypedDict, get_args
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import OriginFilter, check_origin
 from event_backbone.policy import AckPolicy, RetryPolicy, UnknownPolicy
 from event_backbone.spans import Tracing
-from event_backbone.stream.values import Start
+from event_backbone.stream.values import Start, check_start
 
 Until = Literal["empty"]
 """When a subscription ends by itself: once its group has nothing left."""
@@ -123,8 +123,7 @@ class SubscriptionOptions:
                 raise ConfigurationError(f"{name} must not be negative.")
         if self.consumer_name is not None and not self.consumer_name:
             raise ConfigurationError("consumer_name must not be empty; leave it out to get one from host and process.")
-        if isinstance(self.start, datetime) and self.start.tzinfo is None:
-            raise ConfigurationError("start must be an aware time, such as datetime.now(UTC).")
+        check_start("start", self.start)
 
     def _check_counts_and_policies(self) -> None:
         for name in ("concurrency", "prefetch", "prefetch_bytes", "max_waiting", "max_parked"):
