@@ -1,10 +1,12 @@
 """Runs the shop's command line as a user does: in its own process, with its own folder for temporary files."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).parents[2]
 MARKER = "SHOP_TEST_RUN"
@@ -59,3 +61,29 @@ def left_behind(temporary: Path) -> list[str]:
         except OSError:  # ended meanwhile, or not ours
             continue
     return left
+
+
+class Answered(NamedTuple):
+    """How a command ended that asked on a terminal."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def answer_on_terminal(*arguments: str, typed: str, temporary: Path, redis_url: str) -> Answered:
+    """Run the command on a terminal, and type this; nothing typed is one Ctrl-C, once the question is there."""
+    keyboard, terminal = os.openpty()
+    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
+    process = start_shop(*arguments, temporary=temporary, environment=environment, terminal=terminal)
+    os.write(keyboard, typed.encode())
+    if not typed:
+        assert process.stderr is not None
+        asked = ""
+        while not asked.endswith("[y/N]:"):
+            asked += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    os.close(keyboard)
+    os.close(terminal)
+    return Answered(process.returncode, output, errors)

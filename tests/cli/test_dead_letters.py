@@ -1,6 +1,5 @@
 """One night of failures, from the command line: look, decide, redrive, discard; and what is pending meanwhile."""
 
-import os
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ import pytest
 
 from event_backbone import Backbone, Consumer, Context, EventKey, Reject, Retry, RetryPolicy
 from tests.cli.conftest import Shop
-from tests.cli.running import start_shop
+from tests.cli.running import answer_on_terminal
 from tests.cli.shop import Shop as ShopContract
 from tests.cli.shop import User
 from tests.support.eventually import eventually
@@ -135,14 +134,8 @@ def test_what_cannot_be_undone_asks_on_a_terminal(
     arguments = [*command.split(), *([str(night[0])] if command == "erase" else [])]
     answer = redis_shop(*arguments)
     assert (answer.code, "Give --yes to" in answer.errors) == (2, True)
-    keyboard, terminal = os.openpty()
-    os.write(keyboard, f"{typed}\n".encode())
-    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
-    process = start_shop(*arguments, temporary=tmp_path, environment=environment, terminal=terminal)
-    output, errors = process.communicate(timeout=30)
-    os.close(keyboard)
-    os.close(terminal)
-    assert (process.returncode, said in output + errors) == (code, True)
+    asked = answer_on_terminal(*arguments, typed=f"{typed}\n", temporary=tmp_path, redis_url=redis_url)
+    assert (asked.code, said in asked.output + asked.errors) == (code, True)
     left = redis_shop("dead-letters", "discard", "--all", "--yes").output
     assert ("3 dead letters discarded." in left) == (typed == "n")
     assert redis_shop("show", str(night[0]), "--json").lines[0]["payload"] == "present"

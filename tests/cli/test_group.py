@@ -1,7 +1,5 @@
 """`group seek` and `group delete`: counts first, asks, and moves or deletes."""
 
-import os
-import signal
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +7,7 @@ import pytest
 
 from event_backbone import EventKey
 from tests.cli.conftest import Shop
-from tests.cli.running import start_shop
+from tests.cli.running import answer_on_terminal
 from tests.cli.test_dead_letters import night
 
 __all__ = ["night"]
@@ -67,21 +65,9 @@ def test_on_a_terminal_it_asks(
     said: str,
 ) -> None:
     """After it has said what would change; whatever is no clear yes, or one Ctrl-C, changes nothing."""
-    keyboard, terminal = os.openpty()
-    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
-    process = start_shop("group", *command.split(), temporary=tmp_path, environment=environment, terminal=terminal)
-    os.write(keyboard, typed.encode())
-    if not typed:
-        assert process.stderr is not None
-        asked = ""
-        while not asked.endswith("[y/N]:"):
-            asked += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    os.close(keyboard)
-    os.close(terminal)
-    assert "3 dead letters" in output
-    assert (process.returncode, said in output + errors, "Traceback" in errors) == (code, True, False)
+    answer = answer_on_terminal("group", *command.split(), typed=typed, temporary=tmp_path, redis_url=redis_url)
+    assert "3 dead letters" in answer.output
+    assert (answer.code, said in answer.output + answer.errors, "Traceback" in answer.errors) == (code, True, False)
     planned = redis_shop("group", "seek", "--to", "now", "--dry-run")
     there = f"Group main-consumer is there already: it reads on after {night[2]}" in planned.output
     assert there == (code != 0)

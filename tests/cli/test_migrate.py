@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from event_backbone import MigrationReport, StillThere
+from event_backbone import MigrationReport, StorageReferences
 from event_backbone.cli.migrate import report_lines
 from tests.cli.conftest import Shop
 from tests.cli.test_doctor import found
@@ -46,7 +46,7 @@ def test_a_storage_that_does_not_exist_is_said_in_a_line(shop: Shop) -> None:
 
 def test_a_report_says_what_was_moved_and_what_was_not() -> None:
     """Each number that is not 0, in a sentence."""
-    still = StillThere(events=1, dead_letters=2, elsewhere=1)
+    still = StorageReferences(events=1, dead_letters=2, elsewhere=1)
     took = timedelta(seconds=1.25)
     report = MigrationReport("shop", "redis-hash", "s3", still, 5, 2, 1, dead_letters=3, removed=0, took=took)
     assert report_lines(report) == [

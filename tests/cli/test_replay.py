@@ -1,6 +1,5 @@
 """`replay` and `debug`: the project's handlers are called again with what is in the history."""
 
-import os
 import re
 import signal
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Shop
-from tests.cli.running import start_shop
+from tests.cli.running import answer_on_terminal, start_shop
 
 
 @pytest.fixture
@@ -47,17 +46,11 @@ def test_on_a_terminal_it_counts_first(
     """And then handles what it has counted."""
     assert keys
     del redis_shop
-    keyboard, terminal = os.openpty()
-    environment = {"REDIS_EVENT_SOURCE_ENDPOINT": redis_url, "EVENT_SOURCE_ENVIRONMENT": "test"}
-    process = start_shop("replay", temporary=tmp_path, environment=environment, terminal=terminal)
-    os.write(keyboard, f"{answer}\n".encode())
-    output, errors = process.communicate(timeout=60)
-    os.close(keyboard)
-    os.close(terminal)
+    code, output, errors = answer_on_terminal("replay", typed=f"{answer}\n", temporary=tmp_path, redis_url=redis_url)
     assert output.startswith("Would handle 3 events: 2 packing, 1 closed.\n")
     assert "Call the handlers with them?" in errors
     assert ("Handled 3 events" in output, "Nothing was replayed." in errors) == (answer == "y", answer == "n")
-    assert process.returncode == (0 if answer == "y" else 1)
+    assert code == (0 if answer == "y" else 1)
 
 
 def test_a_failure_and_ctrl_c_say_how_to_go_on(

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from event_backbone.groups import SeekReport
     from event_backbone.interceptors import HandleInterceptor, Outgoing, ProduceInterceptor
     from event_backbone.logs import EventLogFilter
-    from event_backbone.migration.report import MigrationProgress, MigrationReport, StillThere
+    from event_backbone.migration.report import MigrationProgress, MigrationReport, StorageReferences
     from event_backbone.model import EventKey, Hop, Metadata, Origin
     from event_backbone.place import place_of
     from event_backbone.policy import RetryPolicy
@@ -139,9 +139,9 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "SeekReport",
-    "StillThere",
     "StorageError",
     "StorageMissing",
+    "StorageReferences",
     "StorageUnavailable",
     "StoredEvent",
     "StreamError",
@@ -199,7 +199,7 @@ _HOMES = {
     "RetentionState": "retention.by_hand",
     "RetryPolicy": "policy",
     "SeekReport": "groups",
-    "StillThere": "migration.report",
+    "StorageReferences": "migration.report",
     "StoredEvent": "contract.stored_event",
     "Subscription": "subscription",
     "SubscriptionOptions": "subscription",

@@ -23,7 +23,7 @@ from event_backbone.groups import SeekReport, delete_group, seek_group
 from event_backbone.lifetime import Lifetime
 from event_backbone.migration.opening import open_migration
 from event_backbone.migration.references import count_references
-from event_backbone.migration.report import MigrationReport, OnMigrationProgress, StillThere
+from event_backbone.migration.report import MigrationReport, OnMigrationProgress, StorageReferences
 from event_backbone.migration.report import ignore_progress as ignore_migration_progress
 from event_backbone.model import EventKey
 from event_backbone.retention.by_hand import RetentionState, TrimReport, read_state, trim_by_hand
@@ -227,7 +227,7 @@ class Administration(Lifetime):
             streams.stream(scope.stream), self._storages, scope, archived, key, moved=moved, part=part
         )
 
-    async def still_in(self, uri: str) -> Mapping[str, StillThere]:
+    async def storage_references(self, uri: str) -> Mapping[str, StorageReferences]:
         """Return what in Redis refers to each other storage than the backbone's own, by its name.
 
         Those are the ones of ``also_read``; and if anything refers to them, hashes beside the stream, and storages that
@@ -240,7 +240,7 @@ class Administration(Lifetime):
         if self._redis is None:
             return {}
         given = {name for storage in self._given_storages for name in storage.readable()}
-        found = {**dict.fromkeys(given, StillThere()), **await count_references(scope, stream)}
+        found = {**dict.fromkeys(given, StorageReferences()), **await count_references(scope, stream)}
         others = sorted(set(found) - set(self._storage.readable()))
         return {name: replace(found[name], given=name in self._storages) for name in others}
 

@@ -17,7 +17,7 @@ from event_backbone.cli.project import project_of
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
     from event_backbone.cli.project import Project
-    from event_backbone.migration.report import MigrationReport, StillThere
+    from event_backbone.migration.report import MigrationReport, StorageReferences
 
 
 def migrate(
@@ -83,7 +83,7 @@ def _ask(plan: MigrationReport) -> None:
         fail("Nothing was moved.")
 
 
-def referring(still: StillThere) -> str:
+def referring(still: StorageReferences) -> str:
     """Return what refers to a storage."""
     text = f"{counted(still.events, 'event')} and {counted(still.dead_letters, 'dead letter')}"
     if still.elsewhere:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
+from event_backbone.reader import key_at
 
 ForwardStart = EventKey | datetime | Literal["now"] | None
 """Where a new link begins: a key or an aware time is inclusive, None is the beginning."""
@@ -41,5 +42,5 @@ class ForwardOptions:
         if self.rate is not None and not _LOWEST_RATE <= self.rate <= _HIGHEST_RATE:
             raise ConfigurationError(f"rate must be from {_LOWEST_RATE} to {_HIGHEST_RATE}, or None, not {self.rate}.")
         for bound in (self.start, self.end):
-            if isinstance(bound, datetime) and bound.tzinfo is None:
-                raise ConfigurationError("A time in a stream needs a time zone; use datetime.now(UTC), for example.")
+            if isinstance(bound, datetime):
+                key_at(bound)  # refuses a time without a zone

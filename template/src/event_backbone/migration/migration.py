@@ -13,7 +13,7 @@ from event_backbone.errors import ConfigurationError, EntryUnreadable, Requireme
 from event_backbone.migration.payload_copies import PayloadCopies, movable
 from event_backbone.migration.references import count_references, references_of, waits_elsewhere
 from event_backbone.migration.removing import check_removable, remove_moved, remove_unnamed
-from event_backbone.migration.report import MigrationProgress, MigrationReport, OnMigrationProgress, StillThere
+from event_backbone.migration.report import MigrationProgress, MigrationReport, OnMigrationProgress, StorageReferences
 from event_backbone.model import EventKey, PayloadReference
 from event_backbone.storage import SplitStorage, Storage, StorageScope
 from event_backbone.stream.redis.migrating import CopiedEntry, RedisMigrating, raw_dead_letters
@@ -93,11 +93,11 @@ class Migration:
                 removed = await remove_moved(self.scope, self.stream, self.storages, self.away_from, self.target)
         return self._report(copies, letters, removed, still, began)
 
-    async def _still(self) -> StillThere:
-        return (await count_references(self.scope, self.stream)).get(self.away_from, StillThere())
+    async def _still(self) -> StorageReferences:
+        return (await count_references(self.scope, self.stream)).get(self.away_from, StorageReferences())
 
     def _report(
-        self, copies: PayloadCopies | None, letters: int, removed: int, still: StillThere, began: float
+        self, copies: PayloadCopies | None, letters: int, removed: int, still: StorageReferences, began: float
     ) -> MigrationReport:
         return MigrationReport(
             self.scope.stream.uri,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from event_backbone.archive.opening import redis_of
 from event_backbone.errors import EntryUnreadable, RequirementUnknown
-from event_backbone.migration.report import StillThere
+from event_backbone.migration.report import StorageReferences
 from event_backbone.model import EventKey, PayloadReference
 from event_backbone.storage import StorageScope
 from event_backbone.stream.base import Stream
@@ -33,7 +33,7 @@ def waits_elsewhere(entry: Entry, storage: str) -> bool:
     return storage in _names(entry)
 
 
-async def count_references(scope: StorageScope, stream: Stream) -> dict[str, StillThere]:
+async def count_references(scope: StorageScope, stream: Stream) -> dict[str, StorageReferences]:
     """Count what refers to each storage, by its name; raise StreamUnavailable when Redis does not answer."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     position: EventKey | None = None
@@ -51,7 +51,10 @@ async def count_references(scope: StorageScope, stream: Stream) -> dict[str, Sti
                 for storage in names:
                     counts[storage]["dead_letters" if in_stream else "elsewhere"] += 1
             after = page[-1][0].key.entry_id
-    return {name: StillThere(each["events"], each["dead_letters"], each["elsewhere"]) for name, each in counts.items()}
+    return {
+        name: StorageReferences(each["events"], each["dead_letters"], each["elsewhere"])
+        for name, each in counts.items()
+    }
 
 
 def _names(entry: Entry) -> set[str]:

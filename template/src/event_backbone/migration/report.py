@@ -23,7 +23,7 @@ def ignore_progress(_: MigrationProgress) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class StillThere:
+class StorageReferences:
     """What refers to a storage now, in Redis.
 
     Attributes:
@@ -65,7 +65,7 @@ class MigrationReport:
     uri: str
     away_from: str
     to: str
-    still: StillThere
+    still: StorageReferences
     moved: int = 0
     erased: int = 0
     gone: int = 0

@@ -21,7 +21,7 @@ async def check_migration(backbone: Backbone, project: Project) -> list[Finding]
     """Say of each storage of ``also_read`` whether it can be taken away, and of others what needs them."""
     try:
         async with asyncio.timeout(_WITHIN.total_seconds()):
-            found = await backbone.still_in(project.uri)
+            found = await backbone.storage_references(project.uri)
     except TimeoutError:
         within = f"{_WITHIN.total_seconds():g} seconds"
         return [ok("Old storages", f"The stream is too long to say within {within} what refers to them")]
