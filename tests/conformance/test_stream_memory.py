@@ -20,6 +20,7 @@ from tests.conformance.stream_looks import LookSuite
 from tests.conformance.stream_marks import MarkSuite
 from tests.conformance.stream_moves import MoveSuite
 from tests.conformance.stream_rows import RowSuite
+from tests.conformance.stream_states import StateSuite
 from tests.conformance.stream_suite import (
     GROUP,
     LETTER,
@@ -141,6 +142,10 @@ class TestMemoryMarks(MarkSuite):
 
 class TestMemoryDeadLetters(DeadLetterSuite):
     """What a group dead-letters."""
+
+
+class TestMemoryStates(StateSuite):
+    """How far a group is."""
 
 
 class TestMemoryMoves(MoveSuite):

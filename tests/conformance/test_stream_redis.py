@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import cast
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import StreamError
@@ -21,6 +22,7 @@ from tests.conformance.stream_looks import LookSuite
 from tests.conformance.stream_marks import MarkSuite
 from tests.conformance.stream_moves import MoveSuite
 from tests.conformance.stream_rows import RowSuite
+from tests.conformance.stream_states import StateSuite
 from tests.conformance.stream_suite import (
     GROUP,
     LETTER,
@@ -196,6 +198,10 @@ class TestRedisDeadLetters(DeadLetterSuite):
         assert await admin.newest_dead_letter() is None
 
 
+class TestRedisStates(StateSuite):
+    """How far a group is."""
+
+
 class TestRedisMoves(MoveSuite):
     """Moving and deleting a group."""
 
@@ -225,7 +231,7 @@ class TestRedisKeys:
         assert 290_000 < left <= 300_000
         assert await rig.connection.command("PTTL", NAME.key_of("payload:2")) == -1
 
-    async def test_no_key_is_left_behind(self, rig: RedisRig) -> None:
+    async def test_no_key_is_left_behind(self, rig: RedisRig, redis: Redis) -> None:
         """Whatever happened to the events, what remains when all members have left is a stream or expires."""
         await rig.produce(8)
         await rig.streams.stream(NAME).reserve("token", "digest", new_entry().event_id, timedelta(minutes=1))
@@ -251,7 +257,7 @@ class TestRedisKeys:
         assert look.vanished == (left.key,)
         await two.leases.ack(leases_of(look.deliveries))
         await two.reader.leave()
-        await assert_no_leaked_keys(rig.connection.client, allowed=[STATE])
+        await assert_no_leaked_keys(redis, allowed=[STATE])
 
 
 class TestRedisAtLength:

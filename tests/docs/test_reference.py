@@ -21,7 +21,7 @@ from event_backbone.contract import events_of
 from event_backbone.model import StreamName
 from event_backbone.storage import S3Options
 from event_backbone.storage.s3.keys import pack_key
-from event_backbone.web import event_routes, health_routes
+from event_backbone.web import event_routes, health_routes, lag_routes
 from tests.docs.pages import ROOT
 from tests.support.shipment import ShipmentTracking
 from tests.template.rendering import Template, saved_answers
@@ -201,6 +201,7 @@ def test_every_route_is_listed_with_its_responses() -> None:
     """As the OpenAPI document of an application has them."""
     app = FastAPI()
     app.include_router(event_routes(ShipmentTracking, uri="shipment-tracking", erasing=True))
+    app.include_router(lag_routes("shipment-tracking"))
     app.include_router(health_routes())
     first = events_of(ShipmentTracking)[0].attribute.replace("_", "-")
     served = {

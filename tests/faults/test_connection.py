@@ -140,7 +140,7 @@ async def test_a_storage_has_its_own_error_for_an_outage() -> None:
     """The same table serves storages that keep payloads in Redis."""
     connection = RedisConnection(RedisSettings.parse("127.0.0.1:1"))
     with pytest.raises(StorageUnavailable, match=r"127\.0\.0\.1:1"), connection.errors(StorageUnavailable):
-        await connection.client.get("key")
+        await connection.command("GET", "key", repeat=False)
     with pytest.raises(StorageUnavailable), redis_errors(StorageUnavailable):
         await connection.command("GET", "key")
     await connection.close()
@@ -151,7 +151,7 @@ async def test_256_callers_at_once_are_served(streams: RedisStreams, connection:
     stream = streams.stream(NAME)
     await asyncio.gather(*(stream.append([new_entry()]) for _ in range(256)))
     assert len(await stream.range(None, None, 1000)) == 256
-    await asyncio.gather(*(connection.client.get("key") for _ in range(256)))
+    await asyncio.gather(*(connection.command("GET", "key") for _ in range(256)))
 
 
 async def test_each_of_many_reads_gets_its_own_reply(connection: RedisConnection) -> None:
@@ -239,7 +239,7 @@ async def test_an_argument_that_cannot_be_sent_is_not_an_outage(connection: Redi
     """It is a mistake in the program, which waiting does not repair: it is not translated."""
     with pytest.raises(DataError), connection.errors():
         await connection.command("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    blocking = connection.blocking_connection()
+    blocking = connection.blocking_connection(NAME.key)
     await blocking.open()
     with pytest.raises(TypeError), connection.errors():
         await blocking.command("SET", "key", [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection, Script
 from event_backbone.errors import StreamUnavailable
@@ -59,7 +60,7 @@ async def carry_out(restore: RedisRestoring, archived: list[RestoredEntry], redo
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_answers_of_a_restore_may_be_lost(
-    proxy: Proxy, through: RedisConnection, connection: RedisConnection, streams: RedisStreams, times: int
+    proxy: Proxy, through: RedisConnection, connection: RedisConnection, redis: Redis, streams: RedisStreams, times: int
 ) -> None:
     """Every script, once, so that the connection repeats it, or as often as it does, so that its caller has to.
 
@@ -94,7 +95,7 @@ async def test_answers_of_a_restore_may_be_lost(
     assert keys_of(await streams.stream(NAME).append(live)) == [moved[0], archived[3].key, *moved[1:]]
     [state] = await streams.stream(NAME).groups()
     assert (state.pending, state.parked, state.unread, state.dead_letters) == (1, 1, 3, 1)
-    assert await connection.client.hgetall(NAME.key_of(f"once:{GROUP}")) == {
+    assert await redis.hgetall(NAME.key_of(f"once:{GROUP}")) == {
         archived[1].key.entry_id.encode(): b"uri event label id\n"
     }
-    assert await connection.client.keys("*restor*") == []
+    assert await redis.keys("*restor*") == []

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -95,6 +95,6 @@ class HeldStream:
         """Return which entries were erased."""
         return await self._stream.erased(keys)
 
-    async def groups(self) -> Sequence[GroupState]:
+    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
         """Return the state of every consumer group."""
-        return await self._stream.groups()
+        return await self._stream.groups(expected)

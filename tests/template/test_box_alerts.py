@@ -13,7 +13,15 @@ from tests.template.rendering import Template, saved_answers
 NAMES = ["default", "s3-cached", "producer", "consumer", "many-events"]
 PRODUCER = {"ProducingFails", "ProducingIsSlow"}
 CONSUMER = {
-    *("NoConsumer", "GroupFallsBehind", "DeadLetters", "DeadLettersGrow", "HandlersFail", "RetriesPileUp"),
+    *(
+        "NoConsumer",
+        "GroupFallsBehind",
+        "EventsWait",
+        "DeadLetters",
+        "DeadLettersGrow",
+        "HandlersFail",
+        "RetriesPileUp",
+    ),
     *("HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone", "GroupMissedEvents", "DeadLettersExpire"),
 }
 ARCHIVE = {"ArchiveLags", "EventsLost"}
@@ -21,7 +29,18 @@ RETENTION = {"RedisFills", "RedisIsFull", "EventsHeldBack"}
 LINKS = {"LinkStopped", "LinkUnavailable", "LinkMissedEvents", "LinkLostPayloads"}
 PROJECTIONS = {"ProjectionFallsBehind", "FoldingFails"}
 BOTH = {"RedisUnavailable", "StorageUnavailable"} | RETENTION | LINKS | PROJECTIONS
-COMMANDS = {"archive", "dead-letters list", "doctor", "forward", "pending", "restore", "show", "tail", "worker"}
+COMMANDS = {
+    "archive",
+    "dead-letters list",
+    "doctor",
+    "forward",
+    "groups --watch",
+    "pending",
+    "restore",
+    "show",
+    "tail",
+    "worker",
+}
 
 
 @pytest.fixture(params=NAMES)

@@ -52,7 +52,8 @@ def test_a_name_that_does_not_exist_would_be_found() -> None:
 SHOWN = {
     "producer": {"produced_total", "produce_duration_seconds_bucket", "produce_failed_total"},
     "consumer": {
-        *("handled_total", "handle_duration_seconds_bucket", "lag", "pending", "dead_letters", "dead_lettered_total"),
+        *("handled_total", "handle_duration_seconds_bucket", "lag", "unread_age_seconds", "pending", "dead_letters"),
+        "dead_lettered_total",
         *("retried_total", "vanished_total", "lease_lost_total", "group_recreated_total", "poison_suspected_total"),
     },
 }

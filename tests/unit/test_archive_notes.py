@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError
@@ -116,7 +117,9 @@ async def test_one_archiver_works_at_a_time(connection: RedisConnection) -> None
     assert await b.hold(KEEP) is True
 
 
-async def test_erased_events_are_noted_on_a_full_server(notes: ArchiveNotes, connection: RedisConnection) -> None:
+async def test_erased_events_are_noted_on_a_full_server(
+    notes: ArchiveNotes, connection: RedisConnection, redis: Redis
+) -> None:
     """Whole events and parts, more than one command takes; until each is forgotten."""
     whole, part = (EventKey(1, 2), None), (EventKey(1, 2), "redis-hash")
     many = [(EventKey(5, number), None) for number in range(2500)]
@@ -129,7 +132,7 @@ async def test_erased_events_are_noted_on_a_full_server(notes: ArchiveNotes, con
     finally:
         await connection.command("CONFIG", "SET", "maxmemory", "0")
     assert await notes.erased() == {part}
-    assert await connection.client.smembers(NAME.key_of("erased")) == {b"1-2 redis-hash"}
+    assert await redis.smembers(NAME.key_of("erased")) == {b"1-2 redis-hash"}
 
 
 async def test_other_data_under_a_key_is_one_sentence(notes: ArchiveNotes, connection: RedisConnection) -> None:

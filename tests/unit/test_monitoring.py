@@ -1,7 +1,7 @@
 """How far a group is behind, as the metrics show it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from event_backbone.backbone import Backbone
@@ -22,7 +22,7 @@ NAME = StreamName.of("watched", "test")
 class SilentStream(HeldStream):
     """A stream that does not answer for the state of its groups."""
 
-    async def groups(self) -> Sequence[GroupState]:
+    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
         """Fail."""
         raise StreamUnavailable("Away.")
 
@@ -43,6 +43,8 @@ async def test_lag_and_pending_events_of_the_group_are_measured() -> None:
             await streams.group_reader(NAME, group, "consumer").ensure("beginning")
         await streams.group_reader(NAME, "group", "consumer").read(1, timedelta())
         await lag_loop(streams.stream(NAME)).measure()
+    age = counted.latest("event_backbone.unread_age", uri="watched", group="group")
+    assert 0 <= age < 30
     names = ("lag", "pending", "dead_letters")
     assert [counted.latest(f"event_backbone.{name}", uri="watched", group="group") for name in names] == [2, 1, 0]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone.archive.pacing import Pacing
 from event_backbone.archive.pages_ahead import PAGE, PagesAhead
@@ -34,10 +35,10 @@ class CountedNotes(ArchiveNotes):
     ("after", "again", "expected"), [(FIRST, False, True), (FIRST, True, False), (FIRST.successor(), False, False)]
 )
 async def test_a_page_that_was_read_ahead_is_given_only_to_whoever_may_have_it(
-    connection: RedisConnection, after: EventKey, *, again: bool, expected: bool
+    connection: RedisConnection, after: EventKey, *, again: bool, expected: bool, redis: Redis
 ) -> None:
     """To who goes on after the page before it, and does not ask to read again: Redis may have lost it meanwhile."""
-    pipeline = connection.client.pipeline()
+    pipeline = redis.pipeline()
     for number in range(1, 2 * PAGE + 1):
         pipeline.xadd(NAME.key, {"a": "b"}, id=f"{number}-0")
     await pipeline.execute()

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from redis.asyncio import Redis
 
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError, StreamError, StreamUnavailable
@@ -28,7 +29,7 @@ RESTORING = NAME.key_of("restoring")
 START = EventKey(0)
 
 
-async def test_one_restore_is_under_way_at_a_time(connection: RedisConnection) -> None:
+async def test_one_restore_is_under_way_at_a_time(connection: RedisConnection, redis: Redis) -> None:
     """Another one is told so, and every call without the lock raises; it changes nothing."""
     one, other = RedisRestoring(connection, NAME), RedisRestoring(connection, NAME)
     assert await one.begin("one", KEEP) is True
@@ -54,10 +55,12 @@ async def test_one_restore_is_under_way_at_a_time(connection: RedisConnection) -
     assert 500_000 < left <= 540_000
     assert await events_in(connection, RESTORING) == [(each.key, each.metadata) for each in entries]
     await one.end()
-    assert await connection.client.keys() == []
+    assert await redis.keys() == []
 
 
-async def test_what_an_earlier_restore_left_is_removed(connection: RedisConnection, streams: RedisStreams) -> None:
+async def test_what_an_earlier_restore_left_is_removed(
+    connection: RedisConnection, streams: RedisStreams, redis: Redis
+) -> None:
     """When the next one begins; its lock may have expired."""
     entries = archived_entries(3)
     await streams.stream(NAME).append([live_entry(event_id_of(entries[0].metadata))])
@@ -72,12 +75,14 @@ async def test_what_an_earlier_restore_left_is_removed(connection: RedisConnecti
     assert await other.begin("other", KEEP) is True
     assert await events_in(connection, RESTORING) == []
     allowed = [NAME.key_of(each) for each in ("restore", "restoring:state")]
-    await assert_no_leaked_keys(connection.client, allowed)
+    await assert_no_leaked_keys(redis, allowed)
     with pytest.raises(StreamError, match="Another restore"):
         await one.add(entries)
 
 
-async def test_entries_are_added_under_their_own_keys_with_their_payloads(connection: RedisConnection) -> None:
+async def test_entries_are_added_under_their_own_keys_with_their_payloads(
+    connection: RedisConnection, redis: Redis
+) -> None:
     """Hashes expire as asked; what was erased meanwhile stays erased, also inline; added again, nothing changes."""
     erased = HashWrite("payload:erased", {"a": b"1"})
     await connection.command("HSET", NAME.key_of(erased.purpose), "_erased", "1")
@@ -102,12 +107,12 @@ async def test_entries_are_added_under_their_own_keys_with_their_payloads(connec
             b"metadata": entries[2].metadata,
             b"arg:e": b"1",
         }
-    assert await connection.client.hgetall(NAME.key_of("payload:1")) == {b"a": b"\x00\xff", b"b": b""}
-    assert await connection.client.hgetall(NAME.key_of("payload:erased")) == {b"_erased": b"1"}
-    assert 0 < await connection.client.pttl(NAME.key_of("payload:x:1")) <= 60_000
+    assert await redis.hgetall(NAME.key_of("payload:1")) == {b"a": b"\x00\xff", b"b": b""}
+    assert await redis.hgetall(NAME.key_of("payload:erased")) == {b"_erased": b"1"}
+    assert 0 < await redis.pttl(NAME.key_of("payload:x:1")) <= 60_000
 
 
-async def test_a_payload_that_is_refused_is_repaired_by_adding_again(connection: RedisConnection) -> None:
+async def test_a_payload_that_is_refused_is_repaired_by_adding_again(connection: RedisConnection, redis: Redis) -> None:
     """Where Redis holds other data under a key: one sentence, and what comes after it is not added either."""
     entries = [archived_entry(PAST + each, HashWrite(f"payload:{each}", {"a": b"1"})) for each in range(3)]
     await connection.command("SET", NAME.key_of("payload:1"), "other data")
@@ -117,7 +122,7 @@ async def test_a_payload_that_is_refused_is_repaired_by_adding_again(connection:
         await connection.command("DEL", NAME.key_of("payload:1"))
         await restore.add(entries)
         assert [key for key, _ in await events_in(connection, RESTORING)] == [each.key for each in entries]
-        assert await connection.client.hgetall(NAME.key_of("payload:1")) == {b"a": b"1"}
+        assert await redis.hgetall(NAME.key_of("payload:1")) == {b"a": b"1"}
 
 
 async def test_a_producer_that_repeats_a_call_gets_the_archived_key(

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from redis.asyncio import Redis
+
 from event_backbone.connection import RedisConnection
 from event_backbone.model import EventKey
 from event_backbone.stream import Delivery
@@ -44,7 +46,7 @@ async def deliveries(streams: RedisStreams, group: str = GROUP) -> list[Delivery
 
 
 async def test_the_restored_stream_takes_the_place_of_the_live_one(
-    connection: RedisConnection, streams: RedisStreams
+    connection: RedisConnection, streams: RedisStreams, redis: Redis
 ) -> None:
     """With the live entries after the archived ones, and the archive's notes; later entries come after all of them.
 
@@ -60,7 +62,7 @@ async def test_the_restored_stream_takes_the_place_of_the_live_one(
     notes = await ArchiveNotes(connection, NAME).read()
     last, follows = archived[-1].key, archived[0].key.predecessor()
     assert notes == ArchiveNote(last, last, follows, None, deleted, exists=True)
-    await assert_no_leaked_keys(connection.client, [NAME.key_of("archive")])
+    await assert_no_leaked_keys(redis, [NAME.key_of("archive")])
     [later] = keys_of(await streams.stream(NAME).append([live_entry()]))
     assert later > deleted
 
@@ -178,27 +180,29 @@ async def test_live_dead_letters_come_after_the_restored_ones(
     assert letters[2].entry.fields == {b"wire": b"1", b"metadata": b"live"}
 
 
-async def test_restored_follow_up_events_are_added_to_those_that_are_kept(connection: RedisConnection) -> None:
+async def test_restored_follow_up_events_are_added_to_those_that_are_kept(
+    connection: RedisConnection, redis: Redis
+) -> None:
     """Of one that an attempt keeps meanwhile, what that keeps counts. A group need not be there yet."""
     archived = archived_entries(3)
     keys, once = [each.key for each in archived], NAME.key_of(f"once:{GROUP}")
     for key, line in ((keys[0], "uri sent parcel new\n"), (keys[2], "uri sent parcel other\n")):
-        await connection.client.hset(once, key.entry_id, line)
+        await redis.hset(once, key.entry_id, line)
     async with restoring(connection, NAME) as restore:
         await restore.set_follow_ups(
             GROUP, {keys[0]: "uri sent parcel old 1-0\nuri sent parcel-2 old\n", keys[1]: "uri sent x old\n"}
         )
         await restore_all(restore, archived)
-    assert await connection.client.hgetall(once) == {
+    assert await redis.hgetall(once) == {
         keys[0].entry_id.encode(): b"uri sent parcel new\nuri sent parcel-2 old\n",
         keys[1].entry_id.encode(): b"uri sent x old\n",
         keys[2].entry_id.encode(): b"uri sent parcel other\n",
     }
-    await assert_no_leaked_keys(connection.client, [once, NAME.key_of("archive")])
+    await assert_no_leaked_keys(redis, [once, NAME.key_of("archive")])
 
 
 async def test_what_is_kept_by_the_key_of_an_entry_goes_with_its_event(
-    connection: RedisConnection, streams: RedisStreams
+    connection: RedisConnection, streams: RedisStreams, redis: Redis
 ) -> None:
     """Dead letters, follow-up events and erasures: of an entry that gets another key, and of one that is left out."""
     archived = archived_entries(2, AHEAD)
@@ -220,7 +224,7 @@ async def test_what_is_kept_by_the_key_of_an_entry_goes_with_its_event(
     admin = streams.group_admin(NAME, GROUP)
     letters = await admin.dead_letters(None, 10)
     assert [each.entry.key for each in letters] == new
-    once = await connection.client.hgetall(NAME.key_of(f"once:{GROUP}"))
+    once = await redis.hgetall(NAME.key_of(f"once:{GROUP}"))
     assert once == {key.entry_id.encode(): f"of {old}".encode() for key, old in zip(new, keys[:2], strict=True)}
     assert await notes.erased() == {(new[0], None), (new[1], "part"), (archived[1].key, None)}
     assert await admin.redrive(letters) == ["redriven", "redriven"]

@@ -38,6 +38,17 @@ finally:
     sys.stdout.close()
 """
 
+_OWNER_OF_MANY = """
+import json, sys, time
+from event_backbone.testing import RedisCluster, RedisSentinel
+with RedisCluster(replicas=0) as cluster, RedisSentinel() as sentinel:
+    servers = [*cluster.nodes, *sentinel.servers, *sentinel.sentinels]
+    folders = [str(server._process.folder) for server in servers]
+    ports = [server.port for server in servers] + [node.bus_port for node in cluster.nodes]
+    print(json.dumps({"pids": [server.pid for server in servers], "ports": ports, "folders": folders}), flush=True)
+    time.sleep(60)
+"""
+
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
@@ -64,10 +75,12 @@ def _listens(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _owner(temporary: Path) -> Generator[tuple[subprocess.Popen[bytes], dict[str, list[int]], list[Path]]]:
-    """A process that owns both servers, in its own process group, as a shell would start it."""
+def _owner(
+    temporary: Path, script: str = _OWNER
+) -> Generator[tuple[subprocess.Popen[bytes], dict[str, list[int]], list[Path]]]:
+    """A process that owns servers, in its own process group, as a shell would start it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _OWNER],
+        [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temporary)},
@@ -83,10 +96,18 @@ def _owner(temporary: Path) -> Generator[tuple[subprocess.Popen[bytes], dict[str
         process.stdout.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_servers_and_folders_end_with_their_owner(how: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "script"),
+    [
+        (signal.SIGKILL, _OWNER),
+        (signal.SIGTERM, _OWNER),
+        (signal.SIGINT, _OWNER),
+        pytest.param(signal.SIGKILL, _OWNER_OF_MANY, id="cluster and Sentinel"),
+    ],
+)
+def test_servers_and_folders_end_with_their_owner(how: signal.Signals, script: str, tmp_path: Path) -> None:
     """Killed, terminated or interrupted with its whole group (Ctrl-C): no server, port or folder is left."""
-    with _owner(tmp_path) as (process, facts, folders):
+    with _owner(tmp_path, script) as (process, facts, folders):
         assert all(_alive(pid) for pid in facts["pids"])
         assert all(folder.exists() for folder in folders)
         os.killpg(process.pid, how)

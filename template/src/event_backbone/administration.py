@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -154,9 +154,13 @@ class Administration(Lifetime):
         """Return up to ``count`` events that are delivered and neither acked nor dead-lettered, oldest first."""
         return await self._require_open().group_admin(self._scope(uri).stream, group).pending(after, count)
 
-    async def groups(self, uri: str) -> Sequence[GroupState]:
-        """Return the state of every consumer group of a stream."""
-        return await self._require_open().stream(self._scope(uri).stream).groups()
+    async def groups(self, uri: str, *, expected: Collection[str] = ()) -> Sequence[GroupState]:
+        """Return the state of every consumer group of a stream: what it has unread, pending and parked, and since when.
+
+        A group that is ``expected`` and does not exist is returned, too, as its first consumer will make it at the
+        beginning of the stream: everything is unread, and ``exists`` is False. Raises StreamUnavailable.
+        """
+        return await self._require_open().stream(self._scope(uri).stream).groups(expected)
 
     async def seek(self, uri: str, group: str, to: Start, *, dry_run: bool = False) -> SeekReport:
         """Let a group go on reading elsewhere: the next event it reads is the first at or after ``to``.

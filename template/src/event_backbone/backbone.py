@@ -44,8 +44,8 @@ class Backbone(Rereading):
     works only in the event loop in which it was opened, and raises ConfigurationError in any other.
 
     Args:
-        redis: ``host:port``, ``redis://``, ``rediss://`` or ``unix://``; None reads REDIS_EVENT_SOURCE_ENDPOINT and
-            REDIS_EVENT_SOURCE_PASS.
+        redis: ``host:port``, ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``;
+            None reads REDIS_EVENT_SOURCE_ENDPOINT and REDIS_EVENT_SOURCE_PASS.
         storage: where payloads are saved; None means Redis hashes beside the stream.
         also_read: storages of older events. Redis hashes beside the stream are always read.
         archive: where the history of all streams is kept. Archivers fill it, and readers find in it what is no longer
@@ -61,6 +61,8 @@ class Backbone(Rereading):
         queue_bytes: of payloads, on their way to one stream at once; more wait. A larger one is sent alone.
         drain: how long the exit may take to send what is queued.
         deduplicate_for: how long two calls with the same event id make one event.
+        min_replicas: how many replicas must have an event (Redis' WAIT) before its produce call returns. While there
+            are fewer, the call goes on, and ends with OutcomeUnknown after ``produce_timeout``.
 
     Raises:
         ConfigurationError: a setting is missing or not valid, or payloads would expire (``expires_after``) before

@@ -50,23 +50,23 @@ class Lifetime:
         queue_bytes: int = 64 * 1024 * 1024,
         drain: timedelta = timedelta(seconds=10),
         deduplicate_for: timedelta = timedelta(minutes=10),
+        min_replicas: int = 0,
         _streams: Streams | None = None,
     ) -> None:
         """Check the settings; nothing is connected yet."""
-        _check_producing(produce_timeout, deduplicate_for, queue_bytes)
+        _check_producing(produce_timeout, deduplicate_for, queue_bytes, min_replicas)
         self._settings = RedisSettings.of(redis) if _streams is None else None
         self._environment = environment_name(environment_from() if environment is None else environment)
         self._site = site_name(site_from() if site is None else site)
         self._storage = _checked(RedisHashStorage() if storage is None else storage, retention)
         self._given_storages = (self._storage, *also_read)
         self._storages = storages_by_name(self._given_storages, beside_stream=_streams is None)
-        self._archive = archive
-        self._retention = retention
+        self._archive, self._retention = archive, retention
         self._archived = archived_storages(self._given_storages, beside_stream=_streams is None)
         self._produce_interceptors = tuple(produce_interceptors)
         self._handle_interceptors = tuple(handle_interceptors)
         self._produce_timeout, self._queue_bytes = produce_timeout, queue_bytes
-        self._drain, self._deduplicate_for = drain, deduplicate_for
+        self._drain, self._deduplicate_for, self._min_replicas = drain, deduplicate_for, min_replicas
         self._given_streams = _streams
         self._streams: Streams | None = None
         self._redis: RedisConnection | None = None
@@ -83,7 +83,9 @@ class Lifetime:
             self._streams = self._given_streams
         else:
             self._redis = RedisConnection(self._settings)
-            self._streams = RedisStreams(self._redis, deduplicate_for=self._deduplicate_for)
+            self._streams = RedisStreams(
+                self._redis, deduplicate_for=self._deduplicate_for, min_replicas=self._min_replicas
+            )
         return self
 
     async def __aexit__(
@@ -129,6 +131,7 @@ class Lifetime:
             queue_bytes=self._queue_bytes,
             drain=self._drain,
             deduplicate_for=self._deduplicate_for,
+            min_replicas=self._min_replicas,
         )
 
     @property
@@ -155,6 +158,11 @@ class Lifetime:
     def retention(self) -> Retention | None:
         """How long events stay in Redis; None is forever."""
         return self._retention
+
+    @property
+    def min_replicas(self) -> int:
+        """How many replicas must have an event before its produce call returns."""
+        return self._min_replicas
 
     @property
     def archived_storages(self) -> Collection[str]:
@@ -215,8 +223,10 @@ def _checked(storage: Storage, retention: Retention | None) -> Storage:
     return storage
 
 
-def _check_producing(timeout: timedelta, deduplicate_for: timedelta, queue_bytes: int) -> None:
+def _check_producing(timeout: timedelta, deduplicate_for: timedelta, queue_bytes: int, min_replicas: int) -> None:
     if not timedelta(0) < timeout < deduplicate_for:
         raise ConfigurationError("produce_timeout must be positive, and less than deduplicate_for.")
     if queue_bytes < 1:
         raise ConfigurationError(f"queue_bytes must be 1 or more, not {queue_bytes}.")
+    if min_replicas < 0:
+        raise ConfigurationError(f"min_replicas must be 0 or more, not {min_replicas}.")

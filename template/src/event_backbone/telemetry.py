@@ -121,6 +121,9 @@ loop_lag = _histogram(
     "loop_lag", "s", "How late the consumer's event loop is; handlers that block delay it.", "uri", "group"
 )
 lag = _gauge("lag", "{event}", "Events of the stream that the group has not read yet.", "uri", "group")
+unread_age = _gauge(
+    "unread_age", "s", "Age of the oldest event that the group has not read yet; 0 without any.", "uri", "group"
+)
 pending = _gauge("pending", "{event}", "Events delivered to the group and not finished.", "uri", "group")
 parked = _gauge("parked", "{event}", "Failed events of the group that wait for their next attempt.", "uri", "group")
 dead_letters = _gauge("dead_letters", "{event}", "Dead letters of the group.", "uri", "group")

@@ -66,10 +66,10 @@ def _serve(api: str, host: str, port: int) -> None:
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Return whether a request is more than a probe that found the process healthy: they come every few seconds."""
+    """Return whether a request is more than a probe, or an autoscaler, that got its answer: they come often."""
     match record.args:
         case (_, _, str(path), _, HTTPStatus.OK):
-            return not path.startswith("/health/")
+            return not path.startswith(("/health/", "/lag"))
         case _:
             return True
 

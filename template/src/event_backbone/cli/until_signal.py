@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from event_backbone.worker import Worker
 
 HealthPort = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Serve /health/live and /health/ready here; 0 takes a free port.")
+    int | None,
+    typer.Option(min=0, max=65535, help="Serve /health/live, /health/ready and /lag here; 0 takes a free port."),
 ]
 HealthHost = Annotated[str | None, typer.Option(help="The address for the health port.")]
 LeastSevere = Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")]

@@ -5,6 +5,7 @@ from event_backbone.connection.errors import error_prefix, redis_errors
 from event_backbone.connection.event_loop import OneEventLoop
 from event_backbone.connection.redis_connection import RedisConnection
 from event_backbone.connection.script import ALLOW_OOM, Script
+from event_backbone.connection.sentinel_views import SentinelView, ask_sentinels
 from event_backbone.connection.server import evicts, info_fields, version_of
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "OneEventLoop",
     "RedisConnection",
     "Script",
+    "SentinelView",
+    "ask_sentinels",
     "error_prefix",
     "evicts",
     "info_fields",

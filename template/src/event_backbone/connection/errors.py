@@ -24,10 +24,15 @@ _WRONG_SETTINGS: Mapping[str, str] = {
     "WRONGPASS": f"refuses the user or the password; set {REDIS_PASSWORD_VARIABLE} to the right one.",
     "NOAUTH": f"wants a password; set {REDIS_PASSWORD_VARIABLE}.",
     "NOPERM": f"denies this user a command or a key; grant it, or name another user in {REDIS_ENDPOINT_VARIABLE}.",
+    "MOVED": f"is a node of a cluster; use redis+cluster:// in {REDIS_ENDPOINT_VARIABLE}.",
     "WRONGTYPE": "holds other data under a key of this stream; choose another URI or environment.",
 }
 _NO_PASSWORD_SET = f"wants no password; unset {REDIS_PASSWORD_VARIABLE}, or name a user in {REDIS_ENDPOINT_VARIABLE}."
 _NO_SUCH_DATABASE = f"has no database of this number; name another one in {REDIS_ENDPOINT_VARIABLE}."
+
+
+class Unreachable(RedisConnectionError):
+    """There is no server to send to; the text says why."""
 
 
 class redis_errors:  # noqa: N801 - reads as a verb: `with redis_errors():`
@@ -101,6 +106,8 @@ def _reason(error: BaseException) -> str:
     """Say why there is no reply, from the operating system's error at the bottom of the chain."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, Unreachable):
+            return str(cause)
         if isinstance(cause, TimeoutError | RedisTimeoutError):
             return "no answer in time"
         if isinstance(cause, gaierror):

@@ -57,6 +57,12 @@ class PipelinedConnection:
         """
         return self._send(packed_command(parts), None)
 
+    async def call_all(self, *commands: tuple[Argument, ...]) -> list[object]:
+        """Send several commands in one write, and return their replies in order, errors among them."""
+        replies = _Replies(len(commands))
+        await self._send(b"".join([packed_command(each) for each in commands]), replies)
+        return replies.received
+
     async def call_each(self, name: str, keys: Sequence[str]) -> list[object]:
         """Like ``call`` for one command on each of many keys, in one write: the replies in order, errors among them."""
         head = f"*2\r\n${len(name)}\r\n{name}\r\n$"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio import UnixDomainSocketConnection as UnixConnection
 from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.errors import ConfigurationError
-from event_backbone.settings import REDIS_ENDPOINT_VARIABLE, RedisSettings
+from event_backbone.settings import REDIS_ENDPOINT_VARIABLE
 
 ANSWER_WITHIN = timedelta(seconds=5)
 CONNECT_WITHIN = timedelta(seconds=3)
@@ -39,33 +39,51 @@ def commands_of(client: Redis) -> Commands:
     return cast("Commands", client)
 
 
-def new_pool(settings: RedisSettings, *, connections: int, repeats: int, answer_within: timedelta) -> ConnectionPool:
-    """Return a pool that connects when first used.
+FindAddress = Callable[[], Awaitable[tuple[str, int]]]
+"""Returns the host and the port that a connection is to be opened to."""
 
-    A caller that finds all connections taken waits for one, up to ``answer_within``, which is also the deadline of
-    every write and every answer. A command whose answer is lost is sent again up to ``repeats`` times.
+
+def connection_options(url: str, answer_within: timedelta) -> dict[str, object]:
+    """Return redis-py's options for a connection to this URL: every write and every answer within this deadline.
+
+    It never repeats a command.
     """
     try:
-        options = dict(cast("dict[str, object]", parse_url(settings.url)))
+        options = dict(cast("dict[str, object]", parse_url(url)))
     except ValueError as error:
         raise ConfigurationError(f"{REDIS_ENDPOINT_VARIABLE} has an option whose value is not valid.") from error
     kind = cast("type[AbstractConnection]", options.pop("connection_class", Connection))
-    return cast("_PoolType", BlockingConnectionPool)(
-        connection_class=_PROMPT[kind],
-        max_connections=connections,
-        timeout=answer_within.total_seconds(),
-        protocol=_RESP,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3) if repeats else NoBackoff(), repeats),
-        socket_timeout=answer_within.total_seconds(),
-        socket_connect_timeout=CONNECT_WITHIN.total_seconds(),
+    return {
+        "connection_class": _PROMPT[kind],
+        "protocol": _RESP,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": answer_within.total_seconds(),
+        "socket_connect_timeout": CONNECT_WITHIN.total_seconds(),
         **({} if kind is UnixConnection else {"socket_keepalive": True}),
         **options,
+    }
+
+
+def new_pool(
+    url: str, *, connections: int, answer_within: timedelta, find_address: FindAddress | None = None
+) -> ConnectionPool:
+    """Return a pool that connects when first used, each time to the address that is found then, if that is given.
+
+    A caller that finds all connections taken waits for one, up to ``answer_within``.
+    """
+    options = connection_options(url, answer_within)
+    pool = cast("_PoolType", BlockingConnectionPool)(
+        max_connections=connections, timeout=answer_within.total_seconds(), **options
     )
+    if find_address is not None:
+        pool.connection_class = _FOUND[cast("type[AbstractConnection]", options["connection_class"])]
+        pool.connection_kwargs["find_address"] = find_address
+    return pool
 
 
-def new_connection(settings: RedisSettings, *, answer_within: timedelta) -> PromptConnection:
+def new_connection(url: str, *, answer_within: timedelta, find_address: FindAddress | None = None) -> PromptConnection:
     """Return a new connection outside any pool, for ``open`` to open; it never repeats a command."""
-    pool = new_pool(settings, connections=1, repeats=0, answer_within=answer_within)
+    pool = new_pool(url, connections=1, answer_within=answer_within, find_address=find_address)
     return cast("_Maker", pool).make_connection()
 
 
@@ -133,6 +151,30 @@ class _PromptTls(PromptConnection, SSLConnection):
 class _PromptUnix(PromptConnection, UnixConnection):
     pass
 
+
+class _FoundConnection(PromptConnection):
+    """Finds out where to connect whenever it connects, as a failover moves the primary to another server."""
+
+    def __init__(self, *, find_address: FindAddress, **options: Any) -> None:
+        self._find_address = find_address
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType] - redis-py's own types are not complete
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        """Find the address, and connect as redis-py does."""
+        if not self.is_connected:
+            self.host, self.port = await self._find_address()
+        await super().connect_check_health(check_health, retry_socket_connect)
+
+
+class _FoundTcp(_FoundConnection, _PromptTcp):
+    pass
+
+
+class _FoundTls(_FoundConnection, _PromptTls):
+    pass
+
+
+_FOUND: dict[type[AbstractConnection], type[AbstractConnection]] = {_PromptTcp: _FoundTcp, _PromptTls: _FoundTls}
 
 _PROMPT: dict[type[AbstractConnection], type[AbstractConnection]] = {
     Connection: _PromptTcp,

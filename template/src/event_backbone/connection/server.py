@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 
 from event_backbone.connection.errors import prefix_of
 from event_backbone.errors import ConfigurationError
+from event_backbone.settings import REDIS_ENDPOINT_VARIABLE, RedisSettings
 
 _OLDEST: Mapping[str, tuple[int, int]] = {"Redis": (7, 0), "Valkey": (7, 2)}
 _INFO_DENIED = frozenset({"NOPERM", "ERR"})  # ERR: the command is unknown, renamed, or denied by a proxy
@@ -20,16 +21,17 @@ _log = logging.getLogger(SERVER_LOGGER)
 class ServerCheck:
     """Refuses a server that would lose events, and warns once about what may lose some."""
 
-    def __init__(self, address: str) -> None:
-        """Judge the server at this address, which must not contain a password."""
-        self._address = address
+    def __init__(self, settings: RedisSettings) -> None:
+        """Judge the servers that these settings lead to."""
+        self._address = settings.described
+        self._topology = settings.topology
         self._warnings: set[str] = set()
 
     async def examine(self, send: Callable[[str], Awaitable[object]]) -> None:
         """Send INFO and judge the reply; a server that denies INFO is not refused.
 
         Raises:
-            ConfigurationError: the server is too old, or may evict whole streams.
+            ConfigurationError: the server is too old, may evict whole streams, or is not what the settings say.
         """
         try:
             reply = await send("INFO")
@@ -40,6 +42,7 @@ class ServerCheck:
         if not isinstance(reply, bytes):
             return
         info = info_fields(reply)
+        self._refuse_another_kind(info.get("server_mode") or info.get("redis_mode", ""))  # Valkey's name, Redis'
         self._refuse_old(version_of(info))
         policy, evicted = info.get("maxmemory_policy", ""), evicts(info)
         if evicted == "streams":
@@ -50,6 +53,18 @@ class ServerCheck:
             self._warn(f"may delete payloads before they expire (maxmemory-policy {policy}); set it to noeviction.")
         if info.get("aof_enabled") == "0":
             self._warn("has no append-only file: a restart may lose events; set appendonly to yes.")
+
+    def _refuse_another_kind(self, mode: str) -> None:
+        """Refuse a node of a cluster and a Sentinel where the settings name a server."""
+        if mode == "sentinel":
+            raise ConfigurationError(
+                f"Redis at {self._address} is a Sentinel; use redis+sentinel:// with the service that it monitors in "
+                f"{REDIS_ENDPOINT_VARIABLE}."
+            )
+        if mode == "cluster" and self._topology != "cluster":
+            raise ConfigurationError(
+                f"Redis at {self._address} is a node of a cluster; use redis+cluster:// in {REDIS_ENDPOINT_VARIABLE}."
+            )
 
     def _refuse_old(self, version: "ServerVersion") -> None:
         if version.too_old:

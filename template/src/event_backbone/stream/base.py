@@ -103,8 +103,12 @@ class Stream(Protocol):
         """Return which of these entries were erased."""
         ...
 
-    async def groups(self) -> Sequence[GroupState]:
-        """Return the state of every consumer group."""
+    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+        """Return the state of every consumer group, in one round trip.
+
+        A group that is ``expected`` and does not exist is returned as it would be made at the beginning: nothing is
+        read. More round trips are needed where the server has lost count of what a group has not read.
+        """
         ...
 
 

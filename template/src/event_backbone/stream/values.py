@@ -6,7 +6,7 @@ What is made for every event is a named tuple rather than a frozen dataclass: fa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -168,10 +168,16 @@ class GroupState:
         name: the group.
         consumers: how many consumers it has.
         pending: how many entries are delivered and not finished, parked ones included.
-        unread: how many it has not read; None when the server does not know.
+        unread: how many it has not read. Exact, unless it is more than 10,000 and the server has lost count, as of a
+            group that began in the middle of the stream or has deleted entries ahead: then it is an upper bound.
         dead_letters: how many it has.
         last_delivered: the last entry that it was given.
         parked: how many failed entries wait for their next attempt.
+        due: how many of these need not wait any longer.
+        oldest_unread: how long ago, by the server's clock, the oldest unread entry was appended; None without any.
+        oldest_pending: the same of the oldest pending one; of a redriven one since then, if it had left the stream.
+        finished: grows with each entry that is finished: only the difference between two states of a stream matters.
+        exists: False for a group that was asked for, and that its first consumer will make.
         looked: when a consumer last showed itself (aware, the server's clock); None if that is not known.
         forgotten: whether it no longer keeps entries from being removed, as it has had no consumer for too long.
         cut: how many entries were removed before it had finished them, when that last happened; 0 is none.
@@ -184,10 +190,15 @@ class GroupState:
     name: str
     consumers: int
     pending: int
-    unread: int | None
+    unread: int
     dead_letters: int
     last_delivered: EventKey
     parked: int = 0
+    due: int = field(default=0, compare=False)
+    oldest_unread: timedelta | None = field(default=None, compare=False)
+    oldest_pending: timedelta | None = field(default=None, compare=False)
+    finished: int = field(default=0, compare=False)
+    exists: bool = True
     looked: datetime | None = None
     forgotten: bool = False
     cut: int = 0
@@ -195,6 +206,19 @@ class GroupState:
     cut_at: datetime | None = None
     skipped_after: EventKey | None = None
     skipped_until: EventKey | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many entries consumers have been given and not finished; parked ones are not among them."""
+        return max(0, self.pending - self.parked)
+
+    @property
+    def backlog(self) -> int:
+        """How many entries need a consumer now: unread, in flight, or parked and due.
+
+        It is above 0 whenever a worker has something to do, and 0 while all that is left waits for its next attempt.
+        """
+        return self.unread + self.in_flight + self.due
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,9 +151,10 @@ class Monitor:
         _log.error("The subscription of group %s to %s ends: %s: %s", self._group, self._stream, type_name(error), said)
 
     def measured(self, state: GroupState) -> None:
-        """Report the state of the group; when the server does not know the lag, the last value remains."""
-        if state.unread is not None:
-            telemetry.lag.set(state.unread, self.attributes)
+        """Report the state of the group."""
+        telemetry.lag.set(state.unread, self.attributes)
+        age = timedelta() if state.oldest_unread is None else state.oldest_unread
+        telemetry.unread_age.set(age.total_seconds(), self.attributes)
         telemetry.pending.set(state.pending, self.attributes)
         telemetry.parked.set(state.parked, self.attributes)
         telemetry.dead_letters.set(state.dead_letters, self.attributes)

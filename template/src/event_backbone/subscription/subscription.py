@@ -177,10 +177,7 @@ class Subscription:
         try:
             states = [each for each in await stream.groups() if each.name == self._group]
             # What is acked at the server may not be counted as handled here yet.
-            if not states or states[0].pending or self.in_flight:
-                return False
-            # The server does not always know how much is unread.
-            return not await stream.range(states[0].last_delivered.successor(), None, 1)
+            return bool(states) and not (states[0].pending or states[0].unread or self.in_flight)
         except StreamUnavailable:
             return False
 

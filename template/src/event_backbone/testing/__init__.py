@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from event_backbone.testing.handler_context import context
     from event_backbone.testing.memory import memory_backbone
     from event_backbone.testing.samples import sample_arguments, sample_json
-    from event_backbone.testing.servers import RedisServer, S3Server
+    from event_backbone.testing.servers import ClusterNode, RedisCluster, RedisSentinel, RedisServer, S3Server, SlotMove
     from event_backbone.testing.worker_run import handle_all
 
 __all__ = [
+    "ClusterNode",
     "EventDefinition",
+    "RedisCluster",
+    "RedisSentinel",
     "RedisServer",
     "S3Server",
+    "SlotMove",
     "assert_round_trip",
     "batch",
     "check",
@@ -36,9 +40,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ClusterNode": "event_backbone.testing.servers",
     "EventDefinition": "event_backbone.contract",
+    "RedisCluster": "event_backbone.testing.servers",
+    "RedisSentinel": "event_backbone.testing.servers",
     "RedisServer": "event_backbone.testing.servers",
     "S3Server": "event_backbone.testing.servers",
+    "SlotMove": "event_backbone.testing.servers",
     "assert_round_trip": "event_backbone.contract",
     "batch": "event_backbone.testing.handler_batch",
     "check": "event_backbone.contract",

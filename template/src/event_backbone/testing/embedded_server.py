@@ -20,7 +20,7 @@ class EmbeddedServer(ABC):
     def __init__(self, name: str, port: int | None) -> None:
         """Prepare a server on this port, or on a free one; ``name`` begins its error messages."""
         self._name = name
-        self._port = port
+        self._port: int | None = port
         self._process: OwnedProcess | None = None
 
     def __enter__(self) -> Self:

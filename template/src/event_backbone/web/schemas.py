@@ -55,3 +55,27 @@ class HealthResponse(BaseModel):
 
     status: Literal["ok", "unavailable"]
     detail: str | None = None
+
+
+class GroupLagResponse(BaseModel):
+    """How far one consumer group of a stream is behind."""
+
+    uri: str
+    group: str
+    exists: bool = Field(description="False for a group that was asked for, and that its first worker will make.")
+    backlog: int = Field(description="How many events need a worker now: unread, in flight, or parked and due.")
+    unread: int = Field(description="How many events it has not read.")
+    oldest_unread_seconds: float | None = Field(description="The age of the oldest of these; null without any.")
+    pending: int = Field(description="How many events are delivered and not finished, parked ones included.")
+    oldest_pending_seconds: float | None = Field(description="The age of the oldest of these; null without any.")
+    parked: int = Field(description="How many failed events wait for their next attempt.")
+    due: int = Field(description="How many of these need not wait any longer.")
+    dead_letters: int
+    consumers: int
+
+
+class LagResponse(BaseModel):
+    """How far consumer groups are behind."""
+
+    backlog: int = Field(description="The sum of the groups' backlogs: above 0 whenever a worker has something to do.")
+    groups: list[GroupLagResponse]

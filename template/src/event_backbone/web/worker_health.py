@@ -1,16 +1,21 @@
-"""The health of a worker over HTTP, served in its own event loop: no web framework, and no other process."""
+"""The health of a worker, and its lag, over HTTP in its own event loop: no web framework, and no other process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from pydantic_core import to_json
 
-from event_backbone.errors import ConfigurationError
+from event_backbone.errors import BackboneError, ConfigurationError
+from event_backbone.web.error_texts import text_for_client
+from event_backbone.web.lag_reading import read_lag
 from event_backbone.web.readiness import why_not_alive, why_not_archived, why_not_forwarded, why_not_ready
 
 if TYPE_CHECKING:
@@ -20,7 +25,11 @@ if TYPE_CHECKING:
 _READ_WITHIN = timedelta(seconds=5)
 _LONGEST_HEAD_BYTES = 8192
 
-Check = Callable[[], Awaitable[str | None]]
+_log = logging.getLogger("event_backbone")
+
+Query = Mapping[str, Sequence[str]]
+Answer = tuple[HTTPStatus, object]
+Routes = Mapping[str, Callable[[Query], Awaitable[Answer]]]
 
 
 @contextlib.asynccontextmanager
@@ -32,23 +41,24 @@ async def serve_worker_health(
     host: str = "127.0.0.1",
     timeout: timedelta = timedelta(seconds=2),
 ) -> AsyncGenerator[int, None]:
-    """Serve ``GET /health/live`` and ``GET /health/ready`` while the block runs; yield the port.
+    """Serve ``GET /health/live``, ``GET /health/ready`` and ``GET /lag`` while the block runs; yield the port.
 
     Live answers 200 until a subscription, an archiver or a forwarder has ended. Ready answers 200 when all
     subscriptions read events, Redis and the payload storage answer within ``timeout``, archivers archive in time, and
     forwarders forward. Both answer 503 with a sentence otherwise. As it runs in the worker's own loop, a handler that
-    blocks the loop makes both late, which is what a liveness probe should see.
+    blocks the loop makes both late, which is what a liveness probe should see. Lag answers what ``lag_routes`` does, of
+    the groups of the worker's subscriptions.
 
     Raises:
         ConfigurationError: the port is taken or not permitted.
     """
-    checks = _checks(worker, backbone, timeout)
+    routes = _routes(worker, backbone, timeout)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_READ_WITHIN.total_seconds()):
                 head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(await _respond(head, checks))
+            writer.write(await _respond(head, routes))
             await writer.drain()
         writer.close()
 
@@ -60,31 +70,59 @@ async def serve_worker_health(
         yield server.sockets[0].getsockname()[1]
 
 
-def _checks(worker: Worker, backbone: Backbone, timeout: timedelta) -> dict[str, Check]:
-    async def live() -> str | None:
-        return why_not_alive(worker)
+def _routes(worker: Worker, backbone: Backbone, timeout: timedelta) -> Routes:
+    async def live(_: Query) -> Answer:
+        return _health(why_not_alive(worker))
 
-    async def ready() -> str | None:
+    async def ready(_: Query) -> Answer:
         unready = await why_not_ready(backbone, timeout, worker)
-        return unready or why_not_archived(worker) or why_not_forwarded(worker)
+        return _health(unready or why_not_archived(worker) or why_not_forwarded(worker))
 
-    return {"/health/live": live, "/health/ready": ready}
+    async def lag(query: Query) -> Answer:
+        return await _lag(worker, backbone, query.get("group", ()), timeout)
+
+    return {"/health/live": live, "/health/ready": ready, "/lag": lag}
 
 
-async def _respond(head: bytes, checks: dict[str, Check]) -> bytes:
-    method, _, rest = head.partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
-    if (check := checks.get(path)) is None:
-        return _message("404 Not Found", {"detail": f"Not found; use {' or '.join(checks)}."}, method)
-    if method not in {b"GET", b"HEAD"}:
-        return _message("405 Method Not Allowed", {"detail": "Use GET."}, method)
-    problem = await check()
+def _health(problem: str | None) -> Answer:
     if problem is None:
-        return _message("200 OK", {"status": "ok"}, method)
-    return _message("503 Service Unavailable", {"status": "unavailable", "detail": problem}, method)
+        return HTTPStatus.OK, {"status": "ok"}
+    return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", "detail": problem}
 
 
-def _message(status: str, body: dict[str, str], method: bytes) -> bytes:
+async def _lag(worker: Worker, backbone: Backbone, wanted: Sequence[str], timeout: timedelta) -> Answer:
+    groups: dict[str, set[str]] = {}
+    for each in worker.subscriptions:
+        if not wanted or each.group in wanted:
+            groups.setdefault(each.uri, set()).add(each.group)
+    own = sorted({each.group for each in worker.subscriptions})
+    if not set(wanted) <= set(own):
+        return HTTPStatus.NOT_FOUND, {"detail": f"Ask for a group of this worker: {', '.join(own) or 'it has none'}."}
+    try:
+        return HTTPStatus.OK, await read_lag(backbone, groups, timeout)
+    except BackboneError as error:
+        _log.warning("The lag is not known: %s", error)
+        status, text = text_for_client(error)
+        return status, {"detail": text}
+
+
+async def _answer(method: bytes, path: str, query: str, routes: Routes) -> Answer:
+    if (route := routes.get(path)) is None:
+        return HTTPStatus.NOT_FOUND, {"detail": f"Not found; use one of {', '.join(routes)}."}
+    if method not in {b"GET", b"HEAD"}:
+        return HTTPStatus.METHOD_NOT_ALLOWED, {"detail": "Use GET."}
+    return await route(parse_qs(query))
+
+
+async def _respond(head: bytes, routes: Routes) -> bytes:
+    method, _, rest = head.partition(b" ")
+    path, _, query = rest.partition(b" ")[0].decode("latin-1").partition("?")
+    status, body = await _answer(method, path, query, routes)
     content = to_json(body)
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-    return f"{head}Connection: close\r\n\r\n".encode() + (b"" if method == b"HEAD" else content)
+    lines = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+        "Connection: close",
+    )
+    return "\r\n".join((*lines, "\r\n")).encode() + (b"" if method == b"HEAD" else content)

@@ -36,5 +36,8 @@ RESTORING_ONCE_KEY = "restoring:once"  # <group>: is added to what is kept of th
 RESTORING_MOVED_KEY = "restoring:moved"  # hash of live entries that get another id
 RESTORING_DUPLICATES_KEY = "restoring:duplicates"  # hash of live entries that are left out
 
+ABSENT_KEY = "absent"
+"""Never written: scripts name it in a cluster, so that none runs while only some keys of its slot have moved."""
+
 WAITING_CONSUMER = "waiting"
 """The reserved consumer of parked entries: nobody reads under this name."""

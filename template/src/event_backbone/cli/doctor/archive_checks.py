@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from event_backbone.cli.doctor.finding import Finding, fail, ok, warn
+from event_backbone.cli.doctor.payload_places import payload_places
 from event_backbone.errors import BackboneError
-from event_backbone.storage import CachedStorage, MemoryStorage, RedisHashStorage, SplitStorage
 from event_backbone.storage.s3.keys import below_environment
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from event_backbone.archive.state import ArchiveState
     from event_backbone.backbone import Backbone
     from event_backbone.cli.project import Project
-    from event_backbone.storage import Storage
 
 _SUBJECT = "Archive"
 _LOSS = "Loss of Redis"
@@ -61,10 +59,7 @@ def _progress(archive: S3Archive, environment: str, state: ArchiveState, project
 
 def _cost(backbone: Backbone, state: ArchiveState | None) -> Finding:
     """Say what the loss of Redis would cost now; ``state`` is that of the archive, if there is one."""
-    in_redis = sorted({each.name for each in _parts(backbone.storage) if isinstance(each, RedisHashStorage)})
-    archived = backbone.archived_storages if state is not None else frozenset[str]()
-    not_archived = [each for each in in_redis if each not in archived]
-    all_in_redis = len(in_redis) == len(list(_parts(backbone.storage)))
+    in_redis, not_archived, all_in_redis = payload_places(backbone, archived=state is not None)
     lag = "" if state is None else _seconds(state.lag)
     if all_in_redis and not_archived == in_redis:
         return warn(_LOSS, "It would cost everything: events and payloads are in Redis only")
@@ -82,17 +77,6 @@ def _cost(backbone: Backbone, state: ArchiveState | None) -> Finding:
         )
     events = f"all events but those of the last {lag}, which packs have" if state.lag else "all events"
     return ok(_LOSS, f"It would cost nothing that was acknowledged: the archive has {events}")
-
-
-def _parts(storage: Storage) -> Iterator[Storage]:
-    """Yield the storages that have payloads, each a part of them if there are several; a cache is none of them."""
-    if isinstance(storage, SplitStorage):
-        for part in storage.parts:
-            yield from _parts(part)
-    elif isinstance(storage, CachedStorage):
-        yield from _parts(storage.origin)
-    elif not isinstance(storage, MemoryStorage):
-        yield storage
 
 
 def _seconds(lag: timedelta) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from event_backbone.cli.doctor.archive_checks import check_archive
+from event_backbone.cli.doctor.failover_checks import check_failover
 from event_backbone.cli.doctor.finding import Finding, fail, ok
 from event_backbone.cli.doctor.group_checks import check_groups
 from event_backbone.cli.doctor.lifecycle_checks import check_lifecycle
@@ -20,6 +21,7 @@ from event_backbone.cli.doctor.settings_checks import other_failures, settings_f
 from event_backbone.cli.project import without_server_warnings
 from event_backbone.contract import check
 from event_backbone.errors import BackboneError, ContractError
+from event_backbone.model import StreamName
 
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
@@ -59,7 +61,9 @@ def _contract(project: Project) -> Finding:
 async def _servers(project: Project, backbone: Backbone, s3_options: S3Options | None) -> list[Finding]:
     findings: list[Finding] = []
     if backbone.redis is not None:
-        findings += await check_redis(backbone.redis)
+        stream = StreamName.of(project.uri, backbone.environment).key
+        of_redis, primaries = await check_redis(backbone.redis, stream, backbone.min_replicas)
+        findings += of_redis + check_failover(backbone, project, primaries)
     if s3_options is not None:
         findings += await check_bucket_exists(project, backbone.environment, s3_options)
         findings += await check_lifecycle(backbone, s3_options)

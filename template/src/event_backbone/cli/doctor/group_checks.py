@@ -33,10 +33,9 @@ async def check_groups(backbone: Backbone, project: Project) -> list[Finding]:
 
 def _group(state: GroupState, project: Project) -> Finding:
     subject = f"Group {state.name}"
-    unread = "an unknown number" if state.unread is None else f"{state.unread:,}"
     waiting = f" ({state.parked:,} waiting for a retry)" if state.parked else ""
     text = (
-        f"{counted(state.consumers, 'consumer')}, {state.pending:,} pending{waiting}, {unread} unread,"
+        f"{counted(state.consumers, 'consumer')}, {state.pending:,} pending{waiting}, {state.unread:,} unread,"
         f" {counted(state.dead_letters, 'dead letter')}"
     )
     if state.forgotten:

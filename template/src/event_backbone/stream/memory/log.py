@@ -1,7 +1,7 @@
 """The contents of one stream in memory."""
 
 import asyncio
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -105,6 +105,7 @@ class Log:
     name: StreamName
     wall: Callable[[], float]
     last: EventKey
+    added: int = 0
     keys: list[EventKey] = field(default_factory=list[EventKey])
     entries: dict[EventKey, Entry] = field(default_factory=dict[EventKey, Entry])
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
@@ -137,6 +138,7 @@ class Log:
         milliseconds = max(self.now(), self.last.milliseconds)
         sequence = self.last.sequence + 1 if milliseconds == self.last.milliseconds else 0
         key = self.last = EventKey(milliseconds, sequence, self.name.partition)
+        self.added += 1
         self.keys.append(key)
         self.entries[key] = Entry(key, dict(fields))
         self.notify()
@@ -148,6 +150,10 @@ class Log:
         if exclusive and first < len(self.keys) and self.keys[first] == start:
             first += 1
         return [self.entries[key] for key in self.keys[first : first + count]]
+
+    def after(self, key: EventKey) -> Sequence[EventKey]:
+        """Return the keys of all entries after ``key``."""
+        return self.keys[bisect_right(self.keys, key) :]
 
     def before_key(self, end: EventKey | None, count: int) -> Sequence[Entry]:
         """Return up to ``count`` entries before ``end`` (None: the newest), newest first."""

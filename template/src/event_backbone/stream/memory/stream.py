@@ -1,7 +1,8 @@
 """One stream in memory: appending and reading without a group."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -86,9 +87,12 @@ class MemoryStream:
         """Return which of these entries were erased."""
         return frozenset(keys) & self._log.tombstones
 
-    async def groups(self) -> Sequence[GroupState]:
-        """Return the state of every consumer group."""
-        return [self._state(name, group) for name, group in self._log.groups.items()]
+    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+        """Return the state of every consumer group, and of those that are expected and do not exist."""
+        none, groups = Group(EventKey(0, 0, self.name.partition)), self._log.groups
+        missing = [name for name in dict.fromkeys(expected) if name not in groups]
+        found = [self._state(name, group) for name, group in groups.items()]
+        return found + [replace(self._state(name, none), exists=False) for name in missing]
 
     def _append(self, entry: NewEntry) -> EventKey | StreamError:
         seen = self._log.seen.get(entry.event_id)
@@ -116,15 +120,23 @@ class MemoryStream:
             del self._log.seen[event_id]
 
     def _state(self, name: str, group: Group) -> GroupState:
-        kept = self._log.membership(name)
+        kept, unread, now = self._log.membership(name), self._log.after(group.last), self._log.now()
         return GroupState(
             name=name,
             consumers=len(group.consumers - {WAITING_CONSUMER}),
             pending=len(group.pending),
-            unread=len(self._log.from_key(group.last, len(self._log.keys), exclusive=True)),
+            unread=len(unread),
             dead_letters=len(self._log.dead.get(name, {})),
             last_delivered=group.last,
             parked=len(kept.due),
+            due=sum(due <= now for due in kept.due.values()),
+            oldest_unread=_age(unread, now),
+            oldest_pending=_age(sorted(group.pending), now),
+            finished=self._log.added - len(unread) - len(group.pending),
             skipped_after=None if kept.skipped is None else kept.skipped[0],
             skipped_until=None if kept.skipped is None else kept.skipped[1],
         )
+
+
+def _age(keys: Sequence[EventKey], now: int) -> timedelta | None:
+    return timedelta(milliseconds=max(0, now - keys[0].milliseconds)) if keys else None

@@ -51,6 +51,10 @@ else
 end
 """.replace("$WRITE_ENTRY", WRITE_ENTRY)
 
+# Writes something, which no full server refuses: WAIT counts only what its connection wrote. So what another connection
+# appended before counts as replicated only if this write is.
+_TOUCH = "call('PEXPIREAT', key, math.max(call('PEXPIRETIME', key), expires))"
+
 APPEND = Script(
     with_names(
         """
@@ -82,7 +86,10 @@ if events == 1 then
   local second, id, from, to, last, answer = message[3], message[4], 7, 6 + message[6], 5 + message[5]
   local key, expires = base .. '$SEEN_KEY:' .. second, (second + 2) * 1000 + window
   local known = call('HGET', key, id)
-  if known then return {entry_id(second, known)} end
+  if known then
+    $TOUCH
+    return {entry_id(second, known)}
+  end
   $APPEND_ENTRY
   if type(answer) == 'string' then
     local length = find(answer, '-', 1, true)
@@ -99,9 +106,13 @@ for i = 3, 2 * events + 1, 2 do
   if ids then ids[#ids + 1] = message[i + 1] else asked[message[i]] = {message[i + 1]} end
 end
 for second, ids in pairs(asked) do
-  local known, found = call('HMGET', base .. '$SEEN_KEY:' .. second, unpack(ids)), {}
+  local key, expires = base .. '$SEEN_KEY:' .. second, (second + 2) * 1000 + window
+  local known, found = call('HMGET', key, unpack(ids)), {}
   for i, id in ipairs(ids) do
     if known[i] then found[id] = entry_id(second, known[i]) end
+  end
+  if next(found) then
+    $TOUCH
   end
   seen[second], fresh[second] = found, {}
 end
@@ -138,20 +149,26 @@ for second, ids in pairs(fresh) do
   end
 end
 return answers
-""".replace("$APPEND_ENTRY", _APPEND_ENTRY).replace("$ENTRY_ID", ENTRY_ID)
+""".replace("$APPEND_ENTRY", _APPEND_ENTRY)
+        .replace("$TOUCH", _TOUCH)
+        .replace("$ENTRY_ID", ENTRY_ID)
     )
 )
 
 
 async def append(
-    redis: RedisConnection, name: StreamName, entries: Sequence[NewEntry], window: timedelta
+    redis: RedisConnection, name: StreamName, entries: Sequence[NewEntry], window: timedelta, min_replicas: int = 0
 ) -> list[EventKey | StreamError]:
     """Run the script; after a lost answer it is run again, which changes nothing.
 
-    A refusal after a lost answer raises the loss: the entry may be in the stream anyway.
+    A refusal after a lost answer raises the loss: the entry may be in the stream anyway. So does StreamUnavailable for
+    fewer than ``min_replicas``.
     """
     message = packed(_message(window, entries))
-    reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=lambda reply: bool(_refused(reply)))
+    if min_replicas:
+        reply = await _append_replicated(redis, name, message, min_replicas)
+    else:
+        reply = await redis.run_pipelined(APPEND, (name.key,), (message,), refuses=_refuses)
     results = cast("list[bytes | _Refusal]", reply)
     if any(text.startswith(b"READONLY") for text in _refused(reply)):
         await redis.forget_connections()
@@ -160,6 +177,22 @@ async def append(
         event_key(result, partition) if isinstance(result, bytes) else _error(entry, result, window)
         for entry, result in zip(entries, results, strict=True)
     ]
+
+
+async def _append_replicated(redis: RedisConnection, name: StreamName, message: bytes, min_replicas: int) -> object:
+    reply, replicas = await redis.run_replicated(
+        APPEND, (name.key,), (message,), replicas=min_replicas, refuses=_refuses
+    )
+    if replicas < min_replicas and not _refuses(reply):
+        raise StreamUnavailable(
+            f"Only {replicas} of at least {min_replicas} replicas of Redis at {redis.settings.described} have the "
+            "events; start more replicas, or lower min_replicas."
+        )
+    return reply
+
+
+def _refuses(reply: object) -> bool:
+    return bool(_refused(reply))
 
 
 def _refused(reply: object) -> list[bytes]:

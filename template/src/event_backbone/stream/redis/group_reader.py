@@ -71,11 +71,10 @@ class RedisGroupReader:
         """End a blocking ``read`` at once. Unblocks until the read has ended, as it may not have begun to block yet."""
         reading, delays = self._reading, Delays(_WAKE_BACKOFF)
         while reading is not None and not reading.done():
-            client_id = None if self._connection is None else self._connection.id
-            if client_id is not None:
+            if self._connection is not None:
                 # Without an answer, or the right to unblock, the read ends at its deadline.
                 with suppress(BackboneError), self._errors():
-                    await self._redis.command("CLIENT", "UNBLOCK", client_id)
+                    await self._connection.unblock()
             await asyncio.wait((reading,), timeout=delays.next().total_seconds())
 
     async def look(self, lease: timedelta, limit: int) -> Look:
@@ -140,7 +139,7 @@ class RedisGroupReader:
 
     async def _connect(self) -> BlockingConnection:
         if self._connection is None:
-            self._connection = self._redis.blocking_connection()
+            self._connection = self._redis.blocking_connection(self._name.key)
             await self._connection.open()
         return self._connection
 

@@ -1,13 +1,12 @@
 """Reads the server's replies into typed values."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import cast
 
 from event_backbone.model import EventKey
 from event_backbone.model.fast_objects import new_named_tuple
 from event_backbone.stream.redis.attempt_notes import failures_and_ends_alone
-from event_backbone.stream.values import Delivery, Entry, GroupState
+from event_backbone.stream.values import Delivery, Entry
 
 _PARTS_OF_AN_ENTRY = 4
 
@@ -44,30 +43,6 @@ def delivery_of(row: Sequence[object], partition: int) -> Delivery:
     return Delivery(Entry(event_key(entry_id, partition), _fields(flat)), attempt, failures, alone)
 
 
-def group_state(
-    row: tuple[bytes, int, int, int | None, int, bytes, int, Sequence[bytes | None]], partition: int
-) -> GroupState:
-    """Read the state of a group."""
-    name, consumers, pending, unread, dead_letters, last_delivered, parked, noted = row
-    looked, forgotten, cut, cut_until, cut_at, skipped_after, skipped_until = noted
-    return GroupState(
-        name.decode(),
-        consumers,
-        pending,
-        unread,
-        dead_letters,
-        event_key(last_delivered, partition),
-        parked,
-        looked=_time(looked),
-        forgotten=forgotten is not None,
-        cut=int(cut or 0),
-        cut_until=None if cut_until is None else event_key(cut_until, partition),
-        cut_at=_time(cut_at),
-        skipped_after=None if skipped_after is None else event_key(skipped_after, partition),
-        skipped_until=None if skipped_until is None else event_key(skipped_until, partition),
-    )
-
-
 def texts(reply: object) -> list[bytes]:
     """Read an array of strings."""
     return cast("list[bytes]", reply or [])
@@ -82,7 +57,3 @@ def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     for position in range(0, len(flat), 2):  # faster than by pairs
         fields[flat[position]] = flat[position + 1]
     return fields
-
-
-def _time(milliseconds: bytes | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

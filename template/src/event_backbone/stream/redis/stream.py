@@ -1,6 +1,6 @@
 """One stream on Redis: appending and reading without a group."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import cast
@@ -10,14 +10,14 @@ from event_backbone.connection import LONGEST_WAIT, RedisConnection, Script
 from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName, keys_near
 from event_backbone.stream.redis.append import append
-from event_backbone.stream.redis.replies import entries_of, entries_read, event_key, group_state
+from event_backbone.stream.redis.group_states import read_group_states
+from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
 from event_backbone.stream.redis.script_message import milliseconds
 from event_backbone.stream.redis.tombstones import ERASE
 from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
 from event_backbone.wire import has_event_id
 from event_backbone.wire.fields import COMPLETE_FROM_FIELD
 from event_backbone.wire.keys import ARCHIVE_KEY, TOKEN_KEY, TOMBSTONES_KEY
-from event_backbone.wire.lua import with_names
 
 _START = EventKey(0)
 _SEARCHED_AT_ONCE = 1000
@@ -34,51 +34,18 @@ for i = 1, #info, 2 do
 end
 """)
 
-_GROUPS = Script(
-    with_names("""
--- Returns for each group {name, consumers without the reserved one, pending, unread (nil: unknown), dead letters, id of
--- the last delivered entry, parked, {looked, forgotten, cut, cut-until, cut-at, skipped-after, skipped-until; each nil
--- if it is not noted}}.
--- KEYS: stream.
-local function about(row)
-  local named = {}
-  for i = 1, #row, 2 do named[row[i]] = row[i + 1] end
-  return named
-end
-local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
-if groups.err then
-  if string.find(groups.err, 'no such key', 1, true) then return {} end
-  return groups
-end
-local answer = {}
-for i, row in ipairs(groups) do
-  local group = about(row)
-  local consumers = 0
-  for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], group['name'])) do
-    if about(consumer)['name'] ~= '$WAITING_CONSUMER' then consumers = consumers + 1 end
-  end
-  local base = '{' .. KEYS[1] .. '}:'
-  local dead = redis.call('XLEN', base .. '$DEAD_LETTERS_KEY:' .. group['name'])
-  local parked = redis.call('ZCARD', base .. '$DUE_KEY:' .. group['name'])
-  local noted = redis.call('HMGET', base .. '$GROUP_KEY:' .. group['name'],
-    '$LOOKED_FIELD', '$FORGOTTEN_FIELD', '$CUT_FIELD', '$CUT_UNTIL_FIELD', '$CUT_AT_FIELD', '$SKIPPED_AFTER_FIELD',
-    '$SKIPPED_UNTIL_FIELD')
-  answer[i] = {group['name'], consumers, group['pending'], group['lag'], dead, group['last-delivered-id'], parked,
-    noted}
-end
-return answer
-""")
-)
-
 
 class RedisStream:
     """Implements ``stream.base.Stream``."""
 
-    def __init__(self, redis: RedisConnection, name: StreamName, deduplicate_for: timedelta) -> None:
+    def __init__(
+        self, redis: RedisConnection, name: StreamName, deduplicate_for: timedelta, min_replicas: int = 0
+    ) -> None:
         """Open the stream of this name, which need not exist yet."""
         self._redis = redis
         self._name = name
         self._deduplicate_for = deduplicate_for
+        self._min_replicas = min_replicas
 
     @property
     def name(self) -> StreamName:
@@ -90,7 +57,7 @@ class RedisStream:
         if not entries:
             return ()
         with self._redis.errors():
-            return await append(self._redis, self._name, entries, self._deduplicate_for)
+            return await append(self._redis, self._name, entries, self._deduplicate_for, self._min_replicas)
 
     async def get(self, key: EventKey) -> Entry | None:
         """Return the entry with this key, or None."""
@@ -174,12 +141,9 @@ class RedisStream:
             reply = await self._redis.command("SMISMEMBER", self._name.key_of(TOMBSTONES_KEY), *ids)
         return frozenset(key for key, found in zip(keys, cast("list[int]", reply), strict=True) if found)
 
-    async def groups(self) -> Sequence[GroupState]:
-        """Return the state of every consumer group."""
-        with self._redis.errors():
-            reply = await self._redis.run(_GROUPS, (self._name.key,), ())
-        rows = cast("list[tuple[bytes, int, int, int | None, int, bytes, int, list[bytes | None]]]", reply)
-        return [group_state(row, self._name.partition) for row in rows]
+    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+        """Return the state of every consumer group, and of those that are expected and do not exist."""
+        return await read_group_states(self._redis, self._name, expected)
 
     async def _find_between(self, event_id: UUID, start: EventKey, end: EventKey) -> EventKey | None:
         while entries := await self.range(start, end, _SEARCHED_AT_ONCE):
