@@ -14,6 +14,7 @@ from benchmarks import (
     dead_collector,
     forward_race,
     migrate_race,
+    processes_race,
     redis_races,
     replay_race,
     requests,
@@ -33,6 +34,7 @@ ON_REDIS = {
     "inline": redis_races.inline,
     "retention": retention_race.retention,
     "forward": forward_race.forward,
+    "processes": processes_race.processes,
 }
 ON_S3 = {
     "produce-s3": s3_races.produce,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,8 @@ class Answer:
 
 Shop = Callable[..., Answer]
 
+_HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shop:
@@ -47,3 +50,16 @@ def redis_shop(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.setenv("REDIS_EVENT_SOURCE_ENDPOINT", redis_url)
     monkeypatch.setenv("EVENT_SOURCE_ENVIRONMENT", "test")
     return shop
+
+
+@pytest.fixture
+def advised_user() -> list[str]:
+    """The arguments of ACL SETUSER for the user that the docs advise for the environment prod."""
+    return advised("deploy.md")
+
+
+def advised(page: str) -> list[str]:
+    """The arguments of ACL SETUSER for the user on this page."""
+    lines = (_HOW_TO / page).read_text(encoding="utf-8").splitlines()
+    (rule,) = (line for line in lines if line.startswith("user shipments "))
+    return rule.split()[1:]

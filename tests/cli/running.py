@@ -18,17 +18,19 @@ def start_shop(
     environment: Mapping[str, str],
     text: str | None = None,
     terminal: int = subprocess.DEVNULL,
+    screen: int = subprocess.PIPE,
 ) -> "subprocess.Popen[str]":
     """Start the command; all its processes inherit a marker by which ``left_behind`` finds them.
 
-    Its standard input is ``text``, or the ``terminal`` with this file descriptor.
+    Its standard input is ``text``, or the ``terminal`` with this file descriptor; its output goes to a pipe, or to the
+    ``screen`` with that one.
     """
     own = {name: value for name, value in os.environ.items() if "EVENT_SOURCE" not in name}
     own["PYTHONPATH"] = os.pathsep.join((str(REPOSITORY / "template" / "src"), str(REPOSITORY)))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cli.shop", *arguments],
         stdin=terminal if text is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=screen,
         stderr=subprocess.PIPE,
         text=True,
         cwd=temporary,

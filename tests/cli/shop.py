@@ -1,9 +1,9 @@
 """A project as the template renders one, small: its contract, handlers and command line.
 
 SHOP_STORAGE chooses the storage (redis-hash, inline, s3 or split), SHOP_ARCHIVE whether there is an archive (no, yes),
-SHOP_RETENTION_DAYS after how many days events leave Redis (0 keeps everything), SHOP_ROLE the role (both, producer or
-consumer), SHOP_FAILS whether its handlers fail (never, once, always, bug), and SHOP_HANGS whether ``closed`` never ends
-(no, task, thread, until-cancelled).
+SHOP_RETENTION_DAYS after how many days events leave Redis (0 keeps everything), SHOP_MIN_REPLICAS how many replicas
+must have an event, SHOP_ROLE the role (both, producer or consumer), SHOP_FAILS whether its handlers fail (never, once,
+always, bug), and SHOP_HANGS whether ``closed`` never ends (no, task, thread, until-cancelled).
 """
 
 import asyncio
@@ -67,7 +67,13 @@ def open_backbone(settings: None = None, /, *, handle_interceptors: Sequence[Han
     archive = S3Archive() if setting("ARCHIVE", "no") == "yes" else None
     days = int(setting("RETENTION_DAYS", "0"))
     retention = Retention(max_age=timedelta(days=days)) if days else None
-    return Backbone(storage=storage(), archive=archive, retention=retention, handle_interceptors=handle_interceptors)
+    return Backbone(
+        storage=storage(),
+        archive=archive,
+        retention=retention,
+        handle_interceptors=handle_interceptors,
+        min_replicas=int(setting("MIN_REPLICAS", "0")),
+    )
 
 
 def storage() -> Storage:

@@ -42,6 +42,25 @@ def test_with_s3_the_payloads_are_in_the_bucket(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "option", ["--cluster", pytest.param("--sentinel", marks=pytest.mark.long)], ids=lambda option: option
+)
+def test_several_servers_serve_the_demo_as_one_does(option: str, tmp_path: Path) -> None:
+    """A cluster, or Sentinels: everything goes its whole way, Redis is lost and restored, and nothing is left."""
+    environment = {"SHOP_STORAGE": "s3", "SHOP_ARCHIVE": "yes"}
+    done = shop("demo", option, temporary=tmp_path, environment=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"redis+{option.removeprefix('--')}://" in done.stdout
+    assert done.stdout.count(": handled") == 2 * len(EVENTS)
+    assert left_behind(tmp_path) == []
+
+
+def test_only_one_kind_of_redis_is_chosen(tmp_path: Path) -> None:
+    """One sentence, before anything starts."""
+    done = shop("demo", "--cluster", "--sentinel", temporary=tmp_path, environment={})
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "Choose --cluster or --sentinel, not both.\n")
+
+
 def test_a_retried_event_is_shown_with_both_attempts(tmp_path: Path) -> None:
     """A failure followed by a successful retry does not fail the demo; nor do payloads in the stream entries."""
     done = shop("demo", temporary=tmp_path, environment={"SHOP_FAILS": "once", "SHOP_STORAGE": "inline"})

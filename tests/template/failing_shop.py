@@ -1,7 +1,7 @@
 """Runs within a rendered project: a handler that logs, and fails twice in the same place. ``test_logs.py`` starts it.
 
-Arguments: ``configured`` configures logging before the project does, ``sentry`` prints what Sentry would be sent, and
-``private`` leaves out the interceptor that logs tracebacks.
+Arguments: ``configured`` configures logging before the project does, ``sentry`` prints what Sentry would be sent,
+``private`` leaves out the interceptor that logs tracebacks, and ``supervised`` makes it one of several workers.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from shipment_tracking.logs import (  # type: ignore[import-not-found] # pyright
 )
 
 from event_backbone import Consumer, Context, Contract, HandleInterceptor, RetryPolicy, event
+from event_backbone.logs import name_worker
 from event_backbone.testing import memory_backbone
 
 consumer_log = logging.getLogger("shop.handlers")
@@ -77,5 +78,7 @@ if __name__ == "__main__":
         print_what_sentry_gets()
     if "configured" in sys.argv:
         logging.basicConfig(format="mine: %(message)s", level=logging.INFO)
+    if "supervised" in sys.argv:
+        name_worker(2)
     configure_logging(logging.INFO)
     asyncio.run(main())

@@ -13,16 +13,9 @@ from tests.template.rendering import Template, saved_answers
 NAMES = ["default", "s3-cached", "producer", "consumer", "many-events"]
 PRODUCER = {"ProducingFails", "ProducingIsSlow"}
 CONSUMER = {
-    *(
-        "NoConsumer",
-        "GroupFallsBehind",
-        "EventsWait",
-        "DeadLetters",
-        "DeadLettersGrow",
-        "HandlersFail",
-        "RetriesPileUp",
-    ),
-    *("HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone", "GroupMissedEvents", "DeadLettersExpire"),
+    *("NoConsumer", "GroupFallsBehind", "EventsWait", "DeadLetters", "DeadLettersGrow", "HandlersFail"),
+    *("RetriesPileUp", "HandlersBlock", "EventEndsItsProcess", "EventsVanished", "PartsGone", "GroupMissedEvents"),
+    "DeadLettersExpire",
 }
 ARCHIVE = {"ArchiveLags", "EventsLost"}
 RETENTION = {"RedisFills", "RedisIsFull", "EventsHeldBack"}
@@ -30,15 +23,7 @@ LINKS = {"LinkStopped", "LinkUnavailable", "LinkMissedEvents", "LinkLostPayloads
 PROJECTIONS = {"ProjectionFallsBehind", "FoldingFails"}
 BOTH = {"RedisUnavailable", "StorageUnavailable"} | RETENTION | LINKS | PROJECTIONS
 COMMANDS = {
-    "archive",
-    "dead-letters list",
-    "doctor",
-    "forward",
-    "groups --watch",
-    "pending",
-    "restore",
-    "show",
-    "tail",
+    *("archive", "dead-letters list", "doctor", "forward", "groups --watch", "pending", "restore", "show", "tail"),
     "worker",
 }
 

@@ -34,7 +34,7 @@ def json_lines(text: str) -> list[dict[str, Any]]:
 
 def test_every_line_of_a_handler_has_its_event_and_a_traceback_is_logged_once(project: Path) -> None:
     """In JSON, the handler's own lines included; each attempt says where it failed and what happens next."""
-    done = run_in(project, SHOP)
+    done = run_in(project, SHOP, "supervised")
     assert done.returncode == 0, done.stderr
     lines = json_lines(done.stderr)
     assert [(each["level"], each["logger"], each["attempt"]) for each in lines] == [
@@ -44,7 +44,7 @@ def test_every_line_of_a_handler_has_its_event_and_a_traceback_is_logged_once(pr
         ("INFO", "shop.handlers", 2),
         ("ERROR", "event_backbone.subscription.outcome", 2),
     ]
-    assert all(TIME.fullmatch(each["time"]) and each["event"] == "paid" for each in lines)
+    assert all(TIME.fullmatch(each["time"]) and each["event"] == "paid" and each["worker"] == 2 for each in lines)
     assert len({(each["key"], each["correlation_id"]) for each in lines}) == 1
     assert [lines[0]["trace_id"], lines[3]["trace_id"]] == [lines[2]["trace_id"], lines[4]["trace_id"]]
     assert re.fullmatch(r"[0-9a-f]{32}", lines[0]["trace_id"])
@@ -58,10 +58,10 @@ def test_every_line_of_a_handler_has_its_event_and_a_traceback_is_logged_once(pr
 
 
 def test_on_a_terminal_logs_are_text(project: Path) -> None:
-    """One line an entry, which ends with the event that is being handled unless it names it."""
+    """One line an entry, which ends with the event that is being handled unless it names it, and the worker process."""
     terminal, of_process = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, SHOP, "private"],
+        [sys.executable, SHOP, "private", "supervised"],
         cwd=project,
         env=os.environ | {"PYTHONPATH": str(project / "src")},
         stderr=of_process,
@@ -76,8 +76,8 @@ def test_on_a_terminal_logs_are_text(project: Path) -> None:
     os.close(terminal)
     assert process.wait(30) == 0
     first, second, *_ = text.splitlines()
-    assert re.fullmatch(TIME.pattern + r" INFO shop\.handlers: Charging\. \[paid \d+-0\]", first)
-    assert re.fullmatch(TIME.pattern + r" WARNING event_backbone\.\S+: Event .* It will be retried in 0 s\.", second)
+    assert re.fullmatch(TIME.pattern + r" INFO shop\.handlers: Charging\. \[worker 2, paid \d+-0\]", first)
+    assert re.fullmatch(TIME.pattern + r" WARNING event_backbone\.\S+: Event .* retried in 0 s\. \[worker 2\]", second)
 
 
 def test_what_an_owner_has_configured_before_is_left_alone(project: Path) -> None:

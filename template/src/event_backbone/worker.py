@@ -127,6 +127,12 @@ class Worker:
         await self._until_idle(self._parts)
 
     @property
+    def drain(self) -> timedelta:
+        """How long running handlers may go on after a stop, the longest of all parts."""
+        drains = [*(each.drain for each in self._subscriptions), *(each.drain for each in self._projectors)]
+        return max(drains, default=timedelta())
+
+    @property
     def alive(self) -> bool:
         """Whether all of them run, and have shown so within half a minute. When False, restart the process."""
         return all(each.alive for each in self._parts)

@@ -19,6 +19,7 @@ from event_backbone.cli import (
     explain,
     forward,
     group,
+    groups,
     health,
     migrate,
     pending,
@@ -62,7 +63,7 @@ def build_cli(project: Project) -> typer.Typer:
         cli.command()(health.health)
     if project.produces:
         cli.command()(produce.produce)
-    for command in (read.tail, read.show, explain.explain, erase.erase, trim.trim, migrate.migrate):
+    for command in (read.tail, read.show, explain.explain, erase.erase, trim.trim, migrate.migrate, groups.groups):
         cli.command()(command)
     _add_consuming(cli, project)
     _add_events_and_forward(cli)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+from typing import NoReturn
 
 from event_backbone import telemetry
 
@@ -39,7 +40,12 @@ def start_exit_watchdog() -> None:
 def _exit_unless(exiting: threading.Event) -> None:
     if exiting.wait(_GRACE_SECONDS):
         return
-    _log.error("A handler, or a thread it started, is still running after the stop; the process ends without it.")
+    end_process("A handler, or a thread it started, is still running after the stop; the process ends without it.")
+
+
+def end_process(why: str) -> NoReturn:
+    """Log why, send traces and metrics for up to a second, and end the process with exit code 1, whatever runs."""
+    _log.error(why)
     sending = threading.Thread(target=telemetry.shut_down, daemon=True)
     sending.start()
     sending.join(_SEND_WITHIN_SECONDS)

@@ -6,6 +6,8 @@ import logging
 import time
 from enum import StrEnum
 
+from event_backbone.logs import worker_number
+
 
 class LogLevel(StrEnum):
     """The least severe level that is logged."""
@@ -23,7 +25,9 @@ class LogLevel(StrEnum):
 
 def configure_logging(level: int) -> None:
     """Log one line an entry to the standard error, times in UTC; what was configured before stays as it is."""
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    number = worker_number()
+    which = "" if number is None else f" [worker {number}]"
+    formatter = logging.Formatter(f"%(asctime)s %(levelname)s %(name)s: %(message)s{which}")
     formatter.converter = time.gmtime
     formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
     output = logging.StreamHandler()

@@ -13,6 +13,7 @@ from event_backbone.cli.errors import discard_output, fail
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 _WIDTH_IN_FILES = 200
 _THOUSAND = 1000
@@ -80,8 +81,8 @@ def print_rich(value: RenderableType) -> None:
         print_line(line.rstrip())
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table of plain text: None is an empty cell, a time is as ``when`` has it; long cells are folded."""
+def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table of plain text: None is an empty cell, a time is as ``when`` has it; long cells are folded."""
     from rich import box  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -91,7 +92,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_text(value)) for value in row))
-    print_rich(table)
+    return table
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as ``table_of`` makes it."""
+    print_rich(table_of(title, columns, rows))
 
 
 def print_arguments(arguments: Mapping[str, object]) -> None:

@@ -80,6 +80,7 @@ class Project(Generic[SettingsType]):
         s3_options: the options of the S3 storage, when payloads go to S3.
         api_address: where the web API listens.
         worker_health_address: where a worker, or an archiver, serves its health; without a port it serves none.
+        worker_processes: how many processes ``worker`` runs; an option overrides it.
         configure_logging: configures logging for a command that runs until it is stopped; takes the least severe level
             that is to be logged, such as ``logging.INFO``.
     """
@@ -100,6 +101,7 @@ class Project(Generic[SettingsType]):
     s3_options: Callable[[SettingsType], S3Options] | None = None
     api_address: Callable[[SettingsType], tuple[str, int]] = lambda _: ("127.0.0.1", 8000)
     worker_health_address: Callable[[SettingsType], tuple[str, int | None]] = lambda _: ("127.0.0.1", None)
+    worker_processes: Callable[[SettingsType], int] = lambda _: 1
     configure_logging: Callable[[int], None] = configure_logging
 
     @property

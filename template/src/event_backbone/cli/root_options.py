@@ -20,6 +20,7 @@ _WITH_A_STREAM = {
     "explain",
     "forward",
     "group",
+    "groups",
     "pending",
     "produce",
     "replay",

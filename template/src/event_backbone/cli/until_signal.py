@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -16,11 +17,13 @@ from event_backbone.cli.logs import LogLevel
 if TYPE_CHECKING:
     from event_backbone.backbone import Backbone
     from event_backbone.cli.project import Project
+    from event_backbone.cli.supervised import Supervised
+    from event_backbone.web.worker_health import Routes
     from event_backbone.worker import Worker
 
 HealthPort = Annotated[
     int | None,
-    typer.Option(min=0, max=65535, help="Serve /health/live, /health/ready and /lag here; 0 takes a free port."),
+    typer.Option(min=0, max=65535, help="Serve /health/live, /health/ready and /lag; 0 takes a free port."),
 ]
 HealthHost = Annotated[str | None, typer.Option(help="The address for the health port.")]
 LeastSevere = Annotated[LogLevel, typer.Option(help="The least severe level that is logged.")]
@@ -44,21 +47,23 @@ async def run_until_signal(
     health: tuple[str, int | None],
     *,
     until_empty: bool = False,
+    supervised: Supervised | None = None,
 ) -> None:
     """Enter a worker and run it until the first SIGINT or SIGTERM; a second one ends the process at once.
 
-    With ``until_empty``, it also ends when no group has anything left and everything is archived.
+    With ``until_empty``, it also ends when no group has anything left and everything is archived. A ``supervised``
+    one serves no health: it tells its supervisor, as well as that it has started, or has ended by itself.
     """
-    host, port = health
+    from event_backbone.web.worker_health import worker_routes  # noqa: PLC0415 - only what runs for long pays for it
+
     async with AsyncExitStack() as stack:
         _cancel_on_signal()  # as S3 may keep an archiver from starting, while handlers run already
         worker = await stack.enter_async_context(opening)
-        _stop_on_signal(worker)
-        if port is not None:
-            from event_backbone.web.worker_health import serve_worker_health  # noqa: PLC0415 - only for this option
-
-            port = await stack.enter_async_context(serve_worker_health(worker, backbone, host=host, port=port))
-            _log.info("Health is served at http://%s:%d/health/ready.", host, port)
+        stopped = _stop_on_signal(worker)
+        if supervised is not None:
+            supervised.started(worker, backbone)
+        else:
+            await stack.enter_async_context(serve_health(worker_routes(worker, backbone), health))
         for subscription in worker.subscriptions:
             _log.info("Handling events of %s as group %s.", subscription.uri, subscription.group)
         for projector in worker.projectors:
@@ -68,6 +73,8 @@ async def run_until_signal(
         for forwarder in worker.forwarders:
             _log.info("Forwarding %s to %s, as link %s.", forwarder.uri, forwarder.target, forwarder.name)
         await (_wait_until_empty(worker) if until_empty else worker.wait())
+        if supervised is not None and not (stopped.is_set() or supervised.stopped):
+            supervised.finished()
         _log.info("Stopped.")
 
 
@@ -91,22 +98,55 @@ def _cancel_on_signal() -> None:
         loop.add_signal_handler(each, task.cancel)
 
 
-def _stop_on_signal(worker: Worker) -> None:
-    """Stop gracefully on the first signal; let the second one end the process, as it would have by default."""
-    loop = asyncio.get_running_loop()
+def _stop_on_signal(worker: Worker) -> asyncio.Event:
+    """Stop gracefully on the first signal, which sets the event."""
+    stopped = asyncio.Event()
 
     def stop(number: signal.Signals) -> None:
-        for each in _SIGNALS:
-            loop.remove_signal_handler(each)
-            loop.add_signal_handler(each, end, each)
         first = "running handlers finish first" if worker.subscriptions else "the request under way finishes first"
         _log.info("Stopping on %s: %s.", number.name, first)
+        stopped.set()
         worker.stop()
 
     def end(number: signal.Signals) -> None:
         _log.warning("Ending at once on a second %s%s.", number.name, _REDELIVERED if worker.subscriptions else "")
+
+    on_signals(stop, end)
+    return stopped
+
+
+def on_signals(stop: Callable[[signal.Signals], None], end: Callable[[signal.Signals], None]) -> None:
+    """Call ``stop`` on the first signal, and ``end`` on the second one, which then ends the process as by default."""
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
+            loop.add_signal_handler(each, second, each)
+        stop(number)
+
+    def second(number: signal.Signals) -> None:
+        end(number)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
     for each in _SIGNALS:
-        loop.add_signal_handler(each, stop, each)
+        loop.add_signal_handler(each, first, each)
+
+
+@asynccontextmanager
+async def serve_health(routes: Routes, address: tuple[str, int | None]) -> AsyncGenerator[None, None]:
+    """Serve health and lag while the block runs, and log where; without a port they are not served.
+
+    Raises:
+        ConfigurationError: the port is taken or not permitted.
+    """
+    host, port = address
+    if port is None:
+        yield
+        return
+    from event_backbone.web.worker_health import serve_routes  # noqa: PLC0415 - as above
+
+    async with serve_routes(routes, host=host, port=port) as listening:
+        _log.info("Health is served at http://%s:%d/health/ready.", host, listening)
+        yield

@@ -44,6 +44,9 @@ class Projector(RunsOnce):
       projector stands by, not ready.
     - A view is also begun again when a restore has given events new keys that it may have under their old ones. Without
       an archive ``wait`` raises ProjectionFailed instead.
+
+    Attributes:
+        drain: how long the transaction that is under way may go on after a stop.
     """
 
     def __init__(self, following: Following[Any], *, name: str, uri: str, drain: timedelta) -> None:
@@ -53,7 +56,7 @@ class Projector(RunsOnce):
         self._following = following
         self._name = name
         self._uri = uri
-        self._drain = drain
+        self.drain = drain
         self._ending: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -72,7 +75,7 @@ class Projector(RunsOnce):
         if self._task is not None and not self._task.done():
             if self._ending is not None:
                 self._ending.cancel()
-            seconds = (self._drain if drain is None else drain).total_seconds()
+            seconds = (self.drain if drain is None else drain).total_seconds()
             self._ending = asyncio.get_running_loop().call_later(seconds, self._task.cancel)
 
     async def wait(self) -> None:

@@ -214,6 +214,11 @@ class Subscription:
         return 0 if self._run is None else self._run.left_behind
 
     @property
+    def drain(self) -> timedelta:
+        """How long running handlers may go on after a stop."""
+        return self._options.drain
+
+    @property
     def alive(self) -> bool:
         """Whether it runs and has shown so within half a minute. When False, restart the process."""
         if self._run is None or self._task is None or self._task.done():

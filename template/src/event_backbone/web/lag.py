@@ -38,7 +38,7 @@ def lag_routes(
     Args:
         uri: names the stream, or several.
         authorize: a FastAPI dependency that guards the route. The numbers tell how busy a system is, and each request
-            asks Redis, so give it the one that guards events, or one of its own for the autoscaler.
+            asks Redis, so give it the one that guards events, or a separate one for the autoscaler.
         timeout: how long Redis may take.
     """
     uris = [uri] if isinstance(uri, str) else list(uri)

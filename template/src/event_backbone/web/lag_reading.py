@@ -35,10 +35,11 @@ async def read_lag(backbone: Backbone, groups_by_uri: Mapping[str, Collection[st
 async def _read(backbone: Backbone, uri: str, groups: Collection[str]) -> list[GroupLagResponse]:
     states = await backbone.groups(uri, expected=groups)
     wanted = [each for each in states if not groups or each.name in groups]
-    return [_group(uri, each) for each in sorted(wanted, key=lambda state: state.name)]
+    return [group_lag(uri, each) for each in sorted(wanted, key=lambda state: state.name)]
 
 
-def _group(uri: str, state: GroupState) -> GroupLagResponse:
+def group_lag(uri: str, state: GroupState) -> GroupLagResponse:
+    """Return how far a group of a stream is behind."""
     return GroupLagResponse(
         uri=uri,
         group=state.name,

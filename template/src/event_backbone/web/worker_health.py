@@ -30,6 +30,7 @@ _log = logging.getLogger("event_backbone")
 Query = Mapping[str, Sequence[str]]
 Answer = tuple[HTTPStatus, object]
 Routes = Mapping[str, Callable[[Query], Awaitable[Answer]]]
+LIVE, READY, LAG = "/health/live", "/health/ready", "/lag"
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +53,17 @@ async def serve_worker_health(
     Raises:
         ConfigurationError: the port is taken or not permitted.
     """
-    routes = _routes(worker, backbone, timeout)
+    async with serve_routes(worker_routes(worker, backbone, timeout), host=host, port=port) as listening:
+        yield listening
+
+
+@contextlib.asynccontextmanager
+async def serve_routes(routes: Routes, *, host: str, port: int) -> AsyncGenerator[int, None]:
+    """Serve these routes over HTTP while the block runs; yield the port.
+
+    Raises:
+        ConfigurationError: the port is taken or not permitted.
+    """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -70,21 +81,24 @@ async def serve_worker_health(
         yield server.sockets[0].getsockname()[1]
 
 
-def _routes(worker: Worker, backbone: Backbone, timeout: timedelta) -> Routes:
+def worker_routes(worker: Worker, backbone: Backbone, timeout: timedelta = timedelta(seconds=2)) -> Routes:
+    """Return the routes of a worker, whose answers ``serve_worker_health`` describes."""
+
     async def live(_: Query) -> Answer:
-        return _health(why_not_alive(worker))
+        return health_answer(why_not_alive(worker))
 
     async def ready(_: Query) -> Answer:
         unready = await why_not_ready(backbone, timeout, worker)
-        return _health(unready or why_not_archived(worker) or why_not_forwarded(worker))
+        return health_answer(unready or why_not_archived(worker) or why_not_forwarded(worker))
 
     async def lag(query: Query) -> Answer:
         return await _lag(worker, backbone, query.get("group", ()), timeout)
 
-    return {"/health/live": live, "/health/ready": ready, "/lag": lag}
+    return {LIVE: live, READY: ready, LAG: lag}
 
 
-def _health(problem: str | None) -> Answer:
+def health_answer(problem: str | None) -> Answer:
+    """Return the answer of a health route: 200, or 503 with what is wrong."""
     if problem is None:
         return HTTPStatus.OK, {"status": "ok"}
     return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", "detail": problem}

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import redis
 
+from event_backbone.testing.servers import EmbeddedRedis, RedisCluster, RedisSentinel
+
 _COUNT = 1000
 
 
@@ -28,9 +30,12 @@ class PayloadLocation:
 class RedisReadBack:
     """Reads a stream and the hashes of its payloads."""
 
-    def __init__(self, url: str, stream: str) -> None:
+    def __init__(self, servers: EmbeddedRedis, stream: str) -> None:
         """Read this stream; ``stream`` is its Redis key."""
-        self._client = cast("Any", redis.Redis).from_url(url, socket_timeout=5)
+        client = redis.RedisCluster if isinstance(servers, RedisCluster) else redis.Redis
+        server = servers.primary_of(stream) if isinstance(servers, RedisCluster) else servers
+        url = (server.primary if isinstance(server, RedisSentinel) else server).url
+        self._client = cast("Any", client).from_url(url, socket_timeout=5)
         self._stream = stream
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from event_backbone.cli.project import Project
 from event_backbone.contract import events_of
 from event_backbone.errors import BackboneError
 from event_backbone.model import StreamName
-from event_backbone.testing.servers import RedisServer, S3Server
+from event_backbone.testing.servers import EmbeddedRedis, S3Server
 
 _BUCKET = "demo-events"
 _ENVIRONMENT = "demo"
@@ -27,8 +27,8 @@ _WITHIN = timedelta(seconds=30)
 _POLL_SECONDS = 0.02
 
 
-async def run_demo(project: Project) -> None:
-    """Run the demo and leave nothing behind, however it ends.
+async def run_demo(project: Project, start_redis: Callable[[], EmbeddedRedis]) -> None:
+    """Run the demo on the Redis that ``start_redis`` starts, and leave nothing behind, however it ends.
 
     Raises:
         BackboneError: a server is not installed, a process failed, or an event did not arrive exactly once.
@@ -37,7 +37,8 @@ async def run_demo(project: Project) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_sigterm_cancels())
         s3 = None if project.s3_options is None else _start_s3(stack)
-        redis = stack.enter_context(RedisServer())
+        redis = start_redis()
+        stack.callback(redis.stop)
         print_line(f"Redis-compatible server at {redis.url}" + (f", S3 server at {s3.endpoint}." if s3 else "."))
         environment = child_environment(
             {"EVENT_SOURCE_ENVIRONMENT": _ENVIRONMENT} | redis.environment() | (s3.environment(_BUCKET) if s3 else {})
@@ -50,7 +51,7 @@ async def run_demo(project: Project) -> None:
         producer = stack.enter_context(DemoProcess("The producer", project, "_send-every-event"))
         await producer.start(environment)
         stream = StreamName.of(project.uri, _ENVIRONMENT).key
-        read_redis = stack.enter_context(contextlib.closing(RedisReadBack(redis.url, stream)))
+        read_redis = stack.enter_context(contextlib.closing(RedisReadBack(redis, stream)))
         sent = await _sent(project, producer)
         handled = [] if worker is None else await _handled(project, worker, sent, read_redis)
         archived = [] if read_s3 is None else await _archived(project, stack, environment, read_s3)
@@ -58,7 +59,11 @@ async def run_demo(project: Project) -> None:
         print_report(results, archived, consumes=project.group is not None)
         _check(results, project, "" if worker is None else worker.log())
         if project.archives:
-            await lose_and_restore(project, stack, redis, environment, sent, end_of=_end_of)
+            redis.stop()
+            redis = start_redis()
+            stack.callback(redis.stop)
+            environment |= redis.environment()
+            await lose_and_restore(project, stack, environment, sent, end_of=_end_of)
     took = timedelta(seconds=time.monotonic() - begin)
     print_line(f"Done in {took.total_seconds():.1f} seconds; servers and processes are gone.")
     print_next_steps(project)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _SUBJECT = "Cluster"
 _SLOTS = 16384
 _PRIMARY = "master"
+_PRESENT = {"online", "loading"}
 _UNSEEN = "This user may not use CLUSTER {0}, so {1} cannot be seen; grant it, or ask the provider."
 
 
@@ -30,12 +31,22 @@ class _Shard(NamedTuple):
     nodes: list[_Node]
 
 
-async def check_cluster(connection: RedisConnection, stream: str) -> list[Finding]:
+async def check_cluster(connection: RedisConnection, stream: str, *, refused: bool) -> list[Finding]:
     """Check the state of the cluster as one of its nodes sees it, and find the node of the stream with this key.
 
-    What this user may not ask for is a warning. Raises StreamUnavailable if no node answers.
+    What this user may not ask is a warning, unless the servers are ``refused``, so that all else fails too. Raises
+    StreamUnavailable if no node answers.
     """
-    return [*await _state(connection), *await _shards(connection, stream)]
+    findings = [*await _state(connection), *await _shards(connection, stream)]
+    return [each for each in findings if not (refused and each in _unseen(stream))]
+
+
+def _unseen(stream: str) -> list[Finding]:
+    """Return what is said if CLUSTER INFO is denied, and if CLUSTER SHARDS is."""
+    return [
+        warn(_SUBJECT, _UNSEEN.format("INFO", "its state")),
+        warn(_SUBJECT, _UNSEEN.format("SHARDS", f"which node has {stream}")),
+    ]
 
 
 async def _state(connection: RedisConnection) -> list[Finding]:
@@ -43,7 +54,7 @@ async def _state(connection: RedisConnection) -> list[Finding]:
         with connection.errors():
             seen = info_fields(cast("bytes", await connection.command("CLUSTER", "INFO")))
     except ConfigurationError:
-        return [warn(_SUBJECT, _UNSEEN.format("INFO", "its state"))]
+        return _unseen("")[:1]
     unserved = _SLOTS - int(seen.get("cluster_slots_ok", _SLOTS))
     if unserved:
         return [
@@ -63,14 +74,14 @@ async def _shards(connection: RedisConnection, stream: str) -> list[Finding]:
             slot = cast("int", await connection.command("CLUSTER", "KEYSLOT", stream))
             shards = list(_read(await connection.command("CLUSTER", "SHARDS")))
     except ConfigurationError:
-        return [warn(_SUBJECT, _UNSEEN.format("SHARDS", f"which node has {stream}"))]
+        return _unseen(stream)[1:]
     findings: list[Finding] = []
-    lost = sorted(node.address for shard in shards for node in shard.nodes if node.health == "failed")
+    lost = sorted(node.address for shard in shards for node in shard.nodes if node.health not in _PRESENT)
     if lost:
         findings.append(warn(_SUBJECT, f"Lost: {', '.join(lost)}; start it again, or let the others forget it."))
     owner = next((each for each in shards if any(first <= slot <= last for first, last in each.slots)), None)
     primary = None if owner is None else next((each for each in owner.nodes if each.role == _PRIMARY), None)
-    if primary is not None and primary.health != "failed":
+    if primary is not None and primary.health in _PRESENT:
         findings.append(ok(_SUBJECT, f"{stream} is in slot {slot}, on {primary.address}"))
     return findings
 

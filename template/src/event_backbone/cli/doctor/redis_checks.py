@@ -35,7 +35,7 @@ async def check_redis(
     """
     refused = await _refused(connection)
     topology = connection.settings.topology
-    of_cluster = await _cluster(connection, stream) if topology == "cluster" else []
+    of_cluster = await _cluster(connection, stream, refused) if topology == "cluster" else []
     try:
         primaries = await ask_primaries(connection)
     except BackboneError:
@@ -58,9 +58,9 @@ async def _refused(connection: RedisConnection) -> Finding | None:
     return None
 
 
-async def _cluster(connection: RedisConnection, stream: str) -> list[Finding]:
+async def _cluster(connection: RedisConnection, stream: str, refused: Finding | None) -> list[Finding]:
     try:
-        return await check_cluster(connection, stream)
+        return await check_cluster(connection, stream, refused=refused is not None)
     except BackboneError:
         return []  # nobody answers, which is a failure already
 
