@@ -95,8 +95,12 @@ class StateSuite:
         await reader.ensure(keys[begins])
         for each in removed:
             await rig.remove_entry(keys[each])
-        state = await rig.state()
+        state, missing = await rig.streams.stream(NAME).groups(["missing"])
         assert (state.unread, state.oldest_unread is None) == (unread, unread == 0)
+        assert missing.unread == produced - len(removed)
+        (roughly,) = await rig.streams.stream(NAME).groups(most_counted=1)
+        assert unread <= roughly.unread <= produced
+        assert (roughly.unread == 0) == (unread == 0)
         await reader.read(unread // 2 + 1, NO_WAIT)
         state = await rig.state()
         assert state.unread == max(0, unread - unread // 2 - 1)

@@ -95,6 +95,6 @@ class HeldStream:
         """Return which entries were erased."""
         return await self._stream.erased(keys)
 
-    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+    async def groups(self, expected: Collection[str] = (), *, most_counted: int = 1000) -> Sequence[GroupState]:
         """Return the state of every consumer group."""
-        return await self._stream.groups(expected)
+        return await self._stream.groups(expected, most_counted=most_counted)

@@ -22,7 +22,7 @@ NAME = StreamName.of("watched", "test")
 class SilentStream(HeldStream):
     """A stream that does not answer for the state of its groups."""
 
-    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+    async def groups(self, expected: Collection[str] = (), *, most_counted: int = 1000) -> Sequence[GroupState]:
         """Fail."""
         raise StreamUnavailable("Away.")
 

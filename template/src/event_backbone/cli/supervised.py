@@ -41,11 +41,14 @@ _log = logging.getLogger(__name__)
 
 
 class Supervised:
-    """This worker process as one of several under a supervisor."""
+    """This worker process as one of several under a supervisor.
 
-    def __init__(self, number: int, connection: socket) -> None:
+    Attributes:
+        stopped: whether the supervisor has stopped it.
+    """
+
+    def __init__(self, connection: socket) -> None:
         """Prepare; nothing is read or written before ``connected``."""
-        self.number = number
         self.stopped = False
         self._connection = connection
         self._worker: Worker | None = None
@@ -61,7 +64,7 @@ class Supervised:
         connection = socket(fileno=int(descriptor))
         connection.set_inheritable(False)
         name_worker(int(number))
-        return cls(int(number), connection)
+        return cls(connection)
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[None, None]:
@@ -95,13 +98,13 @@ class Supervised:
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read from a thread, so that a blocked event loop cannot outlive the supervisor."""
-        with suppress(RuntimeError):  # the loop is closed: the process ends
-            with suppress(OSError), self._connection.makefile("rb") as lines:
-                for line in lines:
-                    loop.call_soon_threadsafe(self._ask, line.decode().strip())
+        with suppress(OSError, RuntimeError), self._connection.makefile("rb") as lines:
+            for line in lines:
+                loop.call_soon_threadsafe(self._ask, line.decode().strip())
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
             loop.call_soon_threadsafe(self._end)
-            time.sleep(self._stop_within.total_seconds())
-            end_process("The worker has not stopped in time; the process ends without it.")
+        time.sleep(self._stop_within.total_seconds())
+        end_process("The worker has not stopped in time; the process ends without it.")
 
     def _end(self) -> None:
         self.stopped = True

@@ -28,6 +28,7 @@ _TOO_MANY_ENDS = 5
 """By then it has been started again for half a minute."""
 _ANSWER_WITHIN = timedelta(seconds=3)
 _LAST_WORDS_WITHIN_SECONDS = 1.0
+_LONGEST_LINE_BYTES = 16 * 1024 * 1024
 _CANNOT_START = 1
 
 _log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class WorkerProcess:
         try:
             async with self._separate_process() as (process, reader):
                 reading = asyncio.create_task(self._read(reader))
-                stopping = asyncio.create_task(self._stop(process))
+                stopping = asyncio.create_task(self._stop())
                 try:
                     code = await process.wait()
                     # What it said last. A process that it forked has the socket, too, and may live longer.
@@ -157,7 +158,7 @@ class WorkerProcess:
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                 )
-            reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+            reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_LINE_BYTES)
         except BaseException:
             ours.close()
             raise
@@ -166,13 +167,13 @@ class WorkerProcess:
         finally:
             self._writer.close()
 
-    async def _stop(self, process: Process) -> None:
+    async def _stop(self) -> None:
         await self._stopping.wait()
         with suppress(OSError):
             cast("asyncio.StreamWriter", self._writer).write_eof()
         await asyncio.sleep(self._stop_within.total_seconds())
         _log.error("%s has not stopped within %g s, and is killed.", self._name, self._stop_within.total_seconds())
-        process.kill()
+        self.kill()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with suppress(ConnectionError):

@@ -11,6 +11,7 @@ from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, FollowUp, KeptFollowUp, NewDeadLetter, StreamName
 from event_backbone.stream.group_admin import GroupAdmin
 from event_backbone.stream.values import (
+    MOST_COUNTED,
     Comparison,
     Delivery,
     Entry,
@@ -103,11 +104,12 @@ class Stream(Protocol):
         """Return which of these entries were erased."""
         ...
 
-    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+    async def groups(self, expected: Collection[str] = (), *, most_counted: int = MOST_COUNTED) -> Sequence[GroupState]:
         """Return the state of every consumer group, in one round trip.
 
         A group that is ``expected`` and does not exist is returned as it would be made at the beginning: nothing is
-        read. More round trips are needed where the server has lost count of what a group has not read.
+        read. Where the server has lost count of what a group has not read, up to ``most_counted`` (at least 1) entries
+        are counted, a thousand in each round trip; ``unread`` is an upper bound if there are more.
         """
         ...
 

@@ -20,6 +20,9 @@ Start = Literal["beginning", "now"] | EventKey | datetime
 """Where a new consumer group begins: a key or an aware time is inclusive."""
 
 
+MOST_COUNTED = 10_000
+"""How many entries are counted at most, of those that a group has not read, where the server has lost count."""
+
 NOT_INLINE: Payload = MappingProxyType({})
 """For an entry whose payload is elsewhere, or is inline and empty."""
 

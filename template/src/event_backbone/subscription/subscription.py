@@ -175,7 +175,7 @@ class Subscription:
     async def _is_idle(self) -> bool:
         stream = self._streams.stream(self._scope.stream)
         try:
-            states = [each for each in await stream.groups() if each.name == self._group]
+            states = [each for each in await stream.groups(most_counted=1) if each.name == self._group]
             # What is acked at the server may not be counted as handled here yet.
             return bool(states) and not (states[0].pending or states[0].unread or self.in_flight)
         except StreamUnavailable:

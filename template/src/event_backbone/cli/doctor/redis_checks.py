@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from event_backbone.cli.doctor.cluster_checks import check_cluster
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from event_backbone.connection import RedisConnection
 
+_WITHIN = timedelta(seconds=10)
+_SILENT = fail("Redis", f"A server has not answered within {_WITHIN.total_seconds():g} seconds; look at its log.")
 _UNKNOWN = "cannot be read from this server; ask its provider."
 _UNSEEN = (
     "This user may not use INFO, so version, eviction, persistence and replicas cannot be seen; grant it, or ask the "
@@ -36,9 +39,8 @@ async def check_redis(
     refused = await _refused(connection)
     topology = connection.settings.topology
     of_cluster = await _cluster(connection, stream, refused) if topology == "cluster" else []
-    try:
-        primaries = await ask_primaries(connection)
-    except BackboneError:
+    primaries = [] if refused == _SILENT else await _primaries(connection)
+    if not primaries:
         return [warn("Redis", _UNSEEN) if refused is None else refused, *of_cluster], []
     findings = await _servers(connection, primaries)
     if refused is not None and all(each.level != "fail" for each in findings):
@@ -51,17 +53,29 @@ async def check_redis(
 async def _refused(connection: RedisConnection) -> Finding | None:
     """Return why producers and workers would not use these servers; None if they would."""
     try:
-        with connection.errors():
-            await connection.examine()
+        async with asyncio.timeout(_WITHIN.total_seconds()):
+            with connection.errors():
+                await connection.examine()
     except BackboneError as error:
         return fail("Redis", str(error))
+    except TimeoutError:
+        return _SILENT
     return None
+
+
+async def _primaries(connection: RedisConnection) -> list[Primary]:
+    """Return what INFO says of each; nothing if one denies it or does not answer."""
+    try:
+        return await ask_primaries(connection)
+    except BackboneError:
+        return []
 
 
 async def _cluster(connection: RedisConnection, stream: str, refused: Finding | None) -> list[Finding]:
     try:
-        return await check_cluster(connection, stream, refused=refused is not None)
-    except BackboneError:
+        async with asyncio.timeout(_WITHIN.total_seconds()):
+            return await check_cluster(connection, stream, refused=refused is not None)
+    except (BackboneError, TimeoutError):
         return []  # nobody answers, which is a failure already
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from event_backbone.errors import StreamError
 from event_backbone.model import EventKey, StreamName, event_id_error
 from event_backbone.stream.memory.log import LONGEST_WAIT, Group, Log
-from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.values import MOST_COUNTED, Entry, GroupState, NewEntry, Reservation
 from event_backbone.wire import FORMAT_FIELD, INLINE_PREFIX, METADATA_FIELD, WIRE_FORMAT, has_event_id
 from event_backbone.wire.keys import WAITING_CONSUMER
 
@@ -87,7 +87,12 @@ class MemoryStream:
         """Return which of these entries were erased."""
         return frozenset(keys) & self._log.tombstones
 
-    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+    async def groups(
+        self,
+        expected: Collection[str] = (),
+        *,
+        most_counted: int = MOST_COUNTED,  # noqa: ARG002 - all are known
+    ) -> Sequence[GroupState]:
         """Return the state of every consumer group, and of those that are expected and do not exist."""
         none, groups = Group(EventKey(0, 0, self.name.partition)), self._log.groups
         missing = [name for name in dict.fromkeys(expected) if name not in groups]

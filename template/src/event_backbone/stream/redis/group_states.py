@@ -13,7 +13,6 @@ from event_backbone.stream.values import GroupState
 from event_backbone.wire.lua import with_names
 
 _AT_ONCE = 1000  # of entries that a script counts: a millisecond or two, in which the server does nothing else
-_MOST_COUNTED = 10_000
 
 _GROUPS = Script(
     with_names("""
@@ -125,23 +124,25 @@ class _Row(NamedTuple):
     noted: Sequence[bytes | None]
 
 
-async def read_group_states(redis: RedisConnection, stream: StreamName, expected: Collection[str]) -> list[GroupState]:
+async def read_group_states(
+    redis: RedisConnection, stream: StreamName, expected: Collection[str], most_counted: int
+) -> list[GroupState]:
     """Return the state of each group, and of those that are expected and do not exist."""
     with redis.errors():
-        reply = await redis.run(_GROUPS, (stream.key,), (_AT_ONCE, *expected))
+        reply = await redis.run(_GROUPS, (stream.key,), (min(_AT_ONCE, most_counted), *expected))
         added, rows = cast("tuple[int, list[Sequence[object]]]", tuple(cast("list[object]", reply)))
         states: list[GroupState] = []
         for each in rows:
             row = _Row(*each)  # type: ignore[arg-type]  # as the script says
-            unread = row.unread if row.counted_until is None else await _count_on(redis, stream, row)
+            unread = row.unread if row.counted_until is None else await _count_on(redis, stream, row, most_counted)
             states.append(replace(_state(row, stream.partition), unread=unread, finished=added - unread - row.pending))
     return states
 
 
-async def _count_on(redis: RedisConnection, stream: StreamName, row: _Row) -> int:
-    """Count what the group has not read; when that is a lot, return a bound."""
+async def _count_on(redis: RedisConnection, stream: StreamName, row: _Row, most: int) -> int:
+    """Count what the group has not read; when that is more than ``most``, return a bound."""
     last, number = row.counted_until, row.counted
-    while number < min(_MOST_COUNTED, row.unread):
+    while number < min(most, row.unread):
         reply = await redis.run(COUNT, (stream.key,), (last or b"", "+", _AT_ONCE, row.name))
         last, some, _ = cast("tuple[bytes, int, int]", tuple(cast("list[object]", reply)))
         number += some

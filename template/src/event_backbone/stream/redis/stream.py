@@ -14,7 +14,7 @@ from event_backbone.stream.redis.group_states import read_group_states
 from event_backbone.stream.redis.replies import entries_of, entries_read, event_key
 from event_backbone.stream.redis.script_message import milliseconds
 from event_backbone.stream.redis.tombstones import ERASE
-from event_backbone.stream.values import Entry, GroupState, NewEntry, Reservation
+from event_backbone.stream.values import MOST_COUNTED, Entry, GroupState, NewEntry, Reservation
 from event_backbone.wire import has_event_id
 from event_backbone.wire.fields import COMPLETE_FROM_FIELD
 from event_backbone.wire.keys import ARCHIVE_KEY, TOKEN_KEY, TOMBSTONES_KEY
@@ -141,9 +141,9 @@ class RedisStream:
             reply = await self._redis.command("SMISMEMBER", self._name.key_of(TOMBSTONES_KEY), *ids)
         return frozenset(key for key, found in zip(keys, cast("list[int]", reply), strict=True) if found)
 
-    async def groups(self, expected: Collection[str] = ()) -> Sequence[GroupState]:
+    async def groups(self, expected: Collection[str] = (), *, most_counted: int = MOST_COUNTED) -> Sequence[GroupState]:
         """Return the state of every consumer group, and of those that are expected and do not exist."""
-        return await read_group_states(self._redis, self._name, expected)
+        return await read_group_states(self._redis, self._name, expected, most_counted)
 
     async def _find_between(self, event_id: UUID, start: EventKey, end: EventKey) -> EventKey | None:
         while entries := await self.range(start, end, _SEARCHED_AT_ONCE):
