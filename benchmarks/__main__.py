@@ -20,6 +20,7 @@ from benchmarks import (
     requests,
     retention_race,
     s3_races,
+    topology_races,
 )
 from benchmarks.by_hand_s3 import S3Server
 from benchmarks.delay_proxy import DelayProxy
@@ -35,6 +36,10 @@ ON_REDIS = {
     "retention": retention_race.retention,
     "forward": forward_race.forward,
     "processes": processes_race.processes,
+    "cluster": topology_races.cluster,
+    "replicas": topology_races.replicas,
+    "uris": topology_races.uris,
+    "idle": topology_races.idle,
 }
 ON_S3 = {
     "produce-s3": s3_races.produce,

@@ -10,7 +10,7 @@ from benchmarks.results import Ratio, Requests, Results, Table
 
 TEMPLATE = Path(__file__).with_name("performance.md")
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "performance.md"
-ON_REDIS = ("produce", "consume", "inline", "retention")
+ON_REDIS = ("produce", "consume", "inline", "retention", "cluster", "replicas", "processes", "uris", "idle")
 ARCHIVE = ("archive", "archive-overhead", "archive-restore", "archive-scan", "archive-get")
 ON_S3 = ("produce-s3", "consume-s3")
 
@@ -57,7 +57,7 @@ def _tables(columns: Mapping[str, Table]) -> str:
         [f"{each.name} : {each.baseline}", *(_ratio(table.ratios[number]) for table in columns.values())]
         for number, each in enumerate(first.ratios)
     ]
-    return f"{_table(['events per second', *columns], rates)}\n\n{_table(['ratio (target)', *columns], ratios)}"
+    return f"{_table(['rate', *columns], rates)}\n\n{_table(['ratio (target)', *columns], ratios)}"
 
 
 def _ratio(found: Ratio) -> str:

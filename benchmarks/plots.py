@@ -23,6 +23,18 @@ def draw(results: Results, folder: Path) -> None:
     _save(_produce(tables["produce"]), folder / "produce.png")
     _save(_s3(tables), folder / "s3.png")
     _save(_dollars(results), folder / "dollars.png")
+    draw_uris(tables["uris"], folder)
+
+
+def draw_uris(table: Table, folder: Path) -> None:
+    """Write the plot of URIs on one server and on several nodes."""
+    figure, axes = _figure("events per second, a process for each URI")
+    servers, nodes = (list(table.rates.values())[first::2] for first in (0, 1))
+    for number, (name, rates) in enumerate({"one server": servers, "a node for each": nodes}.items()):
+        axes.bar([place + (number - 0.5) * 0.4 for place in range(len(rates))], rates, width=0.4, label=name)
+    axes.set_xticks(range(len(servers)), [f"{each + 1} URI{'s' if each else ''}" for each in range(len(servers))])
+    axes.legend()
+    _save(figure, folder / "uris.png")
 
 
 def _produce(table: Table) -> Figure:

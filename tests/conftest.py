@@ -1,14 +1,16 @@
 """Real servers for every test: one Redis and one S3 per session, clean for each test that asks for them.
 
 Set EVENT_BACKBONE_TEST_REDIS_BINARIES to several server binaries, separated like PATH, to run each test on all of them.
+Tests marked ``topologies`` run on a server, a Redis under Sentinel and a cluster.
 """
 
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 import pytest
 from botocore.loaders import create_loader
@@ -18,15 +20,21 @@ from redis.asyncio import Redis
 from event_backbone.backbone import Backbone
 from event_backbone.connection import RedisConnection
 from event_backbone.errors import ConfigurationError
-from event_backbone.settings import RedisSettings
+from event_backbone.settings import RedisSettings, Topology
 from event_backbone.stream.redis import RedisStreams
-from event_backbone.testing.servers import RedisServer, S3Server
+from event_backbone.testing.servers import EmbeddedRedis, RedisCluster, RedisSentinel, RedisServer, S3Server
+from tests.support.clients import plain_client
 from tests.support.event_loop import LOOP_VARIABLE, UVLOOP, LoopFactory, loop_factory
 from tests.support.metrics import CountedMetrics
 from tests.support.seaweed import SeaweedServer
 from tests.support.spans import stop_tracing
 
 BINARIES_VARIABLE = "EVENT_BACKBONE_TEST_REDIS_BINARIES"
+
+TOPOLOGIES_FOLDERS = {"forward", "fundamentals", "outcomes", "projection"}
+"""The folders whose tests are all marked ``topologies``."""
+
+S = TypeVar("S")
 
 # A machine that is busy makes no test fail.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -79,10 +87,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeat each test that uses Redis on every server binary that was asked for."""
+    """Repeat each test that uses Redis on every server binary that was asked for, and if marked in every topology."""
     binaries = os.environ.get(BINARIES_VARIABLE)
     if binaries and "redis_binary" in metafunc.fixturenames:
         metafunc.parametrize("redis_binary", binaries.split(os.pathsep), indirect=True, scope="session")
+    mark = metafunc.definition.get_closest_marker("topologies")
+    marked = mark or metafunc.definition.path.parent.name in TOPOLOGIES_FOLDERS
+    if marked and "redis_topology" in metafunc.fixturenames:
+        marks = () if mark and mark.kwargs.get("always") else pytest.mark.long
+        others = [pytest.param(each, marks=marks) for each in ("sentinel", "cluster")]
+        metafunc.parametrize("redis_topology", ["single", *others], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -98,17 +112,46 @@ def redis_server(redis_binary: str | None) -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def redis_cluster(redis_binary: str | None) -> Iterator[RedisCluster]:
+    """The session's cluster. Tests that break it or move slots start their own."""
+    with _or_fail(lambda: RedisCluster(binary=redis_binary)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel(redis_binary: str | None) -> Iterator[RedisSentinel]:
+    """The session's servers under Sentinel. Tests that break them start their own."""
+    with _or_fail(lambda: RedisSentinel(binary=redis_binary)) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def redis_topology(request: pytest.FixtureRequest) -> Topology:
+    """What ``redis_url`` leads to."""
+    return getattr(request, "param", "single")
+
+
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
+def redis_servers(request: pytest.FixtureRequest, redis_binary: str | None, redis_topology: Topology) -> EmbeddedRedis:
+    """What is at ``redis_url``, empty; for tests that flush it."""
+    del redis_binary  # it repeats the test
+    fixtures: dict[Topology, str] = {"single": "redis_server", "sentinel": "redis_sentinel", "cluster": "redis_cluster"}
+    servers = cast("EmbeddedRedis", request.getfixturevalue(fixtures[redis_topology]))
+    servers.flush()
+    return servers
+
+
+@pytest.fixture
+def redis_url(redis_servers: EmbeddedRedis) -> str:
     """The URL of an empty Redis. A file that breaks its server returns the URL of ``own_redis`` instead."""
-    redis_server.flush()
-    return redis_server.url
+    return redis_servers.url
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     """A plain client of the server at ``redis_url``."""
-    async with Redis.from_url(redis_url) as client:
+    async with plain_client(redis_url) as client:
         yield client
 
 
@@ -198,8 +241,12 @@ def _no_spans_from_before() -> Iterator[None]:
 
 
 def _started(binary: str | None, directory: Path | None = None) -> RedisServer:
+    return _or_fail(lambda: RedisServer(binary=binary, append_only=directory is not None, directory=directory))
+
+
+def _or_fail(start: Callable[[], S]) -> S:
     try:
-        return RedisServer(binary=binary, append_only=directory is not None, directory=directory)
+        return start()
     except ConfigurationError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 

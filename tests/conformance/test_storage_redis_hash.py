@@ -19,6 +19,7 @@ from tests.support.records import record_of
 INLINE = RedisHashStorage(name="inline", inline_up_to_bytes=1)
 
 
+@pytest.mark.topologies(always=True)
 class TestOnTheStreamsOwnServer(StorageSuite, VisibleSuite):
     """The suite on hashes that are written with the stream entry."""
 
@@ -28,6 +29,7 @@ class TestOnTheStreamsOwnServer(StorageSuite, VisibleSuite):
         return redis_case(RedisHashStorage(), redis, connection)
 
 
+@pytest.mark.topologies(always=True)
 class TestOnAnotherServer(StorageSuite, ByIdSuite, VisibleSuite):
     """The suite on hashes that are written before the entry."""
 

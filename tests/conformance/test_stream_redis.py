@@ -38,6 +38,8 @@ from tests.conformance.stream_suite import (
 )
 from tests.support.keys import assert_no_leaked_keys
 
+pytestmark = pytest.mark.topologies(always=True)
+
 MILLISECOND = timedelta(milliseconds=1)
 MEMBERS, DUE, NOTES, STATE = (NAME.key_of(f"{kind}:{GROUP}") for kind in ("members", "due", "attempts", "group"))
 

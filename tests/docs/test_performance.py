@@ -18,11 +18,11 @@ def test_the_page_has_a_column_for_each_python_and_the_requests_for_a_million_ev
     """Rates, ratios with their targets, requests and dollars; nothing of the template is left unfilled."""
     text = page([_results("3.11.7", 3456.0), _results("3.13.0", 4567.8)])
     for line in (
-        "| events per second | Python 3.11.7 | Python 3.13.0 |",
+        "| rate | Python 3.11.7 | Python 3.13.0 |",
         "| ours | 3,456 | 4,568 |",
         "| ours : theirs | 3.46 (2.5) | 4.57 (2.5) |",
         "| ours : by hand | 0.99 | 0.99 |",
-        "| events per second | 0 ms | 20 ms |",
+        "| rate | 0 ms | 20 ms |",
         "| 20 ms | 0 ms | 2,000,000 for $5.40 | 15,000 for $0.03 |",
     ):
         assert line in text.splitlines()

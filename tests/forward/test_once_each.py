@@ -12,7 +12,7 @@ from event_backbone import Backbone
 from event_backbone.archive import S3Archive
 from event_backbone.storage import S3Storage
 from event_backbone.stream.redis.forwarding import FORWARD
-from event_backbone.testing.servers import RedisServer
+from event_backbone.testing.servers import EmbeddedRedis, RedisServer
 from tests.faults.known_scripts import called, load_scripts
 from tests.faults.proxy import proxy_before
 from tests.forward.test_forwarding import URI, everything, forward
@@ -124,7 +124,7 @@ async def test_a_target_that_lost_redis_is_restored_and_gets_the_rest(
 
 @pytest.mark.parametrize("remembered", [True, False])
 async def test_a_source_that_lost_redis_and_was_restored_makes_no_duplicate(
-    redis_server: RedisServer, redis_url: str, other_url: str, s3_environment: dict[str, str], *, remembered: bool
+    redis_servers: EmbeddedRedis, redis_url: str, other_url: str, s3_environment: dict[str, str], *, remembered: bool
 ) -> None:
     """Its events have new keys, and those that were forwarded are in the target, which may have forgotten their ids."""
     del s3_environment
@@ -137,7 +137,7 @@ async def test_a_source_that_lost_redis_and_was_restored_makes_no_duplicate(
         await produce(source, 2, 5)
         if not remembered:
             await eventually(lambda: _has_forgotten(redis))
-        redis_server.flush()
+        redis_servers.flush()
         assert (await source.restore(URI)).appended == 7
         await produce(source, 1, 7)
         assert await forward(source, target) == 3

@@ -12,7 +12,7 @@ from event_backbone import Backbone, ConfigurationError, EventsLost, ProjectionF
 from event_backbone.archive import S3Archive
 from event_backbone.projection import Projector, SqliteStore
 from event_backbone.storage import RedisHashStorage, S3Storage, SplitStorage
-from event_backbone.testing.servers import RedisServer
+from event_backbone.testing.servers import EmbeddedRedis, RedisServer
 from tests.support.archives import archive_all
 from tests.support.eventually import eventually, longest_seen
 from tests.support.letters import URI, send, trim
@@ -105,7 +105,7 @@ async def test_of_a_partial_payload_arguments_are_none(
 
 @pytest.mark.parametrize("archived", [True, False])
 async def test_after_a_restore_no_event_is_twice_in_a_view(
-    redis_server: RedisServer,
+    redis_servers: EmbeddedRedis,
     redis_url: str,
     s3_environment: object,
     store: SqliteStore,
@@ -124,7 +124,7 @@ async def test_after_a_restore_no_event_is_twice_in_a_view(
         second = backbone.projector(letters_view(), URI, store=store) if archived else nullcontext()
         async with asyncio.timeout(30), second, backbone.projector(letters_view(), URI, store=store) as projector:
             await projector.until_caught_up()
-            redis_server.flush()
+            redis_servers.flush()
             await eventually(lambda: isinstance(projector.problem, EventsLost), within_seconds=20)
             assert not projector.ready
             await backbone.restore(URI)
@@ -147,7 +147,7 @@ async def test_after_a_restore_no_event_is_twice_in_a_view(
 
 
 async def test_what_was_restored_before_it_was_forwarded_is_new(
-    redis_server: RedisServer, redis_url: str, own_redis: RedisServer, s3_environment: object, views: Path
+    redis_servers: EmbeddedRedis, redis_url: str, own_redis: RedisServer, s3_environment: object, views: Path
 ) -> None:
     """A restore of a link's source is none of the target, so the view of the target goes on."""
     here = Backbone(redis_url, storage=S3Storage(), environment="test")
@@ -156,7 +156,7 @@ async def test_what_was_restored_before_it_was_forwarded_is_new(
         async with asyncio.timeout(30), target.projector(letters_view(), URI, store=store) as projector:
             await projector.until_caught_up()
             await send(source, 1, 2)
-            redis_server.flush()
+            redis_servers.flush()
             assert (await source.restore(URI)).appended == 2
             async with source.forwarder(URI, to=target, follow=False) as forwarder:
                 await forwarder.wait()

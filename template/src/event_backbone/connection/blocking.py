@@ -46,9 +46,9 @@ class BlockingConnection:
     async def open(self) -> None:
         """Connect, examine the server, and ask for the id. Raises ConfigurationError if the server is refused."""
         node = await self._nodes.find(self._key)
-        self._connection = connection = node.connect()
         try:
-            await connection.open()
+            self._connection = connection = await node.open()
+            self._node = node
             await self._options.server.examine(connection.command)
             client_id = await connection.command("CLIENT ID")
         except RedisError as error:
@@ -56,7 +56,7 @@ class BlockingConnection:
                 self._nodes.lost(node)
             raise
         self._pipeline = Pipeline(connection, self._options.answer_within.total_seconds())
-        self._node, self._id = node, client_id if isinstance(client_id, int) else None
+        self._id = client_id if isinstance(client_id, int) else None
 
     async def command(self, *parts: Argument) -> object:
         """Send one command on the open connection and return its reply as the server gave it."""
@@ -97,5 +97,5 @@ class BlockingConnection:
 
     async def _disconnect(self) -> None:
         connection, self._connection, self._pipeline, self._id = self._connection, None, None, None
-        if connection is not None:
-            await connection.disconnect()
+        if connection is not None and self._node is not None:
+            await self._node.give_back(connection)

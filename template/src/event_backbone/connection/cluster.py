@@ -151,6 +151,7 @@ class Cluster:
         for node in nodes:
             await node.close()
         manager, self._manager, self._stale = self._manager, self._new_manager(), True
+        self._refreshing = asyncio.Lock()  # perhaps for another event loop
         await manager.aclose()
         await manager.aclose("startup_nodes")
 

@@ -59,10 +59,10 @@ class RedisConnection:
         """Translate redis-py's errors within this context, and name the server in their text."""
         return redis_errors(unavailable, address=self.settings.described, group_missing=group_missing)
 
-    async def command(self, *parts: Argument, repeat: bool = True) -> object:
-        """Send one command and return its reply as the server gave it."""
+    async def command(self, *parts: Argument, repeat: bool = True, at: str | None = None) -> object:
+        """Send one command, to the server that has its key or that ``at``; return the reply as the server gave it."""
         self._loop.running()
-        return await self._send(parts, repeat=repeat)
+        return await self._send(parts, repeat=repeat, key=at)
 
     async def command_on_each(self, *parts: Argument) -> dict[str, object]:
         """Send one command without a key to every primary; return the replies by ``host:port``."""
@@ -94,11 +94,21 @@ class RedisConnection:
             await self._server.examine(partial(self._send_to, node))
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, repeat: bool = True
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        repeat: bool = True,
+        names_all_keys: bool = False,
     ) -> object:
-        """Run a script atomically and return its reply; it is sent to a server that does not know it yet."""
+        """Run a script atomically and return its reply; it is sent to a server that does not know it yet.
+
+        Without ``names_all_keys`` it may also use other keys of the slot, and gets a last key that is not there.
+        """
         self._loop.running()
-        return await self._run(script, self._nodes.guarded(tuple(keys)), arguments, repeat=repeat)
+        named = tuple(keys) if names_all_keys else self._nodes.guarded(tuple(keys))
+        return await self._run(script, named, arguments, repeat=repeat)
 
     async def run_pipelined(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -24,10 +24,18 @@ class _Asks(Protocol):
     async def sentinel_masters(self) -> Mapping[str, Mapping[str, object]]: ...
 
 
+class _Primary(NamedTuple):
+    epoch: int
+    host: str
+    port: int
+
+
 class Sentinels:
     """The Sentinels of an endpoint, each asked in turn until one names a primary that is up.
 
-    They are asked without credentials at first, and with those of the servers if they want some.
+    They are asked without credentials at first, and with those of the servers if they want some. One that knows less
+    than another did before, by the epoch of its configuration, counts only if no other is left: it may have been cut
+    off, and name an old primary.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -35,6 +43,7 @@ class Sentinels:
         self._settings = settings
         self._addresses = ",".join(settings.servers)
         self._logs_in = False
+        self._epoch = 0
         self._clients = self._new_clients()
 
     async def primary(self) -> tuple[str, int]:
@@ -45,6 +54,7 @@ class Sentinels:
             RedisError: none of them answers, or they know no primary that is up.
         """
         monitored: set[str] = set()
+        outdated: list[_Primary] = []
         failure: RedisError | None = None
         for client in tuple(self._clients):
             try:
@@ -55,15 +65,15 @@ class Sentinels:
                     return await self.primary()
                 failure = error
             except ResponseError as error:
-                raise ConfigurationError(
-                    f"Redis at {self._addresses} is not a Sentinel; name Sentinels in {REDIS_ENDPOINT_VARIABLE}, or "
-                    "use redis://host:port."
-                ) from error
+                raise self._not_a_sentinel() from error
             else:
                 monitored.update(services)
-                state = services.get(self._settings.service)
-                if state is not None and state["is_master"] and not (state["is_sdown"] or state["is_odown"]):
-                    return str(state["ip"]), cast("int", state["port"])
+                found = _primary_in(services.get(self._settings.service))
+                if found is not None and found.epoch >= self._epoch:
+                    return self._noted(found)
+                outdated += [] if found is None else [found]
+        if outdated:  # somebody has made the Sentinels begin again
+            return self._noted(max(outdated))
         if monitored and self._settings.service not in monitored:
             raise self._unknown_service(monitored)
         if failure is not None and not monitored:
@@ -71,7 +81,7 @@ class Sentinels:
         raise Unreachable("its Sentinels know no primary that is up")
 
     def ask_another_first(self) -> None:
-        """Ask another Sentinel the next time: the one that was asked may be cut off, and name an old primary."""
+        """Ask another Sentinel the next time: the one that was asked may know less."""
         self._clients.append(self._clients.pop(0))
 
     async def close(self) -> None:
@@ -90,8 +100,27 @@ class Sentinels:
             Redis(connection_pool=new_pool(url, connections=_CONNECTIONS, answer_within=_ANSWER_WITHIN)) for url in urls
         ]
 
+    def _noted(self, found: _Primary) -> tuple[str, int]:
+        self._epoch = found.epoch
+        return found.host, found.port
+
+    def _not_a_sentinel(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"Redis at {self._addresses} is not a Sentinel; name Sentinels in {REDIS_ENDPOINT_VARIABLE}, or use "
+            "redis://host:port."
+        )
+
     def _unknown_service(self, monitored: set[str]) -> ConfigurationError:
         return ConfigurationError(
             f"The Sentinels at {self._addresses} monitor no service {self._settings.service!r}, only "
             f"{', '.join(sorted(monitored))}; name one of these in {REDIS_ENDPOINT_VARIABLE}."
         )
+
+
+def _primary_in(state: Mapping[str, object] | None) -> _Primary | None:
+    """Return the primary, if it is up."""
+    if state is None or not state["is_master"] or state["is_sdown"] or state["is_odown"]:
+        return None
+    return _Primary(
+        int(cast("int | str", state["config-epoch"])), str(state["ip"]), int(cast("int | str", state["port"]))
+    )

@@ -82,13 +82,15 @@ async def store_hashes(connection: RedisConnection, stream: StreamName, writes: 
     """Write hashes that do not exist, tombstones included."""
     for batch in _batches(writes):
         arguments = [argument for write in batch for argument in _arguments(write)]
-        await connection.run(_STORE, [stream.key_of(write.purpose) for write in batch], arguments)
+        keys = [stream.key_of(write.purpose) for write in batch]
+        await connection.run(_STORE, keys, arguments, names_all_keys=True)
 
 
 async def erase_hashes(connection: RedisConnection, keys: Sequence[str], expires_after: timedelta | None) -> None:
     """Replace hashes by tombstones that live as long as the hash would have; ``expires_after`` is for missing ones."""
     for start in range(0, len(keys), _KEYS_A_CALL):
-        await connection.run(_ERASE, keys[start : start + _KEYS_A_CALL], [_milliseconds(expires_after)])
+        some = keys[start : start + _KEYS_A_CALL]
+        await connection.run(_ERASE, some, [_milliseconds(expires_after)], names_all_keys=True)
 
 
 async def remove_hashes(connection: RedisConnection, keys: Sequence[str]) -> int:

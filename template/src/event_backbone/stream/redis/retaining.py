@@ -125,10 +125,10 @@ class RedisRetaining:
         return cast("int | None", await self._run(SWEEP, self._token, complete_from.entry_id, *keys))
 
     async def memory(self) -> tuple[int, int]:
-        """Return how many bytes Redis uses, and how many it may use; 0 is no limit, or that Redis denies to say so."""
+        """Return how many bytes the stream's server uses, and how many it may; 0: no limit, or it does not say."""
         try:
             with self._redis.errors():
-                text = cast("bytes", await self._redis.command("INFO", "memory"))
+                text = cast("bytes", await self._redis.command("INFO", "memory", at=self._name.key))
         except ConfigurationError:
             return 0, 0
         fields = dict(line.split(b":", 1) for line in text.split(b"\r\n") if b":" in line)
