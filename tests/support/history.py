@@ -78,8 +78,9 @@ class Verdict:
 
     def problems(self) -> dict[str, object]:
         """Return what is not empty."""
-        found: dict[str, object] = {name: value for name, value in vars(self).items() if name != "unhandled" and value}
-        return found | {f"unhandled by {group}": ids for group, ids in self.unhandled.items() if ids}
+        found: dict[str, object] = {n: value for n, value in vars(self).items() if n != "unhandled" and value}
+        found.update({f"unhandled by {group}": ids for group, ids in self.unhandled.items() if ids})
+        return found
 
 
 def judge(history: History, there: Iterable[Stored], *, finished: Iterable[UUID] = ()) -> Verdict:

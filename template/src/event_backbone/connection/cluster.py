@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol, cast
 
@@ -30,6 +31,8 @@ from event_backbone.wire.keys import ABSENT_KEY
 
 _ANSWER_WITHIN = timedelta(seconds=2)  # there are other nodes to ask
 _REFRESH_EVERY_SECONDS = 0.1
+_PINGED_EVERY_SECONDS = 0.5
+_PINGED_WITHIN_SECONDS = 1.0
 _PRIMARY = "primary"
 _NOT_A_NODES = frozenset({"host", "port", "db", "retry"})
 
@@ -67,6 +70,9 @@ class Cluster:
     redis-py asks the nodes which of them has which slot, when first used, after a connection was lost, and when the
     cluster is down; MOVED replies correct single slots. Commands are sent by connections of this package (decision
     0025).
+
+    While there are connections, each node that has some is pinged twice a second: one that is suspended or cut off does
+    not answer, and a replica may have taken its place long before the deadline of its answers.
     """
 
     def __init__(self, settings: RedisSettings, options: NodeOptions) -> None:
@@ -81,6 +87,7 @@ class Cluster:
         self._refreshed_at = 0.0
         self._refreshing = asyncio.Lock()
         self._next = 0
+        self._watching: asyncio.Task[None] | None = None
 
     def known(self, key: str) -> Node | None:
         """Return the node that has the key's slot, as far as is known."""
@@ -147,6 +154,10 @@ class Cluster:
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait((watching,))
         nodes, self._nodes, self._routes = tuple(self._nodes.values()), {}, {}
         for node in nodes:
             await node.close()
@@ -176,7 +187,30 @@ class Cluster:
             self._stale, self._refreshed_at = False, loop.time()
             self._routes.clear()
             for address in set(self._nodes) - set(self._manager.nodes_cache):
-                await self._nodes.pop(address).close()
+                await self._leave(address)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="event-backbone-cluster")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_PINGED_EVERY_SECONDS)
+            await asyncio.gather(*(self._look_after(each) for each in tuple(self._nodes.values())))
+
+    async def _look_after(self, node: Node) -> None:
+        """Ping a node; if it does not answer and is no primary any more, leave it."""
+        try:
+            async with asyncio.timeout(_PINGED_WITHIN_SECONDS):
+                await node.command(("PING",))
+        except (RedisError, OSError):
+            self.lost(node)
+            with suppress(RedisError, OSError, ConfigurationError):  # raised again where a command is sent
+                if node not in await self.primaries() and self._nodes.get(node.address) is node:
+                    await self._leave(node.address)
+
+    async def _leave(self, address: str) -> None:
+        node = self._nodes.pop(address)
+        await node.drop_connections()
+        await node.close()
 
     def _not_found(self, error: RedisClusterException) -> Exception:
         """Return the error that says why no node has told the slots."""
