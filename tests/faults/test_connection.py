@@ -44,9 +44,10 @@ def redis_url(own_redis: RedisServer) -> str:
     return own_redis.url
 
 
-async def test_an_unreachable_server_is_one_sentence() -> None:
-    """It names the address, the reason and what to do."""
-    streams = RedisStreams(RedisConnection(RedisSettings.parse("127.0.0.1:1")))
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:1", "redis+cluster://127.0.0.1:1"])
+async def test_an_unreachable_server_is_one_sentence(endpoint: str) -> None:
+    """It names the address, the reason and what to do; also if no node of a cluster tells who has which slot."""
+    streams = RedisStreams(RedisConnection(RedisSettings.parse(endpoint)))
     with pytest.raises(StreamUnavailable) as caught:
         await streams.check()
     assert str(caught.value) == (
@@ -157,10 +158,10 @@ async def test_256_callers_at_once_are_served(streams: RedisStreams, connection:
 async def test_each_of_many_reads_gets_its_own_reply(connection: RedisConnection) -> None:
     """In order, however their bytes arrive: replies longer than what is parsed at once, short ones, and none."""
     values = [b"x" * length for length in (0, 100_000, 1, 8_180, 8_192, 20_000, *range(200))]
-    keys = [f"read:{number}" for number in range(len(values))]
+    keys = [f"{{read}}:{number}" for number in range(len(values))]
     for key, value in zip(keys, values, strict=True):
         await connection.command("SET", key, value)
-    assert await connection.read_each("GET", [*keys, "read:none"]) == [*values, None]
+    assert await connection.read_each("GET", [*keys, "{read}:none"]) == [*values, None]
 
 
 async def test_closing_leaves_no_connection(own_redis: RedisServer) -> None:

@@ -33,8 +33,30 @@ def test_an_endpoint_has_one_of_these_forms(endpoint: str, url: str, described: 
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "servers", "one", "described"),
+    [
+        ("redis+cluster://a,b:7001", ("a:6379", "b:7001"), "redis://b:7001/0", "a:6379,b:7001"),
+        ("rediss+cluster://ann:pw@a,[::1]:2", ("a:6379", "[::1]:2"), "rediss://ann:pw@[::1]:2/0", "a:6379,[::1]:2"),
+        ("redis+cluster://a:1,a:2,a:3,a:4", ("a:1", "a:2", "a:3", "a:4"), "redis://a:4/0", "a:1,a:2,a:3 and others"),
+        ("redis+sentinel://a,b:7/my%20shop", ("a:26379", "b:7"), "redis://b:7/0", "a:26379,b:7/my shop"),
+        ("redis+sentinel://:pw@a/shop/2", ("a:26379",), "redis://:pw@a:26379/2", "a:26379/shop (database 2)"),
+    ],
+)
+def test_an_endpoint_may_lead_to_several_servers(
+    endpoint: str, servers: tuple[str, ...], one: str, described: str
+) -> None:
+    """Each of them is reached with the same credentials and options; Sentinels without, unless they want some."""
+    settings = RedisSettings.parse(endpoint)
+    assert (settings.servers, settings.described) == (servers, described)
+    assert settings.url_of(servers[-1]) == one
+    assert "pw" not in settings.sentinel_url(servers[-1], credentials=False)
+
+
+@pytest.mark.parametrize(
     ("endpoint", "url"),
     [
+        ("redis+cluster://a:1,b:2", f"redis+cluster://:{QUOTED}@a:1,b:2"),
+        ("redis+sentinel://a:1/shop", f"redis+sentinel://:{QUOTED}@a:1/shop/0"),
         ("cache:6379", f"redis://:{QUOTED}@cache:6379/0"),
         ("redis://ann@cache", f"redis://ann:{QUOTED}@cache:6379/0"),
         ("redis://ann:of-the-url@cache", "redis://ann:of-the-url@cache:6379/0"),
@@ -57,6 +79,15 @@ def test_a_password_beside_the_endpoint_is_put_into_it(endpoint: str, url: str) 
         ("redis://cache/zero", "database of the Redis endpoint must be a number"),
         ("redis://cache?protocol=3", "takes only these options"),
         ("redis://cache#part", "names no server"),
+        ("redis://a:1,b:2", r"names several servers; use redis\+cluster:// for a cluster, or redis\+sentinel://"),
+        ("redis+cluster://a:1,,b:2", "names no server"),
+        ("redis+cluster://a:port,b:2", "no valid host and port"),
+        ("redis+cluster://a/1", "A Redis cluster has database 0 only"),
+        ("redis+sentinel://a:1,b:2", "names no service"),
+        ("redis+sentinel://a:1/shop/zero", "database of the Redis endpoint must be a number"),
+        ("redis+sentinel:///shop", "names no server"),
+        ("redis+sentinels://a:1/shop", "unknown scheme"),
+        ("rediss+cluster://a?timeout=3", "takes only these options"),
     ],
 )
 def test_an_invalid_endpoint_is_reported_in_one_sentence(endpoint: str, sentence: str) -> None:

@@ -17,6 +17,7 @@ from event_backbone import Backbone, Consumer, Context, Retry, Worker
 from event_backbone.testing import memory_backbone
 from event_backbone.testing.servers import RedisServer
 from event_backbone.web import lag_routes, serve_worker_health
+from event_backbone.web.worker_health import serve_routes
 from tests.support.eventually import eventually
 from tests.support.frozen import frozen
 from tests.support.parcels import GROUP, URI, Parcels, Remembering, Stuck, pack, run_to_the_end, stopped_within
@@ -166,6 +167,31 @@ async def test_a_redis_that_does_not_answer_is_503_in_bounded_time(own_redis: Re
                 return (await client.get(OWN)).status_code == 200
 
             await eventually(answers)
+
+
+def test_a_stop_while_a_connection_asks_nothing_logs_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """The event loop ends with the worker."""
+
+    async def stop() -> None:
+        async with serve_routes({}, host="127.0.0.1", port=0) as port:
+            _, silent = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.to_thread(get, port, "/health/live")
+        silent.transport.abort()
+
+    asyncio.run(stop())
+    assert caplog.messages == []
+
+
+async def test_a_connection_that_asks_nothing_does_not_delay_the_stop(backbone: Backbone) -> None:
+    """As load balancers and browsers open some."""
+    worker = Worker(backbone.subscribe(Remembering().consumer, uri=URI, group=GROUP))
+    async with worker:
+        async with serve_worker_health(worker, backbone, port=0) as port:
+            _, silent = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.to_thread(get, port, "/health/live")
+            begun = monotonic()
+        assert monotonic() - begun < 2
+        silent.close()
 
 
 async def test_a_worker_answers_for_the_groups_of_its_subscriptions(backbone: Backbone) -> None:

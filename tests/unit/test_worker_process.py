@@ -80,6 +80,28 @@ time.sleep(0.5)"""
     assert len((tmp_path / "starts").read_text()) >= 4
 
 
+async def test_a_lost_answer_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for it gets none in time, and the next one is answered."""
+    monkeypatch.setattr(worker_process, "_ANSWER_WITHIN", timedelta(milliseconds=200))
+    body = f"""
+say({STARTED!r})
+questions = socket.socket(fileno=os.dup(int(descriptor))).makefile()
+questions.readline()
+for line in questions: say(b'{{"/lag?": [200, 7]}}\\n')"""
+    stopping = asyncio.Event()
+    process = WorkerProcess(1, program(body, tmp_path), os.environ, stopping)
+    run = asyncio.create_task(process.run(lambda: False))
+    await process.started.wait()
+    assert await process.ask("/lag?") is None
+
+    async def answers() -> bool:
+        return await process.ask("/lag?") == (200, 7)
+
+    await eventually(answers)
+    stopping.set()
+    assert await run == 0
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [

@@ -1,6 +1,7 @@
 """Settings of Redis and the environment, read from environment variables."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -85,7 +86,7 @@ class RedisSettings:
         """
         endpoint = endpoint.strip()
         try:
-            parts = urlsplit(endpoint if "://" in endpoint else f"redis://{endpoint}")
+            parts = _split(endpoint if "://" in endpoint else f"redis://{endpoint}")
         except ValueError as error:
             raise ConfigurationError(f"The Redis endpoint has no valid host and port; use {_FORMS}.") from error
         topology = _topology(parts)
@@ -106,13 +107,13 @@ class RedisSettings:
         """Return the URL of one server, ``host:port``, with the credentials, the database and the options of these."""
         if self.topology == "single":
             return self.url
-        parts = urlsplit(self.url)
+        parts = _split(self.url)
         database = parts.path.rpartition("/")[2] if self.topology == "sentinel" else "0"
         return self._url(parts, server, database, credentials=True)
 
     def sentinel_url(self, server: str, *, credentials: bool) -> str:
         """Return the URL of one Sentinel, ``host:port``, with these credentials and options, or without credentials."""
-        return self._url(urlsplit(self.url), server, "0", credentials=credentials)
+        return self._url(_split(self.url), server, "0", credentials=credentials)
 
     def _url(self, parts: SplitResult, server: str, database: str, *, credentials: bool) -> str:
         given, at, _ = parts.netloc.rpartition("@") if credentials else ("", "", "")
@@ -128,6 +129,13 @@ def environment_from(environ: Mapping[str, str] = os.environ) -> str:
 def site_from(environ: Mapping[str, str] = os.environ) -> str:
     """Read EVENT_SOURCE_SITE; if it is not set, streams have no site."""
     return environ.get(SITE_VARIABLE, "")
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL that may name several servers, which ``urlsplit`` refuses if one of them is an IPv6 address."""
+    scheme, _, rest = url.partition("://")
+    servers = re.split("[/?#]", rest, maxsplit=1)[0]
+    return urlsplit(f"{scheme}://{rest[len(servers) :]}")._replace(netloc=servers)
 
 
 def _topology(parts: SplitResult) -> Topology:

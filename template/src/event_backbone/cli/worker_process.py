@@ -118,7 +118,9 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN.total_seconds()):
                 return await asyncio.shield(answer)
-        except TimeoutError:
+        except TimeoutError:  # the question or its answer may be lost: whoever asks next asks again
+            if self._answers.get(target) is answer:
+                self._answers.pop(target).set_result(None)
             return None
 
     async def _run_once(self) -> int:

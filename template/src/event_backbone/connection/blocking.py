@@ -8,11 +8,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, RedisError, ResponseError
 
 from event_backbone.backoff import Backoff, Delays
+from event_backbone.connection.errors import Unreachable
 from event_backbone.connection.node import Node, NodeOptions
 from event_backbone.connection.nodes import Nodes
 from event_backbone.connection.pipeline import Pipeline, packed_command
 from event_backbone.connection.pool import Argument, PromptConnection
-from event_backbone.connection.repetition import was_lost
+from event_backbone.connection.repetition import NO_AGREEMENT, was_lost
 
 LONGEST_WAIT = timedelta(seconds=1)
 """No read blocks longer: a lost server is noticed soon, and a healthy read never reaches the deadline of its answer."""
@@ -73,7 +74,8 @@ class BlockingConnection:
             await delays.wait()
             reply = await self._reply(request)
         if isinstance(reply, ReplyError):
-            raise ResponseError(str(reply))
+            redirected = str(reply).startswith((_MOVED, _ASK))
+            raise Unreachable(NO_AGREEMENT) if redirected else ResponseError(str(reply))
         return reply
 
     async def unblock(self) -> None:

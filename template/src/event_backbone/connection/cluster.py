@@ -30,6 +30,7 @@ from event_backbone.settings import REDIS_ENDPOINT_VARIABLE, RedisSettings
 from event_backbone.wire.keys import ABSENT_KEY
 
 _ANSWER_WITHIN = timedelta(seconds=2)  # there are other nodes to ask
+_NO_SLOTS = "no node of the cluster serves a slot"
 _REFRESH_EVERY_SECONDS = 0.1
 _PINGED_EVERY_SECONDS = 0.5
 _PINGED_WITHIN_SECONDS = 1.0
@@ -99,6 +100,8 @@ class Cluster:
             await self._refresh()
         if key is None:
             primaries = await self.primaries()
+            if not primaries:
+                raise Unreachable(_NO_SLOTS)
             self._next += 1
             return primaries[self._next % len(primaries)]
         tag = hash_tag(key)
@@ -180,10 +183,18 @@ class Cluster:
         async with self._refreshing:
             if not self._stale or (self._nodes and loop.time() < self._refreshed_at + _REFRESH_EVERY_SECONDS):
                 return
+            manager, failure = self._manager, cast("Exception | None", None)
             try:
-                await self._manager.initialize(last_failed_node_name=self._failed)
+                await manager.initialize(last_failed_node_name=self._failed)
             except RedisClusterException as error:
-                raise self._not_found(error) from error
+                failure = self._not_found(error)
+            except IndexError:  # redis-py looks for a first primary
+                failure = Unreachable(_NO_SLOTS)
+            if manager is not self._manager:
+                await manager.aclose()
+                failure = Unreachable("the connection was closed meanwhile")
+            if failure is not None:
+                raise failure  # out here, as an error inside its own chain of causes would make that endless
             self._stale, self._refreshed_at = False, loop.time()
             self._routes.clear()
             for address in set(self._nodes) - set(self._manager.nodes_cache):
@@ -208,9 +219,9 @@ class Cluster:
                     await self._leave(node.address)
 
     async def _leave(self, address: str) -> None:
-        node = self._nodes.pop(address)
-        await node.drop_connections()
-        await node.close()
+        if (node := self._nodes.pop(address, None)) is not None:
+            await node.drop_connections()
+            await node.close()
 
     def _not_found(self, error: RedisClusterException) -> Exception:
         """Return the error that says why no node has told the slots."""

@@ -105,7 +105,9 @@ def _translated(
 def _reason(error: BaseException) -> str:
     """Say why there is no reply, from the operating system's error at the bottom of the chain."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen = set[int]()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, Unreachable):
             return str(cause)
         if isinstance(cause, TimeoutError | RedisTimeoutError):

@@ -167,21 +167,18 @@ class RedisConnection:
         return await self._until_answered(keys[0], send, _REPEATS, lambda answer: refuses(answer[0]))
 
     async def read_each(self, name: str, keys: Sequence[str]) -> list[object]:
-        """Run one reading command on each of many keys, in one write; return the replies, errors as hiredis has them.
+        """Run a reading command on each of these keys of one stream; return the replies, errors as hiredis has them.
 
-        It has its own connection to each server, so that no large reply holds up what is written meanwhile.
+        They are sent in one write, on a connection for this alone, so that no large reply holds up what is written
+        meanwhile.
         """
-        by_node: dict[Node, list[int]] = {}
         self._loop.running()
-        for position, key in enumerate(keys):
-            node = self._nodes.known(key) or await self._nodes.find(key)
-            by_node.setdefault(node, []).append(position)
-        replies: list[object] = [None] * len(keys)
-        for node, positions in by_node.items():
-            some = await self._read(node, name, [keys[each] for each in positions])
-            for position, reply in zip(positions, some, strict=True):
-                replies[position] = reply
-        return replies
+        for _ in range(_REPEATS):
+            node = self._nodes.known(keys[0]) or await self._nodes.find(keys[0])
+            with suppress(RedisConnectionError, RedisTimeoutError):
+                return await node.reads.call_each(name, keys)
+            self._nodes.lost(node)
+        return await (await self._nodes.find(keys[0])).reads.call_each(name, keys)
 
     def blocking_connection(self, key: str) -> BlockingConnection:
         """Return a new connection for blocking reads of this key; ``close`` closes it too."""
@@ -260,11 +257,3 @@ class RedisConnection:
                 if lost is None or not refuses(reply):
                     return reply
             raise lost
-
-    async def _read(self, node: Node, name: str, keys: Sequence[str]) -> list[object]:
-        for _ in range(_REPEATS):
-            with suppress(RedisConnectionError, RedisTimeoutError):
-                return await node.reads.call_each(name, keys)
-            self._nodes.lost(node)
-            node = await self._nodes.find(keys[0])
-        return await node.reads.call_each(name, keys)

@@ -9,7 +9,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from event_backbone.backoff import Backoff, Delays
+from event_backbone.connection.errors import Unreachable
 
+NO_AGREEMENT = "its nodes do not agree on which of them has the slot"
 _MOST_REDIRECTIONS = 16
 _MOST_REFUSALS = 6  # about a second
 _AFTER_LOSS = Backoff(first=timedelta(milliseconds=20), longest=timedelta(milliseconds=300))
@@ -31,7 +33,7 @@ class Repetition:
         if redirected:
             self._redirections_left -= 1
             if self._redirections_left < 0:
-                raise error
+                raise Unreachable(NO_AGREEMENT) from error
         elif isinstance(error, TryAgainError | ClusterDownError):
             if self._after_refusal.failures >= _MOST_REFUSALS:
                 raise error

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -53,7 +53,7 @@ class Sentinels:
             ConfigurationError: no Sentinel monitors this service, or what was asked is not a Sentinel.
             RedisError: none of them answers, or they know no primary that is up.
         """
-        monitored: set[str] = set()
+        monitored: set[str] | None = None
         outdated: list[_Primary] = []
         failure: RedisError | None = None
         for client in tuple(self._clients):
@@ -65,19 +65,20 @@ class Sentinels:
                     return await self.primary()
                 failure = error
             except ResponseError as error:
-                raise self._not_a_sentinel() from error
+                failure = error
             else:
-                monitored.update(services)
+                monitored = (monitored or set[str]()) | set(services)
                 found = _primary_in(services.get(self._settings.service))
                 if found is not None and found.epoch >= self._epoch:
                     return self._noted(found)
                 outdated += [] if found is None else [found]
         if outdated:  # somebody has made the Sentinels begin again
             return self._noted(max(outdated))
-        if monitored and self._settings.service not in monitored:
+        if monitored is None and failure is not None:
+            denied = isinstance(failure, NoPermissionError) or not isinstance(failure, ResponseError)
+            raise failure if denied else self._not_a_sentinel()
+        if monitored is not None and self._settings.service not in monitored:
             raise self._unknown_service(monitored)
-        if failure is not None and not monitored:
-            raise failure
         raise Unreachable("its Sentinels know no primary that is up")
 
     def ask_another_first(self) -> None:
@@ -111,9 +112,13 @@ class Sentinels:
         )
 
     def _unknown_service(self, monitored: set[str]) -> ConfigurationError:
+        if not monitored:
+            return ConfigurationError(
+                f"The Sentinels at {self._addresses} monitor nothing yet; let them monitor {self._settings.service!r}."
+            )
         return ConfigurationError(
             f"The Sentinels at {self._addresses} monitor no service {self._settings.service!r}, only "
-            f"{', '.join(sorted(monitored))}; name one of these in {REDIS_ENDPOINT_VARIABLE}."
+            f"{', '.join(sorted(monitored))}; name one of theirs in {REDIS_ENDPOINT_VARIABLE}."
         )
 
 

@@ -18,8 +18,9 @@ _DOWN_AFTER_MILLISECONDS = 700
 # A failover that could not be completed is tried again after twice this long.
 _FAILOVER_TIMEOUT_MILLISECONDS = 1500
 # The Sentinels' own clocks are made for networks. During a failover they look at replicas once a second, and choose
-# only one that they saw within the last five ping periods.
-_CLOCKS = ("INFO-PERIOD", 200, "PING-PERIOD", 400, "ASK-PERIOD", 100, "PUBLISH-PERIOD", 200, "ELECTION-TIMEOUT", 1000)
+# only one that they saw within the last five ping periods. A Sentinel that has not heard of a requested failover undoes
+# it after four publish periods, so these must be longer than a failover takes.
+_CLOCKS = ("INFO-PERIOD", 200, "PING-PERIOD", 400, "ASK-PERIOD", 100, "PUBLISH-PERIOD", 500, "ELECTION-TIMEOUT", 1000)
 
 
 class ReplicatedServer(RedisServer):

@@ -64,21 +64,34 @@ async def serve_routes(routes: Routes, *, host: str, port: int) -> AsyncGenerato
     Raises:
         ConfigurationError: the port is taken or not permitted.
     """
+    open_connections: set[asyncio.StreamWriter] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_connections.add(writer)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):  # the loop ends; asyncio would log a traceback for it
+                await answer_one(reader, writer)
+        finally:
+            writer.close()
+            open_connections.discard(writer)
+
+    async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_READ_WITHIN.total_seconds()):
                 head = await reader.readuntil(b"\r\n\r\n")
             writer.write(await _respond(head, routes))
             await writer.drain()
-        writer.close()
 
     try:
         server = await asyncio.start_server(answer, host, port, limit=_LONGEST_HEAD_BYTES)
     except OSError as error:
         raise ConfigurationError(f"Choose another health port: the worker cannot listen on {host}:{port}.") from error
     async with server:
-        yield server.sockets[0].getsockname()[1]
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:  # since Python 3.12 a server waits for its connections, also for one that asks nothing
+            for writer in open_connections:
+                writer.transport.abort()
 
 
 def worker_routes(worker: Worker, backbone: Backbone, timeout: timedelta = timedelta(seconds=2)) -> Routes:
