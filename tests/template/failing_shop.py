@@ -66,7 +66,7 @@ async def main() -> None:
     """Produce one event, and handle it twice."""
     interceptors: list[HandleInterceptor] = [] if "private" in sys.argv else [LogTracebacks()]
     async with memory_backbone(handle_interceptors=interceptors) as backbone:
-        await backbone.producer(Shop, uri="shop").paid("4711")
+        await backbone.producer(Shop, uri="shop").paid("No.47-11")
         retry = RetryPolicy(max_attempts=2, backoff=timedelta())
         async with backbone.subscribe(consumer, uri="shop", group="g", retry=retry, max_events=1) as subscription:
             await subscription.wait()
