@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from redis.exceptions import ReadOnlyError, RedisError
 
@@ -27,7 +28,7 @@ class OneServer:
         self._sentinels = Sentinels(settings) if settings.topology == "sentinel" else None
         self._watching: asyncio.Task[None] | None = None
         address = settings.servers[0] if settings.servers else settings.described
-        find = None if self._sentinels is None else self._find_primary
+        find = None if self._sentinels is None else partial(self._find_primary, self._sentinels)
         self._node = Node(address, settings.url_of(address), options, find)
 
     def known(self, key: str) -> Node:
@@ -73,11 +74,10 @@ class OneServer:
         if self._sentinels is not None:
             await self._sentinels.close()
 
-    async def _find_primary(self) -> tuple[str, int]:
-        assert self._sentinels is not None  # noqa: S101 - this is its callback
-        host, port = await self._sentinels.primary()
+    async def _find_primary(self, sentinels: Sentinels) -> tuple[str, int]:
+        host, port = await sentinels.primary()
         if self._watching is None:
-            self._watching = asyncio.create_task(self._watch(self._sentinels), name="event-backbone-sentinels")
+            self._watching = asyncio.create_task(self._watch(sentinels), name="event-backbone-sentinels")
         address = f"{host}:{port}"
         if address != self._node.address:
             self._node.address = address
@@ -89,4 +89,4 @@ class OneServer:
             await asyncio.sleep(_ASKED_EVERY_SECONDS)
             sentinels.ask_another_first()
             with suppress(RedisError, OSError, ConfigurationError):  # raised again where a connection opens
-                await self._find_primary()
+                await self._find_primary(sentinels)

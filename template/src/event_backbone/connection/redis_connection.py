@@ -72,7 +72,8 @@ class RedisConnection:
     async def scan(self, cursor: bytes, pattern: str) -> tuple[bytes, list[bytes]]:
         """Return the next cursor, and some keys of a stream like this; the cursor is ``b"0"`` at first and in the end.
 
-        It fails when another server takes over during the scan, as the cursor means nothing there.
+        It may miss keys that move to another server meanwhile. Once that is known here, it fails, as the cursor means
+        nothing there.
         """
         self._loop.running()
         place, _, address = cursor.partition(b"@")

@@ -11,7 +11,7 @@ from pathlib import Path
 from event_backbone.errors import ConfigurationError
 from event_backbone.testing.cluster_node import SLOTS, ClusterNode, NodeView, slot_of
 from event_backbone.testing.free_port import LOOPBACK
-from event_backbone.testing.server_set import ServerSet
+from event_backbone.testing.server_set import ServerSet, ports_from
 from event_backbone.testing.slot_move import SlotMove, move_at_once
 
 
@@ -52,10 +52,11 @@ class RedisCluster(ServerSet):
             raise ConfigurationError("A Redis cluster has at least three nodes, each with no replica or more.")
         super().__init__()
         self._make = partial(ClusterNode, binary=binary, append_only=append_only, arguments=arguments)
-        ports = [None if port is None else port + number for number in range(nodes * (1 + replicas))]
         self._nodes: list[ClusterNode] = []
         try:
-            self._nodes = self._start([partial(self._make, port=each) for each in ports])
+            self._nodes = self._start(
+                [partial(self._make, port=each) for each in ports_from(port, nodes * (1 + replicas))]
+            )
             self._form(self._nodes[:nodes], self._nodes[nodes:])
         except BaseException:
             self.stop()

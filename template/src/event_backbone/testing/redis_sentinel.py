@@ -10,7 +10,7 @@ from event_backbone.errors import ConfigurationError
 from event_backbone.testing.free_port import LOOPBACK
 from event_backbone.testing.redis_server import ANSWER_SOON, RedisServer
 from event_backbone.testing.resp import Reply, items_of, lines_of, named_values_of
-from event_backbone.testing.server_set import ServerSet
+from event_backbone.testing.server_set import ServerSet, ports_from
 
 SERVICE = "events"
 # A dead primary is noticed after this long.
@@ -128,12 +128,11 @@ class RedisSentinel(ServerSet):
         super().__init__()
         server = partial(ReplicatedServer, binary=binary, append_only=append_only, arguments=arguments)
         sentinel = partial(SentinelServer, binary=binary)
-        ports = [None if port is None else port + number for number in range(sentinels)]
         self._servers: list[ReplicatedServer] = []
         self._sentinels: list[SentinelServer] = []
         try:
             makers: list[Callable[[], RedisServer]] = [server] * (1 + replicas)
-            started = self._start(makers + [partial(sentinel, port=each) for each in ports])
+            started = self._start(makers + [partial(sentinel, port=each) for each in ports_from(port, sentinels)])
             self._servers = [each for each in started if isinstance(each, ReplicatedServer)]
             self._sentinels = [each for each in started if isinstance(each, SentinelServer)]
             self._connect()

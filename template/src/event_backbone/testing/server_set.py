@@ -17,6 +17,11 @@ _POLL_SECONDS = 0.01
 ServerT = TypeVar("ServerT", bound=RedisServer)
 
 
+def ports_from(first: int | None, count: int) -> list[int | None]:
+    """This port and those after it, one for each of so many servers; None for each that takes a free one."""
+    return [None if first is None else first + number for number in range(count)]
+
+
 class ServerSet(ABC):
     """Several servers on the loopback address; use it as a context manager.
 
